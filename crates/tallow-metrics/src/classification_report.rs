@@ -1,0 +1,174 @@
+//! The classification report: precision, recall, F1 and support of each class and their averages, as one table.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Average, ConfusionMatrix, Error, PrecisionRecallFscore, Result, check, confusion_matrix,
+    precision_recall_fscore::average, precision_recall_fscore_support,
+};
+
+/// The numbers of each class, and over all of them. Prints in scikit-learn's layout; `{report:.4}` with four digits
+/// instead of two. (One difference: where not a single prediction is right, scikit-learn prints the support as `1.0`.)
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassificationReport {
+    /// One row a class.
+    pub classes: Vec<ClassScores>,
+    /// The fraction of samples predicted right; absent where the report leaves out classes that occur.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accuracy: Option<f64>,
+    /// From the counts of the reported classes added up; present where `accuracy` is absent, otherwise equal to it.
+    #[serde(rename = "micro avg", skip_serializing_if = "Option::is_none", default)]
+    pub micro_avg: Option<PrecisionRecallFscore>,
+    /// The plain mean over the reported classes.
+    #[serde(rename = "macro avg")]
+    pub macro_avg: PrecisionRecallFscore,
+    /// The mean over the reported classes, weighted by support.
+    #[serde(rename = "weighted avg")]
+    pub weighted_avg: PrecisionRecallFscore,
+}
+
+/// The row of one class in a [`ClassificationReport`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassScores {
+    /// The class's name.
+    pub name: String,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub scores: PrecisionRecallFscore,
+}
+
+/// The report over all classes; a ratio without a divisor is 0.
+///
+/// # Errors
+///
+/// No samples, no classes, not as many predictions as labels, a class index out of range.
+///
+/// # Source
+///
+/// `sklearn.metrics.classification_report` with `labels=range(k), target_names=class_names, zero_division=0`.
+pub fn classification_report(
+    labels: &[usize],
+    predictions: &[usize],
+    class_names: &[String],
+) -> Result<ClassificationReport> {
+    Ok(ClassificationReport::of(&confusion_matrix(
+        labels,
+        predictions,
+        class_names,
+    )?))
+}
+
+/// The report over some classes, in the order given. Where it leaves out a class that occurs among labels or
+/// predictions, it has a micro average in the place of the accuracy.
+///
+/// # Errors
+///
+/// Those of [`classification_report`]; a chosen class out of range or named twice, or none chosen.
+///
+/// # Source
+///
+/// `sklearn.metrics.classification_report` with `labels=chosen, zero_division=0`.
+pub fn classification_report_of(
+    labels: &[usize],
+    predictions: &[usize],
+    class_names: &[String],
+    chosen: &[usize],
+) -> Result<ClassificationReport> {
+    let matrix = confusion_matrix(labels, predictions, class_names)?;
+    if chosen.is_empty() {
+        return Err(Error::Classes {
+            needed: 1,
+            found: 0,
+        });
+    }
+    check::labels("chosen class", chosen, class_names.len())?;
+    let mut seen = vec![false; class_names.len()];
+    for &class in chosen {
+        if std::mem::replace(&mut seen[class], true) {
+            return Err(Error::ChosenTwice { class });
+        }
+    }
+    Ok(ClassificationReport::over(&matrix, chosen))
+}
+
+impl ClassificationReport {
+    /// The report over all classes of a confusion matrix.
+    pub fn of(matrix: &ConfusionMatrix) -> Self {
+        let all: Vec<usize> = (0..matrix.class_names().len()).collect();
+        Self::over(matrix, &all)
+    }
+
+    fn over(matrix: &ConfusionMatrix, chosen: &[usize]) -> Self {
+        let (support, predicted) = (matrix.support(), matrix.predicted());
+        let left_out =
+            |class: usize| support[class] + predicted[class] > 0 && !chosen.contains(&class);
+        let complete = !(0..support.len()).any(left_out);
+        let micro = average(matrix, chosen, Average::Micro);
+        let scores = precision_recall_fscore_support(matrix);
+        let row = |&class: &usize| ClassScores {
+            name: matrix.class_names()[class].clone(),
+            scores: scores[class],
+        };
+        Self {
+            classes: chosen.iter().map(row).collect(),
+            accuracy: complete.then_some(micro.f1_score),
+            micro_avg: (!complete).then_some(micro),
+            macro_avg: average(matrix, chosen, Average::Macro),
+            weighted_avg: average(matrix, chosen, Average::Weighted),
+        }
+    }
+}
+
+impl fmt::Display for ClassificationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(2);
+        let names = self
+            .classes
+            .iter()
+            .map(|class| class.name.as_str())
+            .chain(["weighted avg"]);
+        let width = names
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(digits);
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, scores: &PrecisionRecallFscore| {
+            let PrecisionRecallFscore {
+                precision,
+                recall,
+                f1_score,
+                support,
+            } = scores;
+            writeln!(
+                f,
+                "{name:>width$}  {precision:>9.digits$} {recall:>9.digits$} {f1_score:>9.digits$} {support:>9}"
+            )
+        };
+
+        writeln!(
+            f,
+            "{:>width$}  {:>9} {:>9} {:>9} {:>9}\n",
+            "", "precision", "recall", "f1-score", "support"
+        )?;
+        for class in &self.classes {
+            row(f, &class.name, &class.scores)?;
+        }
+        writeln!(f)?;
+        if let Some(accuracy) = self.accuracy {
+            let support = self.macro_avg.support;
+            writeln!(
+                f,
+                "{:>width$}  {:>9} {:>9} {accuracy:>9.digits$} {support:>9}",
+                "accuracy", "", ""
+            )?;
+        }
+        if let Some(micro) = &self.micro_avg {
+            row(f, "micro avg", micro)?;
+        }
+        row(f, "macro avg", &self.macro_avg)?;
+        row(f, "weighted avg", &self.weighted_avg)
+    }
+}
