@@ -1,1 +1,43 @@
-//! Placeholder.
+//! Image augmentation and preprocessing with torchvision's names and Pillow's numbers; knows images, not tensors.
+//!
+//! A [`PipelineConfig`] (serde: TOML, JSON, …) is checked and built into a [`Pipeline`], which turns any decoded
+//! image into normalised pixels of one constant shape. All randomness comes from the generator given to each call.
+//!
+//! ```
+//! use tallow_augment::{Normalization, PipelineConfig, rng};
+//!
+//! let config: PipelineConfig = serde_json::from_str(
+//!     r#"[{ "op": "RandomCrop", "size": 28, "padding": 2 }, { "op": "RandomHorizontalFlip" }]"#,
+//! )?;
+//! let pipeline = config.build(1, &Normalization { mean: vec![0.286], std: vec![0.353] })?;
+//! let (height, width, channels) = pipeline.output_shape();
+//! let mut pixels = vec![0.0; height * width * channels];
+//! let (seed, epoch, sample) = (0, 3, 41);
+//! let image = image::DynamicImage::new_luma8(28, 28);
+//! pipeline.apply(image, &mut rng::keyed(seed, epoch, sample, rng::AUGMENT), &mut pixels)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Adding an op: one file in `ops/` (config struct, deterministic core, random draw, tests) and one line in the
+//! table at the end of `ops/mod.rs`.
+
+mod config;
+mod error;
+mod image8;
+mod normalize;
+mod params;
+mod pipeline;
+mod suggest;
+mod transform;
+
+pub mod ops;
+pub mod rng;
+
+pub use config::PipelineConfig;
+pub use error::{Error, Result};
+pub use image8::Image8;
+pub use normalize::{Normalization, NormalizedImage};
+pub use ops::OpConfig;
+pub use params::{Fill, Interpolation, Padding, PaddingMode, Range, Size, SizeParam};
+pub use pipeline::Pipeline;
+pub use transform::{NormalizedTransform, Stage, Transform};

@@ -1,0 +1,164 @@
+//! The 8-bit image that ops work on, and the conversion of every decoded image into it, as Pillow converts.
+
+use image::DynamicImage;
+
+use crate::{Error, Result, Size};
+
+/// An 8-bit image, grey or RGB, channels last, rows without gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image8 {
+    size: Size,
+    channels: usize,
+    data: Vec<u8>,
+}
+
+impl Image8 {
+    /// An image of `size` with 1 or 3 `channels` from `height * width * channels` values.
+    ///
+    /// # Errors
+    /// Another number of channels, another length of data, or no pixels.
+    pub fn new(size: Size, channels: usize, data: Vec<u8>) -> Result<Self> {
+        if channels != 1 && channels != 3 {
+            return Err(Error::Channels { found: channels });
+        }
+        if !size.is_valid() {
+            return Err(Error::ImageSize {
+                op: "input",
+                wanted: size,
+                image: size,
+            });
+        }
+        let expected = size.pixels() * channels;
+        if data.len() != expected {
+            return Err(Error::BufferLength {
+                expected,
+                found: data.len(),
+            });
+        }
+        Ok(Self {
+            size,
+            channels,
+            data,
+        })
+    }
+
+    /// For ops, whose arithmetic already guarantees what [`Image8::new`] checks.
+    pub(crate) fn from_parts(size: Size, channels: usize, data: Vec<u8>) -> Self {
+        debug_assert_eq!(data.len(), size.pixels() * channels);
+        Self {
+            size,
+            channels,
+            data,
+        }
+    }
+
+    /// Converts as Pillow's `convert("L")` (1 channel) or `convert("RGB")` (3) does: alpha is dropped, 16-bit values
+    /// keep their high byte, grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. Floats are scaled from 0..1.
+    /// Nothing is copied when the image already has the right kind.
+    ///
+    /// # Errors
+    /// Another number of channels, or an image without pixels.
+    pub fn from_dynamic(image: DynamicImage, channels: usize) -> Result<Self> {
+        let size = Size {
+            height: image.height() as usize,
+            width: image.width() as usize,
+        };
+        let (found, data) = match image {
+            DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
+            DynamicImage::ImageLumaA8(image) => {
+                (1, image.into_raw().chunks_exact(2).map(|p| p[0]).collect())
+            }
+            DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
+            DynamicImage::ImageRgba8(image) => (3, drop_alpha(&image.into_raw(), |v| v)),
+            DynamicImage::ImageLuma16(image) => {
+                (1, image.into_raw().into_iter().map(high_byte).collect())
+            }
+            DynamicImage::ImageLumaA16(image) => (
+                1,
+                image
+                    .into_raw()
+                    .chunks_exact(2)
+                    .map(|p| high_byte(p[0]))
+                    .collect(),
+            ),
+            DynamicImage::ImageRgb16(image) => {
+                (3, image.into_raw().into_iter().map(high_byte).collect())
+            }
+            DynamicImage::ImageRgba16(image) => (3, drop_alpha(&image.into_raw(), high_byte)),
+            other => (3, other.into_rgb8().into_raw()),
+        };
+        let data = match (found, channels) {
+            (1, 3) => data.iter().flat_map(|v| [*v; 3]).collect(),
+            (3, 1) => data.chunks_exact(3).map(luma).collect(),
+            _ => data,
+        };
+        Self::new(size, channels, data)
+    }
+
+    /// The same pixels as a `Luma8` or `Rgb8` image.
+    pub fn into_dynamic(self) -> DynamicImage {
+        // Sides are at most Size::MAX_SIDE, the length was checked by `new`, so `from_raw` cannot refuse.
+        let (width, height) = (self.size.width as u32, self.size.height as u32);
+        if self.channels == 1 {
+            image::GrayImage::from_raw(width, height, self.data)
+                .unwrap_or_default()
+                .into()
+        } else {
+            image::RgbImage::from_raw(width, height, self.data)
+                .unwrap_or_default()
+                .into()
+        }
+    }
+
+    /// Height and width.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Number of rows.
+    pub fn height(&self) -> usize {
+        self.size.height
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        self.size.width
+    }
+
+    /// 1 (grey) or 3 (RGB).
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The values, row by row, channels last.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The values, to be changed in place.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
+    /// The values of row `y`.
+    pub fn row(&self, y: usize) -> &[u8] {
+        let stride = self.size.width * self.channels;
+        &self.data[y * stride..(y + 1) * stride]
+    }
+}
+
+fn high_byte(value: u16) -> u8 {
+    (value >> 8) as u8
+}
+
+fn drop_alpha<T: Copy>(data: &[T], convert: impl Fn(T) -> u8) -> Vec<u8> {
+    data.chunks_exact(4)
+        .flat_map(|p| [convert(p[0]), convert(p[1]), convert(p[2])])
+        .collect()
+}
+
+/// The grey level of an RGB pixel: ITU-R 601-2 in Pillow's 16-bit integer arithmetic.
+pub(crate) fn luma(pixel: &[u8]) -> u8 {
+    let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+    ((19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16) as u8
+}

@@ -1,0 +1,88 @@
+//! RandomHorizontalFlip and RandomVerticalFlip: the image mirrored, in place.
+
+use serde::{Deserialize, Serialize};
+
+use crate::params::{half, validate_p};
+use crate::rng::Rng;
+use crate::{Image8, Result, Transform};
+
+/// Mirrors left and right.
+///
+/// # Source
+/// torchvision `v2.RandomHorizontalFlip`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomHorizontalFlip {
+    /// Probability.
+    #[serde(default = "half")]
+    pub p: f64,
+}
+
+/// Mirrors top and bottom.
+///
+/// # Source
+/// torchvision `v2.RandomVerticalFlip`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomVerticalFlip {
+    /// Probability.
+    #[serde(default = "half")]
+    pub p: f64,
+}
+
+impl Transform for RandomHorizontalFlip {
+    fn probability(&self) -> f64 {
+        self.p
+    }
+
+    fn validate(&self, _: usize) -> Result<()> {
+        validate_p("RandomHorizontalFlip", self.p)
+    }
+
+    fn apply(&self, mut image: Image8, _: &mut Rng) -> Result<Image8> {
+        horizontal_flip(&mut image);
+        Ok(image)
+    }
+}
+
+impl Transform for RandomVerticalFlip {
+    fn probability(&self) -> f64 {
+        self.p
+    }
+
+    fn validate(&self, _: usize) -> Result<()> {
+        validate_p("RandomVerticalFlip", self.p)
+    }
+
+    fn apply(&self, mut image: Image8, _: &mut Rng) -> Result<Image8> {
+        vertical_flip(&mut image);
+        Ok(image)
+    }
+}
+
+/// Mirrors left and right.
+pub fn horizontal_flip(image: &mut Image8) {
+    let (width, channels) = (image.width(), image.channels());
+    for row in image.data_mut().chunks_exact_mut(width * channels) {
+        if channels == 1 {
+            row.reverse();
+        } else {
+            let (pixels, _) = row.as_chunks_mut::<3>();
+            pixels.reverse();
+        }
+    }
+}
+
+/// Mirrors top and bottom.
+pub fn vertical_flip(image: &mut Image8) {
+    let (height, stride) = (image.height(), image.width() * image.channels());
+    let middle = height / 2 * stride;
+    // An odd number of rows leaves the middle one at the head of `lower`, where no row of `upper` reaches it.
+    let (upper, lower) = image.data_mut().split_at_mut(middle);
+    for (above, below) in upper
+        .chunks_exact_mut(stride)
+        .zip(lower.rchunks_exact_mut(stride))
+    {
+        above.swap_with_slice(below);
+    }
+}

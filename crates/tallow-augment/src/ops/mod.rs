@@ -1,0 +1,69 @@
+//! The ops, one file a small family, and the table that names them.
+
+mod center_crop;
+mod crop;
+mod flip;
+mod random_crop;
+mod resize;
+mod resize_pad;
+
+pub use center_crop::{CenterCrop, center_crop};
+pub use crop::{Window, crop, pad};
+pub use flip::{RandomHorizontalFlip, RandomVerticalFlip, horizontal_flip, vertical_flip};
+pub use random_crop::RandomCrop;
+pub use resize::{Resize, resize};
+pub use resize_pad::{ResizePad, resize_pad};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::config::{read_op, unknown_op};
+use crate::{Result, Stage};
+
+/// Makes the enum of all ops, its names, its reader and its builder from one line an op.
+macro_rules! ops {
+    ($($name:ident on $kind:ident),* $(,)?) => {
+        /// One op of a pipeline with its parameters. In a config, the key `op` says which one.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(tag = "op")]
+        pub enum OpConfig {
+            $(#[doc = concat!("See [`", stringify!($name), "`](struct@", stringify!($name), ").")] $name($name)),*
+        }
+
+        impl OpConfig {
+            /// The names of all ops.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+            /// Reads the op `name` from its table of parameters.
+            pub(crate) fn from_table(name: &str, table: Map<String, Value>) -> Result<Self> {
+                match name {
+                    $(stringify!($name) => read_op(stringify!($name), table).map(Self::$name),)*
+                    _ => Err(unknown_op(name)),
+                }
+            }
+
+            /// The op as a stage of a pipeline.
+            pub fn stage(&self) -> Stage {
+                match self {
+                    $(Self::$name(op) => Stage::$kind(Box::new(op.clone())),)*
+                }
+            }
+        }
+
+        $(impl From<$name> for OpConfig {
+            fn from(op: $name) -> Self {
+                Self::$name(op)
+            }
+        })*
+    };
+}
+
+// A new op: its file above, and one line here.
+ops! {
+    Resize on Pixels,
+    ResizePad on Pixels,
+    CenterCrop on Pixels,
+    RandomCrop on Pixels,
+    RandomHorizontalFlip on Pixels,
+    RandomVerticalFlip on Pixels,
+}

@@ -1,0 +1,188 @@
+//! Resize: another size, antialiased, equal to Pillow within one level.
+
+use std::cell::RefCell;
+
+use fast_image_resize::images::{Image as FirImage, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+use crate::params::{always, validate_p};
+use crate::rng::Rng;
+use crate::{Error, Image8, Interpolation, Result, Size, SizeParam, Transform};
+
+const NAME: &str = "Resize";
+
+/// Scales the image: to a short side of `size` with the proportions kept, or to `[height, width]` exactly.
+///
+/// # Source
+/// torchvision `v2.Resize` with `antialias=True`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resize {
+    /// The short side, or `[height, width]`.
+    pub size: SizeParam,
+    /// How pixels are computed.
+    #[serde(default)]
+    pub interpolation: Interpolation,
+    /// Probability.
+    #[serde(default = "always")]
+    pub p: f64,
+}
+
+impl Resize {
+    fn size_for(&self, image: Size) -> Size {
+        match self.size {
+            SizeParam::Exact([height, width]) => Size { height, width },
+            SizeParam::One(short) => short_side(image, short),
+        }
+    }
+}
+
+impl Transform for Resize {
+    fn probability(&self) -> f64 {
+        self.p
+    }
+
+    fn validate(&self, _: usize) -> Result<()> {
+        validate_p(NAME, self.p)?;
+        self.size.validate(NAME)
+    }
+
+    fn output_size(&self, input: Option<Size>) -> Result<Option<Size>> {
+        let size = match (self.size, input) {
+            (SizeParam::One(_), None) => return Ok(None),
+            (SizeParam::Exact([height, width]), None) => Size { height, width },
+            (_, Some(image)) => checked(NAME, image, self.size_for(image))?,
+        };
+        Ok(Some(size))
+    }
+
+    fn apply(&self, image: Image8, _: &mut Rng) -> Result<Image8> {
+        let size = checked(NAME, image.size(), self.size_for(image.size()))?;
+        resize(image, size, self.interpolation)
+    }
+}
+
+/// The size with the short side `short` and the proportions of `image`; the long side is rounded down.
+fn short_side(image: Size, short: usize) -> Size {
+    let long = |long_side: usize, short_side: usize| {
+        (short as u128 * long_side as u128 / short_side as u128) as usize
+    };
+    if image.width <= image.height {
+        Size {
+            height: long(image.height, image.width),
+            width: short,
+        }
+    } else {
+        Size {
+            height: short,
+            width: long(image.width, image.height),
+        }
+    }
+}
+
+/// Refuses a size that no image may have, such as the long side of a very thin one.
+pub(super) fn checked(op: &'static str, image: Size, wanted: Size) -> Result<Size> {
+    if wanted.is_valid() {
+        Ok(wanted)
+    } else {
+        Err(Error::ImageSize { op, wanted, image })
+    }
+}
+
+/// The image scaled to `size`; within 1 level of Pillow's `resize`, equal for `Nearest`.
+///
+/// # Errors
+/// The resizer refuses, which no valid size makes it do.
+pub fn resize(image: Image8, size: Size, interpolation: Interpolation) -> Result<Image8> {
+    // Two calls, because in one the filter keeps more precision between its passes than Pillow does.
+    let height = image.height();
+    let image = resize_once(
+        image,
+        Size {
+            height,
+            width: size.width,
+        },
+        interpolation,
+    )?;
+    resize_once(image, size, interpolation)
+}
+
+/// Scales along one side; the other one is already right.
+fn resize_once(image: Image8, size: Size, interpolation: Interpolation) -> Result<Image8> {
+    thread_local! {
+        static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+    }
+    let from = image.size();
+    if from == size {
+        return Ok(image);
+    }
+    let channels = image.channels();
+    let pixel_type = if channels == 1 {
+        PixelType::U8
+    } else {
+        PixelType::U8x3
+    };
+    let algorithm = match interpolation {
+        Interpolation::Nearest => ResizeAlg::Nearest,
+        Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+        Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+        Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+    };
+    let failed = |message: String| Error::Resize {
+        from,
+        to: size,
+        message,
+    };
+    let source = ImageRef::new(
+        from.width as u32,
+        from.height as u32,
+        image.data(),
+        pixel_type,
+    )
+    .map_err(|error| failed(error.to_string()))?;
+    let mut target = FirImage::new(size.width as u32, size.height as u32, pixel_type);
+    let options = ResizeOptions::new().resize_alg(algorithm);
+    RESIZER
+        .with_borrow_mut(|resizer| resizer.resize(&source, &mut target, Some(&options)))
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(Image8::from_parts(size, channels, target.into_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_side_is_exact_and_the_long_one_rounded_down() {
+        let size = |height, width| Size { height, width };
+        assert_eq!(short_side(size(333, 500), 256), size(256, 384));
+        assert_eq!(short_side(size(500, 333), 256), size(384, 256));
+        assert_eq!(short_side(size(7, 7), 5), size(5, 5));
+    }
+
+    #[test]
+    fn a_thin_image_is_refused_not_blown_up() {
+        let op = Resize {
+            size: SizeParam::One(224),
+            interpolation: Interpolation::Bilinear,
+            p: 1.0,
+        };
+        let thin = Image8::new(
+            Size {
+                height: 1,
+                width: 5000,
+            },
+            1,
+            vec![0; 5000],
+        )
+        .unwrap();
+        let error = op
+            .apply(thin, &mut crate::rng::keyed(0, 0, 0, 0))
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::ImageSize { op: "Resize", .. }),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! The built pipeline: 8-bit ops, normalisation, ops on normalised pixels, in that order, to one constant shape.
+
+use image::DynamicImage;
+
+use crate::normalize::NormalizationTable;
+use crate::rng::{Rng, chance};
+use crate::{
+    Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage,
+    Transform,
+};
+
+/// A checked list of ops that turns any image into normalised pixels of one constant shape.
+#[derive(Debug)]
+pub struct Pipeline {
+    input: Option<Size>,
+    output: Size,
+    channels: usize,
+    pixel_ops: Vec<Box<dyn Transform>>,
+    normalization: NormalizationTable,
+    normalized_ops: Vec<Box<dyn NormalizedTransform>>,
+}
+
+impl Pipeline {
+    /// Builds a pipeline from ops, your own among them. `input` is the size of every image that will come, if it is
+    /// known.
+    ///
+    /// # Errors
+    /// A parameter out of range, an op on 8-bit pixels behind one on normalised pixels, channels other than 1 or 3,
+    /// or an output size that is not constant.
+    pub fn from_stages(
+        stages: Vec<Stage>,
+        channels: usize,
+        normalization: &Normalization,
+        input: Option<Size>,
+    ) -> Result<Self> {
+        if channels != 1 && channels != 3 {
+            return Err(Error::Channels { found: channels });
+        }
+        if let Some(size) = input.filter(|size| !size.is_valid()) {
+            return Err(Error::ImageSize {
+                op: "input",
+                wanted: size,
+                image: size,
+            });
+        }
+        let mut size = input;
+        let mut opened_by = None;
+        let (mut pixel_ops, mut normalized_ops) = (Vec::new(), Vec::new());
+        for (op_index, stage) in stages.into_iter().enumerate() {
+            match stage {
+                Stage::Pixels(_) if !normalized_ops.is_empty() => {
+                    return Err(Error::Order { op_index });
+                }
+                Stage::Pixels(op) => {
+                    op.validate(channels)?;
+                    let before = size;
+                    size = size_after(op.as_ref(), before)?;
+                    if before.is_some() && size.is_none() {
+                        opened_by = Some(format!("op {op_index}, {op:?}, lets it vary"));
+                    }
+                    pixel_ops.push(op);
+                }
+                Stage::Normalized(op) => {
+                    op.validate(channels)?;
+                    normalized_ops.push(op);
+                }
+            }
+        }
+        let output = size.ok_or_else(|| Error::SizeNotConstant {
+            reason: opened_by.unwrap_or_else(|| "no op sets it".into()),
+        })?;
+        let normalization = NormalizationTable::new(normalization, channels)?;
+        Ok(Self {
+            input,
+            output,
+            channels,
+            pixel_ops,
+            normalization,
+            normalized_ops,
+        })
+    }
+
+    /// Adds your own op behind the last one on 8-bit pixels; it must keep the size.
+    ///
+    /// # Errors
+    /// The op refuses its parameters or changes the size.
+    pub fn with(mut self, op: Box<dyn Transform>) -> Result<Self> {
+        op.validate(self.channels)?;
+        match size_after(op.as_ref(), Some(self.output))? {
+            Some(size) => self.output = size,
+            None => {
+                return Err(Error::SizeNotConstant {
+                    reason: format!("{op:?} lets it vary"),
+                });
+            }
+        }
+        self.pixel_ops.push(op);
+        Ok(self)
+    }
+
+    /// Adds your own op on normalised pixels behind all others.
+    ///
+    /// # Errors
+    /// The op refuses its parameters.
+    pub fn with_normalized(mut self, op: Box<dyn NormalizedTransform>) -> Result<Self> {
+        op.validate(self.channels)?;
+        self.normalized_ops.push(op);
+        Ok(self)
+    }
+
+    /// Height, width and channels (1 or 3) of every output.
+    pub fn output_shape(&self) -> (usize, usize, usize) {
+        (self.output.height, self.output.width, self.channels)
+    }
+
+    /// The length of the buffer that [`apply`](Self::apply) fills: height × width × channels.
+    pub fn output_len(&self) -> usize {
+        self.output.pixels() * self.channels
+    }
+
+    /// Transforms an image and writes its normalised pixels, channels last (HWC), to `out`. Grey images become RGB
+    /// and the reverse, as Pillow converts.
+    ///
+    /// # Errors
+    /// `out` is not of [`output_len`](Self::output_len), or the image cannot be transformed (too small for a crop, …).
+    pub fn apply(&self, image: DynamicImage, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
+        if out.len() != self.output_len() {
+            return Err(Error::BufferLength {
+                expected: self.output_len(),
+                found: out.len(),
+            });
+        }
+        let pixels = self.transform_pixels(image, rng)?;
+        self.normalization.apply(pixels.data(), out);
+        self.transform_normalized(rng, out);
+        Ok(())
+    }
+
+    /// What [`apply`](Self::apply) makes with the same generator, as a picture to look at (`Luma8` or `Rgb8`): ops on
+    /// normalised pixels included, normalisation undone.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn preview(&self, image: DynamicImage, rng: &mut Rng) -> Result<DynamicImage> {
+        let pixels = self.transform_pixels(image, rng)?;
+        if self.normalized_ops.is_empty() {
+            return Ok(pixels.into_dynamic());
+        }
+        let mut values = vec![0.0; self.output_len()];
+        self.normalization.apply(pixels.data(), &mut values);
+        self.transform_normalized(rng, &mut values);
+        Ok(Image8::new(
+            self.output,
+            self.channels,
+            self.normalization.invert(&values),
+        )?
+        .into_dynamic())
+    }
+
+    fn transform_pixels(&self, image: DynamicImage, rng: &mut Rng) -> Result<Image8> {
+        let mut pixels = Image8::from_dynamic(image, self.channels)?;
+        if let Some(expected) = self.input {
+            expect_size("the input", expected, &pixels)?;
+        }
+        for op in &self.pixel_ops {
+            if chance(rng, op.probability()) {
+                pixels = op.apply(pixels, rng)?;
+            }
+        }
+        // Only an op of the user's own can fail here.
+        expect_size("the last op's output", self.output, &pixels)?;
+        Ok(pixels)
+    }
+
+    fn transform_normalized(&self, rng: &mut Rng, data: &mut [f32]) {
+        for op in &self.normalized_ops {
+            if chance(rng, op.probability()) {
+                op.apply(
+                    &mut NormalizedImage {
+                        size: self.output,
+                        channels: self.channels,
+                        data,
+                    },
+                    rng,
+                );
+            }
+        }
+    }
+}
+
+/// The size behind an op that may be skipped: known only if it is the same either way.
+fn size_after(op: &dyn Transform, before: Option<Size>) -> Result<Option<Size>> {
+    let after = op.output_size(before)?;
+    let always = op.probability() >= 1.0;
+    Ok(after.filter(|_| always || after == before))
+}
+
+fn expect_size(what: &'static str, expected: Size, image: &Image8) -> Result<()> {
+    let found = image.size();
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Error::UnexpectedSize {
+            what,
+            expected,
+            found,
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! The two kinds of op a pipeline is made of; implement one of the traits to plug in your own.
+
+use std::fmt::Debug;
+
+use crate::rng::Rng;
+use crate::{Image8, NormalizedImage, Result, Size};
+
+/// An op on 8-bit pixels.
+///
+/// ```
+/// use tallow_augment::{Image8, Result, Transform, rng::Rng};
+///
+/// #[derive(Debug)]
+/// struct Invert;
+/// impl Transform for Invert {
+///     fn apply(&self, mut image: Image8, _: &mut Rng) -> Result<Image8> {
+///         image.data_mut().iter_mut().for_each(|v| *v = 255 - *v);
+///         Ok(image)
+///     }
+/// }
+/// // pipeline.with(Box::new(Invert))
+/// ```
+pub trait Transform: Debug + Send + Sync {
+    /// The probability with which the pipeline calls [`apply`](Self::apply), from 0 to 1.
+    fn probability(&self) -> f64 {
+        1.0
+    }
+
+    /// Checks the parameters for images of `channels` (1 or 3) channels, once, when the pipeline is built.
+    ///
+    /// # Errors
+    /// A parameter is out of range.
+    fn validate(&self, _channels: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// The size of the output for inputs of this size; `None` stands for a size that varies. By default the same.
+    ///
+    /// # Errors
+    /// No input of this size can be transformed.
+    fn output_size(&self, input: Option<Size>) -> Result<Option<Size>> {
+        Ok(input)
+    }
+
+    /// Draws the random parameters and transforms the image.
+    ///
+    /// # Errors
+    /// This image cannot be transformed (too small, …).
+    fn apply(&self, image: Image8, rng: &mut Rng) -> Result<Image8>;
+}
+
+/// An op on normalised pixels, after all ops on 8-bit ones; it keeps the size.
+pub trait NormalizedTransform: Debug + Send + Sync {
+    /// The probability with which the pipeline calls [`apply`](Self::apply), from 0 to 1.
+    fn probability(&self) -> f64 {
+        1.0
+    }
+
+    /// Checks the parameters for images of `channels` (1 or 3) channels, once, when the pipeline is built.
+    ///
+    /// # Errors
+    /// A parameter is out of range.
+    fn validate(&self, _channels: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// Draws the random parameters and changes the image in place.
+    fn apply(&self, image: &mut NormalizedImage<'_>, rng: &mut Rng);
+}
+
+/// One op of a pipeline, of either kind.
+#[derive(Debug)]
+pub enum Stage {
+    /// On 8-bit pixels.
+    Pixels(Box<dyn Transform>),
+    /// On normalised pixels.
+    Normalized(Box<dyn NormalizedTransform>),
+}
