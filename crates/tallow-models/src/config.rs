@@ -1,0 +1,158 @@
+//! The configuration of a model: what a recipe's `[model]` table holds besides the name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::registry::Preset;
+
+/// How a network of the ImageNet size takes its input in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stem {
+    /// A 7×7 convolution of stride 2, then max-pooling of stride 2: for images of 100 pixels and more.
+    Imagenet,
+    /// A 3×3 convolution of stride 1, no pooling: for images of some 32 pixels.
+    Cifar,
+}
+
+/// What a model is built with. Every key has a default; one that the architecture has no use for
+/// is refused, not ignored ([`Error::UnusedKey`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Classes: the number of logits.
+    pub num_classes: usize,
+    /// Channels of the input images.
+    pub in_chans: usize,
+    /// Height and width of the input images, in pixels. Purely convolutional families run at other
+    /// sizes too.
+    pub input_size: (usize, usize),
+    /// Probability of dropout before the classifier; in wide_resnet, within each block.
+    pub drop_rate: f32,
+    /// Probability of dropping the last residual branch; earlier ones less, down to 0 linearly.
+    pub drop_path_rate: f32,
+    /// The first layers; the architecture's own by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stem: Option<Stem>,
+    /// Channels after the first convolution; in wide_resnet, the widening factor k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Number of layers as the family counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Whether the last normalisation of each residual branch starts at zero, so that each block
+    /// starts as the identity; true by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zero_init_last: Option<bool>,
+}
+
+impl Default for ModelConfig {
+    /// ImageNet: 1000 classes of 3×224×224.
+    fn default() -> Self {
+        ModelConfig {
+            num_classes: 1000,
+            in_chans: 3,
+            input_size: (224, 224),
+            drop_rate: 0.0,
+            drop_path_rate: 0.0,
+            stem: None,
+            width: None,
+            depth: None,
+            zero_init_last: None,
+        }
+    }
+}
+
+/// A key of [`ModelConfig`] that some families use and others do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// `stem`
+    Stem,
+    /// `width`
+    Width,
+    /// `depth`
+    Depth,
+    /// `drop_rate`
+    DropRate,
+    /// `drop_path_rate`
+    DropPathRate,
+    /// `zero_init_last`
+    ZeroInitLast,
+}
+
+impl Key {
+    /// All of them, in the order of the config.
+    pub const ALL: &[Key] = &[
+        Key::DropRate,
+        Key::DropPathRate,
+        Key::Stem,
+        Key::Width,
+        Key::Depth,
+        Key::ZeroInitLast,
+    ];
+
+    /// The key as it is written in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Key::Stem => "stem",
+            Key::Width => "width",
+            Key::Depth => "depth",
+            Key::DropRate => "drop_rate",
+            Key::DropPathRate => "drop_path_rate",
+            Key::ZeroInitLast => "zero_init_last",
+        }
+    }
+
+    fn is_set(self, config: &ModelConfig) -> bool {
+        match self {
+            Key::Stem => config.stem.is_some(),
+            Key::Width => config.width.is_some(),
+            Key::Depth => config.depth.is_some(),
+            Key::DropRate => config.drop_rate != 0.0,
+            Key::DropPathRate => config.drop_path_rate != 0.0,
+            Key::ZeroInitLast => config.zero_init_last.is_some(),
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Checks what holds for every architecture, and that no key is set in vain.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`], [`Error::UnusedKey`].
+    pub fn check(&self, preset: &Preset) -> Result<()> {
+        let (h, w) = self.input_size;
+        let size = [
+            ("num_classes", self.num_classes, 1),
+            ("in_chans", self.in_chans, 1),
+            ("input_size", h.min(w), preset.min_input_size),
+        ];
+        for (key, found, least) in size {
+            if found < least {
+                return Err(preset.bad_value(key, format!("at least {least}"), found));
+            }
+        }
+        for (key, rate) in [
+            ("drop_rate", self.drop_rate),
+            ("drop_path_rate", self.drop_path_rate),
+        ] {
+            if !(0.0..1.0).contains(&rate) {
+                return Err(preset.bad_value(key, "at least 0 and below 1", rate));
+            }
+        }
+        match Key::ALL
+            .iter()
+            .find(|key| key.is_set(self) && !preset.keys.contains(key))
+        {
+            None => Ok(()),
+            Some(key) => {
+                let names: Vec<_> = preset.keys.iter().map(|key| key.name()).collect();
+                Err(Error::UnusedKey {
+                    key: key.name(),
+                    model: preset.name,
+                    uses: names.join(", "),
+                })
+            }
+        }
+    }
+}

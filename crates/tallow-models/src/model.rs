@@ -1,0 +1,75 @@
+//! What every architecture offers, and what `build` hands over.
+
+use candle_core::Tensor;
+use tallow_nn::{Mode, ParamStore, Result};
+
+use crate::config::ModelConfig;
+use crate::registry::Preset;
+
+/// An image classifier: a backbone and a classifier on it.
+pub trait Model: Send + Sync {
+    /// Logits of a batch of images.
+    ///
+    /// # Shapes
+    /// `[n, in_chans, h, w]` → `[n, num_classes]`.
+    ///
+    /// # Errors
+    /// An input of another shape or type.
+    fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        self.forward_head(&self.forward_features(images, mode)?, mode)
+    }
+
+    /// What the backbone makes of the images, before pooling.
+    ///
+    /// # Shapes
+    /// `[n, in_chans, h, w]` → `[n, num_features, h', w']`.
+    ///
+    /// # Errors
+    /// An input of another shape or type.
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor>;
+
+    /// Pooling, dropout, classifier.
+    ///
+    /// # Shapes
+    /// `[n, num_features, h', w']` → `[n, num_classes]`.
+    ///
+    /// # Errors
+    /// An input of another shape or type.
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor>;
+}
+
+/// A model, its parameters and what it was built from.
+pub struct Built {
+    /// The forward pass.
+    pub model: Box<dyn Model>,
+    /// Parameters and buffers, in timm's order and under timm's names.
+    pub store: ParamStore,
+    /// Name, configuration, layout.
+    pub info: ModelInfo,
+}
+
+impl std::fmt::Debug for Built {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Built")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a model was built from.
+#[derive(Debug, Clone)]
+pub struct ModelInfo {
+    /// The row of the registry.
+    pub preset: &'static Preset,
+    /// The configuration that it was built with.
+    pub config: ModelConfig,
+    /// Channels of the features that the classifier sees.
+    pub num_features: usize,
+}
+
+impl ModelInfo {
+    /// The architecture's name: `resnet18`.
+    pub fn name(&self) -> &'static str {
+        self.preset.name
+    }
+}

@@ -1,0 +1,186 @@
+//! The table of architectures: name → preset → model.
+//!
+//! A new family is one file in `cnn/`, `vit/` or `hybrid/` with its `mod` line, one variant of
+//! [`Arch`] with its arm in [`Arch::build`], and its `PRESETS` in [`list`]. The compiler points at
+//! whatever is forgotten.
+
+use std::sync::LazyLock;
+
+use candle_core::Device;
+use tallow_nn::{Builder, ParamStore};
+
+use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
+use crate::config::{Key, ModelConfig};
+use crate::error::{Error, Result};
+use crate::model::{Built, Model, ModelInfo};
+use crate::suggest::nearest;
+
+/// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preset {
+    /// timm's name where timm has the model.
+    pub name: &'static str,
+    /// The folder and file it comes from: `cnn/resnet`.
+    pub family: &'static str,
+    /// The family, and which of its members this is.
+    pub arch: Arch,
+    /// The optional config keys that it uses.
+    pub keys: &'static [Key],
+    /// Default height and width, in pixels.
+    pub input_size: (usize, usize),
+    /// The least height and width that leave a pixel after the last pooling.
+    pub min_input_size: usize,
+    /// Default number of channels.
+    pub in_chans: usize,
+    /// Default number of classes.
+    pub num_classes: usize,
+    /// Mean per channel, in units of pixel/255.
+    pub mean: &'static [f32],
+    /// Standard deviation per channel, in units of pixel/255.
+    pub std: &'static [f32],
+    /// Fraction of the resized image that the centre crop keeps.
+    pub crop_pct: f32,
+    /// `bilinear` or `bicubic`.
+    pub interpolation: &'static str,
+    /// The module of the first convolution.
+    pub first_conv: &'static str,
+    /// The module of the classifier.
+    pub classifier: &'static str,
+}
+
+impl Preset {
+    /// ImageNet at 224 pixels; a family's rows change what differs.
+    pub(crate) const fn imagenet(name: &'static str, family: &'static str, arch: Arch) -> Preset {
+        Preset {
+            name,
+            family,
+            arch,
+            keys: &[],
+            input_size: (224, 224),
+            min_input_size: 1,
+            in_chans: 3,
+            num_classes: 1000,
+            mean: &[0.485, 0.456, 0.406],
+            std: &[0.229, 0.224, 0.225],
+            crop_pct: 0.875,
+            interpolation: "bilinear",
+            first_conv: "conv1",
+            classifier: "fc",
+        }
+    }
+
+    /// The configuration of the default size, channels and classes.
+    pub fn config(&self) -> ModelConfig {
+        ModelConfig {
+            num_classes: self.num_classes,
+            in_chans: self.in_chans,
+            input_size: self.input_size,
+            ..ModelConfig::default()
+        }
+    }
+
+    pub(crate) fn bad_value(
+        &self,
+        key: &'static str,
+        expected: impl Into<String>,
+        found: impl std::fmt::Display,
+    ) -> Error {
+        Error::BadValue {
+            key,
+            model: self.name,
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+}
+
+/// A family, with what tells its members apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Arch {
+    /// ResNet, He et al. 2015.
+    ResNet(resnet::Layout),
+    /// The nine-layer residual network of the DAWNBench entries.
+    ResNet9,
+    /// Wide ResNet, Zagoruyko & Komodakis 2016.
+    WideResNet(wide_resnet::Layout),
+    /// A LeNet-sized network.
+    SmallCnn,
+}
+
+impl Arch {
+    /// The model and its number of features.
+    fn build(
+        self,
+        preset: &Preset,
+        config: &ModelConfig,
+        b: &Builder,
+    ) -> Result<(Box<dyn Model>, usize)> {
+        let _ = (preset, config, b);
+        Err(tallow_nn::Error::Config {
+            op: "build",
+            reason: "the layers are being written".into(),
+        }
+        .into())
+    }
+}
+
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    [
+        resnet::PRESETS,
+        resnet9::PRESETS,
+        wide_resnet::PRESETS,
+        small_cnn::PRESETS,
+    ]
+    .concat()
+});
+
+/// Every preset, family by family.
+pub fn list() -> &'static [Preset] {
+    &PRESETS
+}
+
+/// The preset called `name`.
+///
+/// # Errors
+/// [`Error::UnknownModel`] with the nearest names.
+pub fn find(name: &str) -> Result<&'static Preset> {
+    list()
+        .iter()
+        .find(|preset| preset.name == name)
+        .ok_or_else(|| Error::UnknownModel {
+            name: name.to_string(),
+            nearest: nearest(name, list().iter().map(|preset| preset.name), 3),
+        })
+}
+
+/// Builds the architecture `name`. Initial values depend on `seed`, names and shapes alone.
+///
+/// ```ignore
+/// use tallow_models::{ModelConfig, build};
+/// # fn main() -> tallow_models::Result<()> {
+/// let config = ModelConfig { num_classes: 10, in_chans: 1, input_size: (28, 28), ..ModelConfig::default() };
+/// let built = build("resnet9", &config, 0, &candle_core::Device::Cpu)?;
+/// let images = candle_core::Tensor::zeros((2, 1, 28, 28), candle_core::DType::F32, &candle_core::Device::Cpu)
+///     .map_err(tallow_nn::Error::from)?;
+/// let logits = built.model.forward(&images, &tallow_nn::Mode::eval())?;
+/// assert_eq!(logits.dims(), [2, 10]);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// An unknown name, a key that the architecture does not use, a value out of range.
+pub fn build(name: &str, config: &ModelConfig, seed: u64, device: &Device) -> Result<Built> {
+    let preset = find(name)?;
+    config.check(preset)?;
+    let ((model, num_features), store) =
+        ParamStore::build(seed, device, |b| preset.arch.build(preset, config, b))?;
+    Ok(Built {
+        model,
+        store,
+        info: ModelInfo {
+            preset,
+            config: config.clone(),
+            num_features,
+        },
+    })
+}
