@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Differentiable building blocks on Candle tensors: fast CPU kernels with a correct backward,
+//! the layers made of them, and the store that keeps a model's parameters.
+//!
+//! - [`Tape`]: records a forward pass, gives gradients.
+//! - [`ParamStore`] and [`Builder`]: parameters and buffers by name, seeded initialisers.
+//! - [`layers`]: what models are made of. [`kernels`]: what layers are made of.
+//! - [`Mode`]: whether a pass trains, and its random numbers.
+
+mod error;
+mod init;
+mod mode;
+mod store;
+
+pub mod kernels;
+pub mod layers;
+pub mod rng;
+pub mod tape;
+
+pub use error::{Error, Result};
+pub use init::{Fan, Init};
+pub use mode::Mode;
+pub use store::{Buffer, Builder, ParamStore};
+pub use tape::{Gradients, Tape};

@@ -1,0 +1,368 @@
+//! 2-D convolution: any kernel, stride, padding, dilation and groups, with both gradients.
+//!
+//! Indirect convolution (Dukhan 2019, "The Indirect Convolution Algorithm"): images lie
+//! channels-last, so that every (pixel, tap) is a pointer to a run of channels, or to zeros outside
+//! the image, and the micro-kernel of a matrix product runs straight over the pointers; nothing is
+//! unfolded in memory.
+//!
+//! - [`gather`]: the product. Forward, and the input's gradient as the same product on transposed
+//!   weights (for a stride s: s² of them, one a phase, without inserted zeros).
+//! - [`weight_grad`]: the weights' gradient, with pixels as the contraction.
+//! - [`depthwise`]: all three for one channel a group.
+//!
+//! The order of every sum is fixed by the shapes alone: results do not depend on the thread count.
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::memory::{self, Uninit};
+use super::simd::Isa;
+use crate::error::{Error, Result};
+use crate::tape::{self, Backward, Output};
+
+mod depthwise;
+mod gather;
+mod pack;
+mod weight_grad;
+
+#[cfg(test)]
+mod tests;
+
+/// How the kernel moves over the image: (vertical, horizontal) each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConvConfig {
+    /// Pixels between outputs.
+    pub stride: (usize, usize),
+    /// Zeros around the image, on both sides.
+    pub padding: (usize, usize),
+    /// Pixels between taps.
+    pub dilation: (usize, usize),
+    /// Channels are divided in this many groups that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for ConvConfig {
+    fn default() -> Self {
+        ConvConfig {
+            stride: (1, 1),
+            padding: (0, 0),
+            dilation: (1, 1),
+            groups: 1,
+        }
+    }
+}
+
+/// Every size of one convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Geometry {
+    n: usize,
+    /// Input: height, width, channels.
+    h: usize,
+    w: usize,
+    c: usize,
+    /// Output: height, width, channels.
+    oh: usize,
+    ow: usize,
+    o: usize,
+    kh: usize,
+    kw: usize,
+    config: ConvConfig,
+}
+
+impl Geometry {
+    fn new(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Self> {
+        const OP: &str = "conv2d";
+        let found = || format!("x {:?}, weight {:?}, {config:?}", x.dims(), weight.dims());
+        let (Ok((n, c, h, w)), Ok((o, cg, kh, kw))) = (x.dims4(), weight.dims4()) else {
+            return Err(Error::input(
+                OP,
+                "x [n, c, h, w] and weight [o, c/groups, kh, kw]",
+                found(),
+            ));
+        };
+        let ConvConfig {
+            stride,
+            padding,
+            dilation,
+            groups,
+        } = config;
+        if groups == 0 || cg * groups != c || o % groups != 0 || o == 0 {
+            return Err(Error::input(
+                OP,
+                "channels and outputs that the groups divide",
+                found(),
+            ));
+        }
+        if [stride.0, stride.1, dilation.0, dilation.1, kh, kw].contains(&0) {
+            return Err(Error::input(
+                OP,
+                "a stride, dilation and kernel of at least 1",
+                found(),
+            ));
+        }
+        let out = |size: usize, pad: usize, k: usize, d: usize, s: usize| {
+            (size + 2 * pad)
+                .checked_sub(d * (k - 1) + 1)
+                .map(|room| room / s + 1)
+        };
+        let oh = out(h, padding.0, kh, dilation.0, stride.0);
+        let ow = out(w, padding.1, kw, dilation.1, stride.1);
+        let (Some(oh), Some(ow)) = (oh, ow) else {
+            return Err(Error::input(
+                OP,
+                "an image at least as large as the kernel",
+                found(),
+            ));
+        };
+        Ok(Geometry {
+            n,
+            h,
+            w,
+            c,
+            oh,
+            ow,
+            o,
+            kh,
+            kw,
+            config,
+        })
+    }
+
+    fn taps(&self) -> usize {
+        self.kh * self.kw
+    }
+
+    /// Input channels of a group.
+    fn cg(&self) -> usize {
+        self.c / self.config.groups
+    }
+
+    /// Output channels of a group.
+    fn og(&self) -> usize {
+        self.o / self.config.groups
+    }
+
+    fn is_depthwise(&self) -> bool {
+        self.cg() == 1 && self.og() == 1
+    }
+
+    /// Where tap (ky, kx) looks, relative to the pixel at output × stride.
+    fn tap_offset(&self, tap: usize) -> (isize, isize) {
+        let ConvConfig {
+            padding, dilation, ..
+        } = self.config;
+        let (ky, kx) = (tap / self.kw, tap % self.kw);
+        (
+            (ky * dilation.0) as isize - padding.0 as isize,
+            (kx * dilation.1) as isize - padding.1 as isize,
+        )
+    }
+}
+
+/// The cross-correlation of a batch of images with a bank of filters, as `torch.nn.functional.conv2d`.
+///
+/// # Shapes
+/// `x [n, c, h, w]`, `weight [o, c/groups, kh, kw]`, `bias [o]` → `[n, o, h', w']` with
+/// `h' = (h + 2·padding − dilation·(kh − 1) − 1) / stride + 1`.
+///
+/// # Errors
+/// Shapes that do not fit each other; a tensor that is not f32 on the CPU.
+pub fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: ConvConfig,
+) -> Result<Tensor> {
+    let geometry = Geometry::new(x, weight, config)?;
+    if let Some(bias) = bias
+        && bias.dims() != [geometry.o]
+    {
+        return Err(Error::input(
+            "conv2d",
+            format!("a bias of shape [{}]", geometry.o),
+            format!("{:?}", bias.dims()),
+        ));
+    }
+    let input = memory::channels_last("conv2d", x)?;
+    let filters = memory::contiguous(weight)?;
+    let bias_values = bias.map(memory::contiguous).transpose()?;
+    let y = {
+        let (xs, ws) = (
+            memory::values("conv2d", &input)?,
+            memory::values("conv2d", &filters)?,
+        );
+        let bs = bias_values
+            .as_ref()
+            .map(|b| memory::values("conv2d", b))
+            .transpose()?;
+        forward(Isa::best(), &geometry, &xs, &ws, bs.as_deref())
+    };
+    let output = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o));
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    if !tape::records(&inputs) {
+        return output.into_tensor();
+    }
+    tape::emit(
+        output,
+        &inputs,
+        Conv2dBackward {
+            geometry,
+            input,
+            filters,
+        },
+    )
+}
+
+/// What the gradients need: the image (channels-last) and the filters.
+struct Conv2dBackward {
+    geometry: Geometry,
+    input: Tensor,
+    filters: Tensor,
+}
+
+impl Backward for Conv2dBackward {
+    fn backward(&self, grad: &Tensor, needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let g = &self.geometry;
+        let isa = Isa::best();
+        let grad = memory::channels_last("conv2d backward", grad)?;
+        let dy = memory::values("conv2d backward", &grad)?;
+        let mut grads = vec![None; needs.len()];
+        if needs[0] {
+            let ws = memory::values("conv2d backward", &self.filters)?;
+            let dx = input_grad(isa, g, &dy, &ws);
+            grads[0] = Some(Output::channels_last(dx, (g.n, g.h, g.w, g.c)).into_tensor()?);
+        }
+        if needs[1] {
+            let xs = memory::values("conv2d backward", &self.input)?;
+            let dw = weight_gradient(isa, g, &xs, &dy);
+            grads[1] = Some(Output::contiguous(dw, &[g.o, g.cg(), g.kh, g.kw]).into_tensor()?);
+        }
+        if needs.get(2) == Some(&true) {
+            grads[2] = Some(Output::contiguous(bias_grad(&dy, g.o), &[g.o]).into_tensor()?);
+        }
+        Ok(grads)
+    }
+}
+
+fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    if g.is_depthwise() {
+        depthwise::forward(isa, g, x, w, bias)
+    } else {
+        gather::forward(isa, g, x, w, bias)
+    }
+}
+
+fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
+    if g.is_depthwise() {
+        depthwise::input_grad(isa, g, dy, w)
+    } else {
+        gather::input_grad(isa, g, dy, w)
+    }
+}
+
+fn weight_gradient(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    if g.is_depthwise() {
+        depthwise::weight_grad(isa, g, x, dy)
+    } else {
+        weight_grad::weight_grad(isa, g, x, dy)
+    }
+}
+
+/// Sums over pixels: fixed blocks in parallel, their sums added in order.
+fn bias_grad(dy: &[f32], o: usize) -> Vec<f32> {
+    const PIXELS: usize = 1024;
+    let partial: Vec<Vec<f32>> = dy
+        .par_chunks(PIXELS * o)
+        .map(|block| {
+            let mut sum = vec![0f32; o];
+            for pixel in block.chunks_exact(o) {
+                for (sum, v) in sum.iter_mut().zip(pixel) {
+                    *sum += v;
+                }
+            }
+            sum
+        })
+        .collect();
+    let mut total = vec![0f32; o];
+    for sum in partial {
+        for (total, v) in total.iter_mut().zip(sum) {
+            *total += v;
+        }
+    }
+    total
+}
+
+/// One position of the filter in a product over an image.
+#[derive(Debug, Clone, Copy)]
+struct Tap {
+    /// Which tap of the filter.
+    index: usize,
+    /// Where it reads, relative to the pixel of the grid.
+    dy: isize,
+    dx: isize,
+}
+
+/// A product that visits a grid of pixels: what to read for each and where to write the result.
+/// The forward pass is one such walk; the input's gradient is one for each phase of the stride.
+#[derive(Debug, Clone)]
+struct Walk {
+    /// Points of the grid (height, width).
+    grid: (usize, usize),
+    /// Source pixels from one point to the next.
+    step: (usize, usize),
+    taps: Vec<Tap>,
+    /// Target pixel of the first point, and from one point to the next.
+    start: (usize, usize),
+    spacing: (usize, usize),
+}
+
+impl Walk {
+    fn forward(g: &Geometry) -> Walk {
+        let taps = (0..g.taps()).map(|index| {
+            let (dy, dx) = g.tap_offset(index);
+            Tap { index, dy, dx }
+        });
+        Walk {
+            grid: (g.oh, g.ow),
+            step: g.config.stride,
+            taps: taps.collect(),
+            start: (0, 0),
+            spacing: (1, 1),
+        }
+    }
+
+    /// Input pixel (y, x) received tap k of output pixel (y − offset_k) / stride, where that is whole:
+    /// pixels of one residue modulo the stride share their taps.
+    fn input_grad(g: &Geometry) -> Vec<Walk> {
+        let (sy, sx) = g.config.stride;
+        let phases = (0..sy).flat_map(|py| (0..sx).map(move |px| (py, px)));
+        phases
+            .filter(|&(py, px)| py < g.h && px < g.w)
+            .map(|(py, px)| {
+                let taps = (0..g.taps()).filter_map(|index| {
+                    let (dy, dx) = g.tap_offset(index);
+                    let (dy, dx) = (py as isize - dy, px as isize - dx);
+                    let whole = dy.rem_euclid(sy as isize) == 0 && dx.rem_euclid(sx as isize) == 0;
+                    whole.then(|| Tap {
+                        index,
+                        dy: dy.div_euclid(sy as isize),
+                        dx: dx.div_euclid(sx as isize),
+                    })
+                });
+                Walk {
+                    grid: ((g.h - py).div_ceil(sy), (g.w - px).div_ceil(sx)),
+                    step: (1, 1),
+                    taps: taps.collect(),
+                    start: (py, px),
+                    spacing: (sy, sx),
+                }
+            })
+            .collect()
+    }
+}
+
+/// A buffer for a kernel's result of `len` values.
+fn output_buffer(len: usize) -> Uninit {
+    Uninit::new(len)
+}

@@ -1,0 +1,339 @@
+//! The gradient of the filters: for each tap, a product of input channels with output channels,
+//! contracted over pixels.
+//!
+//! Output rows are divided into slices whose number depends on the shapes alone. A slice sums into
+//! a buffer of its own, block of rows by block of rows; the buffers are added in order.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Geometry;
+use crate::kernels::simd::{self, Isa, Kernel, Simd};
+
+/// Below this many channels the taps are unfolded into one run, as in the forward product.
+const SHORT_RUN: usize = 8;
+/// Pixels of a block: its panel of gradients stays in the L1 cache.
+const BLOCK_PIXELS: usize = 128;
+/// Slices at most, and the memory that they may take together, in values.
+const MAX_SLICES: usize = 16;
+const MAX_VALUES: usize = 16 << 20;
+
+pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let plan = Plan::new(isa, g);
+    let rows = g.n * g.oh;
+    let slices = rows.min(MAX_SLICES).min((MAX_VALUES / plan.len()).max(2));
+    // More threads than slices: input channels are divided as well, which changes no sum.
+    let tiles = plan.k.div_ceil(isa.tile_rows());
+    let parts = (2 * rayon::current_num_threads())
+        .div_ceil(slices)
+        .min(tiles);
+    let mut sums = vec![0f32; slices * plan.len()];
+    let shared = crate::kernels::memory::SharedMut::new(sums.as_mut_ptr());
+    (0..slices * parts).into_par_iter().for_each(|task| {
+        let (slice, part) = (task / parts, task % parts);
+        let rows = slice * rows / slices..(slice + 1) * rows / slices;
+        let channels = part * plan.k / parts..(part + 1) * plan.k / parts;
+        let sums = SliceSums {
+            start: shared,
+            offset: slice * plan.len(),
+        };
+        simd::run_on(
+            isa,
+            Task {
+                g,
+                plan: &plan,
+                x,
+                dy,
+                rows,
+                channels,
+                sums,
+            },
+        );
+    });
+    plan.reduce(g, &sums, slices)
+}
+
+/// How the sums lie: `[group][tap][k][columns]`, columns rounded up to whole panels.
+struct Plan {
+    unfold: bool,
+    /// Taps that are visited one by one (1 where they are unfolded), and rows of the product.
+    taps: usize,
+    k: usize,
+    width: usize,
+    panels: usize,
+    groups: usize,
+}
+
+impl Plan {
+    fn new(isa: Isa, g: &Geometry) -> Plan {
+        let unfold = g.cg() < SHORT_RUN && g.config.groups == 1 && g.taps() > 1;
+        let (taps, k) = if unfold {
+            (1, g.taps() * g.cg())
+        } else {
+            (g.taps(), g.cg())
+        };
+        let width = isa.panel_width();
+        Plan {
+            unfold,
+            taps,
+            k,
+            width,
+            panels: g.og().div_ceil(width),
+            groups: g.config.groups,
+        }
+    }
+
+    fn columns(&self) -> usize {
+        self.panels * self.width
+    }
+
+    fn len(&self) -> usize {
+        self.groups * self.taps * self.k * self.columns()
+    }
+
+    /// Adds the slices in order and puts the result in the filters' layout `[o, c/groups, kh, kw]`.
+    fn reduce(&self, g: &Geometry, sums: &[f32], slices: usize) -> Vec<f32> {
+        let (taps, cg) = (g.taps(), g.cg());
+        let mut dw = vec![0f32; g.o * cg * taps];
+        dw.par_chunks_mut(cg * taps)
+            .enumerate()
+            .for_each(|(o, filter)| {
+                let (group, column) = (o / g.og(), o % g.og());
+                for (at, out) in filter.iter_mut().enumerate() {
+                    let (c, tap) = (at / taps, at % taps);
+                    // Unfolded rows are [tap][channel], which is the same place.
+                    let place = ((group * taps + tap) * cg + c) * self.columns() + column;
+                    *out = (0..slices)
+                        .map(|slice| sums[slice * self.len() + place])
+                        .sum();
+                }
+            });
+        dw
+    }
+}
+
+/// The sums of one slice.
+#[derive(Clone, Copy)]
+struct SliceSums {
+    start: crate::kernels::memory::SharedMut,
+    offset: usize,
+}
+
+struct Task<'a> {
+    g: &'a Geometry,
+    plan: &'a Plan,
+    x: &'a [f32],
+    dy: &'a [f32],
+    rows: Range<usize>,
+    /// Rows of the product that this task owns.
+    channels: Range<usize>,
+    sums: SliceSums,
+}
+
+/// Pixels at a constant distance: `len` of them, from `x` in the source and `dy` in the panel.
+#[derive(Clone, Copy)]
+struct Run {
+    x: usize,
+    dy: usize,
+    len: usize,
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (g, plan) = (self.g, self.plan);
+        let rows_per_block = (BLOCK_PIXELS / g.ow).max(1);
+        let (mut packed, mut unfolded, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first = self.rows.start;
+        while first < self.rows.end {
+            let rows = first..self.rows.end.min(first + rows_per_block);
+            let pixels = rows.len() * g.ow;
+            self.pack(&rows, &mut packed);
+            if plan.unfold {
+                self.unfold(&rows, &mut unfolded);
+            }
+            let (source, step) = if plan.unfold {
+                (&unfolded[..], plan.k)
+            } else {
+                (self.x, g.config.stride.1 * g.c)
+            };
+            for group in 0..plan.groups {
+                for tap in 0..plan.taps {
+                    self.find_runs(&rows, group, tap, step, &mut runs);
+                    let mut channel = self.channels.start;
+                    while channel < self.channels.end {
+                        let height = S::ROWS.min(self.channels.end - channel);
+                        for panel in 0..plan.panels {
+                            let dy = &packed[(group * plan.panels + panel) * pixels * plan.width..];
+                            macro_rules! rows {
+                                ($($r:literal)*) => {
+                                    match height {
+                                        // SAFETY: runs stay within `source` and the panel `dy`; this
+                                        // task owns these rows of the slice's sums.
+                                        $($r if $r <= S::ROWS => unsafe {
+                                            self.tile::<S, $r>(group, tap, channel, panel, source, step, dy, &runs)
+                                        },)*
+                                        _ => unreachable!("at most ROWS rows"),
+                                    }
+                                };
+                            }
+                            rows!(1 2 3 4 5 6 7 8 9 10 11 12);
+                        }
+                        channel += height;
+                    }
+                }
+            }
+            first = rows.end;
+        }
+    }
+}
+
+impl Task<'_> {
+    /// Gradients of a block of rows by panels: `[group][panel][pixel][width]`, zeros after the last column.
+    #[inline(always)]
+    fn pack(&self, rows: &Range<usize>, packed: &mut Vec<f32>) {
+        let (g, plan) = (self.g, self.plan);
+        let pixels = rows.len() * g.ow;
+        packed.clear();
+        packed.resize(plan.groups * plan.panels * pixels * plan.width, 0.0);
+        let dy = &self.dy[rows.start * g.ow * g.o..][..pixels * g.o];
+        for (index, panel) in packed.chunks_exact_mut(pixels * plan.width).enumerate() {
+            let (group, first) = (index / plan.panels, index % plan.panels * plan.width);
+            let used = plan.width.min(g.og() - first);
+            let column = group * g.og() + first;
+            for (out, pixel) in panel.chunks_exact_mut(plan.width).zip(dy.chunks_exact(g.o)) {
+                out[..used].copy_from_slice(&pixel[column..column + used]);
+            }
+        }
+    }
+
+    /// What each pixel of a block of rows saw: `[pixel][tap][channel]`.
+    #[inline(always)]
+    fn unfold(&self, rows: &Range<usize>, unfolded: &mut Vec<f32>) {
+        let g = self.g;
+        unfolded.clear();
+        for row in rows.clone() {
+            let (n, oy) = (row / g.oh, row % g.oh);
+            for ox in 0..g.ow {
+                for tap in 0..g.taps() {
+                    let (dy, dx) = g.tap_offset(tap);
+                    let y = ((oy * g.config.stride.0) as isize + dy) as usize;
+                    let x = ((ox * g.config.stride.1) as isize + dx) as usize;
+                    if y < g.h && x < g.w {
+                        let at = ((n * g.h + y) * g.w + x) * g.c;
+                        unfolded.extend_from_slice(&self.x[at..at + g.c]);
+                    } else {
+                        unfolded.resize(unfolded.len() + g.c, 0.0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The pixels of a block of rows that see a pixel of the image through `tap`.
+    #[inline(always)]
+    fn find_runs(
+        &self,
+        rows: &Range<usize>,
+        group: usize,
+        tap: usize,
+        step: usize,
+        runs: &mut Vec<Run>,
+    ) {
+        let g = self.g;
+        runs.clear();
+        if self.plan.unfold {
+            runs.push(Run {
+                x: 0,
+                dy: 0,
+                len: rows.len() * g.ow,
+            });
+            return;
+        }
+        let (dy, dx) = g.tap_offset(tap);
+        let (sy, sx) = g.config.stride;
+        // The first and one past the last output column whose tap lies in the image.
+        let from = (-dx).max(0).unsigned_abs().div_ceil(sx);
+        let to = usize::try_from(g.w as isize - dx)
+            .unwrap_or(0)
+            .div_ceil(sx)
+            .min(g.ow);
+        if from >= to {
+            return;
+        }
+        for row in rows.clone() {
+            let (n, oy) = (row / g.oh, row % g.oh);
+            let y = ((oy * sy) as isize + dy) as usize;
+            if y >= g.h {
+                continue;
+            }
+            let x = ((from * sx) as isize + dx) as usize;
+            let run = Run {
+                x: ((n * g.h + y) * g.w + x) * g.c + group * g.cg(),
+                dy: (row - rows.start) * g.ow + from,
+                len: to - from,
+            };
+            match runs.last_mut() {
+                Some(last) if last.x + last.len * step == run.x && last.dy + last.len == run.dy => {
+                    last.len += run.len
+                }
+                _ => runs.push(run),
+            }
+        }
+    }
+
+    /// Adds a block's contribution to `R` channels × one panel of the sums.
+    ///
+    /// # Safety
+    /// The instruction set of `S` is available; the runs stay within `source` and `dy`; no other
+    /// task touches these sums.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // the coordinates of a tile, all of them needed
+    unsafe fn tile<S: Simd, const R: usize>(
+        &self,
+        group: usize,
+        tap: usize,
+        channel: usize,
+        panel: usize,
+        source: &[f32],
+        step: usize,
+        dy: &[f32],
+        runs: &[Run],
+    ) {
+        let plan = self.plan;
+        let row = (group * plan.taps + tap) * plan.k + channel;
+        // SAFETY: by the contract above; the sums hold `k × columns` values for each group and tap.
+        unsafe {
+            let sums = self
+                .sums
+                .start
+                .at(self.sums.offset + row * plan.columns() + panel * plan.width);
+            let mut acc: [[S::V; 2]; R] = std::array::from_fn(|r| {
+                let sums = sums.add(r * plan.columns());
+                [S::load(sums), S::load(sums.add(S::LANES))]
+            });
+            for run in runs {
+                let mut x = source.as_ptr().add(run.x + channel);
+                let mut d = dy.as_ptr().add(run.dy * plan.width);
+                for _ in 0..run.len {
+                    let (d0, d1) = (S::load(d), S::load(d.add(S::LANES)));
+                    for r in 0..R {
+                        let a = S::splat(*x.add(r));
+                        acc[r][0] = S::fma(a, d0, acc[r][0]);
+                        acc[r][1] = S::fma(a, d1, acc[r][1]);
+                    }
+                    x = x.wrapping_add(step);
+                    d = d.wrapping_add(plan.width);
+                }
+            }
+            for (r, acc) in acc.into_iter().enumerate() {
+                let sums = sums.add(r * plan.columns());
+                S::store(sums, acc[0]);
+                S::store(sums.add(S::LANES), acc[1]);
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Plain loops compiled for each instruction set: for kernels that the compiler vectorises well by itself.
+
+/// Defines a function whose body is compiled for AVX-512, for AVX2 and for the target's baseline;
+/// each call takes [`Isa::best`](super::simd::Isa::best). What the body calls must be `#[inline(always)]`.
+///
+/// The bodies use no fused multiply-add, so that all instruction sets give the same values.
+macro_rules! vectorised {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$($generic:ident: $bound:path),+>)?
+     ($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name $(<$($generic: $bound),+>)? ($($arg: $type),*) {
+            #[inline(always)]
+            fn body $(<$($generic: $bound),+>)? ($($arg: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                use $crate::kernels::simd::Isa;
+
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2 $(<$($generic: $bound),+>)? ($($arg: $type),*) {
+                    body $(::<$($generic),+>)? ($($arg),*)
+                }
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+                fn avx512 $(<$($generic: $bound),+>)? ($($arg: $type),*) {
+                    body $(::<$($generic),+>)? ($($arg),*)
+                }
+                match Isa::best() {
+                    // SAFETY: `best` is one of the sets that this machine has.
+                    Isa::Avx512 => return unsafe { avx512 $(::<$($generic),+>)? ($($arg),*) },
+                    // SAFETY: as above.
+                    Isa::Avx2 => return unsafe { avx2 $(::<$($generic),+>)? ($($arg),*) },
+                    Isa::Portable => {}
+                }
+            }
+            body $(::<$($generic),+>)? ($($arg),*)
+        }
+    };
+}
+
+pub(crate) use vectorised;

@@ -1,0 +1,1 @@
+//! Layers: parameters with a forward pass, one a file.

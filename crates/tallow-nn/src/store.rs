@@ -1,0 +1,220 @@
+//! The parameter store: every parameter and buffer of a model, by name, in the model's order.
+//!
+//! A *parameter* is trained and receives a gradient; a *buffer* (BatchNorm's running
+//! statistics) is saved with the model and does not. A model is built through a [`Builder`],
+//! which walks down the names as the model does: `builder.pp("layer1").pp("0").param("weight", …)`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, RwLock};
+
+use candle_core::{Device, Tensor, Var};
+
+use crate::error::{Error, Result};
+use crate::init::Init;
+use crate::rng;
+
+/// A tensor that is saved with the model but not trained. Clones share the value.
+#[derive(Debug, Clone)]
+pub struct Buffer(Arc<RwLock<Tensor>>);
+
+impl Buffer {
+    /// The present value.
+    pub fn get(&self) -> Tensor {
+        self.0
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone()
+    }
+
+    /// Replaces the value.
+    pub fn set(&self, value: Tensor) {
+        *self
+            .0
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Value {
+    Parameter(Var),
+    Buffer(Buffer),
+}
+
+/// All parameters and buffers of one model, in the order in which the model defines them.
+#[derive(Debug)]
+pub struct ParamStore {
+    entries: Vec<(String, Value)>,
+}
+
+impl ParamStore {
+    /// Builds a model: `build` receives the root [`Builder`] and defines every parameter through it.
+    /// Initial values depend on (`seed`, name, shape) alone.
+    ///
+    /// # Errors
+    /// Whatever `build` fails with; a name defined twice.
+    pub fn build<M, E: From<Error>>(
+        seed: u64,
+        device: &Device,
+        build: impl FnOnce(&Builder) -> std::result::Result<M, E>,
+    ) -> std::result::Result<(M, ParamStore), E> {
+        let entries = Rc::new(RefCell::new(Vec::new()));
+        let builder = Builder {
+            entries: entries.clone(),
+            prefix: String::new(),
+            seed,
+            device: device.clone(),
+        };
+        let model = build(&builder)?;
+        let store = ParamStore {
+            entries: entries.take(),
+        };
+        let mut names: Vec<&str> = store
+            .entries
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::DuplicateName {
+                name: pair[0].to_string(),
+            }
+            .into());
+        }
+        Ok((model, store))
+    }
+
+    /// The trainable parameters, in the model's order.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.entries.iter().filter_map(|(name, value)| match value {
+            Value::Parameter(var) => Some((name.as_str(), var)),
+            Value::Buffer(_) => None,
+        })
+    }
+
+    /// The buffers, in the model's order.
+    pub fn buffers(&self) -> impl Iterator<Item = (&str, &Buffer)> {
+        self.entries.iter().filter_map(|(name, value)| match value {
+            Value::Parameter(_) => None,
+            Value::Buffer(buffer) => Some((name.as_str(), buffer)),
+        })
+    }
+
+    /// The number of trainable scalars.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().map(|(_, var)| var.elem_count()).sum()
+    }
+
+    /// Every parameter and buffer by name, in the model's order: what a checkpoint holds.
+    /// The tensors share the parameters' storage: copy them to keep a snapshot.
+    pub fn state_dict(&self) -> Vec<(String, Tensor)> {
+        let value = |value: &Value| match value {
+            Value::Parameter(var) => var.as_detached_tensor(),
+            Value::Buffer(buffer) => buffer.get(),
+        };
+        self.entries
+            .iter()
+            .map(|(name, v)| (name.clone(), value(v)))
+            .collect()
+    }
+
+    /// Gives the parameter or buffer `name` a new value, in place.
+    ///
+    /// # Errors
+    /// No such name; another shape.
+    pub fn set(&self, name: &str, tensor: &Tensor) -> Result<()> {
+        let Some((_, value)) = self.entries.iter().find(|(n, _)| n == name) else {
+            return Err(Error::UnknownName {
+                name: name.to_string(),
+            });
+        };
+        let current = match value {
+            Value::Parameter(var) => var.as_detached_tensor(),
+            Value::Buffer(buffer) => buffer.get(),
+        };
+        if current.dims() != tensor.dims() {
+            return Err(Error::ParameterShape {
+                name: name.to_string(),
+                expected: current.dims().to_vec(),
+                found: tensor.dims().to_vec(),
+            });
+        }
+        let tensor = tensor
+            .detach()
+            .to_dtype(current.dtype())?
+            .to_device(current.device())?;
+        match value {
+            Value::Parameter(var) => var.set(&tensor.contiguous()?)?,
+            Value::Buffer(buffer) => buffer.set(tensor.contiguous()?.copy()?),
+        }
+        Ok(())
+    }
+}
+
+/// Defines a model's parameters under a name prefix. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    entries: Rc<RefCell<Vec<(String, Value)>>>,
+    prefix: String,
+    seed: u64,
+    device: Device,
+}
+
+impl Builder {
+    /// The builder of the sub-module `name` (Candle's `VarBuilder::pp`).
+    pub fn pp(&self, name: impl std::fmt::Display) -> Builder {
+        Builder {
+            prefix: self.full(&name.to_string()),
+            ..self.clone()
+        }
+    }
+
+    /// The full name that `name` has here: `layer1.0.conv1.weight`.
+    pub fn full(&self, name: &str) -> String {
+        if self.prefix.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
+    }
+
+    /// Defines a trainable parameter and returns it.
+    ///
+    /// # Errors
+    /// When the device cannot hold it.
+    pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        let name = self.full(name);
+        let values = init.draw(
+            shape,
+            &mut rng::keyed(self.seed, rng::hash(&name), 0, rng::INIT),
+        );
+        let var = Var::from_vec(values, shape, &self.device)?;
+        let tensor = var.as_tensor().clone();
+        self.entries
+            .borrow_mut()
+            .push((name, Value::Parameter(var)));
+        Ok(tensor)
+    }
+
+    /// Defines a buffer filled with `value`.
+    ///
+    /// # Errors
+    /// When the device cannot hold it.
+    pub fn buffer(&self, name: &str, shape: &[usize], value: f32) -> Result<Buffer> {
+        let buffer = Buffer(Arc::new(RwLock::new(Tensor::full(
+            value,
+            shape,
+            &self.device,
+        )?)));
+        self.entries
+            .borrow_mut()
+            .push((self.full(name), Value::Buffer(buffer.clone())));
+        Ok(buffer)
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
