@@ -241,7 +241,7 @@ fn fields(at: Position, info: &StepInfo, left: Duration) -> Vec<Field> {
 enum Layout {
     /// Text before and behind the bar, which fills the rest.
     Bar { before: String, behind: String },
-    /// No room for a bar; the text is cut where even that is too long.
+    /// No room for a bar; the epoch alone is cut where even that is too long.
     Text(String),
 }
 
@@ -258,11 +258,17 @@ fn layout(width: usize, epoch: &str, fields: &[Field]) -> Layout {
             };
         }
     }
-    let text = format!(
-        "{epoch} {}",
-        join(fields.iter().filter(|field| field.rank <= 1), " ")
-    );
-    Layout::Text(text.chars().take(width).collect())
+    let text = |most| {
+        format!(
+            "{epoch} {}",
+            join(fields.iter().filter(|field| field.rank <= most), " ")
+        )
+    };
+    let fitting = [1, 0]
+        .map(text)
+        .into_iter()
+        .find(|text| text.len() <= width);
+    Layout::Text(fitting.unwrap_or_else(|| epoch.chars().take(width).collect()))
 }
 
 fn join<'a>(fields: impl IntoIterator<Item = &'a Field>, separator: &str) -> String {
@@ -379,7 +385,8 @@ mod tests {
             parts(40, at),
             Layout::Text("epoch 3/8 45/312 loss 0.4321".to_owned())
         );
-        assert_eq!(parts(12, at), Layout::Text("epoch 3/8 4".to_owned()));
+        assert_eq!(parts(24, at), Layout::Text("epoch 3/8 45/312".to_owned()));
+        assert_eq!(parts(12, at), Layout::Text("epoch 3/8".to_owned()));
         assert_eq!(parts(0, at), Layout::Text(String::new()));
     }
 
