@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Labelled images: where they come from, how they are split, in which order, and the loader that makes batches of them.
+//!
+//! ```
+//! use tallow_data::{Dataset, OpenOptions, open};
+//!
+//! let splits = open("fashion-mnist-6k", &OpenOptions::default())?;
+//! assert_eq!(splits.train.len(), 5000);
+//! assert_eq!(splits.train.class_names()[splits.train.label(0)], "Dress");
+//! # Ok::<(), tallow_data::Error>(())
+//! ```
+//!
+//! A new format is one file in `sources/`; a new named dataset is one row of the table in `sources/named.rs`.
+
+mod dataset;
+pub mod decode;
+mod error;
+mod open;
+mod sources;
+mod split;
+
+pub use dataset::{Dataset, Subset, class_counts, labels};
+pub use error::{Error, Result};
+pub use open::{ClassOrder, OpenOptions, Splits, open};
+pub use sources::named::{cache_dir, known_datasets};
+pub use split::stratified_split;

@@ -1,0 +1,106 @@
+//! The `Dataset` trait that every source implements and every consumer takes, and `Subset`, a choice of its samples.
+
+use std::sync::Arc;
+
+use image::DynamicImage;
+
+use crate::{Error, Result};
+
+/// Labelled images by index. Implement it for a source of your own: the loader, the splits and the summary take any.
+///
+/// Methods that take an index may panic when it is not below [`len`](Self::len), as slices do.
+pub trait Dataset: Send + Sync {
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// True without samples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The classes' names; a label is an index into them.
+    fn class_names(&self) -> &[String];
+
+    /// The class of sample `index`, without decoding its image.
+    fn label(&self, index: usize) -> usize;
+
+    /// Reads and decodes the image of sample `index`, upright, in the size and colours it is stored with.
+    ///
+    /// # Errors
+    /// A file that cannot be read or decoded, or that exceeds the decoder's limits.
+    fn image(&self, index: usize) -> Result<DynamicImage>;
+
+    /// What names sample `index` in messages and tables: its path below the dataset's root, or "train/123".
+    fn id(&self, index: usize) -> String;
+
+    /// 1 if every image is grey, else 3.
+    fn channels(&self) -> usize;
+}
+
+/// Some samples of another dataset, in the order of the indices.
+pub struct Subset {
+    dataset: Arc<dyn Dataset>,
+    indices: Vec<usize>,
+}
+
+impl Subset {
+    /// The samples of `dataset` at `indices`; an index may occur more than once.
+    ///
+    /// # Errors
+    /// An index that `dataset` does not have.
+    pub fn new(dataset: Arc<dyn Dataset>, indices: Vec<usize>) -> Result<Self> {
+        if let Some(index) = indices.iter().find(|index| **index >= dataset.len()) {
+            return Err(Error::Option {
+                field: "indices",
+                expected: format!("below the dataset's length, {}", dataset.len()),
+                found: index.to_string(),
+            });
+        }
+        Ok(Self { dataset, indices })
+    }
+
+    /// The indices into the other dataset.
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+}
+
+impl Dataset for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.dataset.class_names()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.dataset.label(self.indices[index])
+    }
+
+    fn image(&self, index: usize) -> Result<DynamicImage> {
+        self.dataset.image(self.indices[index])
+    }
+
+    fn id(&self, index: usize) -> String {
+        self.dataset.id(self.indices[index])
+    }
+
+    fn channels(&self) -> usize {
+        self.dataset.channels()
+    }
+}
+
+/// The label of every sample.
+pub fn labels(dataset: &dyn Dataset) -> Vec<usize> {
+    (0..dataset.len()).map(|i| dataset.label(i)).collect()
+}
+
+/// The number of samples of each class.
+pub fn class_counts(dataset: &dyn Dataset) -> Vec<usize> {
+    let mut counts = vec![0; dataset.class_names().len()];
+    for index in 0..dataset.len() {
+        counts[dataset.label(index)] += 1;
+    }
+    counts
+}

@@ -1,0 +1,41 @@
+//! fashion-mnist-6k, compiled in: a binary that was copied elsewhere still has its default dataset, for 2.6 MB.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::idx::IdxLayout;
+use super::memory::MemoryImages;
+use crate::{Result, Splits};
+
+macro_rules! bundled {
+    ($file:literal) => {
+        (
+            include_bytes!(concat!("../../../../fixtures/fashion-mnist-6k/", $file)).as_slice(),
+            Path::new(concat!("fixtures/fashion-mnist-6k/", $file)),
+        )
+    };
+}
+
+/// 5,000 training and 1,000 test images of Fashion-MNIST.
+pub(super) fn read(class_names: Arc<[String]>) -> Result<Splits> {
+    let parse = |split, images, labels| -> Result<Arc<MemoryImages>> {
+        let classes = class_names.clone();
+        Ok(Arc::new(
+            IdxLayout::MNIST.parse(split, images, labels, classes)?,
+        ))
+    };
+    Ok(Splits {
+        train: parse(
+            "train",
+            bundled!("train-images-idx3-ubyte.gz"),
+            bundled!("train-labels-idx1-ubyte.gz"),
+        )?,
+        validation: None,
+        test: Some(parse(
+            "test",
+            bundled!("t10k-images-idx3-ubyte.gz"),
+            bundled!("t10k-labels-idx1-ubyte.gz"),
+        )?),
+        ignored_files: 0,
+    })
+}

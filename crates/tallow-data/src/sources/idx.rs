@@ -1,0 +1,224 @@
+//! IDX, the format of MNIST and its successors: four files, gzipped or plain, one array of bytes in each.
+//!
+//! # Source
+//! The format: <http://yann.lecun.com/exdb/mnist/>. EMNIST's images are stored transposed (column by column); they are
+//! turned upright here, as torchvision leaves to the user.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::memory::MemoryImages;
+use crate::{Error, Result, Splits};
+
+/// The largest height or width taken for one: a damaged header could ask for anything.
+const MAX_SIDE: usize = 16_384;
+
+/// How a dataset's four files are named and to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IdxLayout {
+    /// Before `images-idx3-ubyte` and `labels-idx1-ubyte`, for the training and the test split.
+    pub prefixes: [&'static str; 2],
+    /// Images are stored column by column.
+    pub transposed: bool,
+    /// The label of the first class.
+    pub first_label: u8,
+}
+
+impl IdxLayout {
+    /// MNIST's own names.
+    pub const MNIST: Self = Self {
+        prefixes: ["train-", "t10k-"],
+        transposed: false,
+        first_label: 0,
+    };
+
+    /// True if the folder holds the training images.
+    pub fn is_in(&self, folder: &Path) -> bool {
+        find(folder, self.prefixes[0], "images-idx3-ubyte").is_file()
+    }
+
+    /// Reads the four files of a folder.
+    pub fn read(&self, folder: &Path, class_names: Arc<[String]>) -> Result<Splits> {
+        let [train, test] = self.prefixes;
+        Ok(Splits {
+            train: Arc::new(self.read_split("train", folder, train, class_names.clone())?),
+            validation: None,
+            test: Some(Arc::new(self.read_split(
+                "test",
+                folder,
+                test,
+                class_names,
+            )?)),
+            ignored_files: 0,
+        })
+    }
+
+    fn read_split(
+        &self,
+        split: &'static str,
+        folder: &Path,
+        prefix: &str,
+        class_names: Arc<[String]>,
+    ) -> Result<MemoryImages> {
+        let open = |what| {
+            let path = find(folder, prefix, what);
+            let file = File::open(&path).map_err(Error::io(&path))?;
+            Ok((BufReader::new(file), path))
+        };
+        let (images, images_path) = open("images-idx3-ubyte")?;
+        let (labels, labels_path) = open("labels-idx1-ubyte")?;
+        self.parse(
+            split,
+            (images, &images_path),
+            (labels, &labels_path),
+            class_names,
+        )
+    }
+
+    /// Makes a split of an image and a label file; the paths are for messages.
+    pub fn parse(
+        &self,
+        split: &'static str,
+        (images, images_path): (impl BufRead, &Path),
+        (labels, labels_path): (impl BufRead, &Path),
+        class_names: Arc<[String]>,
+    ) -> Result<MemoryImages> {
+        let ([count, height, width], mut pixels) = read_array::<3>(images, images_path)?;
+        let ([label_count], mut labels) = read_array::<1>(labels, labels_path)?;
+        if label_count != count {
+            return Err(Error::Format {
+                path: labels_path.into(),
+                expected: format!(
+                    "{count} labels, as many as images in {}",
+                    images_path.display()
+                ),
+                found: format!("{label_count} labels"),
+            });
+        }
+        let (lowest, classes) = (usize::from(self.first_label), class_names.len());
+        for (index, label) in labels.iter_mut().enumerate() {
+            let found = usize::from(*label);
+            if found < lowest || found >= lowest + classes {
+                return Err(Error::LabelOutOfRange {
+                    path: labels_path.into(),
+                    index,
+                    label: found,
+                    lowest,
+                    highest: lowest + classes - 1,
+                });
+            }
+            *label -= self.first_label;
+        }
+        let (mut height, mut width) = (height, width);
+        if self.transposed {
+            for image in pixels.chunks_exact_mut(height * width) {
+                transpose(image, height, width);
+            }
+            (height, width) = (width, height);
+        }
+        Ok(MemoryImages {
+            split,
+            class_names,
+            height,
+            width,
+            channels: 1,
+            pixels,
+            labels,
+        })
+    }
+}
+
+/// The gzipped file if it exists, else the plain one.
+fn find(folder: &Path, prefix: &str, what: &str) -> PathBuf {
+    let plain = folder.join(format!("{prefix}{what}"));
+    let gzipped = folder.join(format!("{prefix}{what}.gz"));
+    if plain.is_file() && !gzipped.is_file() {
+        plain
+    } else {
+        gzipped
+    }
+}
+
+/// Reads an array of bytes with `DIMS` dimensions, gzipped or not, to its end and not one byte more.
+fn read_array<const DIMS: usize>(
+    mut file: impl BufRead,
+    path: &Path,
+) -> Result<([usize; DIMS], Vec<u8>)> {
+    let gzipped = file
+        .fill_buf()
+        .map_err(Error::io(path))?
+        .starts_with(&[0x1f, 0x8b]);
+    let mut reader: Box<dyn Read + '_> = if gzipped {
+        Box::new(MultiGzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
+
+    let header_len = 4 + 4 * DIMS;
+    let header = read_up_to(&mut reader, header_len, path)?;
+    if header.len() < header_len {
+        return Err(Error::Size {
+            path: path.into(),
+            expected: format!("a header of {header_len}"),
+            found: header.len() as u64,
+        });
+    }
+    if header[..4] != [0, 0, 8, DIMS as u8] {
+        return Err(Error::Format {
+            path: path.into(),
+            expected: format!(
+                "an IDX file of bytes in {DIMS} dimension(s): first bytes 00 00 08 {DIMS:02x}"
+            ),
+            found: format!("{:02x?}", &header[..4]),
+        });
+    }
+    let dims: [usize; DIMS] = std::array::from_fn(|d| {
+        let at = 4 + 4 * d;
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize
+    });
+    let sides_ok = dims[1..].iter().all(|side| (1..=MAX_SIDE).contains(side));
+    let len = dims.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+    let Some(len) = len.filter(|len| sides_ok && *len < isize::MAX as usize) else {
+        return Err(Error::Format {
+            path: path.into(),
+            expected: format!("images of 1 to {MAX_SIDE} pixels a side"),
+            found: format!("a header that says {dims:?}"),
+        });
+    };
+
+    // One more than expected tells a file that is too long, and has gzip check its checksum.
+    let data = read_up_to(&mut reader, len + 1, path)?;
+    if data.len() != len {
+        return Err(Error::Size {
+            path: path.into(),
+            expected: format!("{} for {dims:?}", header_len + len),
+            found: (header_len + data.len()) as u64,
+        });
+    }
+    Ok((dims, data))
+}
+
+/// Reads until `limit` bytes or the end, which a truncated gzip file reports as an error. Memory grows with what is
+/// there, not with what a header promises.
+fn read_up_to(reader: &mut impl Read, limit: usize, path: &Path) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    match reader.take(limit as u64).read_to_end(&mut data) {
+        Ok(_) => Ok(data),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(data),
+        Err(error) => Err(Error::io(path)(error)),
+    }
+}
+
+/// Turns an image of `height` × `width` that is stored column by column into rows (of the exchanged size).
+fn transpose(image: &mut [u8], height: usize, width: usize) {
+    let source = image.to_vec();
+    for (y, row) in source.chunks_exact(width).enumerate() {
+        for (x, value) in row.iter().enumerate() {
+            image[x * height + y] = *value;
+        }
+    }
+}

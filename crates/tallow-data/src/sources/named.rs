@@ -1,0 +1,175 @@
+//! The table of datasets known by name, and where their files are looked for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::idx::IdxLayout;
+use crate::{Error, OpenOptions, Result, Splits};
+
+/// Where Debian's dataset packages put their files.
+const DEBIAN: &str = "/usr/share/datasets";
+
+/// A dataset known by name.
+pub(crate) struct Named {
+    pub name: &'static str,
+    /// Class names, separated by commas.
+    classes: &'static str,
+    reader: Reader,
+    /// Folders below a place where other tools put the files, tried behind `<place>/<name>` and `<place>`.
+    also_in: &'static [&'static str],
+    get_it: &'static str,
+}
+
+enum Reader {
+    Bundled,
+    Idx(IdxLayout),
+}
+
+impl Named {
+    /// Finds the files and reads them.
+    pub fn open(&self, options: &OpenOptions) -> Result<Splits> {
+        let class_names: Arc<[String]> = self.classes.split(',').map(String::from).collect();
+        if let Some(expected) = options.classes.as_deref()
+            && *expected != *class_names
+        {
+            return Err(Error::OtherClasses {
+                name: self.name.into(),
+                expected: expected.to_vec(),
+                found: class_names.to_vec(),
+            });
+        }
+        match &self.reader {
+            Reader::Bundled => super::bundled::read(class_names),
+            Reader::Idx(layout) => {
+                layout.read(&self.find(options, |path| layout.is_in(path))?, class_names)
+            }
+        }
+    }
+
+    /// The first place that holds the files.
+    fn find(&self, options: &OpenOptions, holds: impl Fn(&Path) -> bool) -> Result<PathBuf> {
+        let places = self.places(options.data_dir.as_deref(), cache_dir().as_deref());
+        match places.iter().find(|place| holds(place)) {
+            Some(place) => Ok(place.clone()),
+            None => Err(Error::NotFound {
+                name: self.name,
+                looked_at: places.iter().map(|p| p.display().to_string()).collect(),
+                get_it: self.get_it,
+            }),
+        }
+    }
+
+    fn places(&self, data_dir: Option<&Path>, cache: Option<&Path>) -> Vec<PathBuf> {
+        let mut places = Vec::new();
+        if let Some(data_dir) = data_dir {
+            // The named folder first: MNIST and Fashion-MNIST name their files alike.
+            places.push(data_dir.join(self.name));
+            places.push(data_dir.to_path_buf());
+            places.extend(self.also_in.iter().map(|folder| data_dir.join(folder)));
+        }
+        places.extend(cache.map(|cache| cache.join(self.name)));
+        places.push(Path::new(DEBIAN).join(self.name));
+        places
+    }
+}
+
+/// The dataset of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Named> {
+    NAMED.iter().find(|named| named.name == name)
+}
+
+/// The names of all known datasets, the bundled one first.
+pub fn known_datasets() -> impl Iterator<Item = &'static str> {
+    NAMED.iter().map(|named| named.name)
+}
+
+/// `$TALLOW_CACHE`, or `~/.cache/tallow`: where downloaded files are kept, one folder a dataset. `None` without a home
+/// directory.
+pub fn cache_dir() -> Option<PathBuf> {
+    match std::env::var_os("TALLOW_CACHE").filter(|dir| !dir.is_empty()) {
+        Some(dir) => Some(dir.into()),
+        None => std::env::home_dir().map(|home| home.join(".cache/tallow")),
+    }
+}
+
+const FASHION: &str = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot";
+const DIGITS: &str = "0,1,2,3,4,5,6,7,8,9";
+/// EMNIST without the letters whose lower case looks like their upper case.
+const MERGED: &str = "0,1,2,3,4,5,6,7,8,9,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z,\
+                      a,b,d,e,f,g,h,n,q,r,t";
+const BY_CLASS: &str = "0,1,2,3,4,5,6,7,8,9,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z,\
+                        a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z";
+/// Upper and lower case are one class; torchvision's names.
+const LETTERS: &str = "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z";
+
+const NAMED: &[Named] = &[
+    Named {
+        name: "fashion-mnist-6k",
+        classes: FASHION,
+        reader: Reader::Bundled,
+        also_in: &[],
+        get_it: "it is part of Tallow",
+    },
+    Named {
+        name: "fashion-mnist",
+        classes: FASHION,
+        reader: Reader::Idx(IdxLayout::MNIST),
+        also_in: &["FashionMNIST/raw"],
+        get_it: "apt-get install dataset-fashion-mnist, or put the four files of \
+                 https://github.com/zalandoresearch/fashion-mnist in one of these places",
+    },
+    Named {
+        name: "mnist",
+        classes: DIGITS,
+        reader: Reader::Idx(IdxLayout::MNIST),
+        also_in: &["MNIST/raw"],
+        get_it: "put the four files of https://ossci-datasets.s3.amazonaws.com/mnist/ \
+                 (train-images-idx3-ubyte.gz, …) in one of these places",
+    },
+    emnist(
+        "emnist-balanced",
+        MERGED,
+        ["emnist-balanced-train-", "emnist-balanced-test-"],
+    ),
+    emnist(
+        "emnist-byclass",
+        BY_CLASS,
+        ["emnist-byclass-train-", "emnist-byclass-test-"],
+    ),
+    emnist(
+        "emnist-bymerge",
+        MERGED,
+        ["emnist-bymerge-train-", "emnist-bymerge-test-"],
+    ),
+    emnist(
+        "emnist-digits",
+        DIGITS,
+        ["emnist-digits-train-", "emnist-digits-test-"],
+    ),
+    emnist(
+        "emnist-letters",
+        LETTERS,
+        ["emnist-letters-train-", "emnist-letters-test-"],
+    ),
+    emnist(
+        "emnist-mnist",
+        DIGITS,
+        ["emnist-mnist-train-", "emnist-mnist-test-"],
+    ),
+];
+
+const fn emnist(name: &'static str, classes: &'static str, prefixes: [&'static str; 2]) -> Named {
+    Named {
+        name,
+        classes,
+        reader: Reader::Idx(IdxLayout {
+            prefixes,
+            transposed: true,
+            // The letters split counts from 1, the others from 0.
+            first_label: (classes.len() == LETTERS.len()) as u8,
+        }),
+        also_in: &["gzip", "EMNIST/raw"],
+        get_it: "unpack gzip.zip of https://www.nist.gov/itl/products-and-services/emnist-dataset \
+                 in one of these places",
+    }
+}

@@ -1,0 +1,50 @@
+//! Splitting by seed so that every class keeps its share.
+
+use rand::seq::SliceRandom as _;
+use tallow_augment::rng;
+
+/// Holds out `fraction` (0 to 1) of the samples, of each class as nearly that share as whole samples allow.
+///
+/// Returns the indices that stay and those held out, both ascending. The number held out is `fraction` of all, rounded;
+/// the odd samples go to the classes with the largest remainders. Every class keeps at least one sample, so that a class
+/// of one is never held out. Depends on the labels, the fraction and the seed alone.
+pub fn stratified_split(labels: &[usize], fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let mut by_class = indices_by_class(labels);
+    let wanted = |class: &Vec<usize>| fraction.clamp(0.0, 1.0) * class.len() as f64;
+    let mut counts: Vec<usize> = by_class
+        .iter()
+        .map(|class| (wanted(class).floor() as usize).min(class.len().saturating_sub(1)))
+        .collect();
+
+    let total = (fraction.clamp(0.0, 1.0) * labels.len() as f64).round() as usize;
+    let remainder = |class: usize| wanted(&by_class[class]).fract();
+    let mut by_remainder: Vec<usize> = (0..by_class.len())
+        .filter(|class| counts[*class] + 1 < by_class[*class].len())
+        .collect();
+    // The sort is stable: among equal remainders the lower class comes first.
+    by_remainder.sort_by(|a, b| remainder(*b).total_cmp(&remainder(*a)));
+    let missing = total.saturating_sub(counts.iter().sum());
+    for class in by_remainder.into_iter().take(missing) {
+        counts[class] += 1;
+    }
+
+    let mut rng = rng::keyed(seed, 0, 0, rng::SPLIT);
+    let (mut kept, mut held_out) = (Vec::new(), Vec::new());
+    for (class, count) in by_class.iter_mut().zip(counts) {
+        class.shuffle(&mut rng);
+        held_out.extend_from_slice(&class[..count]);
+        kept.extend_from_slice(&class[count..]);
+    }
+    kept.sort_unstable();
+    held_out.sort_unstable();
+    (kept, held_out)
+}
+
+/// The indices of each class's samples, ascending; classes up to the highest label.
+pub(crate) fn indices_by_class(labels: &[usize]) -> Vec<Vec<usize>> {
+    let mut by_class = vec![Vec::new(); labels.iter().max().map_or(0, |highest| highest + 1)];
+    for (index, label) in labels.iter().enumerate() {
+        by_class[*label].push(index);
+    }
+    by_class
+}
