@@ -1,5 +1,6 @@
 //! Cutting a window out of an image and padding around it: the deterministic core of all crops.
 
+use crate::rng::{Rng, uniform};
 use crate::{Image8, Padding, PaddingMode, Size};
 
 /// A rectangle, in pixels of an image; it may reach beyond the image.
@@ -66,6 +67,22 @@ pub fn pad(image: &Image8, padding: Padding, mode: PaddingMode, fill: [u8; 3]) -
         },
         mode,
         fill,
+    )
+}
+
+/// Two sides of a rectangle whose area is a fraction of the image's drawn from `scale`, and whose proportion (first
+/// side / second side) is drawn from `ratio` uniformly in the logarithm. Rounded; either may be 0 or too long.
+pub(super) fn draw_sides(
+    image: Size,
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    rng: &mut Rng,
+) -> (usize, usize) {
+    let area = image.pixels() as f64 * uniform(rng, scale[0], scale[1]);
+    let ratio = uniform(rng, ratio[0].ln(), ratio[1].ln()).exp();
+    (
+        (area * ratio).sqrt().round_ties_even() as usize,
+        (area / ratio).sqrt().round_ties_even() as usize,
     )
 }
 

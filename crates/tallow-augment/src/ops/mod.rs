@@ -1,16 +1,32 @@
 //! The ops, one file a small family, and the table that names them.
 
+mod adjust;
+mod affine;
 mod center_crop;
+mod color_jitter;
 mod crop;
 mod flip;
+mod gaussian_noise;
+mod random_affine;
 mod random_crop;
+mod random_erasing;
+mod random_resized_crop;
+mod random_rotation;
 mod resize;
 mod resize_pad;
 
+pub use adjust::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
+pub use affine::{AffineMatrix, affine};
 pub use center_crop::{CenterCrop, center_crop};
+pub use color_jitter::ColorJitter;
 pub use crop::{Window, crop, pad};
 pub use flip::{RandomHorizontalFlip, RandomVerticalFlip, horizontal_flip, vertical_flip};
+pub use gaussian_noise::{GaussianNoise, gaussian_noise};
+pub use random_affine::{RandomAffine, Shear};
 pub use random_crop::RandomCrop;
+pub use random_erasing::{EraseValue, NamedValue, RandomErasing, Rectangle, erase};
+pub use random_resized_crop::{RandomResizedCrop, resized_crop};
+pub use random_rotation::{RandomRotation, rotate};
 pub use resize::{Resize, resize};
 pub use resize_pad::{ResizePad, resize_pad};
 
@@ -64,6 +80,12 @@ ops! {
     ResizePad on Pixels,
     CenterCrop on Pixels,
     RandomCrop on Pixels,
+    RandomResizedCrop on Pixels,
     RandomHorizontalFlip on Pixels,
     RandomVerticalFlip on Pixels,
+    RandomRotation on Pixels,
+    RandomAffine on Pixels,
+    ColorJitter on Pixels,
+    GaussianNoise on Pixels,
+    RandomErasing on Normalized,
 }

@@ -1,0 +1,288 @@
+//! Rotation, translation, scaling and shear: the deterministic core of RandomRotation and RandomAffine.
+
+use crate::{Image8, Interpolation, Size};
+
+/// Maps a place in the output to the place in the input whose pixel stands there:
+/// `x = m[0] x' + m[1] y' + m[2]`, `y = m[3] x' + m[4] y' + m[5]`, in pixels, pixel centres at halves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AffineMatrix(pub [f64; 6]);
+
+impl AffineMatrix {
+    /// Rotation by `angle` degrees counter-clockwise about the middle of an image.
+    ///
+    /// # Source
+    /// Pillow `Image.rotate` (without `expand`), which torchvision `F.rotate` calls.
+    pub fn rotation(angle: f64, image: Size) -> Self {
+        // 15 decimals as in Pillow: quarter turns get exact zeros and ones.
+        let round = |x: f64| (x * 1e15).round_ties_even() / 1e15;
+        let (sin, cos) = (-angle.rem_euclid(360.0)).to_radians().sin_cos();
+        Self::about_middle(
+            [round(cos), round(sin), round(-sin), round(cos)],
+            [0.0; 2],
+            image,
+        )
+    }
+
+    /// Shear by `shear` degrees (x, y), scaling by `scale`, rotation by `angle` degrees clockwise, all about the
+    /// middle, then translation by `translate` pixels (x, y).
+    ///
+    /// # Source
+    /// torchvision `F.affine`.
+    pub fn new(angle: f64, translate: [f64; 2], scale: f64, shear: [f64; 2], image: Size) -> Self {
+        let (angle, [shear_x, shear_y]) = (angle.to_radians(), shear.map(f64::to_radians));
+        let turned = angle - shear_y;
+        let a = turned.cos() / shear_y.cos();
+        let b = -turned.cos() * shear_x.tan() / shear_y.cos() - angle.sin();
+        let c = turned.sin() / shear_y.cos();
+        let d = -turned.sin() * shear_x.tan() / shear_y.cos() + angle.cos();
+        Self::about_middle(
+            [d / scale, -b / scale, -c / scale, a / scale],
+            translate,
+            image,
+        )
+    }
+
+    /// The linear map `m`, row by row, of what lies about the middle, of which `translate` is the image.
+    fn about_middle(m: [f64; 4], translate: [f64; 2], image: Size) -> Self {
+        let (middle_x, middle_y) = (image.width as f64 * 0.5, image.height as f64 * 0.5);
+        let (x, y) = (-middle_x - translate[0], -middle_y - translate[1]);
+        Self([
+            m[0],
+            m[1],
+            m[0] * x + m[1] * y + middle_x,
+            m[2],
+            m[3],
+            m[2] * x + m[3] * y + middle_y,
+        ])
+    }
+}
+
+/// The image moved by `matrix`, its size kept; `fill` where nothing comes to stand. `Lanczos` is treated as `Bicubic`.
+///
+/// # Source
+/// Pillow `Image.transform(AFFINE)`: same coordinates, same rounding (down).
+pub fn affine(
+    image: &Image8,
+    matrix: &AffineMatrix,
+    interpolation: Interpolation,
+    fill: [u8; 3],
+) -> Image8 {
+    if image.channels() == 1 {
+        affine_channels::<1>(image, matrix, interpolation, [fill[0]])
+    } else {
+        affine_channels::<3>(image, matrix, interpolation, fill)
+    }
+}
+
+fn affine_channels<const C: usize>(
+    image: &Image8,
+    matrix: &AffineMatrix,
+    interpolation: Interpolation,
+    fill: [u8; C],
+) -> Image8 {
+    let source = Source {
+        pixels: image.data().as_chunks::<C>().0,
+        size: image.size(),
+    };
+    let mut data = vec![0; image.data().len()];
+    let rows = data.as_chunks_mut::<C>().0.chunks_exact_mut(image.width());
+    match interpolation {
+        Interpolation::Nearest => nearest(&source, matrix, fill, rows),
+        Interpolation::Bilinear => interpolate(source.size, matrix, fill, rows, |x, y| {
+            source.bilinear(x, y)
+        }),
+        Interpolation::Bicubic | Interpolation::Lanczos => {
+            interpolate(source.size, matrix, fill, rows, |x, y| source.bicubic(x, y))
+        }
+    }
+    Image8::from_parts(image.size(), C, data)
+}
+
+/// The rows of an output with `C` channels.
+type Rows<'a, const C: usize> = std::slice::ChunksExactMut<'a, [u8; C]>;
+
+/// The nearest pixel, its place computed in 16.16 fixed point as Pillow does; scaling without rotation or shear in
+/// floating point, again as Pillow does.
+fn nearest<const C: usize>(
+    source: &Source<'_, C>,
+    matrix: &AffineMatrix,
+    fill: [u8; C],
+    rows: Rows<'_, C>,
+) {
+    let m = matrix.0;
+    let inside =
+        |place: i64, length: usize| usize::try_from(place).ok().filter(|place| *place < length);
+    if m[1] == 0.0 && m[3] == 0.0 {
+        let places = |step: f64, start: f64, length: usize| -> Vec<Option<usize>> {
+            let first = start + step * 0.5;
+            // Added up, not multiplied: the last bit decides where a place is near a pixel's border.
+            std::iter::successors(Some(first), |place| Some(place + step))
+                .take(length)
+                .map(|place| inside(if place < 0.0 { -1 } else { place as i64 }, length))
+                .collect()
+        };
+        let columns = places(m[0], m[2], source.size.width);
+        for (row, y) in rows.zip(places(m[4], m[5], source.size.height)) {
+            for (out, x) in row.iter_mut().zip(&columns) {
+                *out = y
+                    .zip(*x)
+                    .map_or(fill, |(y, x)| source.pixels[y * source.size.width + x]);
+            }
+        }
+        return;
+    }
+    let fixed = |value: f64| (value * 65536.0 + 0.5).floor() as i64;
+    let start = [
+        m[2] + m[0] * 0.5 + m[1] * 0.5,
+        m[5] + m[3] * 0.5 + m[4] * 0.5,
+    ]
+    .map(fixed);
+    let [step_x, slope_x, step_y, slope_y] = [m[0], m[1], m[3], m[4]].map(fixed);
+    for (i, row) in rows.enumerate() {
+        let mut x = start[0].saturating_add(slope_x.saturating_mul(i as i64));
+        let mut y = start[1].saturating_add(slope_y.saturating_mul(i as i64));
+        for out in row {
+            *out = match (
+                inside(y >> 16, source.size.height),
+                inside(x >> 16, source.size.width),
+            ) {
+                (Some(y), Some(x)) => source.pixels[y * source.size.width + x],
+                _ => fill,
+            };
+            x = x.saturating_add(step_x);
+            y = y.saturating_add(step_y);
+        }
+    }
+}
+
+/// Fills `rows` with what `sample` finds at each pixel's place, counted between pixel centres.
+fn interpolate<const C: usize>(
+    size: Size,
+    matrix: &AffineMatrix,
+    fill: [u8; C],
+    rows: Rows<'_, C>,
+    sample: impl Fn(f64, f64) -> [u8; C],
+) {
+    let m = matrix.0;
+    let (width, height) = (size.width as f64, size.height as f64);
+    for (i, row) in rows.enumerate() {
+        let y_out = i as f64 + 0.5;
+        for (j, out) in row.iter_mut().enumerate() {
+            let x_out = j as f64 + 0.5;
+            let x = m[0] * x_out + m[1] * y_out + m[2];
+            let y = m[3] * x_out + m[4] * y_out + m[5];
+            let inside = x >= 0.0 && x < width && y >= 0.0 && y < height;
+            *out = if inside {
+                sample(x - 0.5, y - 0.5)
+            } else {
+                fill
+            };
+        }
+    }
+}
+
+/// Pixels to sample from, at places counted between pixel centres.
+struct Source<'a, const C: usize> {
+    pixels: &'a [[u8; C]],
+    size: Size,
+}
+
+impl<const C: usize> Source<'_, C> {
+    /// The pixels of row `y`, the nearest row if there is none.
+    fn row(&self, y: isize) -> &[[u8; C]] {
+        let y = y.clamp(0, self.size.height as isize - 1) as usize;
+        &self.pixels[y * self.size.width..(y + 1) * self.size.width]
+    }
+
+    /// Column `x`, the nearest one if there is none.
+    fn column(&self, x: isize) -> usize {
+        x.clamp(0, self.size.width as isize - 1) as usize
+    }
+
+    #[inline]
+    fn bilinear(&self, x: f64, y: f64) -> [u8; C] {
+        let (left, above) = (x.floor(), y.floor());
+        let (dx, dy) = (x - left, y - above);
+        let (left, above) = (left as isize, above as isize);
+        let (upper, lower) = (self.row(above), self.row(above + 1));
+        let (left, right) = (self.column(left), self.column(left + 1));
+        let mix = |a: f64, b: f64, d: f64| a + (b - a) * d;
+        std::array::from_fn(|c| {
+            let top = mix(upper[left][c].into(), upper[right][c].into(), dx);
+            let bottom = mix(lower[left][c].into(), lower[right][c].into(), dx);
+            mix(top, bottom, dy) as u8
+        })
+    }
+
+    #[inline]
+    fn bicubic(&self, x: f64, y: f64) -> [u8; C] {
+        let (left, above) = (x.floor(), y.floor());
+        let (dx, dy) = (x - left, y - above);
+        let columns: [usize; 4] =
+            std::array::from_fn(|i| self.column(left as isize - 1 + i as isize));
+        let rows: [&[[u8; C]]; 4] =
+            std::array::from_fn(|i| self.row(above as isize - 1 + i as isize));
+        std::array::from_fn(|c| {
+            let across = rows.map(|row| cubic(columns.map(|x| row[x][c].into()), dx));
+            cubic(across, dy) as u8
+        })
+    }
+}
+
+/// The cubic through four values in a row (Keys' kernel with a = -1), at `d` between the second and the third.
+fn cubic([v1, v2, v3, v4]: [f64; 4], d: f64) -> f64 {
+    v2 + d * (-v1 + v3 + d * (2.0 * (v1 - v2) + v3 - v4 + d * (-v1 + v2 - v3 + v4)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_changes_nothing_and_a_shift_moves() {
+        let size = Size {
+            height: 3,
+            width: 4,
+        };
+        let image = Image8::new(size, 1, (0..12).map(|v| v * 20).collect()).unwrap();
+        for interpolation in [
+            Interpolation::Nearest,
+            Interpolation::Bilinear,
+            Interpolation::Bicubic,
+        ] {
+            let moved = |translate| {
+                affine(
+                    &image,
+                    &AffineMatrix::new(0.0, translate, 1.0, [0.0; 2], size),
+                    interpolation,
+                    [7; 3],
+                )
+            };
+            assert_eq!(moved([0.0, 0.0]), image, "{interpolation:?}");
+            assert_eq!(
+                moved([1.0, 2.0]).data(),
+                [7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 20, 40],
+                "{interpolation:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn matrices_without_sense_give_the_fill() {
+        let size = Size {
+            height: 2,
+            width: 2,
+        };
+        let image = Image8::new(size, 3, vec![100; 12]).unwrap();
+        for value in [f64::NAN, f64::INFINITY, 1e300] {
+            for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
+                affine(
+                    &image,
+                    &AffineMatrix([value, value, value, value, value, value]),
+                    interpolation,
+                    [7; 3],
+                );
+            }
+        }
+    }
+}
