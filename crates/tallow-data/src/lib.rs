@@ -5,7 +5,7 @@
 //!
 //! let splits = open("fashion-mnist-6k", &OpenOptions::default())?;
 //! assert_eq!(splits.train.len(), 5000);
-//! assert_eq!(splits.train.class_names()[splits.train.label(0)], "Dress");
+//! assert_eq!(splits.train.class_names()[splits.train.label(0)], "Sneaker");
 //! # Ok::<(), tallow_data::Error>(())
 //! ```
 //!
@@ -14,12 +14,18 @@
 mod dataset;
 pub mod decode;
 mod error;
+mod loader;
 mod open;
+mod sampler;
 mod sources;
 mod split;
+mod summary;
 
 pub use dataset::{Dataset, Subset, class_counts, labels};
 pub use error::{Error, Result};
+pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{ClassOrder, OpenOptions, Splits, open};
+pub use sampler::Sampler;
 pub use sources::named::{cache_dir, known_datasets};
 pub use split::stratified_split;
+pub use summary::{Summary, measure, summary};

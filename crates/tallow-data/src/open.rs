@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sources::named;
+use crate::sources::{folder, manifest, named};
 use crate::{Dataset, Error, Result, Subset, labels, stratified_split};
 
 /// How to open a dataset.
@@ -72,11 +72,20 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Splits> {
     hold_out_validation(splits, options)
 }
 
-fn open_path(spec: &str, _path: &Path, _options: &OpenOptions) -> Result<Splits> {
-    Err(Error::UnknownDataset {
-        spec: spec.into(),
-        known: named::known_datasets().collect::<Vec<_>>().join(", "),
-    })
+fn open_path(spec: &str, path: &Path, options: &OpenOptions) -> Result<Splits> {
+    let is_csv = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    if path.is_dir() {
+        folder::read(path, options)
+    } else if is_csv && path.exists() {
+        manifest::read(path, options)
+    } else {
+        Err(Error::UnknownDataset {
+            spec: spec.into(),
+            known: named::known_datasets().collect::<Vec<_>>().join(", "),
+        })
+    }
 }
 
 fn hold_out_validation(splits: Splits, options: &OpenOptions) -> Result<Splits> {

@@ -5,12 +5,11 @@
 //! turned upright here, as torchvision leaves to the user.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::gzip::{read_up_to, unpacked};
 use super::memory::MemoryImages;
 use crate::{Error, Result, Splits};
 
@@ -145,21 +144,12 @@ fn find(folder: &Path, prefix: &str, what: &str) -> PathBuf {
 
 /// Reads an array of bytes with `DIMS` dimensions, gzipped or not, to its end and not one byte more.
 fn read_array<const DIMS: usize>(
-    mut file: impl BufRead,
+    file: impl BufRead,
     path: &Path,
 ) -> Result<([usize; DIMS], Vec<u8>)> {
-    let gzipped = file
-        .fill_buf()
-        .map_err(Error::io(path))?
-        .starts_with(&[0x1f, 0x8b]);
-    let mut reader: Box<dyn Read + '_> = if gzipped {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
-
+    let mut reader = unpacked(file, path)?;
     let header_len = 4 + 4 * DIMS;
-    let header = read_up_to(&mut reader, header_len, path)?;
+    let header = read_up_to(&mut reader, header_len as u64, path)?;
     if header.len() < header_len {
         return Err(Error::Size {
             path: path.into(),
@@ -191,7 +181,7 @@ fn read_array<const DIMS: usize>(
     };
 
     // One more than expected tells a file that is too long, and has gzip check its checksum.
-    let data = read_up_to(&mut reader, len + 1, path)?;
+    let data = read_up_to(&mut reader, len as u64 + 1, path)?;
     if data.len() != len {
         return Err(Error::Size {
             path: path.into(),
@@ -200,17 +190,6 @@ fn read_array<const DIMS: usize>(
         });
     }
     Ok((dims, data))
-}
-
-/// Reads until `limit` bytes or the end, which a truncated gzip file reports as an error. Memory grows with what is
-/// there, not with what a header promises.
-fn read_up_to(reader: &mut impl Read, limit: usize, path: &Path) -> Result<Vec<u8>> {
-    let mut data = Vec::new();
-    match reader.take(limit as u64).read_to_end(&mut data) {
-        Ok(_) => Ok(data),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(data),
-        Err(error) => Err(Error::io(path)(error)),
-    }
 }
 
 /// Turns an image of `height` × `width` that is stored column by column into rows (of the exchanged size).

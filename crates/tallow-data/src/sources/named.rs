@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cifar::CifarLayout;
 use super::idx::IdxLayout;
 use crate::{Error, OpenOptions, Result, Splits};
 
@@ -23,6 +24,7 @@ pub(crate) struct Named {
 enum Reader {
     Bundled,
     Idx(IdxLayout),
+    Cifar(CifarLayout),
 }
 
 impl Named {
@@ -41,7 +43,12 @@ impl Named {
         match &self.reader {
             Reader::Bundled => super::bundled::read(class_names),
             Reader::Idx(layout) => {
-                layout.read(&self.find(options, |path| layout.is_in(path))?, class_names)
+                let folder = self.find(options, |path| layout.is_in(path))?;
+                layout.read(&folder, class_names)
+            }
+            Reader::Cifar(layout) => {
+                let folder = self.find(options, |path| layout.is_in(path))?;
+                layout.read(&folder, class_names)
             }
         }
     }
@@ -102,6 +109,17 @@ const BY_CLASS: &str = "0,1,2,3,4,5,6,7,8,9,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,
 /// Upper and lower case are one class; torchvision's names.
 const LETTERS: &str = "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z";
 
+const CIFAR10: &str = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck";
+const CIFAR100: &str = "apple,aquarium_fish,baby,bear,beaver,bed,bee,beetle,bicycle,bottle,bowl,boy,bridge,bus,\
+    butterfly,camel,can,castle,caterpillar,cattle,chair,chimpanzee,clock,cloud,cockroach,\
+    couch,crab,crocodile,cup,dinosaur,dolphin,elephant,flatfish,forest,fox,girl,hamster,house,\
+    kangaroo,keyboard,lamp,lawn_mower,leopard,lion,lizard,lobster,man,maple_tree,motorcycle,\
+    mountain,mouse,mushroom,oak_tree,orange,orchid,otter,palm_tree,pear,pickup_truck,\
+    pine_tree,plain,plate,poppy,porcupine,possum,rabbit,raccoon,ray,road,rocket,rose,sea,seal,\
+    shark,shrew,skunk,skyscraper,snail,snake,spider,squirrel,streetcar,sunflower,sweet_pepper,\
+    table,tank,telephone,television,tiger,tractor,train,trout,tulip,turtle,wardrobe,whale,\
+    willow_tree,wolf,woman,worm";
+
 const NAMED: &[Named] = &[
     Named {
         name: "fashion-mnist-6k",
@@ -156,6 +174,22 @@ const NAMED: &[Named] = &[
         DIGITS,
         ["emnist-mnist-train-", "emnist-mnist-test-"],
     ),
+    Named {
+        name: "cifar10",
+        classes: CIFAR10,
+        reader: Reader::Cifar(CifarLayout::CIFAR10),
+        also_in: &["cifar-10-batches-bin"],
+        get_it: "put https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz, or the files in it, \
+                 in one of these places",
+    },
+    Named {
+        name: "cifar100",
+        classes: CIFAR100,
+        reader: Reader::Cifar(CifarLayout::CIFAR100),
+        also_in: &["cifar-100-binary"],
+        get_it: "put https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz, or the files in it, \
+                 in one of these places",
+    },
 ];
 
 const fn emnist(name: &'static str, classes: &'static str, prefixes: [&'static str; 2]) -> Named {

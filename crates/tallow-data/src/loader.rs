@@ -1,0 +1,393 @@
+//! The loader: decodes, augments and batches on threads of its own, ahead of the training step.
+//!
+//! Which samples a batch holds, in which order and how each is augmented depend on (seed, epoch) alone: the order is
+//! the sampler's, and the draw at position `p` of the epoch augments with the generator of (seed, epoch, `p`). The key is
+//! the position and not the sample, so that a sample drawn twice in an epoch is augmented twice, differently.
+//!
+//! Threads: one background thread walks through the batches and hands each to a pool of `workers` threads, so that the
+//! loader never queues work in rayon's global pool, where the training step computes and would have to wait for it. The
+//! default is one worker: it takes a few per cent of one core from a step that is some fifty times as expensive as
+//! loading; more are for large pictures and fast devices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rayon::iter::{
+    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
+};
+use rayon::slice::ParallelSliceMut as _;
+use serde::{Deserialize, Serialize};
+use tallow_augment::{Pipeline, rng};
+
+use crate::{Dataset, Error, Result, Sampler, labels};
+
+/// How samples become batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoaderConfig {
+    /// Samples a batch, at least 1.
+    pub batch_size: usize,
+    /// Leave out the last batch of an epoch if it is not full, and fill up a batch that lost damaged samples: every
+    /// batch has exactly `batch_size` samples. For training.
+    pub drop_last: bool,
+    /// Finished batches that wait at most, beside the one being made and the one in use: what bounds the memory.
+    pub prefetch: usize,
+    /// Threads that decode and augment, at least 1.
+    pub workers: usize,
+    /// The seed of order and augmentation.
+    pub seed: u64,
+    /// In which order samples come.
+    pub sampler: Sampler,
+    /// What happens when a sample cannot be read.
+    pub on_corrupt: OnCorrupt,
+}
+
+impl Default for LoaderConfig {
+    /// Batches of 128, shuffled, the last one kept, seed 0, two batches ahead, one worker, stop on damage.
+    fn default() -> Self {
+        Self {
+            batch_size: 128,
+            drop_last: false,
+            prefetch: 2,
+            workers: 1,
+            seed: 0,
+            sampler: Sampler::Shuffled,
+            on_corrupt: OnCorrupt::Stop,
+        }
+    }
+}
+
+/// What happens when a sample's file cannot be read or decoded. An image that the pipeline refuses always stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCorrupt {
+    /// The error ends the epoch.
+    #[default]
+    Stop,
+    /// The sample is listed in [`Batch::skipped`]. With `drop_last` the next good sample of the same batch, around its
+    /// end, takes its place a second time, pixels included; without, the batch is smaller, so that an evaluation counts no
+    /// sample twice. Either way no other batch changes. A batch without any good sample is an error.
+    Skip,
+}
+
+/// A batch of augmented, normalised images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Normalised pixels, NHWC: sample, row, column, channel.
+    pub pixels: Vec<f32>,
+    /// Samples, height, width, channels.
+    pub shape: (usize, usize, usize, usize),
+    /// The class of each sample.
+    pub labels: Vec<u32>,
+    /// The index of each sample in the dataset.
+    pub indices: Vec<usize>,
+    /// The ids of samples that could not be read.
+    pub skipped: Vec<String>,
+}
+
+/// Makes the batches of any epoch.
+pub struct Loader {
+    shared: Arc<Shared>,
+}
+
+/// What the background threads see.
+struct Shared {
+    dataset: Arc<dyn Dataset>,
+    pipeline: Arc<Pipeline>,
+    config: LoaderConfig,
+    labels: Vec<usize>,
+    pool: rayon::ThreadPool,
+}
+
+impl Loader {
+    /// A loader of `dataset`'s samples through `pipeline`.
+    ///
+    /// # Errors
+    /// A `batch_size` or `workers` of 0, an epoch without any batch, weights that do not fit the dataset, or no threads.
+    pub fn new(
+        dataset: Arc<dyn Dataset>,
+        pipeline: Arc<Pipeline>,
+        config: LoaderConfig,
+    ) -> Result<Self> {
+        let at_least_one = |field, value: usize| match value {
+            0 => Err(Error::Option {
+                field,
+                expected: "at least 1".into(),
+                found: "0".into(),
+            }),
+            _ => Ok(()),
+        };
+        at_least_one("batch_size", config.batch_size)?;
+        at_least_one("workers", config.workers)?;
+        at_least_one("number of samples", dataset.len())?;
+        if config.drop_last && config.batch_size > dataset.len() {
+            return Err(Error::Option {
+                field: "batch_size",
+                expected: format!(
+                    "at most the {} samples there are, or drop_last = false",
+                    dataset.len()
+                ),
+                found: config.batch_size.to_string(),
+            });
+        }
+        let labels = labels(dataset.as_ref());
+        config
+            .sampler
+            .validate(&labels, dataset.class_names().len())?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(config.workers)
+            .thread_name(|i| format!("tallow-loader-{i}"))
+            .build()
+            .map_err(|error| Error::LoaderStopped {
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                dataset,
+                pipeline,
+                config,
+                labels,
+                pool,
+            }),
+        })
+    }
+
+    /// Batches an epoch.
+    pub fn batches(&self) -> usize {
+        let Shared { config, labels, .. } = self.shared.as_ref();
+        if config.drop_last {
+            labels.len() / config.batch_size
+        } else {
+            labels.len().div_ceil(config.batch_size)
+        }
+    }
+
+    /// The dataset.
+    pub fn dataset(&self) -> &Arc<dyn Dataset> {
+        &self.shared.dataset
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &LoaderConfig {
+        &self.shared.config
+    }
+
+    /// The batches of an epoch from batch `skip_batches` on: those that an uninterrupted epoch has there. Starts to
+    /// load at once.
+    pub fn epoch(&self, epoch: u64, skip_batches: usize) -> EpochBatches {
+        let batches = skip_batches.min(self.batches())..self.batches();
+        let remaining = batches.len();
+        let (sender, receiver) = sync_channel(self.shared.config.prefetch);
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new()
+            .name("tallow-loader".into())
+            .spawn({
+                let (shared, stop) = (self.shared.clone(), stop.clone());
+                move || shared.send_batches(epoch, batches, &sender, &stop)
+            });
+        let (thread, start_error) = match thread {
+            Ok(thread) => (Some(thread), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        EpochBatches {
+            receiver: Some(receiver),
+            remaining,
+            stop,
+            thread,
+            start_error,
+        }
+    }
+}
+
+impl Shared {
+    /// Sends batch after batch until the end, an error, or nobody wants them.
+    fn send_batches(
+        &self,
+        epoch: u64,
+        batches: std::ops::Range<usize>,
+        sender: &SyncSender<Result<Batch>>,
+        stop: &AtomicBool,
+    ) {
+        let seed = self.config.seed;
+        let order = self.config.sampler.order(&self.labels, seed, epoch);
+        for batch in batches {
+            let made = self.make_batch(epoch, batch, &order, stop);
+            let failed = made.is_err();
+            if stop.load(Ordering::Relaxed) || sender.send(made).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    fn make_batch(
+        &self,
+        epoch: u64,
+        batch: usize,
+        order: &[usize],
+        stop: &AtomicBool,
+    ) -> Result<Batch> {
+        let start = batch * self.config.batch_size;
+        let end = (start + self.config.batch_size).min(order.len());
+        let mut indices = order[start..end].to_vec();
+        let (height, width, channels) = self.pipeline.output_shape();
+        let sample_len = height * width * channels;
+        let mut pixels = vec![0.0; indices.len() * sample_len];
+        let mut errors: Vec<Option<Error>> = self.pool.install(|| {
+            pixels
+                .par_chunks_mut(sample_len)
+                .zip(indices.par_iter())
+                .enumerate()
+                .map(|(row, (out, index))| {
+                    if stop.load(Ordering::Relaxed) {
+                        return None; // The batch will not be sent.
+                    }
+                    let position = (start + row) as u64;
+                    let mut rng = rng::keyed(self.config.seed, epoch, position, rng::AUGMENT);
+                    self.load(*index, &mut rng, out).err()
+                })
+                .collect()
+        });
+
+        let mut skipped = Vec::new();
+        let good: Vec<usize> = (0..errors.len()).filter(|r| errors[*r].is_none()).collect();
+        for (row, error) in errors.iter_mut().enumerate() {
+            let Some(error) = error.take() else { continue };
+            if self.config.on_corrupt == OnCorrupt::Stop || !error.is_corrupt_sample() {
+                return Err(error);
+            }
+            if good.is_empty() {
+                return Err(Error::NoGoodSample {
+                    epoch,
+                    batch,
+                    first: Box::new(error),
+                });
+            }
+            skipped.push(self.dataset.id(indices[row]));
+        }
+        if !skipped.is_empty() {
+            let rows = if self.config.drop_last {
+                filled_up(&good, indices.len())
+            } else {
+                good
+            };
+            (pixels, indices) = choose(&rows, &pixels, sample_len, &indices);
+        }
+        Ok(Batch {
+            pixels,
+            shape: (indices.len(), height, width, channels),
+            labels: indices.iter().map(|i| self.labels[*i] as u32).collect(),
+            indices,
+            skipped,
+        })
+    }
+
+    fn load(&self, index: usize, rng: &mut rng::Rng, out: &mut [f32]) -> Result<()> {
+        let image = self.dataset.image(index)?;
+        self.pipeline
+            .apply(image, rng, out)
+            .map_err(|source| Error::Augment {
+                id: self.dataset.id(index),
+                source,
+            })
+    }
+}
+
+/// For each of `len` rows itself if it is good, else the next good one, around the end. `good` is ascending, not empty.
+fn filled_up(good: &[usize], len: usize) -> Vec<usize> {
+    (0..len)
+        .map(|row| good[good.partition_point(|g| *g < row) % good.len()])
+        .collect()
+}
+
+/// The chosen rows of a batch.
+fn choose(
+    rows: &[usize],
+    pixels: &[f32],
+    sample_len: usize,
+    indices: &[usize],
+) -> (Vec<f32>, Vec<usize>) {
+    let pixels = rows
+        .iter()
+        .flat_map(|row| &pixels[row * sample_len..(row + 1) * sample_len])
+        .copied()
+        .collect();
+    (pixels, rows.iter().map(|row| indices[*row]).collect())
+}
+
+/// The batches of one epoch, made ahead in the background. The first error ends it. Dropping it stops the work: it waits
+/// for the samples in progress, and no thread is left behind.
+pub struct EpochBatches {
+    receiver: Option<Receiver<Result<Batch>>>,
+    remaining: usize,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    start_error: Option<String>,
+}
+
+impl Iterator for EpochBatches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.remaining == 0 {
+            return None;
+        }
+        match self.receiver.as_ref()?.recv() {
+            Ok(Ok(batch)) => {
+                self.remaining -= 1;
+                Some(Ok(batch))
+            }
+            Ok(Err(error)) => {
+                self.remaining = 0;
+                Some(Err(error))
+            }
+            // The thread is gone before its last batch: an epoch must not end early in silence.
+            Err(_) => {
+                self.remaining = 0;
+                Some(Err(Error::LoaderStopped {
+                    reason: self.why_stopped(),
+                }))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.remaining > 0), Some(self.remaining))
+    }
+}
+
+impl EpochBatches {
+    /// Batches still to come, if no error ends the epoch.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn why_stopped(&mut self) -> String {
+        if let Some(error) = self.start_error.take() {
+            return format!("its thread cannot be started: {error}");
+        }
+        let payload = self.thread.take().and_then(|thread| thread.join().err());
+        let message = payload.as_ref().and_then(|payload| {
+            payload
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| payload.downcast_ref::<&str>().copied())
+        });
+        format!(
+            "a dataset or an op panicked: {}",
+            message.unwrap_or("without a message")
+        )
+    }
+}
+
+impl Drop for EpochBatches {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Without a receiver, a thread that waits to send wakes up.
+        self.receiver = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // A panic was reported by `next`, or nobody asked.
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a dataset holds: counts, sizes, class balance, and the mean and deviation that normalisation needs.
+
+use std::fmt;
+
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use serde::{Deserialize, Serialize};
+use tallow_augment::{Image8, Normalization};
+
+use crate::{Dataset, Error, OnCorrupt, Result, class_counts};
+
+/// What [`summary`] finds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Number of samples.
+    pub images: usize,
+    /// 1 (grey) or 3 (RGB).
+    pub channels: usize,
+    /// The classes.
+    pub class_names: Vec<String>,
+    /// Samples of each class.
+    pub class_counts: Vec<usize>,
+    /// The smallest and the largest height, in pixels.
+    pub height: (usize, usize),
+    /// The smallest and the largest width, in pixels.
+    pub width: (usize, usize),
+    /// Mean and standard deviation of each channel over all pixels of all images, in units of pixel / 255. A channel that
+    /// is constant has a deviation of 1, as in scikit-learn's `StandardScaler`: there is nothing to scale.
+    pub normalization: Normalization,
+    /// The ids of images that could not be read.
+    pub skipped: Vec<String>,
+}
+
+/// Decodes every image, on all cores, and sums them up. Equal for any number of threads, to the last bit: the sums are
+/// of whole numbers.
+///
+/// # Errors
+/// No image, or one that cannot be read unless those are to be skipped.
+pub fn summary(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Summary> {
+    let totals = (0..dataset.len())
+        .into_par_iter()
+        .map(|index| match totals_of(dataset, index) {
+            Err(error) if error.is_corrupt_sample() && on_corrupt == OnCorrupt::Skip => {
+                Ok(Totals {
+                    skipped: vec![dataset.id(index)],
+                    ..Totals::default()
+                })
+            }
+            other => other,
+        })
+        .try_reduce(Totals::default, |a, b| Ok(a.plus(b)))?;
+    if totals.pixels == 0 {
+        return Err(Error::Option {
+            field: "number of readable images",
+            expected: "at least 1".into(),
+            found: "0".into(),
+        });
+    }
+    Ok(Summary {
+        images: dataset.len(),
+        channels: dataset.channels(),
+        class_names: dataset.class_names().to_vec(),
+        class_counts: class_counts(dataset),
+        height: totals.height.unwrap_or_default(),
+        width: totals.width.unwrap_or_default(),
+        normalization: totals.normalization(dataset.channels()),
+        skipped: totals.skipped,
+    })
+}
+
+/// Mean and standard deviation of each channel, in units of pixel / 255: what a run stores and normalises with. Take them
+/// from the training split.
+///
+/// # Errors
+/// As [`summary`].
+pub fn measure(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Normalization> {
+    summary(dataset, on_corrupt).map(|summary| summary.normalization)
+}
+
+/// Sums over images. Of a channel, 2^47 pixels can be summed before a sum of squares overflows.
+#[derive(Default)]
+struct Totals {
+    pixels: u64,
+    sums: [u64; 3],
+    squares: [u64; 3],
+    height: Option<(usize, usize)>,
+    width: Option<(usize, usize)>,
+    skipped: Vec<String>,
+}
+
+fn totals_of(dataset: &dyn Dataset, index: usize) -> Result<Totals> {
+    let channels = dataset.channels();
+    let image =
+        Image8::from_dynamic(dataset.image(index)?, channels).map_err(|source| Error::Augment {
+            id: dataset.id(index),
+            source,
+        })?;
+    let mut totals = Totals {
+        pixels: (image.height() * image.width()) as u64,
+        height: Some((image.height(), image.height())),
+        width: Some((image.width(), image.width())),
+        ..Totals::default()
+    };
+    for pixel in image.data().chunks_exact(channels) {
+        for (channel, value) in pixel.iter().enumerate() {
+            let value = u64::from(*value);
+            totals.sums[channel] += value;
+            totals.squares[channel] += value * value;
+        }
+    }
+    Ok(totals)
+}
+
+impl Totals {
+    fn plus(mut self, other: Self) -> Self {
+        let range = |a: Option<(usize, usize)>, b: Option<(usize, usize)>| match (a, b) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+        self.pixels += other.pixels;
+        for channel in 0..3 {
+            self.sums[channel] += other.sums[channel];
+            self.squares[channel] += other.squares[channel];
+        }
+        self.height = range(self.height, other.height);
+        self.width = range(self.width, other.width);
+        self.skipped.extend(other.skipped);
+        self
+    }
+
+    fn normalization(&self, channels: usize) -> Normalization {
+        let n = self.pixels as f64;
+        let mean = |channel: usize| self.sums[channel] as f64 / n / 255.0;
+        let std = |channel: usize| {
+            let mean_square = self.squares[channel] as f64 / n / (255.0 * 255.0);
+            let variance = mean_square - mean(channel).powi(2);
+            // Below this it is the rounding error of a constant: one level in 2^40 pixels.
+            if variance < 1e-14 {
+                1.0
+            } else {
+                variance.sqrt()
+            }
+        };
+        Normalization {
+            mean: (0..channels).map(|c| mean(c) as f32).collect(),
+            std: (0..channels).map(|c| std(c) as f32).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let range = |(low, high): (usize, usize)| match low == high {
+            true => low.to_string(),
+            false => format!("{low}–{high}"),
+        };
+        let list = |values: &[f32]| {
+            let values: Vec<String> = values.iter().map(|v| format!("{v:.4}")).collect();
+            values.join(", ")
+        };
+        let colours = if self.channels == 1 { "grey" } else { "RGB" };
+        writeln!(
+            f,
+            "{} images, {} classes, {colours}, {} × {} pixels (height × width)",
+            self.images,
+            self.class_names.len(),
+            range(self.height),
+            range(self.width)
+        )?;
+        writeln!(f, "mean {}", list(&self.normalization.mean))?;
+        writeln!(f, "std  {}", list(&self.normalization.std))?;
+        let widest = self.class_names.iter().map(|n| n.chars().count()).max();
+        let widest = widest.unwrap_or(0);
+        for (name, count) in self.class_names.iter().zip(&self.class_counts) {
+            let share = 100.0 * *count as f64 / self.images as f64;
+            writeln!(f, "  {name:<widest$}  {count:>8}  {share:5.1} %")?;
+        }
+        if !self.skipped.is_empty() {
+            let shown = self.skipped.iter().take(20).cloned().collect::<Vec<_>>();
+            writeln!(f, "{} damaged: {}", self.skipped.len(), shown.join(", "))?;
+        }
+        Ok(())
+    }
+}
