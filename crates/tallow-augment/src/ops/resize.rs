@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
-use fast_image_resize::images::{Image as FirImage, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use crate::params::{always, validate_p};
@@ -110,43 +111,51 @@ pub fn resize(image: Image8, size: Size, interpolation: Interpolation) -> Result
 
 /// Scales along one side; the other one is already right.
 fn resize_once(image: Image8, size: Size, interpolation: Interpolation) -> Result<Image8> {
-    thread_local! {
-        static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
-    }
     let from = image.size();
     if from == size {
         return Ok(image);
     }
     let channels = image.channels();
-    let pixel_type = if channels == 1 {
-        PixelType::U8
+    let mut data = vec![0; size.pixels() * channels];
+    // The two kinds by name: the resizer's own choice at run time would compile all of its eleven into this crate.
+    let result = if channels == 1 {
+        resize_typed::<U8>(from, image.data(), size, &mut data, interpolation)
     } else {
-        PixelType::U8x3
+        resize_typed::<U8x3>(from, image.data(), size, &mut data, interpolation)
     };
+    result.map_err(|message| Error::Resize {
+        from,
+        to: size,
+        message,
+    })?;
+    Ok(Image8::from_parts(size, channels, data))
+}
+
+fn resize_typed<P: PixelTrait>(
+    from: Size,
+    source: &[u8],
+    to: Size,
+    target: &mut [u8],
+    interpolation: Interpolation,
+) -> std::result::Result<(), String> {
+    thread_local! {
+        // Kept for its buffers.
+        static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+    }
     let algorithm = match interpolation {
         Interpolation::Nearest => ResizeAlg::Nearest,
         Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
         Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
     };
-    let failed = |message: String| Error::Resize {
-        from,
-        to: size,
-        message,
-    };
-    let source = ImageRef::new(
-        from.width as u32,
-        from.height as u32,
-        image.data(),
-        pixel_type,
-    )
-    .map_err(|error| failed(error.to_string()))?;
-    let mut target = FirImage::new(size.width as u32, size.height as u32, pixel_type);
+    let source = TypedImageRef::<P>::from_buffer(from.width as u32, from.height as u32, source)
+        .map_err(|error| error.to_string())?;
+    let mut target = TypedImage::<P>::from_buffer(to.width as u32, to.height as u32, target)
+        .map_err(|error| error.to_string())?;
     let options = ResizeOptions::new().resize_alg(algorithm);
     RESIZER
-        .with_borrow_mut(|resizer| resizer.resize(&source, &mut target, Some(&options)))
-        .map_err(|error| failed(error.to_string()))?;
-    Ok(Image8::from_parts(size, channels, target.into_vec()))
+        .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, &options))
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
