@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Checkpoints that timm reads, and timm's read here: `model.safetensors` and `config.json`.
+//!
+//! - [`save`]: a model with what it needs to be used → a folder, each file written atomically.
+//! - [`open`]: such a folder → the model, ready to run. [`read_config`] and [`load_weights`] are its halves.
+//!
+//! Names are timm's throughout: `timm.create_model("local-dir:FOLDER", pretrained=True)` loads what
+//! [`save`] wrote, for every architecture that timm has.
+
+mod atomic;
+mod checkpoint;
+mod config;
+mod error;
+mod weights;
+
+pub use atomic::write_atomically;
+pub use checkpoint::{CONFIG_FILE, WEIGHTS_FILE, open, save};
+pub use config::{CheckpointInfo, Preprocessing, read_config};
+pub use error::{Error, Result};
+pub use weights::{LoadReport, load_weights, with_num_batches_tracked};

@@ -125,6 +125,7 @@ impl ModelConfig {
         let size = [
             ("num_classes", self.num_classes, 1),
             ("in_chans", self.in_chans, 1),
+            ("width", self.width.unwrap_or(1), 1),
             ("input_size", h.min(w), preset.min_input_size),
         ];
         for (key, found, least) in size {

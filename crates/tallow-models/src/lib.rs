@@ -2,6 +2,7 @@
 //!
 //! - [`list`] and [`find`]: the presets, one row a name.
 //! - [`build`]: a preset and a [`ModelConfig`] → a [`Model`] with its parameters.
+//! - [`Built::macs`]: how many multiply-accumulates one image costs.
 //!
 //! One file a family in `cnn/` (later `vit/` and `hybrid/`); `registry.rs` is the table of them.
 
@@ -10,6 +11,7 @@ mod config;
 mod error;
 mod model;
 mod registry;
+mod residual;
 mod suggest;
 
 pub use config::{Key, ModelConfig, Stem};

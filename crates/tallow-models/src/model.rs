@@ -1,6 +1,6 @@
 //! What every architecture offers, and what `build` hands over.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use tallow_nn::{Mode, ParamStore, Result};
 
 use crate::config::ModelConfig;
@@ -46,6 +46,24 @@ pub struct Built {
     pub store: ParamStore,
     /// Name, configuration, layout.
     pub info: ModelInfo,
+}
+
+impl Built {
+    /// Multiply-accumulates of convolutions and linear layers for one image of the configured size, as
+    /// the papers and fvcore count them. Measured on a forward pass, not derived.
+    ///
+    /// # Errors
+    /// When the forward pass fails.
+    pub fn macs(&self) -> Result<u64> {
+        let ModelConfig {
+            in_chans,
+            input_size: (h, w),
+            ..
+        } = self.info.config;
+        let image = Tensor::zeros((1, in_chans, h, w), DType::F32, &Device::Cpu)?;
+        let (logits, macs) = tallow_nn::macs::count(|| self.model.forward(&image, &Mode::eval()));
+        logits.map(|_| macs)
+    }
 }
 
 impl std::fmt::Debug for Built {

@@ -42,6 +42,8 @@ pub struct Preset {
     pub crop_pct: f32,
     /// `bilinear` or `bicubic`.
     pub interpolation: &'static str,
+    /// How features are pooled before the classifier: `avg` or `max`.
+    pub global_pool: &'static str,
     /// The module of the first convolution.
     pub first_conv: &'static str,
     /// The module of the classifier.
@@ -64,6 +66,7 @@ impl Preset {
             std: &[0.229, 0.224, 0.225],
             crop_pct: 0.875,
             interpolation: "bilinear",
+            global_pool: "avg",
             first_conv: "conv1",
             classifier: "fc",
         }
@@ -77,6 +80,11 @@ impl Preset {
             input_size: self.input_size,
             ..ModelConfig::default()
         }
+    }
+
+    /// Channels that the classifier sees, under this configuration.
+    pub fn num_features(&self, config: &ModelConfig) -> usize {
+        self.arch.num_features(config)
     }
 
     pub(crate) fn bad_value(
@@ -108,19 +116,26 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// The model and its number of features.
-    fn build(
-        self,
-        preset: &Preset,
-        config: &ModelConfig,
-        b: &Builder,
-    ) -> Result<(Box<dyn Model>, usize)> {
-        let _ = (preset, config, b);
-        Err(tallow_nn::Error::Config {
-            op: "build",
-            reason: "the layers are being written".into(),
+    fn build(self, preset: &Preset, config: &ModelConfig, b: &Builder) -> Result<Box<dyn Model>> {
+        Ok(match self {
+            Arch::ResNet(layout) => Box::new(resnet::ResNet::new(layout, config, b)?),
+            Arch::ResNet9 => Box::new(resnet9::ResNet9::new(config, b)?),
+            Arch::WideResNet(layout) => Box::new(wide_resnet::WideResNet::new(
+                layout.with(preset, config)?,
+                config,
+                b,
+            )?),
+            Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
+        })
+    }
+
+    fn num_features(self, config: &ModelConfig) -> usize {
+        match self {
+            Arch::ResNet(layout) => layout.num_features(),
+            Arch::ResNet9 => resnet9::num_features(config),
+            Arch::WideResNet(layout) => layout.num_features(config),
+            Arch::SmallCnn => small_cnn::num_features(config),
         }
-        .into())
     }
 }
 
@@ -155,7 +170,7 @@ pub fn find(name: &str) -> Result<&'static Preset> {
 
 /// Builds the architecture `name`. Initial values depend on `seed`, names and shapes alone.
 ///
-/// ```ignore
+/// ```
 /// use tallow_models::{ModelConfig, build};
 /// # fn main() -> tallow_models::Result<()> {
 /// let config = ModelConfig { num_classes: 10, in_chans: 1, input_size: (28, 28), ..ModelConfig::default() };
@@ -172,15 +187,11 @@ pub fn find(name: &str) -> Result<&'static Preset> {
 pub fn build(name: &str, config: &ModelConfig, seed: u64, device: &Device) -> Result<Built> {
     let preset = find(name)?;
     config.check(preset)?;
-    let ((model, num_features), store) =
-        ParamStore::build(seed, device, |b| preset.arch.build(preset, config, b))?;
-    Ok(Built {
-        model,
-        store,
-        info: ModelInfo {
-            preset,
-            config: config.clone(),
-            num_features,
-        },
-    })
+    let (model, store) = ParamStore::build(seed, device, |b| preset.arch.build(preset, config, b))?;
+    let info = ModelInfo {
+        preset,
+        config: config.clone(),
+        num_features: preset.num_features(config),
+    };
+    Ok(Built { model, store, info })
 }

@@ -1,6 +1,46 @@
-//! Convolutional networks, one family a file.
+//! Convolutional networks, one family a file; here, what several of them share.
 
 pub(crate) mod resnet;
 pub(crate) mod resnet9;
 pub(crate) mod small_cnn;
 pub(crate) mod wide_resnet;
+
+use candle_core::Tensor;
+use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
+use tallow_nn::layers::{Conv2d, Conv2dOptions, Linear};
+use tallow_nn::{Builder, Init, Result};
+
+/// Without bias, padded so that stride 1 keeps the size; Kaiming normal by fan-out.
+fn conv(
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+    b: &Builder,
+) -> Result<Conv2d> {
+    Conv2d::new(
+        inputs,
+        outputs,
+        kernel,
+        Conv2dOptions {
+            stride,
+            padding: kernel / 2,
+            ..Default::default()
+        },
+        b,
+    )
+}
+
+/// 2×2 max-pooling; a last odd row or column is dropped.
+fn halve(x: &Tensor) -> Result<Tensor> {
+    max_pool2d(x, PoolConfig::square(2, 2, 0))
+}
+
+/// A classifier with PyTorch's initial values: weight and bias uniform within 1 / √inputs.
+fn linear(inputs: usize, outputs: usize, b: &Builder) -> Result<Linear> {
+    let bound = 1.0 / (inputs as f32).sqrt();
+    Ok(Linear {
+        weight: b.param("weight", &[outputs, inputs], Init::Uniform(bound))?,
+        bias: Some(b.param("bias", &[outputs], Init::Uniform(bound))?),
+    })
+}

@@ -1,11 +1,89 @@
-//! small_cnn.
-use crate::config::Key;
+//! A network the size of LeNet, to learn and to test with: three convolutions and a classifier.
+//!
+//! 3×3 convolutions of `width`, 2·`width` and 4·`width` channels (16 by default), each with
+//! BatchNorm and ReLU, 2×2 max-pooling behind the first two, global average pooling.
+//! Weight names: `conv1`, `bn1`, `conv2`, `bn2`, `conv3`, `bn3`, `fc`. `drop_rate` is the dropout
+//! before `fc`.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation::Relu;
+use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout, Linear};
+use tallow_nn::{Builder, Mode, Result};
+
+use super::{conv, halve, linear};
+use crate::config::{Key, ModelConfig};
+use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
+/// Preprocessing is Fashion-MNIST's.
 pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::Width],
+    keys: &[Key::DropRate, Key::Width],
     input_size: (28, 28),
+    min_input_size: 4,
     in_chans: 1,
     num_classes: 10,
+    mean: &[0.2860],
+    std: &[0.3530],
+    crop_pct: 1.0,
     ..Preset::imagenet("small_cnn", "cnn/small_cnn", Arch::SmallCnn)
 }];
+
+const DEFAULT_WIDTH: usize = 16;
+
+/// Channels after the first convolution.
+fn width(config: &ModelConfig) -> usize {
+    config.width.unwrap_or(DEFAULT_WIDTH)
+}
+
+/// Channels that the classifier sees.
+pub(crate) fn num_features(config: &ModelConfig) -> usize {
+    4 * width(config)
+}
+
+pub(crate) struct SmallCnn {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    conv3: Conv2d,
+    bn3: BatchNorm2d,
+    dropout: Dropout,
+    fc: Linear,
+}
+
+impl SmallCnn {
+    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let width = width(config);
+        let norm =
+            |channels, name: &str| BatchNorm2d::new(channels, Default::default(), &b.pp(name));
+        Ok(SmallCnn {
+            conv1: conv(config.in_chans, width, 3, 1, &b.pp("conv1"))?,
+            bn1: norm(width, "bn1")?,
+            conv2: conv(width, 2 * width, 3, 1, &b.pp("conv2"))?,
+            bn2: norm(2 * width, "bn2")?,
+            conv3: conv(2 * width, 4 * width, 3, 1, &b.pp("conv3"))?,
+            bn3: norm(4 * width, "bn3")?,
+            dropout: Dropout::new(config.drop_rate)?,
+            fc: linear(4 * width, config.num_classes, &b.pp("fc"))?,
+        })
+    }
+}
+
+impl Model for SmallCnn {
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self
+            .bn1
+            .forward_act(&self.conv1.forward(images)?, Relu, mode)?;
+        let x = self
+            .bn2
+            .forward_act(&self.conv2.forward(&halve(&x)?)?, Relu, mode)?;
+        self.bn3
+            .forward_act(&self.conv3.forward(&halve(&x)?)?, Relu, mode)
+    }
+
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = global_avg_pool(features)?;
+        self.fc.forward(&self.dropout.forward(&x, mode)?)
+    }
+}

@@ -1,0 +1,50 @@
+//! A checkpoint's folder: written as a whole, opened as a model.
+
+use std::path::Path;
+
+use candle_core::Device;
+use tallow_models::Built;
+use tallow_nn::ParamStore;
+
+use crate::atomic::write_atomically;
+use crate::config::{CheckpointInfo, read_config};
+use crate::error::{Error, Result};
+use crate::weights::{load_weights, to_bytes, with_num_batches_tracked};
+
+/// The weights' file in a checkpoint's folder.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The description's file in a checkpoint's folder.
+pub const CONFIG_FILE: &str = "config.json";
+
+/// Writes `model.safetensors` and `config.json` into `dir`, which is made if need be. Each file is
+/// whole or not there; files of these names are replaced.
+///
+/// # Errors
+/// The folder cannot be made or written, the disk is full.
+pub fn save(dir: &Path, store: &ParamStore, info: &CheckpointInfo) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(Error::io("write", dir))?;
+    let weights = dir.join(WEIGHTS_FILE);
+    let state = with_num_batches_tracked(store.state_dict(), info.num_batches_tracked)?;
+    write_atomically(&weights, &to_bytes(&weights, state)?)?;
+    let mut config = format!("{:#}", info.to_json());
+    config.push('\n');
+    write_atomically(&dir.join(CONFIG_FILE), config.as_bytes())
+}
+
+/// The model of a checkpoint's folder, with its weights, and what is known about it. `dir` was written
+/// by [`save`] or by timm's `save_for_hf` with `safe_serialization=True`.
+///
+/// # Errors
+/// As [`read_config`] and a strict [`load_weights`].
+pub fn open(dir: &Path, device: &Device) -> Result<(Built, CheckpointInfo)> {
+    let info = read_config(dir)?;
+    let built =
+        tallow_models::build(&info.architecture, &info.model, 0, device).map_err(|source| {
+            Error::Model {
+                path: dir.join(CONFIG_FILE),
+                source,
+            }
+        })?;
+    load_weights(&dir.join(WEIGHTS_FILE), &built.store, true)?;
+    Ok((built, info))
+}

@@ -1,0 +1,122 @@
+//! What can go wrong when a checkpoint is written or read.
+
+use std::path::{Path, PathBuf};
+
+/// The result of anything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Errors of this crate. Each names the file concerned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The weights are not a whole safetensors file.
+    #[error("{} is not a complete safetensors file ({reason}): copy or download it again", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The weights' names are not the model's.
+    #[error(
+        "{} does not hold this architecture's weights: {}; give the architecture and the options that it was saved with",
+        path.display(), differences(missing, unexpected)
+    )]
+    OtherArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// Names that the model has and the file has not.
+        missing: Vec<String>,
+        /// Names that the file has and the model has not.
+        unexpected: Vec<String>,
+    },
+    /// A tensor of another shape than the model's.
+    #[error(
+        "{}: {name} has shape {found:?}, the model needs {expected:?}; give the class count, the channels and the \
+         options that it was saved with",
+        path.display()
+    )]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The model's shape.
+        expected: Vec<usize>,
+        /// The file's shape.
+        found: Vec<usize>,
+    },
+    /// A tensor that is not of floating-point numbers.
+    #[error("{}: {name} is of type {found}, expected F32, F16, BF16 or F64; convert the file to one of them", path.display())]
+    ElementType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The type found.
+        found: String,
+    },
+    /// `config.json` is not valid JSON or lacks a field.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: serde_json::Error,
+    },
+    /// `config.json` asks for something that this crate cannot honour.
+    #[error("{}: `{field}` is {found}, expected {expected}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// What is allowed.
+        expected: String,
+        /// What it says.
+        found: String,
+    },
+    /// The model that `config.json` describes cannot be built.
+    #[error("{}: {source}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: tallow_models::Error,
+    },
+    /// A parameter could not be read or set.
+    #[error(transparent)]
+    Nn(#[from] tallow_nn::Error),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.to_path_buf();
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// The first few names of each kind.
+fn differences(missing: &[String], unexpected: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let some = |names: &[String], what: &str| {
+        let more = if names.len() > SHOWN { ", …" } else { "" };
+        let shown = names[..names.len().min(SHOWN)].join(", ");
+        (!names.is_empty()).then(|| format!("{} {what} ({shown}{more})", names.len()))
+    };
+    let parts = [some(missing, "missing"), some(unexpected, "unexpected")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
