@@ -1,2 +1,70 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: train, evaluate and use image classifiers. One file a command; no maths here.
+
+use clap::{Parser, Subcommand};
+
+mod data;
+mod evaluate;
+mod models;
+mod predict;
+mod run;
+mod tidy;
+mod train;
+
+/// Keeps its pages: a training step allocates and frees the same sizes again and again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Tallow: train, evaluate and ship image classifiers, without Python.
+///
+/// Start with `cargo xtask train`: it needs no data and no download.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model; without arguments, a small one on bundled images in about a minute
+    Train(train::Args),
+    /// Measure a run on a split: a table, metrics.json and predictions.csv
+    Evaluate(evaluate::Args),
+    /// Classify images with a run, or tensors with any weights
+    Predict(predict::Args),
+    /// List the architectures with their parameters and multiply-accumulates
+    Models(models::Args),
+    /// Describe a dataset: counts, sizes, class balance, mean and deviation
+    Data(data::Args),
+    /// Check the rules of this repository that the compiler does not know
+    Tidy,
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Models(args) => models::run(args),
+        Command::Data(args) => data::run(args),
+        Command::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, in one line. A cause that its parent already quotes is not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}

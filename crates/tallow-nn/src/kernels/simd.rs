@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 /// Instruction sets, from the least to the most capable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// Sixteen portable lanes: AVX-512's shape on any machine, for tests.
+    /// Sixteen portable lanes: AVX-512's width on any machine, for tests.
+    #[cfg(test)]
     Wide,
     /// What the compiler's target guarantees: eight lanes.
     Portable,
@@ -40,7 +41,8 @@ impl Isa {
         sets
     }
 
-    /// Every shape a kernel can take here: what tests run through.
+    /// Every width a kernel can take here: what tests run through.
+    #[cfg(test)]
     pub fn testable() -> Vec<Isa> {
         [vec![Isa::Wide], Isa::available()].concat()
     }
@@ -48,7 +50,9 @@ impl Isa {
     /// Columns of a register tile: two vectors.
     pub fn panel_width(self) -> usize {
         match self {
-            Isa::Wide | Isa::Avx512 => 32,
+            #[cfg(test)]
+            Isa::Wide => 32,
+            Isa::Avx512 => 32,
             Isa::Portable | Isa::Avx2 => 16,
         }
     }
@@ -56,8 +60,11 @@ impl Isa {
     /// Rows of a register tile ([`Simd::ROWS`]).
     pub fn tile_rows(self) -> usize {
         match self {
-            Isa::Wide | Isa::Avx512 => 12,
-            Isa::Portable | Isa::Avx2 => 6,
+            #[cfg(test)]
+            Isa::Wide => Portable::<16>::ROWS,
+            Isa::Portable => Portable::<8>::ROWS,
+            Isa::Avx2 => 6,
+            Isa::Avx512 => 12,
         }
     }
 
@@ -140,7 +147,8 @@ pub struct Portable<const N: usize>;
 
 impl<const N: usize> Simd for Portable<N> {
     const LANES: usize = N;
-    const ROWS: usize = if N == 16 { 12 } else { 6 };
+    // SSE2 has sixteen registers of four lanes: two rows of two vectors fill half of them.
+    const ROWS: usize = 2;
     type V = [f32; N];
     #[inline(always)]
     unsafe fn splat(value: f32) -> [f32; N] {
@@ -236,6 +244,17 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
+/// Rows of the next register tile where `left` rows remain: of the few heights that are compiled,
+/// the largest that fits.
+#[inline(always)]
+pub fn tile_height<S: Simd>(left: usize) -> usize {
+    let heights = [12, 6, 4, 2, 1];
+    heights
+        .into_iter()
+        .find(|&h| h <= S::ROWS && h <= left)
+        .unwrap_or(1)
+}
+
 /// A computation that is compiled once for each instruction set.
 pub trait Kernel {
     /// What it returns.
@@ -273,15 +292,15 @@ pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
             Isa::Avx512 => return unsafe { avx512(kernel) },
             // SAFETY: as above.
             Isa::Avx2 => return unsafe { avx2(kernel) },
-            Isa::Portable | Isa::Wide => {}
+            _ => {}
         }
     }
-    // SAFETY: the portable paths need nothing.
-    unsafe {
-        if isa == Isa::Wide {
-            kernel.run::<Portable<16>>()
-        } else {
-            kernel.run::<Portable<8>>()
-        }
+    #[cfg(test)]
+    if isa == Isa::Wide {
+        // SAFETY: the portable paths need nothing.
+        return unsafe { kernel.run::<Portable<16>>() };
     }
+    let _ = isa;
+    // SAFETY: as above.
+    unsafe { kernel.run::<Portable<8>>() }
 }

@@ -116,15 +116,8 @@ impl Kernel for FilterRow<'_> {
                 // SAFETY: offsets are checked against the image; each pixel of the grid has its own
                 // place in the target; `lanes` channels are left in source, weights, bias and target.
                 unsafe {
-                    let load = |from: *const f32| {
-                        if lanes == S::LANES {
-                            S::load(from)
-                        } else {
-                            S::load_partial(from, lanes)
-                        }
-                    };
                     let start = match self.bias {
-                        Some(bias) => load(bias.as_ptr().add(channel)),
+                        Some(bias) => load::<S>(bias.as_ptr().add(channel), lanes),
                         None => S::splat(0.0),
                     };
                     let mut acc = [start; TILE];
@@ -133,12 +126,14 @@ impl Kernel for FilterRow<'_> {
                         if y >= h {
                             continue;
                         }
-                        let weight = load(self.weights.as_ptr().add(tap.index * c + channel));
+                        let weight =
+                            load::<S>(self.weights.as_ptr().add(tap.index * c + channel), lanes);
                         for (p, acc) in acc.iter_mut().enumerate() {
                             let x = (((first + p) * self.walk.step.1) as isize + tap.dx) as usize;
                             if x < w && p < pixels {
                                 let at = ((n * h + y) * w + x) * c + channel;
-                                *acc = S::fma(load(values.as_ptr().add(at)), weight, *acc);
+                                *acc =
+                                    S::fma(load::<S>(values.as_ptr().add(at), lanes), weight, *acc);
                             }
                         }
                     }
@@ -220,23 +215,20 @@ impl Kernel for GradSlice<'_> {
                     let lanes = S::LANES.min(c - channel);
                     // SAFETY: output columns from..to see pixels of row `y`; `lanes` channels are left.
                     unsafe {
-                        let load = |from: *const f32| {
-                            if lanes == S::LANES {
-                                S::load(from)
-                            } else {
-                                S::load_partial(from, lanes)
-                            }
-                        };
                         // Two chains, so that one addition need not wait for the other.
-                        let mut acc = [load(sums.as_ptr().add(channel)), S::splat(0.0)];
+                        let mut acc = [load::<S>(sums.as_ptr().add(channel), lanes), S::splat(0.0)];
                         for ox in from..to {
                             let ix = ((ox * sx) as isize + tx) as usize;
-                            let a = load(
+                            let a = load::<S>(
                                 self.x
                                     .as_ptr()
                                     .add(((n * g.h + y) * g.w + ix) * c + channel),
+                                lanes,
                             );
-                            let b = load(self.dy.as_ptr().add((row * g.ow + ox) * c + channel));
+                            let b = load::<S>(
+                                self.dy.as_ptr().add((row * g.ow + ox) * c + channel),
+                                lanes,
+                            );
                             let chain = &mut acc[ox % 2];
                             *chain = S::fma(a, b, *chain);
                         }
@@ -253,5 +245,21 @@ impl Kernel for GradSlice<'_> {
             }
         }
         sums
+    }
+}
+
+/// A whole vector, or what is left of the channels.
+///
+/// # Safety
+/// The instruction set of `S` is available; `from` is valid for `lanes ≤ LANES` values.
+#[inline(always)]
+unsafe fn load<S: Simd>(from: *const f32, lanes: usize) -> S::V {
+    // SAFETY: by the contract above.
+    unsafe {
+        if lanes == S::LANES {
+            S::load(from)
+        } else {
+            S::load_partial(from, lanes)
+        }
     }
 }

@@ -143,8 +143,16 @@ struct Pixel {
     target: usize,
 }
 
+/// What a thread reuses from task to task.
+#[derive(Default)]
+struct Scratch {
+    pixels: Vec<Pixel>,
+    zeros: Vec<f32>,
+    unfolded: Vec<f32>,
+}
+
 thread_local! {
-    static SCRATCH: RefCell<(Vec<Pixel>, Vec<f32>, Vec<f32>)> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Kernel for Task<'_> {
@@ -157,35 +165,45 @@ impl Kernel for Task<'_> {
             self.source.values.len(),
             self.batch * self.source.h * self.source.w * self.source.c
         );
-        SCRATCH.with(|scratch| {
-            let (pixels, zeros, unfolded) = &mut *scratch.borrow_mut();
-            self.locate(pixels);
-            if zeros.len() < self.packed.k {
-                zeros.resize(self.packed.k, 0.0);
-            }
-            if self.unfold {
-                self.unfold(pixels, unfolded);
-            }
-            for panel in self.panels.clone() {
-                let mut first = 0;
-                while first < pixels.len() {
-                    let rows = S::ROWS.min(pixels.len() - first);
-                    let tile = &pixels[first..first + rows];
-                    let unfolded = &unfolded[if self.unfold { first * self.packed.k * self.packed.taps } else { 0 }..];
-                    macro_rules! rows {
-                        ($($r:literal)*) => {
-                            match rows {
-                                // SAFETY: `tile` has $r pixels; the instruction set is available.
-                                $($r if $r <= S::ROWS => unsafe { self.tile::<S, $r>(panel, tile, zeros, unfolded) },)*
-                                _ => unreachable!("at most ROWS rows"),
-                            }
-                        };
-                    }
-                    rows!(1 2 3 4 5 6 7 8 9 10 11 12);
-                    first += rows;
+        // Taken out rather than borrowed in a closure: closures do not inherit the instruction set.
+        let mut scratch = SCRATCH.take();
+        self.locate(&mut scratch.pixels);
+        if scratch.zeros.len() < self.packed.k {
+            scratch.zeros.resize(self.packed.k, 0.0);
+        }
+        if self.unfold {
+            self.unfold(&scratch.pixels, &mut scratch.unfolded);
+        }
+        let Scratch {
+            pixels,
+            zeros,
+            unfolded,
+        } = &scratch;
+        let run = if self.unfold {
+            self.packed.k * self.packed.taps
+        } else {
+            0
+        };
+        for panel in self.panels.clone() {
+            let mut first = 0;
+            while first < pixels.len() {
+                let rows = simd::tile_height::<S>(pixels.len() - first);
+                let tile = &pixels[first..first + rows];
+                let unfolded = &unfolded[first * run..];
+                macro_rules! rows {
+                    ($($r:literal)*) => {
+                        match rows {
+                            // SAFETY: `tile` has $r pixels; the instruction set is available.
+                            $($r if $r <= S::ROWS => unsafe { self.tile::<S, $r>(panel, tile, zeros, unfolded) },)*
+                            _ => unreachable!("a height of tile_height"),
+                        }
+                    };
                 }
+                rows!(1 2 4 6 12);
+                first += rows;
             }
-        });
+        }
+        SCRATCH.set(scratch);
     }
 }
 
@@ -258,28 +276,34 @@ impl Task<'_> {
         // targets are in the buffer, and `used` columns of a pixel belong to this panel alone.
         unsafe {
             let mut acc = [[S::splat(0.0); 2]; R];
+            let mut rows = [zeros.as_ptr(); R];
             if self.unfold {
                 let run = packed.k * packed.taps;
-                let rows: [*const f32; R] = std::array::from_fn(|r| unfolded.as_ptr().add(r * run));
+                for (r, row) in rows.iter_mut().enumerate() {
+                    *row = unfolded.as_ptr().add(r * run);
+                }
                 multiply::<S, R>(&mut acc, &rows, weights.as_ptr(), run);
             } else {
                 let base = group * packed.k;
                 for tap in &self.walk.taps {
-                    let rows: [*const f32; R] = std::array::from_fn(|r| {
-                        match self.offset(tile.get_unchecked(r), tap.dy, tap.dx) {
+                    for (r, row) in rows.iter_mut().enumerate() {
+                        *row = match self.offset(tile.get_unchecked(r), tap.dy, tap.dx) {
                             Some(offset) => self.source.values.as_ptr().add(offset + base),
                             None => zeros.as_ptr(),
-                        }
-                    });
+                        };
+                    }
                     let weights = weights.as_ptr().add(tap.index * packed.k * packed.width);
                     multiply::<S, R>(&mut acc, &rows, weights, packed.k);
                 }
             }
+            let low = used.min(S::LANES);
             let mut bias = [S::splat(0.0); 2];
             if let Some(values) = self.bias {
-                bias = halves(used, S::LANES, |at, len| {
-                    S::load_partial(values.as_ptr().add(first + at), len)
-                });
+                let values = values.as_ptr().add(first);
+                bias = [
+                    S::load_partial(values, low),
+                    S::load_partial(values.add(low), used - low),
+                ];
             }
             for (pixel, acc) in tile.iter().zip(acc) {
                 let to = self.target.start.at(pixel.target + first);
@@ -287,7 +311,7 @@ impl Task<'_> {
                     S::store(to, S::add(acc[0], bias[0]));
                     S::store(to.add(S::LANES), S::add(acc[1], bias[1]));
                 } else {
-                    S::store_partial(to, S::add(acc[0], bias[0]), used.min(S::LANES));
+                    S::store_partial(to, S::add(acc[0], bias[0]), low);
                     if used > S::LANES {
                         S::store_partial(
                             to.add(S::LANES),
@@ -299,13 +323,6 @@ impl Task<'_> {
             }
         }
     }
-}
-
-/// What `load` gives for the two halves of `used` columns.
-#[inline(always)]
-fn halves<V>(used: usize, lanes: usize, load: impl Fn(usize, usize) -> V) -> [V; 2] {
-    let low = used.min(lanes);
-    [load(0, low), load(low, used - low)]
 }
 
 /// `acc[r] += Σ_k rows[r][k] · weights[k]`: the loop that everything else serves.

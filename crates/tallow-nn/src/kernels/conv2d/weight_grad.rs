@@ -17,7 +17,7 @@ const SHORT_RUN: usize = 8;
 const BLOCK_PIXELS: usize = 128;
 /// Slices at most, and the memory that they may take together, in values.
 const MAX_SLICES: usize = 16;
-const MAX_VALUES: usize = 16 << 20;
+const MAX_VALUES: usize = 4 << 20;
 
 pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let plan = Plan::new(isa, g);
@@ -51,7 +51,7 @@ pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
             },
         );
     });
-    plan.reduce(g, &sums, slices)
+    plan.reduce(g, &sums)
 }
 
 /// How the sums lie: `[group][tap][k][columns]`, columns rounded up to whole panels.
@@ -93,7 +93,21 @@ impl Plan {
     }
 
     /// Adds the slices in order and puts the result in the filters' layout `[o, c/groups, kh, kw]`.
-    fn reduce(&self, g: &Geometry, sums: &[f32], slices: usize) -> Vec<f32> {
+    fn reduce(&self, g: &Geometry, sums: &[f32]) -> Vec<f32> {
+        const CHUNK: usize = 4096;
+        let len = self.len();
+        let mut total = vec![0f32; len];
+        total
+            .par_chunks_mut(CHUNK)
+            .enumerate()
+            .for_each(|(chunk, total)| {
+                for slice in sums.chunks_exact(len) {
+                    let slice = &slice[chunk * CHUNK..][..total.len()];
+                    for (total, value) in total.iter_mut().zip(slice) {
+                        *total += value;
+                    }
+                }
+            });
         let (taps, cg) = (g.taps(), g.cg());
         let mut dw = vec![0f32; g.o * cg * taps];
         dw.par_chunks_mut(cg * taps)
@@ -103,10 +117,7 @@ impl Plan {
                 for (at, out) in filter.iter_mut().enumerate() {
                     let (c, tap) = (at / taps, at % taps);
                     // Unfolded rows are [tap][channel], which is the same place.
-                    let place = ((group * taps + tap) * cg + c) * self.columns() + column;
-                    *out = (0..slices)
-                        .map(|slice| sums[slice * self.len() + place])
-                        .sum();
+                    *out = total[((group * taps + tap) * cg + c) * self.columns() + column];
                 }
             });
         dw
@@ -165,7 +176,7 @@ impl Kernel for Task<'_> {
                     self.find_runs(&rows, group, tap, step, &mut runs);
                     let mut channel = self.channels.start;
                     while channel < self.channels.end {
-                        let height = S::ROWS.min(self.channels.end - channel);
+                        let height = simd::tile_height::<S>(self.channels.end - channel);
                         for panel in 0..plan.panels {
                             let dy = &packed[(group * plan.panels + panel) * pixels * plan.width..];
                             macro_rules! rows {
@@ -176,11 +187,11 @@ impl Kernel for Task<'_> {
                                         $($r if $r <= S::ROWS => unsafe {
                                             self.tile::<S, $r>(group, tap, channel, panel, source, step, dy, &runs)
                                         },)*
-                                        _ => unreachable!("at most ROWS rows"),
+                                        _ => unreachable!("a height of tile_height"),
                                     }
                                 };
                             }
-                            rows!(1 2 3 4 5 6 7 8 9 10 11 12);
+                            rows!(1 2 4 6 12);
                         }
                         channel += height;
                     }
@@ -311,10 +322,11 @@ impl Task<'_> {
                 .sums
                 .start
                 .at(self.sums.offset + row * plan.columns() + panel * plan.width);
-            let mut acc: [[S::V; 2]; R] = std::array::from_fn(|r| {
+            let mut acc = [[S::splat(0.0); 2]; R];
+            for (r, acc) in acc.iter_mut().enumerate() {
                 let sums = sums.add(r * plan.columns());
-                [S::load(sums), S::load(sums.add(S::LANES))]
-            });
+                *acc = [S::load(sums), S::load(sums.add(S::LANES))];
+            }
             for run in runs {
                 let mut x = source.as_ptr().add(run.x + channel);
                 let mut d = dy.as_ptr().add(run.dy * plan.width);

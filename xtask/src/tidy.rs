@@ -1,0 +1,114 @@
+//! `cargo xtask tidy`: the rules of this repository that the compiler does not know.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// The crate graph of docs/architecture.md: each crate, and the crates of ours that it may depend on.
+const MAY_DEPEND: &[(&str, &[&str])] = &[
+    ("tallow-augment", &[]),
+    ("tallow-metrics", &[]),
+    ("tallow-nn", &[]),
+    ("tallow-data", &["tallow-augment"]),
+    ("tallow-models", &["tallow-nn"]),
+    ("tallow-export", &["tallow-nn", "tallow-models"]),
+    ("tallow-train", &["tallow-data", "tallow-augment", "tallow-nn", "tallow-models", "tallow-metrics"]),
+];
+
+/// Lines above which a source file needs to be divided.
+const MAX_LINES: usize = 600;
+/// The largest file that may be committed, in bytes.
+const MAX_FILE_BYTES: u64 = 5 << 20;
+
+pub fn run() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    let mut problems = crate_graph(root)?;
+    for file in tracked_files(root)? {
+        let path = root.join(&file);
+        let Ok(metadata) = path.metadata() else { continue }; // deleted, not yet committed
+        if metadata.len() > MAX_FILE_BYTES {
+            problems.push(format!("{}: {} bytes, at most {MAX_FILE_BYTES}", file.display(), metadata.len()));
+        }
+        if file.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", file.display()))?;
+            problems.extend(source_file(&file, &text));
+        }
+    }
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    if !problems.is_empty() {
+        bail!("tidy found {} problems", problems.len());
+    }
+    println!("tidy: no problems");
+    Ok(())
+}
+
+/// Edges between our crates that the architecture does not have.
+fn crate_graph(root: &Path) -> Result<Vec<String>> {
+    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec().context("cargo metadata")?;
+    let mut problems = Vec::new();
+    for package in metadata.packages.iter().filter(|package| package.name.as_str() != "xtask") {
+        let Some((_, allowed)) = MAY_DEPEND.iter().find(|(name, _)| *name == package.name.as_str()) else {
+            problems.push(format!("{}: a crate that xtask/src/tidy.rs and docs/architecture.md do not know", package.name));
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let name = dependency.name.as_str();
+            let ours = name.starts_with("tallow-") && dependency.kind == DependencyKind::Normal;
+            if ours && !allowed.contains(&name) {
+                problems.push(format!("{} depends on {name}: a new edge in the crate graph", package.name));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// What is wrong with one source file.
+fn source_file(file: &Path, text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    let at = file.display();
+    if !text.starts_with("//!") {
+        problems.push(format!("{at}: must begin with a //! line that says what it is for"));
+    }
+    let lines = text.lines().count();
+    if lines > MAX_LINES {
+        problems.push(format!("{at}: {lines} lines, at most {MAX_LINES}: divide it"));
+    }
+    let kernels = Path::new("crates/tallow-nn/src/kernels");
+    for (index, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        // Put together, so that this file does not find itself.
+        if ["todo", "unimplemented", "dbg"].iter().any(|name| code.contains(&format!("{name}!("))) {
+            problems.push(format!("{at}:{}: a leftover", index + 1));
+        }
+        if code.contains(concat!("unsafe", " {")) && !file.starts_with(kernels) {
+            problems.push(format!("{at}:{}: unsafe code outside tallow-nn's kernels", index + 1));
+        }
+    }
+    problems
+}
+
+/// Files under version control, relative to the root.
+fn tracked_files(root: &Path) -> Result<Vec<PathBuf>> {
+    let output = std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
+    anyhow::ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).context("file names in UTF-8")?;
+    Ok(names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_file_is_held_to_the_rules() {
+        let check = |text: &str| source_file(Path::new("crates/a/src/lib.rs"), text);
+        assert!(check("//! For this.\nfn main() {}\n").is_empty());
+        assert!(check("fn main() {}\n")[0].contains("must begin"));
+        assert!(check(&format!("//! A.\nfn f() {{ {}!() }}\n", "todo"))[0].contains(":2: a leftover"));
+        assert!(check(concat!("//! A.\nfn f() { unsafe", " { g() } }\n"))[0].contains("unsafe code"));
+        assert!(check(&format!("//! A.\n{}", "\n".repeat(MAX_LINES)))[0].contains("divide it"));
+    }
+}

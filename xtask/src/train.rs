@@ -1,0 +1,153 @@
+//! `cargo xtask train`: config → data → run directory → model → fit → export → evaluate.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use candle_core::Device;
+use tallow_train::{
+    RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve, train_loader,
+};
+
+use crate::run::{self, Finished};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask train
+  cargo xtask train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
+  cargo xtask train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
+  cargo xtask train --resume --out runs/r9
+
+Every key of the configuration is listed in docs/train.md.")]
+pub struct Args {
+    /// A dataset's name (fashion-mnist-6k, fashion-mnist, mnist, cifar10, …), a folder with a sub-folder for each
+    /// class, or a CSV manifest
+    #[arg(long, value_name = "SPEC")]
+    data: Option<String>,
+    /// Where a named dataset's files are
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// The architecture; `cargo xtask models` lists them
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// The configuration to start from: default, fast, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "default", conflicts_with = "resume")]
+    recipe: String,
+    /// The run directory; made if absent [default: runs/MODEL-DATA, numbered]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Change a key of the configuration, such as train.epochs=8; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// What to do about images that cannot be read: stop, or skip and list them
+    #[arg(long, value_name = "stop|skip")]
+    on_corrupt: Option<String>,
+    /// Go on with the run in --out from its last checkpoint
+    #[arg(long, requires = "out")]
+    resume: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Args {
+    /// The flags as settings of the configuration; `--set` comes last and wins.
+    fn settings(&self) -> Result<Vec<Setting>> {
+        let flags = [
+            ("--data", "data.spec", &self.data),
+            ("--data-dir", "data.data_dir", &self.data_dir),
+            ("--model", "model.name", &self.model),
+            ("--on-corrupt", "data.on_corrupt", &self.on_corrupt),
+        ];
+        let flags = flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
+        let mut settings: Vec<Setting> = flags.collect();
+        for text in &self.set {
+            settings.push(Setting::parse(text)?);
+        }
+        Ok(settings)
+    }
+}
+
+/// Set by Ctrl-C: the step under way is finished and saved.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+pub fn run(args: Args) -> Result<()> {
+    let settings = args.settings()?;
+    let resumed = args.out.as_ref().filter(|_| args.resume).map(RunDir::open).transpose()?;
+    let config = match &resumed {
+        Some(run) => run.config(&settings)?,
+        None => load(&args.recipe, &settings)?,
+    };
+    let classes = resumed.as_ref().map(RunDir::classes).transpose()?;
+    let splits = tallow_data::open(&config.data.spec, &config.open_options(classes))?;
+    let resolved = resolve(config, &splits)?;
+    let config = &resolved.config;
+    let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
+    let run = match resumed {
+        Some(run) => run,
+        None => RunDir::create(args.out.unwrap_or_else(|| free_name(config)), config, splits.train.class_names())?,
+    };
+    run.write_config(config)?;
+
+    let train = train_loader(&resolved, splits.train.clone())?;
+    let (name, chooses) = if splits.validation.is_some() { ("validation", true) } else { ("test", false) };
+    let eval = splits.validation.clone().or(splits.test.clone());
+    let eval = eval.map(|dataset| eval_loader(&resolved, dataset)).transpose()?;
+    if !args.quiet {
+        println!("{}", run::headline(&resolved, &splits, &built, &run));
+    }
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // asked twice
+        }
+        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
+    })
+    .context("cannot catch Ctrl-C")?;
+
+    let report = fit(Training {
+        config,
+        run: &run,
+        built: &built,
+        loss: config.loss.build().as_ref(),
+        optimizer: config.optim.build(&built.store).as_mut(),
+        train: Split { name: "train", loader: &train },
+        eval: eval.as_ref().map(|loader| Split { name, loader }),
+        eval_chooses: chooses,
+        picture: Some(augmented_grid(&train, &resolved.train)?),
+        stop: &STOP,
+        quiet: args.quiet,
+    })?;
+    let path = run.path().display();
+    if report.interrupted {
+        bail!("stopped by Ctrl-C at step {}; go on with: cargo xtask train --resume --out {path}", report.steps);
+    }
+    run.write_json("report.json", &report)?;
+
+    let finished = Finished::open(run.path())?;
+    finished.export(&splits, report.steps)?;
+    let (split, dataset) = match (&splits.test, &splits.validation) {
+        (Some(test), _) => ("test", test.clone()),
+        (None, Some(validation)) => ("validation", validation.clone()),
+        (None, None) => ("train", splits.train.clone()),
+    };
+    let evaluation = finished.evaluate(split, dataset)?;
+    if !args.quiet {
+        println!("\n{split}: {evaluation}");
+        println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
+        println!("{path}: config.toml, model.safetensors + config.json (timm's layout), metrics.json, events/");
+        println!("next: cargo xtask predict {path} IMAGE…    tensorboard --logdir {path}/events");
+    }
+    Ok(())
+}
+
+/// `runs/MODEL-DATA`, or the first of its numbered variants that is free.
+fn free_name(config: &RunConfig) -> PathBuf {
+    let stem = |spec: &str| {
+        let name = std::path::Path::new(spec).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name.is_empty() { "data".to_owned() } else { name }
+    };
+    let name = format!("runs/{}-{}", config.model.name, stem(&config.data.spec));
+    let numbered = (2..).map(|n| PathBuf::from(format!("{name}-{n}")));
+    let mut names = std::iter::once(PathBuf::from(&name)).chain(numbered);
+    names.find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(name))
+}
