@@ -1,3 +1,44 @@
-//! Placeholder.
+//! Training: configuration, losses, optimisers, schedules, the loop, checkpoints and logs.
+//!
+//! In the order in which a run uses them:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`config`] | defaults < recipe < `--set` → a typed, complete [`RunConfig`] |
+//! | [`run_dir`] | the run's folder, written before the first step |
+//! | [`loaders`] | batches of each split |
+//! | [`loss`], [`optim`], [`schedule`], [`clip`], [`ema`] | the parts of a step |
+//! | [`fit`](mod@fit) | the loop |
+//! | [`checkpoint`] | from where a run goes on |
+//! | [`evaluate`] | logits of a whole split |
+//! | [`log`] | progress, `summary.csv`, TensorBoard |
+//!
+//! A program of your own that trains is `xtask/src/train.rs`, some sixty lines.
 
+pub mod batch;
+pub mod checkpoint;
+pub mod clip;
+pub mod config;
+pub mod ema;
+pub mod evaluate;
+pub mod fit;
+pub mod loaders;
 pub mod log;
+pub mod loss;
+pub mod optim;
+pub mod run_dir;
+pub mod schedule;
+
+mod error;
+mod record;
+
+pub use checkpoint::{Checkpoint, load_weights};
+pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, load, resolve};
+pub use error::{Error, Result};
+pub use evaluate::{Predictions, predict};
+pub use fit::{FitReport, Split, Training, fit};
+pub use loaders::{augmented_grid, eval_loader, train_loader};
+pub use loss::{Loss, LossConfig};
+pub use optim::{OptimConfig, Optimizer};
+pub use run_dir::RunDir;
+pub use schedule::{Rates, Schedule, ScheduleConfig};

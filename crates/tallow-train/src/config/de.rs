@@ -1,0 +1,216 @@
+//! Reads typed config out of TOML values, and says at which dotted key it failed, and how.
+//!
+//! TOML's own deserialiser knows lines, but a config is merged from several texts first; what is left then is keys.
+
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, StringDeserializer};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
+use toml::{Table, Value};
+
+/// What was wrong, and at which key.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The keys from the root; reversed until the root is reached.
+    path: Vec<String>,
+    pub kind: FailureKind,
+}
+
+#[derive(Debug)]
+pub(super) enum FailureKind {
+    /// A key that the struct does not have, and those that it has.
+    UnknownKey {
+        key: String,
+        valid: &'static [&'static str],
+    },
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Failure {
+    /// The dotted key of the value (of the table, for an unknown key).
+    pub fn path(&self) -> String {
+        self.path
+            .iter()
+            .rev()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+
+    fn under(mut self, key: String) -> Self {
+        self.path.push(key);
+        self
+    }
+
+    /// The same failure for another format.
+    fn convert<E: de::Error>(self) -> E {
+        match self.kind {
+            FailureKind::UnknownKey { key, valid } => E::unknown_field(&key, valid),
+            FailureKind::Other(message) => E::custom(message),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            FailureKind::UnknownKey { key, .. } => write!(f, "unknown key {key}"),
+            FailureKind::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl de::Error for Failure {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            path: Vec::new(),
+            kind: FailureKind::Other(message.to_string()),
+        }
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let kind = FailureKind::UnknownKey {
+            key: field.to_owned(),
+            valid: expected,
+        };
+        Self {
+            path: Vec::new(),
+            kind,
+        }
+    }
+}
+
+/// A typed value of `table`.
+pub(super) fn from_table<T: DeserializeOwned>(table: Table) -> Result<T, Failure> {
+    T::deserialize(Node(Value::Table(table)))
+}
+
+/// The same within another `Deserialize`.
+pub(super) fn from_table_within<T: DeserializeOwned, E: de::Error>(table: Table) -> Result<T, E> {
+    from_table(table).map_err(Failure::convert)
+}
+
+struct Node(Value);
+
+impl<'de> de::Deserializer<'de> for Node {
+    type Error = Failure;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        match self.0 {
+            Value::String(text) => visitor.visit_string(text),
+            Value::Integer(number) => visitor.visit_i64(number),
+            Value::Float(number) => visitor.visit_f64(number),
+            Value::Boolean(value) => visitor.visit_bool(value),
+            Value::Datetime(time) => visitor.visit_string(time.to_string()),
+            Value::Array(values) => visitor.visit_seq(Items {
+                values: values.into_iter(),
+                index: 0,
+            }),
+            Value::Table(table) => visitor.visit_map(Entries {
+                entries: table.into_iter(),
+                next: None,
+            }),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        match self.0 {
+            Value::String(variant) => {
+                let variant: StringDeserializer<Failure> = variant.into_deserializer();
+                de::Deserializer::deserialize_enum(variant, name, variants, visitor)
+            }
+            // A variant with content: `{ class_weighted = [1.0, 5.0] }`.
+            Value::Table(table) if table.len() == 1 => {
+                let entries = Entries {
+                    entries: table.into_iter(),
+                    next: None,
+                };
+                visitor.visit_enum(MapAccessDeserializer::new(entries))
+            }
+            other => Err(de::Error::custom(format!(
+                "expected one of {}, found {other}",
+                variants.join(", ")
+            ))),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+struct Items {
+    values: std::vec::IntoIter<Value>,
+    index: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items {
+    type Error = Failure;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Failure> {
+        let Some(value) = self.values.next() else {
+            return Ok(None);
+        };
+        let index = self.index;
+        self.index += 1;
+        seed.deserialize(Node(value))
+            .map(Some)
+            .map_err(|failure| failure.under(index.to_string()))
+    }
+}
+
+struct Entries {
+    entries: toml::map::IntoIter<String, Value>,
+    next: Option<(String, Value)>,
+}
+
+impl<'de> MapAccess<'de> for Entries {
+    type Error = Failure;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Failure> {
+        self.next = self.entries.next();
+        let Some((key, _)) = &self.next else {
+            return Ok(None);
+        };
+        let key: StringDeserializer<Failure> = key.clone().into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Failure> {
+        let (key, value) = self
+            .next
+            .take()
+            .ok_or_else(|| de::Error::custom("a value without a key"))?;
+        seed.deserialize(Node(value))
+            .map_err(|failure| failure.under(key))
+    }
+}

@@ -1,0 +1,306 @@
+//! The configuration of a run: one typed struct, layered from defaults, a recipe and `--set`, completed by the data.
+//!
+//! [`load`] layers and checks what can be checked without data; [`resolve`] fills in what follows from the data:
+//! class count, channels, input size, pixel statistics. The result is what a run directory keeps.
+
+mod de;
+mod layers;
+mod nearest;
+mod recipes;
+mod resolve;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use tallow_augment::PipelineConfig;
+use tallow_data::{ClassOrder, OnCorrupt, OpenOptions, Sampler};
+use tallow_models::ModelConfig;
+use toml::Table;
+
+pub use layers::{Setting, load, read};
+pub use recipes::{RECIPES, Recipe};
+pub use resolve::{Resolved, resolve};
+
+use crate::{LossConfig, OptimConfig, ScheduleConfig};
+
+/// Everything that decides the outcome of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Where the samples come from.
+    pub data: DataConfig,
+    /// Which network.
+    pub model: ModelChoice,
+    /// What is done to pixels.
+    pub augment: AugmentConfig,
+    /// What is made small.
+    pub loss: LossConfig,
+    /// How.
+    pub optim: OptimConfig,
+    /// How fast.
+    pub schedule: ScheduleConfig,
+    /// How long, in which portions, and what is saved.
+    pub train: TrainConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            data: DataConfig::default(),
+            model: ModelChoice::default(),
+            augment: AugmentConfig::default(),
+            loss: LossConfig::CrossEntropy(Default::default()),
+            optim: OptimConfig::Sgd(Default::default()),
+            schedule: ScheduleConfig::Cosine(Default::default()),
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+/// The `data` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// A dataset's name, a folder with one sub-folder a class, or a CSV manifest.
+    pub spec: String,
+    /// The folder in which named datasets are looked for first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// The share of the training samples that is split off, stratified, for validation; 0 to below 1. Has no effect
+    /// on a dataset that brings its own validation split.
+    pub validation_fraction: f64,
+    /// How classes of a folder or a manifest are ordered: natural (`img2` before `img10`) or lexical.
+    pub class_order: ClassOrder,
+    /// What to do about an image that cannot be read.
+    pub on_corrupt: OnCorrupt,
+    /// In which order, and how often, samples are drawn.
+    pub sampler: Sampler,
+    /// Threads that decode and augment, 1 or more. Changes speed, never results.
+    pub workers: usize,
+    /// Finished batches that wait at most. Changes speed and memory, never results.
+    pub prefetch: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            spec: "fashion-mnist-6k".to_owned(),
+            data_dir: None,
+            validation_fraction: 0.0,
+            class_order: ClassOrder::Natural,
+            on_corrupt: OnCorrupt::Stop,
+            sampler: Sampler::Shuffled,
+            workers: 1,
+            prefetch: 2,
+        }
+    }
+}
+
+/// The `model` table: a `name`, and beside it the keys of [`ModelConfig`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelChoice {
+    /// The architecture, by timm's name.
+    pub name: String,
+    /// What it is built with. `num_classes`, `in_chans` and `input_size` follow from the data.
+    #[serde(flatten)]
+    pub config: ModelConfig,
+}
+
+impl Default for ModelChoice {
+    fn default() -> Self {
+        Self {
+            name: "resnet9".to_owned(),
+            config: ModelConfig::default(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelChoice {
+    // By hand: serde's `flatten` cannot tell a misspelt key from one that is somebody else's.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = Table::deserialize(deserializer)?;
+        let name = match table.remove("name") {
+            Some(toml::Value::String(name)) => name,
+            Some(other) => {
+                return Err(serde::de::Error::custom(format!(
+                    "`name` must be a model's name, found {other}"
+                )));
+            }
+            None => Self::default().name,
+        };
+        Ok(Self {
+            name,
+            config: de::from_table_within(table)?,
+        })
+    }
+}
+
+/// The `augment` table.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AugmentConfig {
+    /// The pipeline of training images; chosen by the image size if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<PipelineConfig>,
+    /// The pipeline of evaluated images, without chance; chosen by the image size if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval: Option<PipelineConfig>,
+    /// Mean of each channel in units of pixel / 255; measured on the training split if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f32>>,
+    /// Standard deviation of each channel in units of pixel / 255; measured if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub std: Option<Vec<f32>>,
+}
+
+/// The `train` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Passes over the training samples, 1 or more.
+    pub epochs: u64,
+    /// Samples a batch, 1 or more.
+    pub batch_size: usize,
+    /// Samples a batch in evaluation: memory and speed only.
+    pub eval_batch_size: usize,
+    /// Whether the incomplete batch at the end of an epoch is left out.
+    pub drop_last: bool,
+    /// Batches whose gradients are averaged before each step, 1 or more.
+    pub accumulate: u64,
+    /// What every random number of the run is drawn from.
+    pub seed: u64,
+    /// The number format of the arithmetic.
+    pub precision: Precision,
+    /// The highest L2 norm of all gradients together; larger ones are scaled down to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// The decay of the weights' moving average, which is evaluated in their place; 0.999 say, off if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
+    /// What the best epoch is judged by, and how long to wait for a better one.
+    pub early_stopping: EarlyStoppingConfig,
+    /// Optimiser steps between two checkpoints, beside those at the end of each epoch; 0 for none.
+    pub checkpoint_every_steps: u64,
+    /// Minutes between two checkpoints, beside those at the end of each epoch; 0 for none.
+    pub checkpoint_every_minutes: f64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 128,
+            eval_batch_size: 500,
+            drop_last: false,
+            accumulate: 1,
+            seed: 0,
+            precision: Precision::F32,
+            clip_norm: None,
+            ema_decay: None,
+            early_stopping: EarlyStoppingConfig::default(),
+            checkpoint_every_steps: 0,
+            checkpoint_every_minutes: 10.0,
+        }
+    }
+}
+
+/// The number format of the arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floating point.
+    F32,
+}
+
+/// The `train.early_stopping` table. It needs a validation split: the test split never chooses anything.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EarlyStoppingConfig {
+    /// The validation metric that chooses the best checkpoint.
+    pub metric: Metric,
+    /// Epochs without a better value after which the run ends; 0 for never.
+    pub patience: u64,
+}
+
+impl Default for EarlyStoppingConfig {
+    fn default() -> Self {
+        Self {
+            metric: Metric::Top1,
+            patience: 0,
+        }
+    }
+}
+
+/// What the best epoch is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Accuracy: the higher the better.
+    Top1,
+    /// Cross-entropy: the lower the better.
+    Loss,
+    /// The unweighted mean of the classes' F1: the higher the better.
+    MacroF1,
+}
+
+impl RunConfig {
+    /// How to open the dataset `data.spec`; `classes` are those of a finished run, whose order must be kept.
+    pub fn open_options(&self, classes: Option<Vec<String>>) -> OpenOptions {
+        OpenOptions {
+            data_dir: self.data.data_dir.clone(),
+            class_order: self.data.class_order,
+            classes,
+            validation_fraction: self.data.validation_fraction,
+            seed: self.train.seed,
+        }
+    }
+
+    /// The first dotted key with a value that means nothing, and what is expected of it.
+    fn invalid(&self) -> Option<(String, &'static str)> {
+        let train = &self.train;
+        let fraction = |x: f64| (0.0..1.0).contains(&x);
+        let checks = [
+            (
+                fraction(self.data.validation_fraction),
+                "data.validation_fraction",
+                "a fraction from 0 to below 1",
+            ),
+            (self.data.workers > 0, "data.workers", "1 or more"),
+            (train.epochs > 0, "train.epochs", "1 or more"),
+            (train.batch_size > 0, "train.batch_size", "1 or more"),
+            (
+                train.eval_batch_size > 0,
+                "train.eval_batch_size",
+                "1 or more",
+            ),
+            (train.accumulate > 0, "train.accumulate", "1 or more"),
+            (
+                train.clip_norm.is_none_or(|norm| norm > 0.0),
+                "train.clip_norm",
+                "a norm above 0",
+            ),
+            (
+                train.ema_decay.is_none_or(fraction),
+                "train.ema_decay",
+                "a decay from 0 to below 1",
+            ),
+            (
+                train.checkpoint_every_minutes >= 0.0,
+                "train.checkpoint_every_minutes",
+                "0 or more",
+            ),
+        ];
+        let nested = |table: &str, found: Option<(&str, &'static str)>| {
+            found.map(|(key, expected)| (format!("{table}.{key}"), expected))
+        };
+        let first = checks.into_iter().find(|(valid, _, _)| !valid);
+        first
+            .map(|(_, key, expected)| (key.to_owned(), expected))
+            .or_else(|| nested("loss", self.loss.invalid()))
+            .or_else(|| nested("optim", self.optim.invalid()))
+            .or_else(|| nested("schedule", self.schedule.invalid()))
+    }
+}

@@ -1,0 +1,163 @@
+//! Completes a config with what follows from the data, and builds the pipelines that it describes.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tallow_augment::{Normalization, Pipeline, PipelineConfig, Size};
+use tallow_data::{Dataset, Splits};
+
+use super::{AugmentConfig, RunConfig};
+use crate::{Error, Result};
+
+/// Images up to this side are taken as they are; larger ones are scaled and cropped to the model's input size.
+const SMALL: usize = 64;
+/// The share of the scaled image's side that evaluation crops, torchvision's 224 of 256.
+const CROP_SHARE: f64 = 0.875;
+
+/// A complete config, and the pipelines built from it.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// What the run directory keeps.
+    pub config: RunConfig,
+    /// For training images.
+    pub train: Arc<Pipeline>,
+    /// For evaluated images.
+    pub eval: Arc<Pipeline>,
+}
+
+/// Fills in class count, channels, input size, pipelines and pixel statistics, and checks what depends on them.
+///
+/// Where `augment.train` is absent: images of up to 64 pixels a side are cropped at random after padding by an eighth,
+/// larger ones go through a random resized crop and a horizontal flip. Where `augment.eval` is absent: images are
+/// scaled to what training makes, small ones exactly, others by the short side and a centre crop.
+///
+/// # Errors
+/// A pipeline that cannot be built, or two that make different sizes; mean and std that do not fit the channels; early
+/// stopping without a validation split; a training image that cannot be read.
+pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
+    let dataset = splits.train.as_ref();
+    if dataset.is_empty() {
+        return Err(Error::Mismatch(format!(
+            "{}: no training samples",
+            config.data.spec
+        )));
+    }
+    if config.train.early_stopping.patience > 0 && splits.validation.is_none() {
+        return Err(Error::Mismatch(
+            "train.early_stopping.patience needs a validation split: set data.validation_fraction = 0.1, say".into(),
+        ));
+    }
+    let channels = dataset.channels();
+    let first = dataset.image(0)?;
+    let image = Size {
+        height: first.height() as usize,
+        width: first.width() as usize,
+    };
+    let preset = tallow_models::find(&config.model.name)?;
+
+    let normalization = normalization(&config, dataset)?;
+    let given = config.augment.train.take();
+    let train_ops = given.map_or_else(|| default_train(image, preset.input_size), Ok)?;
+    let train = build(&train_ops, channels, &normalization, image)?;
+    let (height, width, _) = train.output_shape();
+    let size = Size { height, width };
+    let eval_ops = config
+        .augment
+        .eval
+        .take()
+        .map_or_else(|| default_eval(image, size), Ok)?;
+    let eval = build(&eval_ops, channels, &normalization, image)?;
+    if train.output_shape() != eval.output_shape() {
+        let (found, (h, w, _)) = (size, eval.output_shape());
+        return Err(Error::Mismatch(format!(
+            "augment.train makes images of {}×{}, augment.eval of {h}×{w}: give both the same size",
+            found.height, found.width
+        )));
+    }
+
+    config.augment = AugmentConfig {
+        train: Some(train_ops),
+        eval: Some(eval_ops),
+        mean: Some(normalization.mean),
+        std: Some(normalization.std),
+    };
+    let model = &mut config.model.config;
+    (model.num_classes, model.in_chans, model.input_size) =
+        (dataset.class_names().len(), channels, (height, width));
+    Ok(Resolved {
+        config,
+        train: Arc::new(train),
+        eval: Arc::new(eval),
+    })
+}
+
+fn normalization(config: &RunConfig, dataset: &dyn Dataset) -> Result<Normalization> {
+    let channels = dataset.channels();
+    match (&config.augment.mean, &config.augment.std) {
+        (Some(mean), Some(std)) => {
+            for (key, values) in [("augment.mean", mean), ("augment.std", std)] {
+                if values.len() != channels {
+                    return Err(Error::Mismatch(format!(
+                        "{key} has {} values, the images have {channels} channels: give one a channel, or leave it out \
+                         to have it measured",
+                        values.len()
+                    )));
+                }
+            }
+            Ok(Normalization {
+                mean: mean.clone(),
+                std: std.clone(),
+            })
+        }
+        (None, None) => Ok(tallow_data::measure(dataset, config.data.on_corrupt)?),
+        _ => Err(Error::Mismatch(
+            "give both augment.mean and augment.std, or neither to have them measured".into(),
+        )),
+    }
+}
+
+fn build(
+    config: &PipelineConfig,
+    channels: usize,
+    normalization: &Normalization,
+    image: Size,
+) -> Result<Pipeline> {
+    // Ops that set no size are enough where all images have one.
+    match config.build(channels, normalization) {
+        Err(tallow_augment::Error::SizeNotConstant { .. }) => {
+            Ok(config.build_for_input(channels, normalization, image)?)
+        }
+        built => Ok(built?),
+    }
+}
+
+fn default_train(image: Size, (height, width): (usize, usize)) -> Result<PipelineConfig> {
+    let ops = if is_small(image) {
+        let size = [image.height, image.width];
+        let padding = image.height.max(image.width) / 8;
+        json!([{ "op": "Resize", "size": size }, { "op": "RandomCrop", "size": size, "padding": padding }])
+    } else {
+        json!([{ "op": "RandomResizedCrop", "size": [height, width] }, { "op": "RandomHorizontalFlip" }])
+    };
+    pipeline(ops)
+}
+
+fn default_eval(image: Size, made: Size) -> Result<PipelineConfig> {
+    let size = [made.height, made.width];
+    let ops = if is_small(image) {
+        json!([{ "op": "Resize", "size": size }])
+    } else {
+        let short = (made.height.min(made.width) as f64 / CROP_SHARE).round() as usize;
+        json!([{ "op": "Resize", "size": short }, { "op": "CenterCrop", "size": size }])
+    };
+    pipeline(ops)
+}
+
+fn is_small(image: Size) -> bool {
+    image.height.max(image.width) <= SMALL
+}
+
+fn pipeline(ops: serde_json::Value) -> Result<PipelineConfig> {
+    serde_json::from_value(ops)
+        .map_err(|error| Error::Mismatch(format!("the default pipeline: {error}")))
+}

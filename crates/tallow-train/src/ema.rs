@@ -1,0 +1,166 @@
+//! An exponential moving average of the weights: a second, smoother model that is evaluated in the first one's place.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Tensor};
+use tallow_nn::ParamStore;
+
+use crate::optim::update;
+use crate::{Error, Result};
+
+/// The average of every parameter and buffer: `average ← decay·average + (1 − decay)·weight` after each step.
+///
+/// # Source
+/// timm's `ModelEmaV2`: no bias correction, buffers averaged as parameters are.
+#[derive(Debug)]
+pub struct Ema {
+    decay: f64,
+    average: Vec<(String, Tensor)>,
+}
+
+impl Ema {
+    /// An average that starts at the model's present weights; `decay` from 0 to below 1, 0.999 say.
+    ///
+    /// # Errors
+    /// Whatever Candle fails with.
+    pub fn new(decay: f64, store: &ParamStore) -> Result<Self> {
+        Ok(Self {
+            decay,
+            average: snapshot(store)?,
+        })
+    }
+
+    /// Takes the model's weights after a step.
+    ///
+    /// # Errors
+    /// Whatever Candle fails with.
+    pub fn update(&mut self, store: &ParamStore) -> Result<()> {
+        let (keep, take) = (self.decay as f32, (1.0 - self.decay) as f32);
+        for ((_, average), (_, weight)) in self.average.iter().zip(store.state_dict()) {
+            update(
+                average,
+                &weight.to_dtype(DType::F32)?,
+                &mut [],
+                |average, weight, []| {
+                    for (average, &weight) in average.iter_mut().zip(weight) {
+                        *average = keep * *average + take * weight;
+                    }
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Runs `f` while the model holds the averaged weights, and gives it its own back, also when `f` fails.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn with_average<T>(&self, store: &ParamStore, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        let own = snapshot(store)?;
+        restore(store, &self.average)?;
+        let result = f();
+        restore(store, &own)?;
+        result
+    }
+
+    /// The averages by state-dict name.
+    pub fn state(&self) -> &[(String, Tensor)] {
+        &self.average
+    }
+
+    /// Takes the averages that [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// A name that is missing, or another shape.
+    pub fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<()> {
+        for (name, average) in &mut self.average {
+            *average = match state.get(name) {
+                Some(tensor) if tensor.dims() == average.dims() => {
+                    tensor.to_dtype(DType::F32)?.contiguous()?.copy()?
+                }
+                found => {
+                    return Err(Error::OptimizerState {
+                        name: format!("ema.{name}"),
+                        expected: format!("shape {:?}", average.dims()),
+                        found: found.map_or("nothing of this name".into(), |t| {
+                            format!("shape {:?}", t.dims())
+                        }),
+                    });
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+/// A copy of every parameter and buffer, in the model's order.
+fn snapshot(store: &ParamStore) -> Result<Vec<(String, Tensor)>> {
+    let copy = |(name, tensor): (String, Tensor)| Ok((name, tensor.contiguous()?.copy()?));
+    store.state_dict().into_iter().map(copy).collect()
+}
+
+fn restore(store: &ParamStore, weights: &[(String, Tensor)]) -> Result<()> {
+    weights
+        .iter()
+        .try_for_each(|(name, tensor)| Ok(store.set(name, tensor)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use serde::Deserialize;
+    use tallow_nn::Init;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Recorded {
+        decay: f64,
+        weight: Vec<f32>,
+        running_mean: Vec<f32>,
+    }
+
+    fn wave(phase: f64) -> Result<Tensor> {
+        let values: Vec<f32> = (0..6)
+            .map(|i| (0.9 * f64::from(i) + phase).sin() as f32)
+            .collect();
+        Ok(Tensor::new(values, &Device::Cpu)?)
+    }
+
+    #[test]
+    fn the_average_equals_timms_and_the_model_keeps_its_own_weights() -> Result<()> {
+        let recorded: Recorded =
+            serde_json::from_str(include_str!("../../../fixtures/train/ema.json"))
+                .expect("the fixture");
+        let (_, store) = ParamStore::build(0, &Device::Cpu, |b| {
+            b.param("weight", &[6], Init::ZEROS)?;
+            b.buffer("running_mean", &[6], 0.0)
+        })?;
+        store.set("weight", &wave(0.0)?)?;
+        store.set("running_mean", &wave(2.0)?)?;
+        let mut ema = Ema::new(recorded.decay, &store)?;
+        for t in 1..=10 {
+            store.set("weight", &wave(0.3 * f64::from(t))?)?;
+            store.set("running_mean", &wave(2.0 + 0.1 * f64::from(t))?)?;
+            ema.update(&store)?;
+        }
+        let read = |store: &ParamStore| -> Result<Vec<Vec<f32>>> {
+            store
+                .state_dict()
+                .iter()
+                .map(|(_, tensor)| Ok(tensor.to_vec1()?))
+                .collect()
+        };
+        let averaged = ema.with_average(&store, || read(&store))?;
+        for (found, expected) in averaged
+            .iter()
+            .zip([&recorded.weight, &recorded.running_mean])
+        {
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
+            }
+        }
+        assert_eq!(read(&store)?[0], wave(3.0)?.to_vec1::<f32>()?);
+        Ok(())
+    }
+}

@@ -1,0 +1,383 @@
+//! The training loop.
+//!
+//! [`fit`] reads from top to bottom: restore or start, then, for each epoch, batches → forward → loss → backward →
+//! clip → step → average → log, evaluation, checkpoint. It depends on the seed, the config and the data alone: not on
+//! the number of threads, and not on where it was interrupted.
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use candle_core::{D, Tensor};
+use image::DynamicImage;
+use serde::Serialize;
+use tallow_data::Loader;
+use tallow_metrics::Evaluation;
+use tallow_models::Built;
+use tallow_nn::kernels::elementwise::add_gradients;
+use tallow_nn::{Gradients, Mode, ParamStore, Tape};
+
+use crate::batch::images;
+use crate::checkpoint::{self, Checkpoint, Exact, Position, Running};
+use crate::clip::{clip_grad_norm, scale};
+use crate::config::{EarlyStoppingConfig, Metric};
+use crate::ema::Ema;
+use crate::record::{Record, stopped};
+use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, predict};
+
+/// What a training run works with.
+pub struct Training<'a> {
+    /// The complete config.
+    pub config: &'a RunConfig,
+    /// Where logs and checkpoints go. One that has a checkpoint is continued from it.
+    pub run: &'a RunDir,
+    /// The model that is trained, in place.
+    pub built: &'a Built,
+    /// What is made small.
+    pub loss: &'a dyn Loss,
+    /// What changes the parameters.
+    pub optimizer: &'a mut dyn Optimizer,
+    /// Training samples.
+    pub train: Split<'a>,
+    /// What is evaluated after each epoch.
+    pub eval: Option<Split<'a>>,
+    /// Whether `eval` is a validation split, by which the best epoch is chosen and early stopping decides. A test
+    /// split is only reported.
+    pub eval_chooses: bool,
+    /// A picture for TensorBoard, such as [`augmented_grid`](crate::augmented_grid)'s.
+    pub picture: Option<DynamicImage>,
+    /// Set it to end the run after the step under way, with a checkpoint to go on from.
+    pub stop: &'a AtomicBool,
+    /// Whether nothing is shown on the screen.
+    pub quiet: bool,
+}
+
+/// A split and the loader of its batches.
+#[derive(Clone, Copy)]
+pub struct Split<'a> {
+    /// What it is called in logs: train, validation, test.
+    pub name: &'a str,
+    /// Its batches.
+    pub loader: &'a Loader,
+}
+
+/// What came of a training run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FitReport {
+    /// Epochs done, those before a resume included.
+    pub epochs: u64,
+    /// Optimiser steps done.
+    pub steps: u64,
+    /// Seconds spent on training, evaluation and checkpoints left out.
+    pub train_s: f64,
+    /// Training images a second over `train_s`.
+    pub images_per_s: f64,
+    /// The mean training loss of the last whole epoch.
+    pub train_loss: f64,
+    /// The training accuracy of the last whole epoch, in 0 to 1, measured while the weights changed.
+    pub train_top1: f64,
+    /// The last evaluation, of the split named, if there was one.
+    pub evaluation: Option<(String, Evaluation)>,
+    /// Whether the run was asked to stop before its end: continue it with `--resume`.
+    pub interrupted: bool,
+    /// Whether it ended because the validation metric no longer improved.
+    pub stopped_early: bool,
+}
+
+/// Trains a model.
+///
+/// # Errors
+/// A parameter that no gradient reaches; a loss that is NaN or infinite; images that cannot be read; a run directory
+/// that cannot be written; a checkpoint that does not fit.
+pub fn fit(training: Training<'_>) -> Result<FitReport> {
+    let Training {
+        config,
+        run,
+        built,
+        loss,
+        optimizer,
+        train,
+        eval,
+        eval_chooses,
+        picture,
+        stop,
+        quiet,
+    } = training;
+    let (options, model, store) = (&config.train, &built.model, &built.store);
+    let batches = train.loader.batches() as u64;
+    let steps_per_epoch = batches.div_ceil(options.accumulate);
+    let schedule = Schedule::new(
+        &config.schedule,
+        config.optim.lr(),
+        steps_per_epoch,
+        options.epochs,
+    );
+    let mut ema = options
+        .ema_decay
+        .map(|decay| Ema::new(decay, store))
+        .transpose()?;
+
+    let mut position = Position::default();
+    if run.last().is_file() {
+        let checkpoint = Checkpoint::load(&run.last())?;
+        checkpoint.restore_model(store)?;
+        checkpoint.restore_optimizer(optimizer)?;
+        if let Some(ema) = &mut ema {
+            checkpoint.restore_ema(ema)?;
+        }
+        position = checkpoint.position;
+    }
+
+    let mut record = Record::new(run, &position, options.epochs, quiet)?;
+    if position.step > 0 {
+        record.note(&format!(
+            "continuing at epoch {}, step {}",
+            position.epoch + 1,
+            position.step
+        ))?;
+    } else if let Some(picture) = &picture {
+        record.image("train/augmented", picture)?;
+    }
+    let mut report = FitReport {
+        epochs: position.epoch,
+        steps: position.step,
+        train_s: 0.0,
+        images_per_s: 0.0,
+        train_loss: f64::NAN,
+        train_top1: f64::NAN,
+        evaluation: None,
+        interrupted: false,
+        stopped_early: false,
+    };
+    let mut saved = Instant::now();
+    let save_every =
+        Duration::try_from_secs_f64(60.0 * options.checkpoint_every_minutes).unwrap_or_default();
+
+    'run: while position.epoch < options.epochs {
+        if gave_up(&options.early_stopping, &position) {
+            report.stopped_early = true;
+            break;
+        }
+        record.start_epoch(position.epoch, batches);
+        let mut clock = Instant::now();
+        let mut pending: Option<Gradients> = None;
+        let mut pending_batches = 0;
+
+        for batch in train.loader.epoch(position.epoch, position.batch as usize) {
+            let batch = batch?;
+            record.skipped(&batch.skipped)?;
+            position.running.skipped += batch.skipped.len() as u64;
+            let rates = schedule.at(position.step);
+            let mode = Mode::train(options.seed, position.epoch * batches + position.batch);
+            let input = images(batch.pixels, batch.shape)?;
+
+            let tape = Tape::start();
+            let logits = model.forward(&input, &mode)?;
+            let loss = loss.loss(&logits, &batch.labels)?;
+            let batch_loss = loss.to_scalar::<f32>()?;
+            if !batch_loss.is_finite() {
+                let ids = batch
+                    .indices
+                    .iter()
+                    .map(|&index| train.loader.dataset().id(index))
+                    .collect();
+                return Err(non_finite(batch_loss, &position, ids, run));
+            }
+            let grads = tape.backward(&loss)?;
+            if position.epoch == 0 && position.batch == 0 {
+                check_gradients(&grads, store)?;
+            }
+            count(&mut position.running, batch_loss, &logits, &batch.labels)?;
+            position.images += batch.labels.len() as u64;
+            position.batch += 1;
+
+            let mut grads = match pending.take() {
+                Some(sum) => add(sum, grads, store)?,
+                None => grads,
+            };
+            pending_batches += 1;
+            if pending_batches < options.accumulate && position.batch < batches {
+                pending = Some(grads);
+                continue;
+            }
+            if pending_batches > 1 {
+                scale(&mut grads, store, 1.0 / pending_batches as f64)?;
+            }
+            pending_batches = 0;
+            if let Some(max_norm) = options.clip_norm {
+                clip_grad_norm(&mut grads, store, max_norm)?;
+            }
+            optimizer.step(&grads, rates)?;
+            if let Some(ema) = &mut ema {
+                ema.update(store)?;
+            }
+            position.step += 1;
+            position.train_s += clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            record.step(&position, f64::from(batch_loss), rates)?;
+
+            let stop = stopped(stop);
+            let by_steps = options.checkpoint_every_steps > 0
+                && position.step % options.checkpoint_every_steps == 0;
+            let by_time = !save_every.is_zero() && saved.elapsed() >= save_every;
+            if stop || by_steps || by_time {
+                checkpoint::save(
+                    &run.last(),
+                    &config.model.name,
+                    &position,
+                    store,
+                    ema.as_ref(),
+                    Some(optimizer),
+                )?;
+                (saved, clock) = (Instant::now(), Instant::now());
+            }
+            if stop {
+                report.interrupted = true;
+                break 'run;
+            }
+        }
+
+        let mut improved = false;
+        if let Some(eval) = eval {
+            let evaluate = || {
+                predict(model.as_ref(), eval.loader)?.evaluate(eval.loader.dataset().class_names())
+            };
+            let evaluation = match &ema {
+                Some(ema) => ema.with_average(store, evaluate)?,
+                None => evaluate()?,
+            };
+            if eval_chooses {
+                let score = score(options.early_stopping.metric, &evaluation);
+                improved = position.best_score.is_none_or(|Exact(best)| score > best);
+                position.epochs_since_best += 1;
+                if improved {
+                    (position.best_score, position.epochs_since_best) = (Some(Exact(score)), 0);
+                }
+            }
+            report.evaluation = Some((eval.name.to_owned(), evaluation));
+        }
+        let evaluation = report
+            .evaluation
+            .as_ref()
+            .map(|(split, evaluation)| (split.as_str(), evaluation));
+        record.epoch(
+            &position,
+            evaluation,
+            schedule.at(position.step.saturating_sub(1)).lr,
+        )?;
+        let seen = position.running.images.max(1) as f64;
+        report.train_loss = position.running.loss.0 / seen;
+        report.train_top1 = position.running.correct as f64 / seen;
+        position = Position {
+            epoch: position.epoch + 1,
+            batch: 0,
+            running: Running::default(),
+            ..position
+        };
+        if improved {
+            checkpoint::save(
+                &run.best(),
+                &config.model.name,
+                &position,
+                store,
+                ema.as_ref(),
+                None,
+            )?;
+        }
+        checkpoint::save(
+            &run.last(),
+            &config.model.name,
+            &position,
+            store,
+            ema.as_ref(),
+            Some(optimizer),
+        )?;
+        saved = Instant::now();
+        if stopped(stop) && position.epoch < options.epochs {
+            report.interrupted = true;
+            break;
+        }
+    }
+
+    if report.interrupted {
+        let (epoch, step) = (position.epoch + 1, position.step);
+        record.note(&format!(
+            "stopped in epoch {epoch} after step {step}; continue with --resume"
+        ))?;
+    }
+    if report.stopped_early {
+        record.note(&format!(
+            "no better epoch for {} epochs: stopped",
+            position.epochs_since_best
+        ))?;
+    }
+    record.flush()?;
+    (report.epochs, report.steps, report.train_s) =
+        (position.epoch, position.step, position.train_s);
+    report.images_per_s = position.images as f64 / position.train_s.max(f64::MIN_POSITIVE);
+    Ok(report)
+}
+
+fn gave_up(config: &EarlyStoppingConfig, position: &Position) -> bool {
+    config.patience > 0 && position.epochs_since_best >= config.patience
+}
+
+/// The number by which epochs are compared: higher is better.
+fn score(metric: Metric, evaluation: &Evaluation) -> f64 {
+    match metric {
+        Metric::Top1 => evaluation.top1,
+        Metric::Loss => -evaluation.loss,
+        Metric::MacroF1 => evaluation.report.macro_avg.f1_score,
+    }
+}
+
+/// Adds a batch to the sums of its epoch.
+fn count(running: &mut Running, loss: f32, logits: &Tensor, labels: &[u32]) -> Result<()> {
+    let predicted = logits.detach().argmax(D::Minus1)?.to_vec1::<u32>()?;
+    running.images += labels.len() as u64;
+    running.loss.0 += f64::from(loss) * labels.len() as f64;
+    running.correct += predicted
+        .iter()
+        .zip(labels)
+        .filter(|(predicted, label)| predicted == label)
+        .count() as u64;
+    Ok(())
+}
+
+fn add(mut sum: Gradients, mut grads: Gradients, store: &ParamStore) -> Result<Gradients> {
+    for (_, var) in store.parameters() {
+        if let Some(grad) = grads.remove(var) {
+            let total = match sum.get(var) {
+                Some(before) => add_gradients(before, &grad)?,
+                None => grad,
+            };
+            sum.insert(var, total);
+        }
+    }
+    Ok(sum)
+}
+
+fn check_gradients(grads: &Gradients, store: &ParamStore) -> Result<()> {
+    let without: Vec<&str> = store
+        .parameters()
+        .filter(|(_, var)| grads.get(var).is_none())
+        .map(|(name, _)| name)
+        .collect();
+    if without.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::NoGradient {
+            names: without.join(", "),
+        })
+    }
+}
+
+fn non_finite(loss: f32, position: &Position, ids: Vec<String>, run: &RunDir) -> Error {
+    Error::NonFiniteLoss {
+        loss,
+        step: position.step,
+        epoch: position.epoch + 1,
+        batch: position.batch,
+        samples: ids.join(", "),
+        checkpoint: Some(run.last()).filter(|path| path.is_file()),
+    }
+}

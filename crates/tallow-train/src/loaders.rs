@@ -1,0 +1,92 @@
+//! The loaders of a run's splits, and the picture of what its augmentation does.
+
+use std::sync::Arc;
+
+use image::{DynamicImage, GenericImage};
+use tallow_augment::{Pipeline, rng};
+use tallow_data::{Dataset, Loader, LoaderConfig, Sampler};
+
+use crate::{Resolved, Result, RunConfig};
+
+/// Pictures a side of [`augmented_grid`].
+const GRID: usize = 8;
+
+/// The loader of training batches: augmented, in the order of `data.sampler`.
+///
+/// # Errors
+/// No samples; fewer than one batch.
+pub fn train_loader(resolved: &Resolved, dataset: Arc<dyn Dataset>) -> Result<Loader> {
+    let config = &resolved.config;
+    let loader = LoaderConfig {
+        batch_size: config.train.batch_size,
+        drop_last: config.train.drop_last,
+        sampler: config.data.sampler.clone(),
+        ..common(config)
+    };
+    Ok(Loader::new(dataset, resolved.train.clone(), loader)?)
+}
+
+/// The loader of evaluation batches: every sample once, in the dataset's order.
+///
+/// # Errors
+/// No samples.
+pub fn eval_loader(resolved: &Resolved, dataset: Arc<dyn Dataset>) -> Result<Loader> {
+    let config = &resolved.config;
+    let loader = LoaderConfig {
+        batch_size: config.train.eval_batch_size,
+        drop_last: false,
+        sampler: Sampler::Sequential,
+        ..common(config)
+    };
+    Ok(Loader::new(dataset, resolved.eval.clone(), loader)?)
+}
+
+fn common(config: &RunConfig) -> LoaderConfig {
+    LoaderConfig {
+        prefetch: config.data.prefetch,
+        workers: config.data.workers,
+        seed: config.train.seed,
+        on_corrupt: config.data.on_corrupt,
+        ..Default::default()
+    }
+}
+
+/// The first images of a run's first epoch as the network sees them, normalisation undone: up to 8 × 8.
+///
+/// # Errors
+/// An image that cannot be read.
+pub fn augmented_grid(loader: &Loader, pipeline: &Pipeline) -> Result<DynamicImage> {
+    let (height, width, channels) = pipeline.output_shape();
+    let (config, dataset) = (loader.config(), loader.dataset());
+    let labels: Vec<usize> = (0..dataset.len())
+        .map(|index| dataset.label(index))
+        .collect();
+    let order = config.sampler.order(&labels, config.seed, 0);
+    let shown = order.len().min(GRID * GRID);
+    let columns = shown.clamp(1, GRID);
+    let (grid_width, grid_height) = (
+        (columns * width) as u32,
+        (shown.div_ceil(columns) * height) as u32,
+    );
+    let mut grid = match channels {
+        1 => DynamicImage::new_luma8(grid_width, grid_height),
+        _ => DynamicImage::new_rgb8(grid_width, grid_height),
+    };
+    for (place, &index) in order.iter().take(shown).enumerate() {
+        // The loader's own generator for this place in the epoch.
+        let mut rng = rng::keyed(config.seed, 0, place as u64, rng::AUGMENT);
+        let Ok(image) = dataset.image(index) else {
+            continue;
+        };
+        let picture = pipeline.preview(image, &mut rng)?;
+        let (left, top) = (
+            (place % columns * width) as u32,
+            (place / columns * height) as u32,
+        );
+        // Colours by way of RGBA, which any 8-bit picture can be written and read as.
+        for (x, y, pixel) in image::GenericImageView::pixels(&picture) {
+            grid.put_pixel(left + x, top + y, pixel);
+        }
+    }
+    Ok(grid)
+}
