@@ -79,8 +79,9 @@ pub(crate) struct NormalizationTable {
 impl NormalizationTable {
     pub(crate) fn new(normalization: &Normalization, channels: usize) -> Result<Self> {
         normalization.validate(channels)?;
-        // In f32 and in torchvision's order (divide, subtract, divide), so that results are equal to the last bit.
-        let table = |(mean, std)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
+        // In f32 and in torchvision's order (times 1/255, minus mean, by std), so that results equal to the last bit.
+        let table =
+            |(mean, std)| std::array::from_fn(|value| (value as f32 * (1.0 / 255.0) - mean) / std);
         let tables = normalization
             .mean
             .iter()

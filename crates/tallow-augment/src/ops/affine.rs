@@ -110,19 +110,10 @@ fn nearest<const C: usize>(
     rows: Rows<'_, C>,
 ) {
     let m = matrix.0;
-    let inside =
-        |place: i64, length: usize| usize::try_from(place).ok().filter(|place| *place < length);
     if m[1] == 0.0 && m[3] == 0.0 {
-        let places = |step: f64, start: f64, length: usize| -> Vec<Option<usize>> {
-            let first = start + step * 0.5;
-            // Added up, not multiplied: the last bit decides where a place is near a pixel's border.
-            std::iter::successors(Some(first), |place| Some(place + step))
-                .take(length)
-                .map(|place| inside(if place < 0.0 { -1 } else { place as i64 }, length))
-                .collect()
-        };
-        let columns = places(m[0], m[2], source.size.width);
-        for (row, y) in rows.zip(places(m[4], m[5], source.size.height)) {
+        let columns = scaled_places(m[0], m[2], source.size.width, source.size.width);
+        let lines = scaled_places(m[4], m[5], source.size.height, source.size.height);
+        for (row, y) in rows.zip(lines) {
             for (out, x) in row.iter_mut().zip(&columns) {
                 *out = y
                     .zip(*x)
@@ -153,6 +144,25 @@ fn nearest<const C: usize>(
             y = y.saturating_add(step_y);
         }
     }
+}
+
+/// Which of `length` pixels stands at each of `count` places, `step` apart, from `start`; `None` where there is none.
+pub(super) fn scaled_places(
+    step: f64,
+    start: f64,
+    count: usize,
+    length: usize,
+) -> Vec<Option<usize>> {
+    // Added up, not multiplied, as in Pillow: the last bit decides where a place is at the border of a pixel.
+    std::iter::successors(Some(start + step * 0.5), |place| Some(place + step))
+        .take(count)
+        .map(|place| inside(if place < 0.0 { -1 } else { place as i64 }, length))
+        .collect()
+}
+
+/// `place` if it is one of `length` pixels.
+fn inside(place: i64, length: usize) -> Option<usize> {
+    usize::try_from(place).ok().filter(|place| *place < length)
 }
 
 /// Fills `rows` with what `sample` finds at each pixel's place, counted between pixel centres.

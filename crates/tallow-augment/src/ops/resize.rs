@@ -7,6 +7,7 @@ use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
+use super::affine::scaled_places;
 use crate::params::{always, validate_p};
 use crate::rng::Rng;
 use crate::{Error, Image8, Interpolation, Result, Size, SizeParam, Transform};
@@ -96,32 +97,63 @@ pub(super) fn checked(op: &'static str, image: Size, wanted: Size) -> Result<Siz
 /// # Errors
 /// The resizer refuses, which no valid size makes it do.
 pub fn resize(image: Image8, size: Size, interpolation: Interpolation) -> Result<Image8> {
-    // Two calls, because in one the filter keeps more precision between its passes than Pillow does.
-    let height = image.height();
-    let image = resize_once(
-        image,
+    let from = image.size();
+    let filter = match interpolation {
+        Interpolation::Nearest => return Ok(resize_nearest(image, size)),
+        Interpolation::Bilinear => FilterType::Bilinear,
+        Interpolation::Bicubic => FilterType::CatmullRom,
+        Interpolation::Lanczos => FilterType::Lanczos3,
+    };
+    // Two calls, because in one the filter keeps more precision between its passes than Pillow does. The order is
+    // Pillow's: across first, unless that alone would make the image larger.
+    let down_first = size.width > from.width && size.height < from.height;
+    let between = if down_first {
         Size {
-            height,
+            height: size.height,
+            width: from.width,
+        }
+    } else {
+        Size {
+            height: from.height,
             width: size.width,
-        },
-        interpolation,
-    )?;
-    resize_once(image, size, interpolation)
+        }
+    };
+    resize_once(resize_once(image, between, filter)?, size, filter)
+}
+
+fn resize_nearest(image: Image8, size: Size) -> Image8 {
+    let from = image.size();
+    if from == size {
+        return image;
+    }
+    let channels = image.channels();
+    let places = |from: usize, to: usize| scaled_places(from as f64 / to as f64, 0.0, to, from);
+    let columns = places(from.width, size.width);
+    let mut data = Vec::with_capacity(size.pixels() * channels);
+    for y in places(from.height, size.height) {
+        // A place added up may end one bit beyond the last pixel.
+        let row = image.row(y.unwrap_or(from.height - 1));
+        for x in &columns {
+            let x = x.unwrap_or(from.width - 1) * channels;
+            data.extend_from_slice(&row[x..x + channels]);
+        }
+    }
+    Image8::from_parts(size, channels, data)
 }
 
 /// Scales along one side; the other one is already right.
-fn resize_once(image: Image8, size: Size, interpolation: Interpolation) -> Result<Image8> {
+fn resize_once(image: Image8, size: Size, filter: FilterType) -> Result<Image8> {
     let from = image.size();
     if from == size {
         return Ok(image);
     }
     let channels = image.channels();
     let mut data = vec![0; size.pixels() * channels];
-    // The two kinds by name: the resizer's own choice at run time would compile all of its eleven into this crate.
+    // The two kinds by name: the resizer's own choice at run time would compile all of its kinds into this crate.
     let result = if channels == 1 {
-        resize_typed::<U8>(from, image.data(), size, &mut data, interpolation)
+        resize_typed::<U8>(from, image.data(), size, &mut data, filter)
     } else {
-        resize_typed::<U8x3>(from, image.data(), size, &mut data, interpolation)
+        resize_typed::<U8x3>(from, image.data(), size, &mut data, filter)
     };
     result.map_err(|message| Error::Resize {
         from,
@@ -136,23 +168,17 @@ fn resize_typed<P: PixelTrait>(
     source: &[u8],
     to: Size,
     target: &mut [u8],
-    interpolation: Interpolation,
+    filter: FilterType,
 ) -> std::result::Result<(), String> {
     thread_local! {
         // Kept for its buffers.
         static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
     }
-    let algorithm = match interpolation {
-        Interpolation::Nearest => ResizeAlg::Nearest,
-        Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-        Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-        Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-    };
     let source = TypedImageRef::<P>::from_buffer(from.width as u32, from.height as u32, source)
         .map_err(|error| error.to_string())?;
     let mut target = TypedImage::<P>::from_buffer(to.width as u32, to.height as u32, target)
         .map_err(|error| error.to_string())?;
-    let options = ResizeOptions::new().resize_alg(algorithm);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     RESIZER
         .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, &options))
         .map_err(|error| error.to_string())
