@@ -8,7 +8,15 @@
 //! This is the only place in the workspace where `unsafe` is allowed.
 #![allow(unsafe_code)]
 
+pub mod activation;
 pub mod conv2d;
+pub mod dropout;
 pub mod elementwise;
+pub mod linear;
+mod map;
 pub mod memory;
+pub mod norm;
+pub mod pool;
 pub mod simd;
+pub mod softmax;
+mod vectorised;

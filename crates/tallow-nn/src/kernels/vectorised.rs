@@ -30,7 +30,7 @@ macro_rules! vectorised {
                     Isa::Avx512 => return unsafe { avx512 $(::<$($generic),+>)? ($($arg),*) },
                     // SAFETY: as above.
                     Isa::Avx2 => return unsafe { avx2 $(::<$($generic),+>)? ($($arg),*) },
-                    Isa::Portable => {}
+                    _ => {}
                 }
             }
             body $(::<$($generic),+>)? ($($arg),*)

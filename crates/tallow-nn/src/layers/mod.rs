@@ -1,1 +1,14 @@
 //! Layers: parameters with a forward pass, one a file.
+
+mod batch_norm;
+mod conv2d;
+mod dropout;
+mod layer_norm;
+mod linear;
+
+pub use crate::kernels::activation::Activation;
+pub use batch_norm::{BatchNorm2d, BatchNormOptions};
+pub use conv2d::{Conv2d, Conv2dOptions};
+pub use dropout::{DropPath, Dropout};
+pub use layer_norm::LayerNorm;
+pub use linear::Linear;

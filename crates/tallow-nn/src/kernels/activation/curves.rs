@@ -27,7 +27,11 @@ pub(crate) fn exp(x: f32) -> f32 {
     let tail = tail * r + 1.666_666_5e-1;
     let tail = tail * r + 0.5;
     let fraction = tail * (r * r) + r + 1.0;
-    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    let exponent = shifted
+        .to_bits()
+        .wrapping_sub(ROUND.to_bits())
+        .wrapping_add(127)
+        << 23;
     let result = fraction * f32::from_bits(exponent);
     if x < -87.33 { 0.0 } else { result }
 }
@@ -59,7 +63,10 @@ fn normal(x: f32) -> (f32, f32) {
     }
     let bell = exp(-0.5 * a * a);
     let below = bell * (r * u);
-    (if x < 0.0 { below } else { 1.0 - below }, bell * 0.398_942_3)
+    (
+        if x < 0.0 { below } else { 1.0 - below },
+        bell * 0.398_942_3,
+    )
 }
 
 #[inline(always)]
@@ -92,8 +99,16 @@ macro_rules! curve {
 
 curve!(Identity, |x| x, |_x, grad| grad);
 // Written so that NaN stays NaN, as in PyTorch.
-curve!(Relu, |x| if x < 0.0 { 0.0 } else { x }, |x, grad| if x <= 0.0 { 0.0 } else { grad });
-curve!(Relu6, |x| clamp6(x), |x, grad| if x <= 0.0 || x >= 6.0 { 0.0 } else { grad });
+curve!(
+    Relu,
+    |x| if x < 0.0 { 0.0 } else { x },
+    |x, grad| if x <= 0.0 { 0.0 } else { grad }
+);
+curve!(Relu6, |x| clamp6(x), |x, grad| if x <= 0.0 || x >= 6.0 {
+    0.0
+} else {
+    grad
+});
 curve!(Sigmoid, |x| sigmoid(x), |x, grad| {
     let s = sigmoid(x);
     grad * (s * (1.0 - s))
@@ -102,16 +117,24 @@ curve!(Silu, |x| x * sigmoid(x), |x, grad| {
     let s = sigmoid(x);
     grad * (s * (1.0 + x * (1.0 - s)))
 });
-curve!(Hardsigmoid, |x| clamp6(x + 3.0) * (1.0 / 6.0), |x, grad| if x <= -3.0 || x >= 3.0 {
-    0.0
-} else {
-    grad * (1.0 / 6.0)
-});
-curve!(Hardswish, |x| x * clamp6(x + 3.0) * (1.0 / 6.0), |x, grad| {
-    let slope = x * (1.0 / 3.0) + 0.5;
-    let slope = if x <= -3.0 { 0.0 } else { slope };
-    grad * if x >= 3.0 { 1.0 } else { slope }
-});
+curve!(
+    Hardsigmoid,
+    |x| clamp6(x + 3.0) * (1.0 / 6.0),
+    |x, grad| if x <= -3.0 || x >= 3.0 {
+        0.0
+    } else {
+        grad * (1.0 / 6.0)
+    }
+);
+curve!(
+    Hardswish,
+    |x| x * clamp6(x + 3.0) * (1.0 / 6.0),
+    |x, grad| {
+        let slope = x * (1.0 / 3.0) + 0.5;
+        let slope = if x <= -3.0 { 0.0 } else { slope };
+        grad * if x >= 3.0 { 1.0 } else { slope }
+    }
+);
 curve!(Gelu, |x| x * normal(x).0, |x, grad| {
     let (phi, density) = normal(x);
     grad * (phi + x * density)
@@ -120,10 +143,14 @@ curve!(Gelu, |x| x * normal(x).0, |x, grad| {
 const TANH_SCALE: f32 = 1.595_769_1; // 2 · √(2/π): (1 + tanh u) / 2 = σ(2u)
 const TANH_CUBE: f32 = 0.044_715;
 
-curve!(GeluTanh, |x| x * sigmoid(TANH_SCALE * (x + TANH_CUBE * x * x * x)), |x, grad| {
-    let s = sigmoid(TANH_SCALE * (x + TANH_CUBE * x * x * x));
-    grad * (s + x * (s * (1.0 - s)) * (TANH_SCALE * (1.0 + 3.0 * TANH_CUBE * x * x)))
-});
+curve!(
+    GeluTanh,
+    |x| x * sigmoid(TANH_SCALE * (x + TANH_CUBE * x * x * x)),
+    |x, grad| {
+        let s = sigmoid(TANH_SCALE * (x + TANH_CUBE * x * x * x));
+        grad * (s + x * (s * (1.0 - s)) * (TANH_SCALE * (1.0 + 3.0 * TANH_CUBE * x * x)))
+    }
+);
 
 #[cfg(test)]
 mod tests {
@@ -146,7 +173,13 @@ mod tests {
 
     #[test]
     fn nan_stays_nan() {
-        for value in [Relu::value, Relu6::value, Hardswish::value, Gelu::value, Silu::value] {
+        for value in [
+            Relu::value,
+            Relu6::value,
+            Hardswish::value,
+            Gelu::value,
+            Silu::value,
+        ] {
             assert!(value(f32::NAN).is_nan());
         }
     }

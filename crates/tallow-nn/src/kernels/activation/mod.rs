@@ -42,15 +42,42 @@ macro_rules! with_curve {
     ($activation:expr, $curve:ident => $result:expr) => {{
         use $crate::kernels::activation::{Activation, curves};
         match $activation {
-            Activation::Identity => { type $curve = curves::Identity; $result }
-            Activation::Relu => { type $curve = curves::Relu; $result }
-            Activation::Relu6 => { type $curve = curves::Relu6; $result }
-            Activation::Gelu => { type $curve = curves::Gelu; $result }
-            Activation::GeluTanh => { type $curve = curves::GeluTanh; $result }
-            Activation::Silu => { type $curve = curves::Silu; $result }
-            Activation::Hardswish => { type $curve = curves::Hardswish; $result }
-            Activation::Hardsigmoid => { type $curve = curves::Hardsigmoid; $result }
-            Activation::Sigmoid => { type $curve = curves::Sigmoid; $result }
+            Activation::Identity => {
+                type $curve = curves::Identity;
+                $result
+            }
+            Activation::Relu => {
+                type $curve = curves::Relu;
+                $result
+            }
+            Activation::Relu6 => {
+                type $curve = curves::Relu6;
+                $result
+            }
+            Activation::Gelu => {
+                type $curve = curves::Gelu;
+                $result
+            }
+            Activation::GeluTanh => {
+                type $curve = curves::GeluTanh;
+                $result
+            }
+            Activation::Silu => {
+                type $curve = curves::Silu;
+                $result
+            }
+            Activation::Hardswish => {
+                type $curve = curves::Hardswish;
+                $result
+            }
+            Activation::Hardsigmoid => {
+                type $curve = curves::Hardsigmoid;
+                $result
+            }
+            Activation::Sigmoid => {
+                type $curve = curves::Sigmoid;
+                $result
+            }
         }
     }};
 }
@@ -70,14 +97,23 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         let mut data = Uninit::new(values.len());
         // SAFETY: `forward` writes every value.
         let out = unsafe { data.as_mut_slice() };
-        out.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(y, x)| {
-            with_curve!(activation, C => forward::<C>(y, x));
-        });
+        out.par_chunks_mut(CHUNK)
+            .zip(values.par_chunks(CHUNK))
+            .for_each(|(y, x)| {
+                with_curve!(activation, C => forward::<C>(y, x));
+            });
         // SAFETY: written above.
         unsafe { data.finish() }
     };
     let output = laid.output(data)?;
-    emit(output, &[x], Activate { x: laid, activation })
+    emit(
+        output,
+        &[x],
+        Activate {
+            x: laid,
+            activation,
+        },
+    )
 }
 
 struct Activate {
@@ -88,11 +124,17 @@ struct Activate {
 impl Backward for Activate {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let grad = self.x.alike(grad)?;
-        let (x, grad) = (values("activation", &self.x.memory)?, values("activation", &grad)?);
+        let (x, grad) = (
+            values("activation", &self.x.memory)?,
+            values("activation", &grad)?,
+        );
         let mut data = Uninit::new(x.len());
         // SAFETY: `backward` writes every value.
         let out = unsafe { data.as_mut_slice() };
-        let tasks = out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK));
+        let tasks = out
+            .par_chunks_mut(CHUNK)
+            .zip(x.par_chunks(CHUNK))
+            .zip(grad.par_chunks(CHUNK));
         tasks.for_each(|((dx, x), dy)| {
             with_curve!(self.activation, C => backward::<C>(dx, x, dy));
         });

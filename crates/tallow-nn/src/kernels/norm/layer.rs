@@ -26,7 +26,13 @@ const OP: &str = "layer_norm";
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result<Tensor> {
     let d = match x.dims().last() {
         Some(&d) if d > 0 => d,
-        _ => return Err(Error::input(OP, "[.., d] with d > 0", format!("{:?}", x.dims()))),
+        _ => {
+            return Err(Error::input(
+                OP,
+                "[.., d] with d > 0",
+                format!("{:?}", x.dims()),
+            ));
+        }
     };
     let gamma_values = vector(OP, "gamma", gamma, d)?;
     let beta_values = vector(OP, "beta", beta, d)?;
@@ -44,10 +50,21 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result
             .zip(stats.par_chunks_mut(block / d))
             .for_each(|((y, x), stats)| forward(y, x, stats, &gamma_values, &beta_values, eps));
         // SAFETY: written above.
-        (unsafe { data.finish() }, if keep { stats } else { Vec::new() })
+        (
+            unsafe { data.finish() },
+            if keep { stats } else { Vec::new() },
+        )
     };
     let output = Output::contiguous(data, x.dims());
-    emit(output, &[x, gamma, beta], LayerNorm { x: rows, gamma: gamma_values, stats })
+    emit(
+        output,
+        &[x, gamma, beta],
+        LayerNorm {
+            x: rows,
+            gamma: gamma_values,
+            stats,
+        },
+    )
 }
 
 fn rows_per_block(d: usize) -> usize {
@@ -83,9 +100,14 @@ impl Backward for LayerNorm {
             .collect();
         // SAFETY: written above.
         let data = unsafe { data.finish() };
-        let dx = needs[0].then(|| Output::contiguous(data, self.x.dims()).into_tensor()).transpose()?;
+        let dx = needs[0]
+            .then(|| Output::contiguous(data, self.x.dims()).into_tensor())
+            .transpose()?;
         let sum = |need: bool, part: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| {
-            need.then(|| Output::contiguous(combine(d, blocks.iter().map(part)), &[d]).into_tensor()).transpose()
+            need.then(|| {
+                Output::contiguous(combine(d, blocks.iter().map(part)), &[d]).into_tensor()
+            })
+            .transpose()
         };
         Ok(vec![dx, sum(needs[1], |b| &b.0)?, sum(needs[2], |b| &b.1)?])
     }

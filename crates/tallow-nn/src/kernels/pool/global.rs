@@ -1,0 +1,179 @@
+//! The mean and the maximum of each channel over the whole image: what stands before a classifier.
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::kernels::memory::{Uninit, channels_last, contiguous, values};
+use crate::kernels::vectorised::vectorised;
+use crate::tape::{Backward, Output, emit};
+
+/// Pixels summed in f32 before their sum is added to the total: bounds the rounding error of large images.
+const RUN: usize = 64;
+
+/// Mean over height and width.
+///
+/// # Shapes
+/// `x` `[n, c, h, w]` → `[n, c]`.
+///
+/// # Errors
+/// Images without pixels; a tensor that is not f32 on the CPU.
+pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
+    const OP: &str = "global_avg_pool";
+    let images = non_empty(OP, x)?;
+    let (n, h, w, c) = images.dims4()?;
+    let x_values = values(OP, &images)?;
+    let mut data = vec![0f32; n * c];
+    if n * c > 0 {
+        data.par_chunks_mut(c)
+            .zip(x_values.par_chunks(h * w * c))
+            .for_each(|(y, x)| mean(y, x));
+    }
+    emit(
+        Output::contiguous(data, &[n, c]),
+        &[x],
+        GlobalAvg {
+            input: (n, h, w, c),
+        },
+    )
+}
+
+/// Maximum over height and width; NaN if there is one.
+///
+/// # Shapes
+/// `x` `[n, c, h, w]` → `[n, c]`.
+///
+/// # Errors
+/// Images without pixels; a tensor that is not f32 on the CPU.
+pub fn global_max_pool(x: &Tensor) -> Result<Tensor> {
+    const OP: &str = "global_max_pool";
+    let images = non_empty(OP, x)?;
+    let (n, h, w, c) = images.dims4()?;
+    let x_values = values(OP, &images)?;
+    let mut data = vec![f32::NEG_INFINITY; n * c];
+    let mut places = vec![0u32; n * c];
+    if n * c > 0 {
+        data.par_chunks_mut(c)
+            .zip(places.par_chunks_mut(c))
+            .zip(x_values.par_chunks(h * w * c))
+            .for_each(|((y, places), x)| maximum(y, places, x));
+    }
+    emit(
+        Output::contiguous(data, &[n, c]),
+        &[x],
+        GlobalMax {
+            places,
+            input: (n, h, w, c),
+        },
+    )
+}
+
+fn non_empty(op: &'static str, x: &Tensor) -> Result<Tensor> {
+    let images = channels_last(op, x)?;
+    if images.dim(1)? * images.dim(2)? == 0 {
+        return Err(Error::input(
+            op,
+            "images with pixels",
+            format!("{:?}", x.dims()),
+        ));
+    }
+    Ok(images)
+}
+
+vectorised! {
+    fn mean(y: &mut [f32], x: &[f32]) {
+        let c = y.len();
+        let mut run = vec![0f32; c];
+        for pixels in x.chunks(RUN * c) {
+            run.fill(0.0);
+            for pixel in pixels.chunks_exact(c) {
+                for (run, x) in run.iter_mut().zip(pixel) {
+                    *run += x;
+                }
+            }
+            for (y, run) in y.iter_mut().zip(&run) {
+                *y += run;
+            }
+        }
+        let scale = 1.0 / (x.len() / c) as f32;
+        for y in y.iter_mut() {
+            *y *= scale;
+        }
+    }
+}
+
+vectorised! {
+    fn maximum(y: &mut [f32], places: &mut [u32], x: &[f32]) {
+        let c = y.len();
+        let places = &mut places[..c];
+        for (at, pixel) in x.chunks_exact(c).enumerate() {
+            for i in 0..c {
+                let value = pixel[i];
+                let take = value > y[i] || value.is_nan();
+                y[i] = if take { value } else { y[i] };
+                places[i] = if take { at as u32 } else { places[i] };
+            }
+        }
+    }
+}
+
+struct GlobalAvg {
+    /// `(n, h, w, c)`.
+    input: (usize, usize, usize, usize),
+}
+
+impl Backward for GlobalAvg {
+    fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let grad = contiguous(grad)?;
+        let dy = values("global_avg_pool", &grad)?;
+        let (n, h, w, c) = self.input;
+        let mut data = Uninit::new(n * h * w * c);
+        let scale = 1.0 / (h * w) as f32;
+        if n * c > 0 {
+            // SAFETY: every pixel is written.
+            let out = unsafe { data.as_mut_slice() };
+            out.par_chunks_mut(h * w * c)
+                .zip(dy.par_chunks(c))
+                .for_each(|(dx, dy)| {
+                    let pixel: Vec<f32> = dy.iter().map(|d| d * scale).collect();
+                    dx.chunks_exact_mut(c)
+                        .for_each(|dx| dx.copy_from_slice(&pixel));
+                });
+        }
+        // SAFETY: written above.
+        let data = unsafe { data.finish() };
+        Ok(vec![Some(
+            Output::channels_last(data, self.input).into_tensor()?,
+        )])
+    }
+}
+
+struct GlobalMax {
+    /// The pixel of each maximum, by sample and channel.
+    places: Vec<u32>,
+    /// `(n, h, w, c)`.
+    input: (usize, usize, usize, usize),
+}
+
+impl Backward for GlobalMax {
+    fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let grad = contiguous(grad)?;
+        let dy = values("global_max_pool", &grad)?;
+        let (n, h, w, c) = self.input;
+        let mut data = vec![0f32; n * h * w * c];
+        if n * c > 0 {
+            let tasks = data
+                .par_chunks_mut(h * w * c)
+                .zip(self.places.par_chunks(c))
+                .zip(dy.par_chunks(c));
+            tasks.for_each(|((dx, places), dy)| {
+                for (channel, (place, dy)) in places.iter().zip(dy).enumerate() {
+                    dx[*place as usize * c + channel] = *dy;
+                }
+            });
+        }
+        Ok(vec![Some(
+            Output::channels_last(data, self.input).into_tensor()?,
+        )])
+    }
+}

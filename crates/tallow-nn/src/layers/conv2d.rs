@@ -1,0 +1,143 @@
+//! 2-D convolution: `y[o, i, j] = bias[o] + Σ weight[o, c, u, v] · x[c, stride·i + dilation·u − padding, …]`.
+//!
+//! Parameters: `weight` `[out, in / groups, kernel, kernel]` and, if asked for, `bias` `[out]`.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use tallow_nn::layers::{Conv2d, Conv2dOptions};
+//! use tallow_nn::ParamStore;
+//! # fn main() -> tallow_nn::Result<()> {
+//! let options = Conv2dOptions { stride: 2, padding: 1, ..Default::default() };
+//! let (conv, _store) = ParamStore::build(0, &Device::Cpu, |b| Conv2d::new(3, 8, 3, options, &b.pp("conv1")))?;
+//! let x = Tensor::zeros((2, 3, 28, 28), DType::F32, &Device::Cpu)?;
+//! assert_eq!(conv.forward(&x)?.dims(), [2, 8, 14, 14]);
+//! # Ok(()) }
+//! ```
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+use crate::init::{Fan, Init};
+use crate::kernels::conv2d::{ConvConfig, conv2d};
+use crate::macs;
+use crate::store::Builder;
+
+/// How a [`Conv2d`] moves, and how it starts. The same vertically and horizontally.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conv2dOptions {
+    /// Pixels between outputs.
+    pub stride: usize,
+    /// Zeros around the image, on both sides.
+    pub padding: usize,
+    /// Pixels between taps.
+    pub dilation: usize,
+    /// Groups of channels that do not see each other; as many as channels: a depthwise convolution.
+    pub groups: usize,
+    /// Whether there is a bias, which starts at zero.
+    pub bias: bool,
+    /// The weight's initial values.
+    pub init: Init,
+}
+
+impl Default for Conv2dOptions {
+    /// A plain convolution as networks with BatchNorm use it: no bias, Kaiming normal by fan-out.
+    fn default() -> Self {
+        Conv2dOptions {
+            stride: 1,
+            padding: 0,
+            dilation: 1,
+            groups: 1,
+            bias: false,
+            init: Init::KaimingNormal(Fan::Out),
+        }
+    }
+}
+
+/// A 2-D convolution with a square kernel.
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    /// `[out, in / groups, kernel, kernel]`.
+    pub weight: Tensor,
+    /// `[out]`.
+    pub bias: Option<Tensor>,
+    config: ConvConfig,
+}
+
+impl Conv2d {
+    /// Defines the parameters of a convolution from `in_channels` to `out_channels`.
+    ///
+    /// # Errors
+    /// A size that is zero; channels that `groups` does not divide.
+    pub fn new(
+        in_channels: usize,
+        out_channels: usize,
+        kernel: usize,
+        options: Conv2dOptions,
+        b: &Builder,
+    ) -> Result<Self> {
+        let Conv2dOptions {
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            init,
+        } = options;
+        let refuse = |reason| {
+            Err(Error::Config {
+                op: "Conv2d",
+                reason,
+            })
+        };
+        if [in_channels, out_channels, kernel, stride, dilation, groups].contains(&0) {
+            return refuse(format!(
+                "channels {in_channels} → {out_channels}, kernel {kernel}, stride {stride}, dilation {dilation}, \
+                 groups {groups}: each must be positive"
+            ));
+        }
+        if in_channels % groups != 0 || out_channels % groups != 0 {
+            return refuse(format!(
+                "{groups} groups must divide {in_channels} and {out_channels} channels"
+            ));
+        }
+        let weight = b.param(
+            "weight",
+            &[out_channels, in_channels / groups, kernel, kernel],
+            init,
+        )?;
+        let bias = if bias {
+            Some(b.param("bias", &[out_channels], Init::ZEROS)?)
+        } else {
+            None
+        };
+        let config = ConvConfig {
+            stride: (stride, stride),
+            padding: (padding, padding),
+            dilation: (dilation, dilation),
+            groups,
+        };
+        Ok(Conv2d {
+            weight,
+            bias,
+            config,
+        })
+    }
+
+    /// Convolves an image batch.
+    ///
+    /// # Shapes
+    /// `[n, in, h, w]` → `[n, out, h', w']`, channels-last.
+    ///
+    /// # Errors
+    /// Another channel count; an image smaller than the kernel.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = conv2d(x, &self.weight, self.bias.as_ref(), self.config)?;
+        macs::record(&y, &self.weight);
+        Ok(y)
+    }
+
+    /// Stride, padding, dilation and groups.
+    pub fn config(&self) -> ConvConfig {
+        self.config
+    }
+}
