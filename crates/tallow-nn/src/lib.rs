@@ -13,6 +13,7 @@ mod store;
 
 pub mod kernels;
 pub mod layers;
+pub mod macs;
 pub mod rng;
 pub mod tape;
 

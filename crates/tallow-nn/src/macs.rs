@@ -1,0 +1,28 @@
+//! Counts multiply-accumulates as a forward pass runs: what a model costs, measured rather than derived.
+
+use std::cell::Cell;
+
+use candle_core::Tensor;
+
+thread_local! {
+    static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Runs `forward` and counts the multiply-accumulates of the convolutions and linear layers that run
+/// on this thread meanwhile; biases, norms, activations and pooling left out, as fvcore does.
+pub fn count<T>(forward: impl FnOnce() -> T) -> (T, u64) {
+    let outer = COUNT.replace(Some(0));
+    let result = forward();
+    let counted = COUNT.replace(outer).unwrap_or(0);
+    (result, counted)
+}
+
+/// A layer of `weight` `[out, …]` made `output`: each of its values took `weight / out` of them.
+pub(crate) fn record(output: &Tensor, weight: &Tensor) {
+    let each = weight.elem_count() / weight.dims()[0].max(1);
+    COUNT.set(
+        COUNT
+            .get()
+            .map(|count| count + (output.elem_count() * each) as u64),
+    );
+}
