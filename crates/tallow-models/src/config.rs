@@ -82,14 +82,7 @@ pub enum Key {
 
 impl Key {
     /// All of them, in the order of the config.
-    pub const ALL: &[Key] = &[
-        Key::DropRate,
-        Key::DropPathRate,
-        Key::Stem,
-        Key::Width,
-        Key::Depth,
-        Key::ZeroInitLast,
-    ];
+    pub const ALL: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::Stem, Key::Width, Key::Depth, Key::ZeroInitLast];
 
     /// The key as it is written in a recipe.
     pub fn name(self) -> &'static str {
@@ -133,26 +126,16 @@ impl ModelConfig {
                 return Err(preset.bad_value(key, format!("at least {least}"), found));
             }
         }
-        for (key, rate) in [
-            ("drop_rate", self.drop_rate),
-            ("drop_path_rate", self.drop_path_rate),
-        ] {
+        for (key, rate) in [("drop_rate", self.drop_rate), ("drop_path_rate", self.drop_path_rate)] {
             if !(0.0..1.0).contains(&rate) {
                 return Err(preset.bad_value(key, "at least 0 and below 1", rate));
             }
         }
-        match Key::ALL
-            .iter()
-            .find(|key| key.is_set(self) && !preset.keys.contains(key))
-        {
+        match Key::ALL.iter().find(|key| key.is_set(self) && !preset.keys.contains(key)) {
             None => Ok(()),
             Some(key) => {
                 let names: Vec<_> = preset.keys.iter().map(|key| key.name()).collect();
-                Err(Error::UnusedKey {
-                    key: key.name(),
-                    model: preset.name,
-                    uses: names.join(", "),
-                })
+                Err(Error::UnusedKey { key: key.name(), model: preset.name, uses: names.join(", ") })
             }
         }
     }

@@ -55,11 +55,7 @@ impl Built {
     /// # Errors
     /// When the forward pass fails.
     pub fn macs(&self) -> Result<u64> {
-        let ModelConfig {
-            in_chans,
-            input_size: (h, w),
-            ..
-        } = self.info.config;
+        let ModelConfig { in_chans, input_size: (h, w), .. } = self.info.config;
         let image = Tensor::zeros((1, in_chans, h, w), DType::F32, &Device::Cpu)?;
         let (logits, macs) = tallow_nn::macs::count(|| self.model.forward(&image, &Mode::eval()));
         logits.map(|_| macs)
@@ -68,9 +64,7 @@ impl Built {
 
 impl std::fmt::Debug for Built {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Built")
-            .field("info", &self.info)
-            .finish_non_exhaustive()
+        f.debug_struct("Built").field("info", &self.info).finish_non_exhaustive()
     }
 }
 

@@ -93,12 +93,7 @@ impl Preset {
         expected: impl Into<String>,
         found: impl std::fmt::Display,
     ) -> Error {
-        Error::BadValue {
-            key,
-            model: self.name,
-            expected: expected.into(),
-            found: found.to_string(),
-        }
+        Error::BadValue { key, model: self.name, expected: expected.into(), found: found.to_string() }
     }
 }
 
@@ -120,11 +115,9 @@ impl Arch {
         Ok(match self {
             Arch::ResNet(layout) => Box::new(resnet::ResNet::new(layout, config, b)?),
             Arch::ResNet9 => Box::new(resnet9::ResNet9::new(config, b)?),
-            Arch::WideResNet(layout) => Box::new(wide_resnet::WideResNet::new(
-                layout.with(preset, config)?,
-                config,
-                b,
-            )?),
+            Arch::WideResNet(layout) => {
+                Box::new(wide_resnet::WideResNet::new(layout.with(preset, config)?, config, b)?)
+            }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
         })
     }
@@ -139,15 +132,8 @@ impl Arch {
     }
 }
 
-static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    [
-        resnet::PRESETS,
-        resnet9::PRESETS,
-        wide_resnet::PRESETS,
-        small_cnn::PRESETS,
-    ]
-    .concat()
-});
+static PRESETS: LazyLock<Vec<Preset>> =
+    LazyLock::new(|| [resnet::PRESETS, resnet9::PRESETS, wide_resnet::PRESETS, small_cnn::PRESETS].concat());
 
 /// Every preset, family by family.
 pub fn list() -> &'static [Preset] {
@@ -159,13 +145,10 @@ pub fn list() -> &'static [Preset] {
 /// # Errors
 /// [`Error::UnknownModel`] with the nearest names.
 pub fn find(name: &str) -> Result<&'static Preset> {
-    list()
-        .iter()
-        .find(|preset| preset.name == name)
-        .ok_or_else(|| Error::UnknownModel {
-            name: name.to_string(),
-            nearest: nearest(name, list().iter().map(|preset| preset.name), 3),
-        })
+    list().iter().find(|preset| preset.name == name).ok_or_else(|| Error::UnknownModel {
+        name: name.to_string(),
+        nearest: nearest(name, list().iter().map(|preset| preset.name), 3),
+    })
 }
 
 /// Builds the architecture `name`. Initial values depend on `seed`, names and shapes alone.
@@ -188,10 +171,6 @@ pub fn build(name: &str, config: &ModelConfig, seed: u64, device: &Device) -> Re
     let preset = find(name)?;
     config.check(preset)?;
     let (model, store) = ParamStore::build(seed, device, |b| preset.arch.build(preset, config, b))?;
-    let info = ModelInfo {
-        preset,
-        config: config.clone(),
-        num_features: preset.num_features(config),
-    };
+    let info = ModelInfo { preset, config: config.clone(), num_features: preset.num_features(config) };
     Ok(Built { model, store, info })
 }

@@ -11,26 +11,14 @@ use tallow_nn::Mode;
 fn state_dicts_are_timms() {
     for (file, expected) in recorded() {
         let built = build(&expected.model, &expected.config, 0, &Device::Cpu).unwrap();
-        let found: Vec<_> = built
-            .store
-            .state_dict()
-            .into_iter()
-            .map(|(name, tensor)| (name, tensor.dims().to_vec()))
-            .collect();
-        let expected_entries: Vec<_> = expected
-            .state_dict
-            .into_iter()
-            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
-            .collect();
+        let found: Vec<_> =
+            built.store.state_dict().into_iter().map(|(name, tensor)| (name, tensor.dims().to_vec())).collect();
+        let expected_entries: Vec<_> =
+            expected.state_dict.into_iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")).collect();
         assert_eq!(found, expected_entries, "{file}");
         assert_eq!(built.store.parameter_count(), expected.parameters, "{file}");
         for module in [built.info.preset.first_conv, built.info.preset.classifier] {
-            assert!(
-                found
-                    .iter()
-                    .any(|(name, _)| *name == format!("{module}.weight")),
-                "{file}: {module}"
-            );
+            assert!(found.iter().any(|(name, _)| *name == format!("{module}.weight")), "{file}: {module}");
         }
     }
 }
@@ -41,10 +29,7 @@ fn logits_are_timms() {
         let built = build(&expected.model, &expected.config, 0, &Device::Cpu).unwrap();
         fill(&built.store);
         let (h, w) = expected.config.input_size;
-        let logits = built
-            .model
-            .forward(&images((2, expected.config.in_chans, h, w)), &Mode::eval())
-            .unwrap();
+        let logits = built.model.forward(&images((2, expected.config.in_chans, h, w)), &Mode::eval()).unwrap();
         let difference = relative_difference(&logits.to_vec2().unwrap(), &expected.logits);
         println!("{file}: logits differ by {difference:.1e} relative");
         assert!(difference < 1e-4, "{file}: logits differ by {difference}");
@@ -65,9 +50,6 @@ fn parameters_and_macs_are_the_published_ones() {
         let built = build(name, &config, 0, &Device::Cpu).unwrap();
         assert_eq!(built.store.parameter_count(), parameters, "{name}");
         let found = built.macs().unwrap() as f64 / 1e9;
-        assert!(
-            (found / gmacs - 1.0).abs() < 0.005,
-            "{name}: {found} GMACs, expected {gmacs}"
-        );
+        assert!((found / gmacs - 1.0).abs() < 0.005, "{name}: {found} GMACs, expected {gmacs}");
     }
 }

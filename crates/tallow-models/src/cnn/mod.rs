@@ -11,24 +11,8 @@ use tallow_nn::layers::{Conv2d, Conv2dOptions, Linear};
 use tallow_nn::{Builder, Init, Result};
 
 /// Without bias, padded so that stride 1 keeps the size; Kaiming normal by fan-out.
-fn conv(
-    inputs: usize,
-    outputs: usize,
-    kernel: usize,
-    stride: usize,
-    b: &Builder,
-) -> Result<Conv2d> {
-    Conv2d::new(
-        inputs,
-        outputs,
-        kernel,
-        Conv2dOptions {
-            stride,
-            padding: kernel / 2,
-            ..Default::default()
-        },
-        b,
-    )
+fn conv(inputs: usize, outputs: usize, kernel: usize, stride: usize, b: &Builder) -> Result<Conv2d> {
+    Conv2d::new(inputs, outputs, kernel, Conv2dOptions { stride, padding: kernel / 2, ..Default::default() }, b)
 }
 
 /// 2×2 max-pooling; a last odd row or column is dropped.

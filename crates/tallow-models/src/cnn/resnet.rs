@@ -64,12 +64,7 @@ pub(crate) const PRESETS: &[Preset] = &[
 /// Preprocessing is that of timm's default weights, `a1_in1k`.
 const fn preset(name: &'static str, block: BlockKind, blocks: [usize; 4]) -> Preset {
     Preset {
-        keys: &[
-            Key::DropRate,
-            Key::DropPathRate,
-            Key::Stem,
-            Key::ZeroInitLast,
-        ],
+        keys: &[Key::DropRate, Key::DropPathRate, Key::Stem, Key::ZeroInitLast],
         crop_pct: 0.95,
         interpolation: "bicubic",
         ..Preset::imagenet(name, "cnn/resnet", Arch::ResNet(Layout { block, blocks }))
@@ -137,16 +132,11 @@ impl ResNet {
 
 impl Model for ResNet {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self
-            .bn1
-            .forward_act(&self.conv1.forward(images)?, Relu, mode)?;
+        let mut x = self.bn1.forward_act(&self.conv1.forward(images)?, Relu, mode)?;
         if let Some(pool) = self.max_pool {
             x = max_pool2d(&x, pool)?;
         }
-        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
-            .into_iter()
-            .flatten()
-        {
+        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
             x = block.forward(&x, mode)?;
         }
         Ok(x)
@@ -220,9 +210,7 @@ impl BasicBlock {
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
-        let y = self
-            .bn2
-            .forward_act(&self.conv2.forward(&y)?, Identity, mode)?;
+        let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
         residual::add(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
@@ -258,9 +246,7 @@ impl Bottleneck {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
         let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Relu, mode)?;
-        let y = self
-            .bn3
-            .forward_act(&self.conv3.forward(&y)?, Identity, mode)?;
+        let y = self.bn3.forward_act(&self.conv3.forward(&y)?, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
         residual::add(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
@@ -294,12 +280,5 @@ fn shortcut(downsample: &Option<Downsample>, x: &Tensor, mode: &Mode) -> Result<
 }
 
 fn norm(channels: usize, scale: f32, b: &Builder) -> Result<BatchNorm2d> {
-    BatchNorm2d::new(
-        channels,
-        BatchNormOptions {
-            weight_init: scale,
-            ..Default::default()
-        },
-        b,
-    )
+    BatchNorm2d::new(channels, BatchNormOptions { weight_init: scale, ..Default::default() }, b)
 }

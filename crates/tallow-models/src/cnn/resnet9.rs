@@ -97,11 +97,7 @@ struct ConvNormRelu {
 impl ConvNormRelu {
     fn new(inputs: usize, outputs: usize, b: &Builder) -> Result<Self> {
         let init = Init::KaimingUniform(5f32.sqrt());
-        let options = Conv2dOptions {
-            padding: 1,
-            init,
-            ..Default::default()
-        };
+        let options = Conv2dOptions { padding: 1, init, ..Default::default() };
         Ok(ConvNormRelu {
             conv: Conv2d::new(inputs, outputs, 3, options, &b.pp(0))?,
             norm: BatchNorm2d::new(outputs, Default::default(), &b.pp(1))?,

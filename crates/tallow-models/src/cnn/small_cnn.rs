@@ -55,8 +55,7 @@ pub(crate) struct SmallCnn {
 impl SmallCnn {
     pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let width = width(config);
-        let norm =
-            |channels, name: &str| BatchNorm2d::new(channels, Default::default(), &b.pp(name));
+        let norm = |channels, name: &str| BatchNorm2d::new(channels, Default::default(), &b.pp(name));
         Ok(SmallCnn {
             conv1: conv(config.in_chans, width, 3, 1, &b.pp("conv1"))?,
             bn1: norm(width, "bn1")?,
@@ -72,14 +71,9 @@ impl SmallCnn {
 
 impl Model for SmallCnn {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self
-            .bn1
-            .forward_act(&self.conv1.forward(images)?, Relu, mode)?;
-        let x = self
-            .bn2
-            .forward_act(&self.conv2.forward(&halve(&x)?)?, Relu, mode)?;
-        self.bn3
-            .forward_act(&self.conv3.forward(&halve(&x)?)?, Relu, mode)
+        let x = self.bn1.forward_act(&self.conv1.forward(images)?, Relu, mode)?;
+        let x = self.bn2.forward_act(&self.conv2.forward(&halve(&x)?)?, Relu, mode)?;
+        self.bn3.forward_act(&self.conv3.forward(&halve(&x)?)?, Relu, mode)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

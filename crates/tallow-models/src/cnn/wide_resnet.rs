@@ -42,10 +42,7 @@ impl Layout {
         if depth < 10 || depth % 6 != 4 {
             return Err(preset.bad_value("depth", "6n + 4: 10, 16, 22, 28, 34, 40, …", depth));
         }
-        Ok(Layout {
-            depth,
-            width: config.width.unwrap_or(self.width),
-        })
+        Ok(Layout { depth, width: config.width.unwrap_or(self.width) })
     }
 
     /// Channels that the classifier sees.
@@ -54,11 +51,8 @@ impl Layout {
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("wide_resnet16_4", 16, 4),
-    preset("wide_resnet28_10", 28, 10),
-    preset("wide_resnet40_4", 40, 4),
-];
+pub(crate) const PRESETS: &[Preset] =
+    &[preset("wide_resnet16_4", 16, 4), preset("wide_resnet28_10", 28, 10), preset("wide_resnet40_4", 40, 4)];
 
 /// Preprocessing is CIFAR-10's.
 const fn preset(name: &'static str, depth: usize, width: usize) -> Preset {
@@ -69,11 +63,7 @@ const fn preset(name: &'static str, depth: usize, width: usize) -> Preset {
         mean: &[0.4914, 0.4822, 0.4465],
         std: &[0.2470, 0.2435, 0.2616],
         crop_pct: 1.0,
-        ..Preset::imagenet(
-            name,
-            "cnn/wide_resnet",
-            Arch::WideResNet(Layout { depth, width }),
-        )
+        ..Preset::imagenet(name, "cnn/wide_resnet", Arch::WideResNet(Layout { depth, width }))
     }
 }
 
@@ -89,25 +79,11 @@ pub(crate) struct WideResNet {
 impl WideResNet {
     pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let Layout { depth, width } = layout;
-        let stage = |name: &str,
-                     inputs: usize,
-                     channels: usize,
-                     stride: usize|
-         -> Result<Vec<PreActBlock>> {
+        let stage = |name: &str, inputs: usize, channels: usize, stride: usize| -> Result<Vec<PreActBlock>> {
             (0..(depth - 4) / 6)
                 .map(|i| {
-                    let (inputs, stride) = if i == 0 {
-                        (inputs, stride)
-                    } else {
-                        (channels, 1)
-                    };
-                    PreActBlock::new(
-                        inputs,
-                        channels,
-                        stride,
-                        config.drop_rate,
-                        &b.pp(name).pp(i),
-                    )
+                    let (inputs, stride) = if i == 0 { (inputs, stride) } else { (channels, 1) };
+                    PreActBlock::new(inputs, channels, stride, config.drop_rate, &b.pp(name).pp(i))
                 })
                 .collect()
         };
@@ -125,10 +101,7 @@ impl WideResNet {
 impl Model for WideResNet {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut x = self.conv1.forward(images)?;
-        for block in [&self.layer1, &self.layer2, &self.layer3]
-            .into_iter()
-            .flatten()
-        {
+        for block in [&self.layer1, &self.layer2, &self.layer3].into_iter().flatten() {
             x = block.forward(&x, mode)?;
         }
         self.norm.forward_act(&x, Relu, mode)
@@ -150,13 +123,7 @@ struct PreActBlock {
 }
 
 impl PreActBlock {
-    fn new(
-        inputs: usize,
-        channels: usize,
-        stride: usize,
-        drop_rate: f32,
-        b: &Builder,
-    ) -> Result<Self> {
+    fn new(inputs: usize, channels: usize, stride: usize, drop_rate: f32, b: &Builder) -> Result<Self> {
         let downsample = || conv(inputs, channels, 1, stride, &b.pp("downsample"));
         Ok(PreActBlock {
             bn1: BatchNorm2d::new(inputs, Default::default(), &b.pp("bn1"))?,
@@ -164,17 +131,13 @@ impl PreActBlock {
             bn2: BatchNorm2d::new(channels, Default::default(), &b.pp("bn2"))?,
             dropout: Dropout::new(drop_rate)?,
             conv2: conv(channels, channels, 3, 1, &b.pp("conv2"))?,
-            downsample: (inputs != channels || stride != 1)
-                .then(downsample)
-                .transpose()?,
+            downsample: (inputs != channels || stride != 1).then(downsample).transpose()?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let activated = self.bn1.forward_act(x, Relu, mode)?;
-        let y = self
-            .bn2
-            .forward_act(&self.conv1.forward(&activated)?, Relu, mode)?;
+        let y = self.bn2.forward_act(&self.conv1.forward(&activated)?, Relu, mode)?;
         let y = self.conv2.forward(&self.dropout.forward(&y, mode)?)?;
         // A shortcut that must change the shape starts from the activated input; others are the identity.
         let shortcut = match &self.downsample {

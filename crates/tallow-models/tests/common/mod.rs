@@ -21,25 +21,11 @@ pub struct Recorded {
 /// Every recorded model, by file name.
 pub fn recorded() -> Vec<(String, Recorded)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| extension == "json")
-    });
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     let read = |file: &PathBuf| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    files
-        .iter()
-        .map(|file| {
-            (
-                file.file_stem().unwrap().to_string_lossy().into_owned(),
-                read(file),
-            )
-        })
-        .collect()
+    files.iter().map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), read(file))).collect()
 }
 
 fn hash(x: u32) -> u32 {
@@ -65,24 +51,15 @@ pub fn fill(store: &ParamStore) {
             1 => u / 10.0,
             _ => u * (6.0 / fan_in as f64).sqrt(),
         };
-        let values: Vec<f32> = uniform(t as u32, tensor.elem_count())
-            .map(|u| value(u) as f32)
-            .collect();
-        store
-            .set(
-                &name,
-                &Tensor::from_vec(values, dims, &Device::Cpu).unwrap(),
-            )
-            .unwrap();
+        let values: Vec<f32> = uniform(t as u32, tensor.elem_count()).map(|u| value(u) as f32).collect();
+        store.set(&name, &Tensor::from_vec(values, dims, &Device::Cpu).unwrap()).unwrap();
     }
 }
 
 /// The images of the formula.
 pub fn images(shape: (usize, usize, usize, usize)) -> Tensor {
     let (n, c, h, w) = shape;
-    let values: Vec<f32> = uniform(1_000_000, n * c * h * w)
-        .map(|u| u as f32)
-        .collect();
+    let values: Vec<f32> = uniform(1_000_000, n * c * h * w).map(|u| u as f32).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
@@ -91,9 +68,5 @@ pub fn relative_difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     let (found, expected) = (found.concat(), expected.concat());
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(0f32, |most, v| most.max(v.abs()));
-    found
-        .iter()
-        .zip(&expected)
-        .fold(0f32, |most, (a, b)| most.max((a - b).abs()))
-        / scale
+    found.iter().zip(&expected).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / scale
 }
