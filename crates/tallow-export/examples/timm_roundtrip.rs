@@ -33,13 +33,10 @@ fn write(folder: &Path) -> Result<()> {
     let images = Tensor::randn(0f32, 1f32, (4, 1, 64, 64), &Device::Cpu)?;
     // Passes in training mode, for running statistics worth comparing.
     for step in 0..3 {
-        built
-            .model
-            .forward(&(&images + f64::from(step))?, &Mode::train(0, step as u64))?;
+        built.model.forward(&(&images + f64::from(step))?, &Mode::train(0, step as u64))?;
     }
     let logits = built.model.forward(&images, &Mode::eval())?;
-    let mut info =
-        CheckpointInfo::new(&built.info, (0..10).map(|i| format!("class {i}")).collect());
+    let mut info = CheckpointInfo::new(&built.info, (0..10).map(|i| format!("class {i}")).collect());
     info.num_batches_tracked = 3;
     save(folder, &built.store, &info)?;
     let tensors = HashMap::from([("images", images), ("logits", logits)]);
@@ -51,13 +48,8 @@ fn read(folder: &Path) -> Result<()> {
     let (built, info) = open(folder, &Device::Cpu)?;
     println!("{info:?}");
     let tensors = safetensors::load(folder.join("tensors.safetensors"), &Device::Cpu)?;
-    let images = tensors
-        .get("images")
-        .context("tensors.safetensors holds no `images`")?;
+    let images = tensors.get("images").context("tensors.safetensors holds no `images`")?;
     let logits = built.model.forward(images, &Mode::eval())?;
-    safetensors::save(
-        &HashMap::from([("logits", logits)]),
-        folder.join("logits.safetensors"),
-    )?;
+    safetensors::save(&HashMap::from([("logits", logits)]), folder.join("logits.safetensors"))?;
     Ok(())
 }

@@ -38,13 +38,8 @@ pub fn save(dir: &Path, store: &ParamStore, info: &CheckpointInfo) -> Result<()>
 /// As [`read_config`] and a strict [`load_weights`].
 pub fn open(dir: &Path, device: &Device) -> Result<(Built, CheckpointInfo)> {
     let info = read_config(dir)?;
-    let built =
-        tallow_models::build(&info.architecture, &info.model, 0, device).map_err(|source| {
-            Error::Model {
-                path: dir.join(CONFIG_FILE),
-                source,
-            }
-        })?;
+    let built = tallow_models::build(&info.architecture, &info.model, 0, device)
+        .map_err(|source| Error::Model { path: dir.join(CONFIG_FILE), source })?;
     load_weights(&dir.join(WEIGHTS_FILE), &built.store, true)?;
     Ok((built, info))
 }

@@ -97,14 +97,8 @@ impl CheckpointInfo {
             "fixed_input_size": false,
         });
         let preprocessing = serde_json::to_value(&self.preprocessing).unwrap_or_default();
-        if let (Value::Object(cfg), Value::Object(preprocessing)) =
-            (&mut pretrained_cfg, preprocessing)
-        {
-            cfg.extend(
-                preprocessing
-                    .into_iter()
-                    .map(|(key, value)| (key, shortest(value))),
-            );
+        if let (Value::Object(cfg), Value::Object(preprocessing)) = (&mut pretrained_cfg, preprocessing) {
+            cfg.extend(preprocessing.into_iter().map(|(key, value)| (key, shortest(value))));
             cfg.insert("num_classes".into(), self.model.num_classes.into());
             cfg.insert("first_conv".into(), self.first_conv.as_str().into());
             cfg.insert("classifier".into(), self.classifier.as_str().into());
@@ -118,13 +112,10 @@ impl CheckpointInfo {
         if !self.label_names.is_empty() {
             config["label_names"] = json!(self.label_names);
         }
-        config["model_args"] =
-            json!({ "in_chans": self.model.in_chans, "num_classes": self.model.num_classes });
+        config["model_args"] = json!({ "in_chans": self.model.in_chans, "num_classes": self.model.num_classes });
         config["pretrained_cfg"] = pretrained_cfg;
-        config["tallow"] = json!(Extension {
-            model: self.model.clone(),
-            num_batches_tracked: self.num_batches_tracked
-        });
+        config["tallow"] =
+            json!(Extension { model: self.model.clone(), num_batches_tracked: self.num_batches_tracked });
         config
     }
 }
@@ -142,9 +133,7 @@ fn shortest(value: Value) -> Value {
     match value {
         Value::Array(values) => values.into_iter().map(shortest).collect(),
         Value::Number(number) => {
-            let short = number
-                .as_f64()
-                .and_then(|v| (v as f32).to_string().parse::<f64>().ok());
+            let short = number.as_f64().and_then(|v| (v as f32).to_string().parse::<f64>().ok());
             short.map_or(Value::Number(number), Value::from)
         }
         other => other,
@@ -189,26 +178,16 @@ struct PretrainedCfg {
 pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
     let path = dir.join(CONFIG_FILE);
     let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    let config: TimmConfig = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
-        path: path.clone(),
-        source,
-    })?;
-    let preset = tallow_models::find(&config.architecture).map_err(|source| Error::Model {
-        path: path.clone(),
-        source,
-    })?;
-    let num_batches_tracked = config
-        .tallow
-        .as_ref()
-        .map_or(0, |extension| extension.num_batches_tracked);
+    let config: TimmConfig =
+        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.clone(), source })?;
+    let preset =
+        tallow_models::find(&config.architecture).map_err(|source| Error::Model { path: path.clone(), source })?;
+    let num_batches_tracked = config.tallow.as_ref().map_or(0, |extension| extension.num_batches_tracked);
     let model = match config.tallow {
         Some(extension) => extension.model,
         None => {
-            let (c, h, w) = config.pretrained_cfg.input_size.unwrap_or((
-                preset.in_chans,
-                preset.input_size.0,
-                preset.input_size.1,
-            ));
+            let (c, h, w) =
+                config.pretrained_cfg.input_size.unwrap_or((preset.in_chans, preset.input_size.0, preset.input_size.1));
             let mut model = preset.config();
             model.in_chans = c;
             model.input_size = (h, w);
@@ -220,34 +199,18 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
             model
         }
     };
-    model.check(preset).map_err(|source| Error::Model {
-        path: path.clone(),
-        source,
-    })?;
+    model.check(preset).map_err(|source| Error::Model { path: path.clone(), source })?;
     let mut preprocessing = config.pretrained_cfg.preprocessing;
-    for (field, values) in [
-        ("mean", &mut preprocessing.mean),
-        ("std", &mut preprocessing.std),
-    ] {
+    for (field, values) in [("mean", &mut preprocessing.mean), ("std", &mut preprocessing.std)] {
         if values.is_empty() {
-            return Err(refused(
-                &path,
-                format!("pretrained_cfg.{field}"),
-                "one number a channel",
-                "empty",
-            ));
+            return Err(refused(&path, format!("pretrained_cfg.{field}"), "one number a channel", "empty"));
         }
         *values = per_channel(values, model.in_chans);
     }
     let labels = config.label_names.len();
     if labels != 0 && labels != model.num_classes {
         let expected = format!("{} names, one a class", model.num_classes);
-        return Err(refused(
-            &path,
-            "label_names".into(),
-            &expected,
-            &format!("{labels} names"),
-        ));
+        return Err(refused(&path, "label_names".into(), &expected, &format!("{labels} names")));
     }
     Ok(CheckpointInfo {
         num_features: preset.num_features(&model),
@@ -270,50 +233,24 @@ fn honour(
     key: &str,
     value: &Value,
 ) -> Result<()> {
-    let wrong = |expected: &str| {
-        refused(
-            path,
-            format!("model_args.{key}"),
-            expected,
-            &value.to_string(),
-        )
-    };
-    let count = || {
-        value
-            .as_u64()
-            .map(|v| v as usize)
-            .ok_or_else(|| wrong("a whole number"))
-    };
-    let rate = || {
-        value
-            .as_f64()
-            .map(|v| v as f32)
-            .ok_or_else(|| wrong("a number"))
-    };
+    let wrong = |expected: &str| refused(path, format!("model_args.{key}"), expected, &value.to_string());
+    let count = || value.as_u64().map(|v| v as usize).ok_or_else(|| wrong("a whole number"));
+    let rate = || value.as_f64().map(|v| v as f32).ok_or_else(|| wrong("a number"));
     match key {
         "in_chans" => model.in_chans = count()?,
         "num_classes" => model.num_classes = count()?,
         "drop_rate" => model.drop_rate = rate()?,
         "drop_path_rate" => model.drop_path_rate = rate()?,
-        "zero_init_last" => {
-            model.zero_init_last = Some(value.as_bool().ok_or_else(|| wrong("true or false"))?)
-        }
+        "zero_init_last" => model.zero_init_last = Some(value.as_bool().ok_or_else(|| wrong("true or false"))?),
         "global_pool" if value == preset.global_pool => {}
         "global_pool" => return Err(wrong(preset.global_pool)),
         _ => {
-            return Err(wrong(
-                "absent: this argument changes the network in a way that is not supported here",
-            ));
+            return Err(wrong("absent: this argument changes the network in a way that is not supported here"));
         }
     }
     Ok(())
 }
 
 fn refused(path: &Path, field: String, expected: &str, found: &str) -> Error {
-    Error::Config {
-        path: path.to_path_buf(),
-        field,
-        expected: expected.to_string(),
-        found: found.to_string(),
-    }
+    Error::Config { path: path.to_path_buf(), field, expected: expected.to_string(), found: found.to_string() }
 }

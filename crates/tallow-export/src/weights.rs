@@ -30,21 +30,13 @@ pub struct LoadReport {
 ///
 /// # Errors
 /// Never on the CPU.
-pub fn with_num_batches_tracked(
-    state: Vec<(String, Tensor)>,
-    batches: i64,
-) -> Result<Vec<(String, Tensor)>> {
+pub fn with_num_batches_tracked(state: Vec<(String, Tensor)>, batches: i64) -> Result<Vec<(String, Tensor)>> {
     let mut entries = Vec::with_capacity(state.len() * 6 / 5);
     for (name, tensor) in state {
-        let counter = name
-            .strip_suffix("running_var")
-            .map(|module| format!("{module}{COUNTER}"));
+        let counter = name.strip_suffix("running_var").map(|module| format!("{module}{COUNTER}"));
         entries.push((name, tensor));
         if let Some(counter) = counter {
-            entries.push((
-                counter,
-                Tensor::new(batches, &Device::Cpu).map_err(tallow_nn::Error::from)?,
-            ));
+            entries.push((counter, Tensor::new(batches, &Device::Cpu).map_err(tallow_nn::Error::from)?));
         }
     }
     Ok(entries)
@@ -54,10 +46,8 @@ pub fn with_num_batches_tracked(
 pub(crate) fn to_bytes(path: &Path, state: Vec<(String, Tensor)>) -> Result<Vec<u8>> {
     // What PyTorch's own writer says; some readers ask for it.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize(state, Some(metadata)).map_err(|e| Error::Corrupt {
-        path: path.to_path_buf(),
-        reason: e.to_string(),
-    })
+    safetensors::serialize(state, Some(metadata))
+        .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: e.to_string() })
 }
 
 /// Loads the weights of a `.safetensors` file into a model, by name. Half precision is widened,
@@ -70,56 +60,31 @@ pub(crate) fn to_bytes(path: &Path, state: Vec<(String, Tensor)>) -> Result<Vec<
 /// a type that is not floating point.
 pub fn load_weights(path: &Path, store: &ParamStore, strict: bool) -> Result<LoadReport> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::Corrupt {
-        path: path.to_path_buf(),
-        reason: e.to_string(),
-    })?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: e.to_string() })?;
     let state = store.state_dict();
     let own: HashSet<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
     let mut unexpected: Vec<String> = file.names().into_iter().map(str::to_string).collect();
-    unexpected
-        .retain(|name| !own.contains(name.as_str()) && name.rsplit('.').next() != Some(COUNTER));
+    unexpected.retain(|name| !own.contains(name.as_str()) && name.rsplit('.').next() != Some(COUNTER));
     unexpected.sort();
-    let mut report = LoadReport {
-        loaded: Vec::new(),
-        missing: Vec::new(),
-        unexpected,
-    };
+    let mut report = LoadReport { loaded: Vec::new(), missing: Vec::new(), unexpected };
     let mut values = Vec::with_capacity(state.len());
     for (name, current) in &state {
         let Ok(view) = file.tensor(name) else {
             report.missing.push(name.clone());
             continue;
         };
-        if !matches!(
-            view.dtype(),
-            Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64
-        ) {
+        if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
             let found = format!("{:?}", view.dtype());
-            return Err(Error::ElementType {
-                path: path.to_path_buf(),
-                name: name.clone(),
-                found,
-            });
+            return Err(Error::ElementType { path: path.to_path_buf(), name: name.clone(), found });
         }
         values.push((name, current, view));
     }
     if strict && !(report.missing.is_empty() && report.unexpected.is_empty()) {
-        let LoadReport {
-            missing,
-            unexpected,
-            ..
-        } = report;
-        return Err(Error::OtherArchitecture {
-            path: path.to_path_buf(),
-            missing,
-            unexpected,
-        });
+        let LoadReport { missing, unexpected, .. } = report;
+        return Err(Error::OtherArchitecture { path: path.to_path_buf(), missing, unexpected });
     }
-    if let Some((name, current, view)) = values
-        .iter()
-        .find(|(_, current, view)| view.shape() != current.dims())
-    {
+    if let Some((name, current, view)) = values.iter().find(|(_, current, view)| view.shape() != current.dims()) {
         return Err(Error::Shape {
             path: path.to_path_buf(),
             name: name.to_string(),
@@ -128,10 +93,7 @@ pub fn load_weights(path: &Path, store: &ParamStore, strict: bool) -> Result<Loa
         });
     }
     for (name, _, view) in values {
-        let tensor = view
-            .load(&Device::Cpu)
-            .and_then(|t| t.to_dtype(DType::F32))
-            .map_err(tallow_nn::Error::from)?;
+        let tensor = view.load(&Device::Cpu).and_then(|t| t.to_dtype(DType::F32)).map_err(tallow_nn::Error::from)?;
         store.set(name, &tensor)?;
         report.loaded.push(name.clone());
     }

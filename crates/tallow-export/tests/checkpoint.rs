@@ -6,51 +6,32 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use tallow_export::{
-    CONFIG_FILE, CheckpointInfo, Error, WEIGHTS_FILE, load_weights, open, read_config, save,
-    write_atomically,
+    CONFIG_FILE, CheckpointInfo, Error, WEIGHTS_FILE, load_weights, open, read_config, save, write_atomically,
 };
 use tallow_models::{Built, ModelConfig, Stem, build};
 use tallow_nn::{Mode, ParamStore};
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures/models")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
 }
 
 fn model(name: &str, num_classes: usize, seed: u64) -> Built {
-    let config = ModelConfig {
-        num_classes,
-        in_chans: 1,
-        input_size: (28, 28),
-        ..ModelConfig::default()
-    };
+    let config = ModelConfig { num_classes, in_chans: 1, input_size: (28, 28), ..ModelConfig::default() };
     build(name, &config, seed, &Device::Cpu).unwrap()
 }
 
 fn info(built: &Built) -> CheckpointInfo {
-    let labels = (0..built.info.config.num_classes)
-        .map(|i| format!("class {i}"))
-        .collect();
-    CheckpointInfo {
-        num_batches_tracked: 12,
-        ..CheckpointInfo::new(&built.info, labels)
-    }
+    let labels = (0..built.info.config.num_classes).map(|i| format!("class {i}")).collect();
+    CheckpointInfo { num_batches_tracked: 12, ..CheckpointInfo::new(&built.info, labels) }
 }
 
 fn values(store: &ParamStore) -> Vec<Vec<f32>> {
-    store
-        .state_dict()
-        .iter()
-        .map(|(_, t)| t.flatten_all().unwrap().to_vec1().unwrap())
-        .collect()
+    store.state_dict().iter().map(|(_, t)| t.flatten_all().unwrap().to_vec1().unwrap()).collect()
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -61,17 +42,10 @@ fn what_is_saved_opens_as_it_was() {
     let dir = folder.path().join("new/run");
     for name in ["small_cnn", "resnet9"] {
         let built = model(name, 4, 3);
-        let images = Tensor::arange(0f32, 1568.0, &Device::Cpu)
-            .unwrap()
-            .reshape((2, 1, 28, 28))
-            .unwrap();
+        let images = Tensor::arange(0f32, 1568.0, &Device::Cpu).unwrap().reshape((2, 1, 28, 28)).unwrap();
         built.model.forward(&images, &Mode::train(0, 0)).unwrap();
         save(&dir, &built.store, &info(&built)).unwrap();
-        assert_eq!(
-            files(&dir),
-            [CONFIG_FILE, WEIGHTS_FILE],
-            "no temporary file is left"
-        );
+        assert_eq!(files(&dir), [CONFIG_FILE, WEIGHTS_FILE], "no temporary file is left");
         let (opened, found) = open(&dir, &Device::Cpu).unwrap();
         assert_eq!(found, info(&built));
         assert_eq!(values(&opened.store), values(&built.store));
@@ -83,11 +57,7 @@ fn what_is_saved_opens_as_it_was() {
 #[test]
 fn the_options_of_the_model_come_back() {
     let folder = tempfile::tempdir().unwrap();
-    let config = ModelConfig {
-        stem: Some(Stem::Cifar),
-        drop_path_rate: 0.1,
-        ..model("resnet18", 2, 0).info.config
-    };
+    let config = ModelConfig { stem: Some(Stem::Cifar), drop_path_rate: 0.1, ..model("resnet18", 2, 0).info.config };
     let built = build("resnet18", &config, 0, &Device::Cpu).unwrap();
     save(folder.path(), &built.store, &info(&built)).unwrap();
     assert_eq!(open(folder.path(), &Device::Cpu).unwrap().1.model, config);
@@ -97,25 +67,18 @@ fn the_options_of_the_model_come_back() {
 fn weights_have_timms_names_shapes_and_counters() {
     let recorded: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixture("resnet18.json")).unwrap()).unwrap();
-    let mut expected: Vec<(String, Vec<usize>)> =
-        serde_json::from_value(recorded["state_dict"].clone()).unwrap();
+    let mut expected: Vec<(String, Vec<usize>)> = serde_json::from_value(recorded["state_dict"].clone()).unwrap();
     expected.sort();
     let built = build("resnet18", &ModelConfig::default(), 0, &Device::Cpu).unwrap();
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), &built.store, &info(&built)).unwrap();
     let bytes = std::fs::read(folder.path().join(WEIGHTS_FILE)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let mut found: Vec<_> = file
-        .iter()
-        .map(|(name, view)| (name.to_string(), view.shape().to_vec()))
-        .collect();
+    let mut found: Vec<_> = file.iter().map(|(name, view)| (name.to_string(), view.shape().to_vec())).collect();
     found.sort();
     assert_eq!(found, expected);
     let counter = file.tensor("layer1.0.bn2.num_batches_tracked").unwrap();
-    assert_eq!(
-        (counter.dtype(), counter.data()),
-        (Dtype::I64, &12i64.to_le_bytes()[..])
-    );
+    assert_eq!((counter.dtype(), counter.data()), (Dtype::I64, &12i64.to_le_bytes()[..]));
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
 }
@@ -156,26 +119,10 @@ fn config_has_timms_layout() {
 fn reads_a_config_that_timm_wrote() {
     let info = read_config(&fixture("timm_resnet18_grey")).unwrap();
     assert_eq!(info.architecture, "resnet18");
-    assert_eq!(
-        (
-            info.model.num_classes,
-            info.model.in_chans,
-            info.model.input_size
-        ),
-        (2, 1, (224, 224))
-    );
+    assert_eq!((info.model.num_classes, info.model.in_chans, info.model.input_size), (2, 1, (224, 224)));
     assert_eq!(info.label_names, ["cat", "dog"]);
-    assert_eq!(
-        (info.preprocessing.mean, info.preprocessing.std),
-        (vec![0.449], vec![0.226])
-    );
-    assert_eq!(
-        (
-            info.preprocessing.crop_pct,
-            info.preprocessing.interpolation.as_str()
-        ),
-        (0.95, "bicubic")
-    );
+    assert_eq!((info.preprocessing.mean, info.preprocessing.std), (vec![0.449], vec![0.226]));
+    assert_eq!((info.preprocessing.crop_pct, info.preprocessing.interpolation.as_str()), (0.95, "bicubic"));
 }
 
 #[test]
@@ -186,27 +133,15 @@ fn another_architecture_is_named_and_changes_nothing() {
     let weights = folder.path().join(WEIGHTS_FILE);
     let other = model("small_cnn", 4, 0);
     let before = values(&other.store);
-    let message = load_weights(&weights, &other.store, true)
-        .unwrap_err()
-        .to_string();
-    for part in [
-        "model.safetensors",
-        "missing (conv1.weight, bn1.weight",
-        "unexpected (0.0.weight",
-        "architecture",
-    ] {
+    let message = load_weights(&weights, &other.store, true).unwrap_err().to_string();
+    for part in ["model.safetensors", "missing (conv1.weight, bn1.weight", "unexpected (0.0.weight", "architecture"] {
         assert!(message.contains(part), "{part}: {message}");
     }
     assert_eq!(values(&other.store), before);
     let report = load_weights(&weights, &other.store, false).unwrap();
     assert_eq!(report.loaded.len(), 0);
     assert_eq!(report.missing.len(), before.len());
-    assert!(
-        report
-            .unexpected
-            .iter()
-            .all(|name| !name.contains("num_batches_tracked"))
-    );
+    assert!(report.unexpected.iter().all(|name| !name.contains("num_batches_tracked")));
 }
 
 #[test]
@@ -217,13 +152,8 @@ fn another_shape_is_named_and_changes_nothing() {
     let other = model("small_cnn", 5, 1);
     let before = values(&other.store);
     for strict in [true, false] {
-        let message = load_weights(&folder.path().join(WEIGHTS_FILE), &other.store, strict)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("fc.weight has shape [4, 64], the model needs [5, 64]"),
-            "{message}"
-        );
+        let message = load_weights(&folder.path().join(WEIGHTS_FILE), &other.store, strict).unwrap_err().to_string();
+        assert!(message.contains("fc.weight has shape [4, 64], the model needs [5, 64]"), "{message}");
         assert_eq!(values(&other.store), before);
     }
 }
@@ -242,10 +172,7 @@ fn a_truncated_or_absent_file_is_named() {
         assert!(error.to_string().contains("model.safetensors"), "{error}");
     }
     std::fs::remove_file(&weights).unwrap();
-    assert!(matches!(
-        open(folder.path(), &Device::Cpu),
-        Err(Error::Io { action: "read", .. })
-    ));
+    assert!(matches!(open(folder.path(), &Device::Cpu), Err(Error::Io { action: "read", .. })));
 }
 
 #[test]
@@ -254,37 +181,19 @@ fn half_precision_is_widened_and_integers_are_refused() {
     let path = folder.path().join("weights.safetensors");
     let built = model("small_cnn", 4, 0);
     for (dtype, tolerance) in [(DType::F16, 1e-3), (DType::BF16, 1e-2), (DType::F64, 0.0)] {
-        let state: HashMap<String, Tensor> = built
-            .store
-            .state_dict()
-            .into_iter()
-            .map(|(name, t)| (name, t.to_dtype(dtype).unwrap()))
-            .collect();
+        let state: HashMap<String, Tensor> =
+            built.store.state_dict().into_iter().map(|(name, t)| (name, t.to_dtype(dtype).unwrap())).collect();
         candle_core::safetensors::save(&state, &path).unwrap();
         let loaded = model("small_cnn", 4, 1);
         load_weights(&path, &loaded.store, true).unwrap();
-        for (a, b) in values(&built.store)
-            .concat()
-            .iter()
-            .zip(values(&loaded.store).concat())
-        {
-            assert!(
-                (a - b).abs() <= tolerance * a.abs().max(1e-3),
-                "{dtype:?}: {a} {b}"
-            );
+        for (a, b) in values(&built.store).concat().iter().zip(values(&loaded.store).concat()) {
+            assert!((a - b).abs() <= tolerance * a.abs().max(1e-3), "{dtype:?}: {a} {b}");
         }
     }
-    let state: HashMap<String, Tensor> = built
-        .store
-        .state_dict()
-        .into_iter()
-        .map(|(name, t)| (name, t.to_dtype(DType::U8).unwrap()))
-        .collect();
+    let state: HashMap<String, Tensor> =
+        built.store.state_dict().into_iter().map(|(name, t)| (name, t.to_dtype(DType::U8).unwrap())).collect();
     candle_core::safetensors::save(&state, &path).unwrap();
-    assert!(matches!(
-        load_weights(&path, &built.store, true),
-        Err(Error::ElementType { .. })
-    ));
+    assert!(matches!(load_weights(&path, &built.store, true), Err(Error::ElementType { .. })));
 }
 
 #[test]
@@ -296,39 +205,15 @@ fn a_config_that_cannot_be_honoured_is_refused() {
         ("[]", "config.json"),
         (r#"{ "num_classes": 3 }"#, "architecture"),
         (r#"{ "architecture": "resnet19" }"#, "did you mean resnet18"),
-        (
-            &format!(
-                r#"{{ "architecture": "resnet18", "model_args": {{ "stem_type": "deep" }}, {cfg} }}"#
-            ),
-            "stem_type",
-        ),
-        (
-            &format!(
-                r#"{{ "architecture": "resnet18", "model_args": {{ "in_chans": "x" }}, {cfg} }}"#
-            ),
-            "in_chans",
-        ),
-        (
-            &format!(
-                r#"{{ "architecture": "resnet18", "global_pool": "avg", "num_classes": 0, {cfg} }}"#
-            ),
-            "num_classes",
-        ),
-        (
-            &format!(r#"{{ "architecture": "resnet18", "label_names": ["a"], {cfg} }}"#),
-            "label_names",
-        ),
-        (
-            r#"{ "architecture": "resnet18", "pretrained_cfg": { "mean": [] } }"#,
-            "pretrained_cfg.mean",
-        ),
+        (&format!(r#"{{ "architecture": "resnet18", "model_args": {{ "stem_type": "deep" }}, {cfg} }}"#), "stem_type"),
+        (&format!(r#"{{ "architecture": "resnet18", "model_args": {{ "in_chans": "x" }}, {cfg} }}"#), "in_chans"),
+        (&format!(r#"{{ "architecture": "resnet18", "global_pool": "avg", "num_classes": 0, {cfg} }}"#), "num_classes"),
+        (&format!(r#"{{ "architecture": "resnet18", "label_names": ["a"], {cfg} }}"#), "label_names"),
+        (r#"{ "architecture": "resnet18", "pretrained_cfg": { "mean": [] } }"#, "pretrained_cfg.mean"),
     ] {
         std::fs::write(folder.path().join(CONFIG_FILE), text).unwrap();
         let message = read_config(folder.path()).unwrap_err().to_string();
-        assert!(
-            message.contains(part) && message.contains("config.json"),
-            "{text}: {message}"
-        );
+        assert!(message.contains(part) && message.contains("config.json"), "{text}: {message}");
     }
 }
 
@@ -338,13 +223,7 @@ fn nothing_is_left_where_nothing_can_be_written() {
     let blocked = folder.path().join("file");
     write_atomically(&blocked, b"old").unwrap();
     let built = model("small_cnn", 4, 0);
-    assert!(matches!(
-        save(&blocked, &built.store, &info(&built)),
-        Err(Error::Io {
-            action: "write",
-            ..
-        })
-    ));
+    assert!(matches!(save(&blocked, &built.store, &info(&built)), Err(Error::Io { action: "write", .. })));
     assert!(write_atomically(&folder.path().join("absent/file"), b"new").is_err());
     write_atomically(&blocked, b"new").unwrap();
     assert_eq!(std::fs::read(&blocked).unwrap(), b"new");
