@@ -28,12 +28,7 @@ impl PipelineConfig {
     ///
     /// # Errors
     /// As [`Pipeline::from_stages`].
-    pub fn build_for_input(
-        &self,
-        channels: usize,
-        norm: &Normalization,
-        input: Size,
-    ) -> Result<Pipeline> {
+    pub fn build_for_input(&self, channels: usize, norm: &Normalization, input: Size) -> Result<Pipeline> {
         Pipeline::from_stages(self.stages(), channels, norm, Some(input))
     }
 
@@ -49,14 +44,10 @@ impl<'de> Deserialize<'de> for OpConfig {
         let name = match table.remove("op") {
             Some(Value::String(name)) => name,
             Some(other) => {
-                return Err(D::Error::custom(format!(
-                    "`op` must be the name of an op, found {other}"
-                )));
+                return Err(D::Error::custom(format!("`op` must be the name of an op, found {other}")));
             }
             None => {
-                return Err(D::Error::custom(
-                    "every op needs its name: op = \"RandomHorizontalFlip\"",
-                ));
+                return Err(D::Error::custom("every op needs its name: op = \"RandomHorizontalFlip\""));
             }
         };
         Self::from_table(&name, table).map_err(D::Error::custom)
@@ -64,24 +55,13 @@ impl<'de> Deserialize<'de> for OpConfig {
 }
 
 /// Reads an op's config struct from its table, keys checked by name first.
-pub(crate) fn read_op<T: DeserializeOwned>(
-    op: &'static str,
-    table: Map<String, Value>,
-) -> Result<T> {
+pub(crate) fn read_op<T: DeserializeOwned>(op: &'static str, table: Map<String, Value>) -> Result<T> {
     let keys = field_names::<T>();
     if let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) {
         let nearest = nearest(key, keys).unwrap_or_default();
-        return Err(Error::UnknownKey {
-            op,
-            key: key.clone(),
-            nearest,
-            valid: keys.join(", "),
-        });
+        return Err(Error::UnknownKey { op, key: key.clone(), nearest, valid: keys.join(", ") });
     }
-    serde_json::from_value(Value::Object(table)).map_err(|error| Error::Parse {
-        op,
-        message: error.to_string(),
-    })
+    serde_json::from_value(Value::Object(table)).map_err(|error| Error::Parse { op, message: error.to_string() })
 }
 
 /// The error for an op that does not exist.

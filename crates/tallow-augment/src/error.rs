@@ -31,9 +31,7 @@ pub enum Error {
         valid: String,
     },
     /// An op that every pipeline has without naming it.
-    #[error(
-        "`{name}` is not an op: pixels are always normalised behind the last 8-bit op, leave it out"
-    )]
+    #[error("`{name}` is not an op: pixels are always normalised behind the last 8-bit op, leave it out")]
     ImplicitOp {
         /// The name found.
         name: String,
@@ -114,9 +112,7 @@ pub enum Error {
         found: Size,
     },
     /// A buffer has the wrong length for its shape.
-    #[error(
-        "the pixel buffer must hold {expected} values (height × width × channels), found {found}"
-    )]
+    #[error("the pixel buffer must hold {expected} values (height × width × channels), found {found}")]
     BufferLength {
         /// height × width × channels.
         expected: usize,

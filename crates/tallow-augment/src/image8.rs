@@ -22,34 +22,19 @@ impl Image8 {
             return Err(Error::Channels { found: channels });
         }
         if !size.is_valid() {
-            return Err(Error::ImageSize {
-                op: "input",
-                wanted: size,
-                image: size,
-            });
+            return Err(Error::ImageSize { op: "input", wanted: size, image: size });
         }
         let expected = size.pixels() * channels;
         if data.len() != expected {
-            return Err(Error::BufferLength {
-                expected,
-                found: data.len(),
-            });
+            return Err(Error::BufferLength { expected, found: data.len() });
         }
-        Ok(Self {
-            size,
-            channels,
-            data,
-        })
+        Ok(Self { size, channels, data })
     }
 
     /// For ops, whose arithmetic already guarantees what [`Image8::new`] checks.
     pub(crate) fn from_parts(size: Size, channels: usize, data: Vec<u8>) -> Self {
         debug_assert_eq!(data.len(), size.pixels() * channels);
-        Self {
-            size,
-            channels,
-            data,
-        }
+        Self { size, channels, data }
     }
 
     /// Converts as Pillow's `convert("L")` (1 channel) or `convert("RGB")` (3) does: alpha is dropped, 16-bit values
@@ -59,31 +44,17 @@ impl Image8 {
     /// # Errors
     /// Another number of channels, or an image without pixels.
     pub fn from_dynamic(image: DynamicImage, channels: usize) -> Result<Self> {
-        let size = Size {
-            height: image.height() as usize,
-            width: image.width() as usize,
-        };
+        let size = Size { height: image.height() as usize, width: image.width() as usize };
         let (found, data) = match image {
             DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
-            DynamicImage::ImageLumaA8(image) => {
-                (1, image.into_raw().chunks_exact(2).map(|p| p[0]).collect())
-            }
+            DynamicImage::ImageLumaA8(image) => (1, image.into_raw().chunks_exact(2).map(|p| p[0]).collect()),
             DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
             DynamicImage::ImageRgba8(image) => (3, drop_alpha(&image.into_raw(), |v| v)),
-            DynamicImage::ImageLuma16(image) => {
-                (1, image.into_raw().into_iter().map(high_byte).collect())
+            DynamicImage::ImageLuma16(image) => (1, image.into_raw().into_iter().map(high_byte).collect()),
+            DynamicImage::ImageLumaA16(image) => {
+                (1, image.into_raw().chunks_exact(2).map(|p| high_byte(p[0])).collect())
             }
-            DynamicImage::ImageLumaA16(image) => (
-                1,
-                image
-                    .into_raw()
-                    .chunks_exact(2)
-                    .map(|p| high_byte(p[0]))
-                    .collect(),
-            ),
-            DynamicImage::ImageRgb16(image) => {
-                (3, image.into_raw().into_iter().map(high_byte).collect())
-            }
+            DynamicImage::ImageRgb16(image) => (3, image.into_raw().into_iter().map(high_byte).collect()),
             DynamicImage::ImageRgba16(image) => (3, drop_alpha(&image.into_raw(), high_byte)),
             other => (3, other.into_rgb8().into_raw()),
         };
@@ -100,13 +71,9 @@ impl Image8 {
         // Sides are at most Size::MAX_SIDE, the length was checked by `new`, so `from_raw` cannot refuse.
         let (width, height) = (self.size.width as u32, self.size.height as u32);
         if self.channels == 1 {
-            image::GrayImage::from_raw(width, height, self.data)
-                .unwrap_or_default()
-                .into()
+            image::GrayImage::from_raw(width, height, self.data).unwrap_or_default().into()
         } else {
-            image::RgbImage::from_raw(width, height, self.data)
-                .unwrap_or_default()
-                .into()
+            image::RgbImage::from_raw(width, height, self.data).unwrap_or_default().into()
         }
     }
 
@@ -152,9 +119,7 @@ fn high_byte(value: u16) -> u8 {
 }
 
 fn drop_alpha<T: Copy>(data: &[T], convert: impl Fn(T) -> u8) -> Vec<u8> {
-    data.chunks_exact(4)
-        .flat_map(|p| [convert(p[0]), convert(p[1]), convert(p[2])])
-        .collect()
+    data.chunks_exact(4).flat_map(|p| [convert(p[0]), convert(p[1]), convert(p[2])]).collect()
 }
 
 /// The grey level of an RGB pixel: ITU-R 601-2 in Pillow's 16-bit integer arithmetic.

@@ -17,42 +17,23 @@ pub struct Normalization {
 impl Normalization {
     /// Mean 0 and standard deviation 1: pixels from 0 to 1.
     pub fn identity(channels: usize) -> Self {
-        Self {
-            mean: vec![0.0; channels],
-            std: vec![1.0; channels],
-        }
+        Self { mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
 
     /// ImageNet's statistics (RGB), which most pretrained weights expect.
     pub fn imagenet() -> Self {
-        Self {
-            mean: vec![0.485, 0.456, 0.406],
-            std: vec![0.229, 0.224, 0.225],
-        }
+        Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
     }
 
     fn validate(&self, channels: usize) -> Result<()> {
         let bad = |field, expected: String, found: &[f32]| {
-            Err(Error::BadValue {
-                op: "Normalization",
-                field,
-                expected,
-                found: format!("{found:?}"),
-            })
+            Err(Error::BadValue { op: "Normalization", field, expected, found: format!("{found:?}") })
         };
         if self.mean.len() != channels || self.mean.iter().any(|m| !m.is_finite()) {
-            return bad(
-                "mean",
-                format!("{channels} finite numbers, one a channel"),
-                &self.mean,
-            );
+            return bad("mean", format!("{channels} finite numbers, one a channel"), &self.mean);
         }
         if self.std.len() != channels || self.std.iter().any(|s| !s.is_finite() || *s <= 0.0) {
-            return bad(
-                "std",
-                format!("{channels} numbers above 0, one a channel"),
-                &self.std,
-            );
+            return bad("std", format!("{channels} numbers above 0, one a channel"), &self.std);
         }
         Ok(())
     }
@@ -80,18 +61,9 @@ impl NormalizationTable {
     pub(crate) fn new(normalization: &Normalization, channels: usize) -> Result<Self> {
         normalization.validate(channels)?;
         // In f32 and in torchvision's order (times 1/255, minus mean, by std), so that results equal to the last bit.
-        let table =
-            |(mean, std)| std::array::from_fn(|value| (value as f32 * (1.0 / 255.0) - mean) / std);
-        let tables = normalization
-            .mean
-            .iter()
-            .zip(&normalization.std)
-            .map(table)
-            .collect();
-        Ok(Self {
-            tables,
-            normalization: normalization.clone(),
-        })
+        let table = |(mean, std)| std::array::from_fn(|value| (value as f32 * (1.0 / 255.0) - mean) / std);
+        let tables = normalization.mean.iter().zip(&normalization.std).map(table).collect();
+        Ok(Self { tables, normalization: normalization.clone() })
     }
 
     /// Normalises `pixels` into `out`, both channels last and of the same length.
@@ -105,10 +77,7 @@ impl NormalizationTable {
                 }
             }
             tables => {
-                for (out, pixel) in out
-                    .chunks_exact_mut(tables.len())
-                    .zip(pixels.chunks_exact(tables.len()))
-                {
+                for (out, pixel) in out.chunks_exact_mut(tables.len()).zip(pixels.chunks_exact(tables.len())) {
                     for ((out, value), table) in out.iter_mut().zip(pixel).zip(tables) {
                         *out = table[usize::from(*value)];
                     }
@@ -122,9 +91,7 @@ impl NormalizationTable {
         let Normalization { mean, std } = &self.normalization;
         let channels = mean.len();
         let level = |(i, value): (usize, &f32)| {
-            ((value * std[i % channels] + mean[i % channels]) * 255.0)
-                .round()
-                .clamp(0.0, 255.0) as u8
+            ((value * std[i % channels] + mean[i % channels]) * 255.0).round().clamp(0.0, 255.0) as u8
         };
         values.iter().enumerate().map(level).collect()
     }
@@ -145,22 +112,9 @@ mod tests {
 
     #[test]
     fn bad_statistics_are_refused() {
-        for (mean, std) in [
-            (vec![0.5; 3], vec![0.0; 3]),
-            (vec![0.5], vec![1.0]),
-            (vec![f32::NAN; 3], vec![1.0; 3]),
-        ] {
+        for (mean, std) in [(vec![0.5; 3], vec![0.0; 3]), (vec![0.5], vec![1.0]), (vec![f32::NAN; 3], vec![1.0; 3])] {
             let error = NormalizationTable::new(&Normalization { mean, std }, 3).unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    Error::BadValue {
-                        op: "Normalization",
-                        ..
-                    }
-                ),
-                "{error}"
-            );
+            assert!(matches!(error, Error::BadValue { op: "Normalization", .. }), "{error}");
         }
     }
 }

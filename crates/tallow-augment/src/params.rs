@@ -29,9 +29,7 @@ impl Size {
     /// Whether both sides are from 1 to [`MAX_SIDE`](Self::MAX_SIDE), with at most [`MAX_PIXELS`](Self::MAX_PIXELS).
     pub fn is_valid(self) -> bool {
         let side = 1..=Self::MAX_SIDE;
-        side.contains(&self.height)
-            && side.contains(&self.width)
-            && self.pixels() <= Self::MAX_PIXELS
+        side.contains(&self.height) && side.contains(&self.width) && self.pixels() <= Self::MAX_PIXELS
     }
 }
 
@@ -55,10 +53,7 @@ impl SizeParam {
     /// The size meant by an op that takes one number for a square.
     pub fn to_square(self) -> Size {
         match self {
-            Self::One(side) => Size {
-                height: side,
-                width: side,
-            },
+            Self::One(side) => Size { height: side, width: side },
             Self::Exact([height, width]) => Size { height, width },
         }
     }
@@ -80,12 +75,7 @@ impl SizeParam {
             Self::One(side) => side.to_string(),
             Self::Exact(sides) => format!("{sides:?}"),
         };
-        Err(Error::BadValue {
-            op,
-            field: "size",
-            expected,
-            found,
-        })
+        Err(Error::BadValue { op, field: "size", expected, found })
     }
 }
 
@@ -106,10 +96,7 @@ pub enum Interpolation {
 
 /// The padding around an image, in pixels: one number, `[left_right, top_bottom]`, or `[left, top, right, bottom]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a whole number, [left_right, top_bottom] or [left, top, right, bottom]"
-)]
+#[serde(untagged, expecting = "a whole number, [left_right, top_bottom] or [left, top, right, bottom]")]
 pub enum Padding {
     /// The same on all sides.
     All(usize),
@@ -134,12 +121,7 @@ impl Padding {
             return Ok(());
         }
         let expected = format!("at most {} pixels on each side", Size::MAX_SIDE);
-        Err(Error::BadValue {
-            op,
-            field: "padding",
-            expected,
-            found: format!("{:?}", self.sides()),
-        })
+        Err(Error::BadValue { op, field: "padding", expected, found: format!("{:?}", self.sides()) })
     }
 }
 
@@ -190,10 +172,7 @@ impl PaddingMode {
 
 /// A colour in 8-bit levels: one number for all channels, or one a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a number from 0 to 255, or a list of one a channel"
-)]
+#[serde(untagged, expecting = "a number from 0 to 255, or a list of one a channel")]
 pub enum Fill {
     /// The same level in all channels.
     All(u8),
@@ -206,9 +185,7 @@ impl Fill {
     pub fn levels(&self) -> [u8; 3] {
         match self {
             Self::All(level) => [*level; 3],
-            Self::Each(levels) => {
-                std::array::from_fn(|channel| levels.get(channel).copied().unwrap_or(0))
-            }
+            Self::Each(levels) => std::array::from_fn(|channel| levels.get(channel).copied().unwrap_or(0)),
         }
     }
 
@@ -251,19 +228,9 @@ impl Range {
     }
 
     /// Refuses a negative half-width, reversed bounds, and bounds outside `allowed`.
-    pub(crate) fn validate(
-        self,
-        op: &'static str,
-        field: &'static str,
-        centre: f64,
-        allowed: [f64; 2],
-    ) -> Result<()> {
+    pub(crate) fn validate(self, op: &'static str, field: &'static str, centre: f64, allowed: [f64; 2]) -> Result<()> {
         let [low, high] = self.bounds(centre, allowed[0]);
-        if !matches!(self, Self::Around(x) if x < 0.0)
-            && low <= high
-            && low >= allowed[0]
-            && high <= allowed[1]
-        {
+        if !matches!(self, Self::Around(x) if x < 0.0) && low <= high && low >= allowed[0] && high <= allowed[1] {
             return Ok(());
         }
         let expected = format!("a number ≥ 0 or [low, high], within {allowed:?}");
@@ -271,12 +238,7 @@ impl Range {
             Self::Around(x) => x.to_string(),
             Self::Between(bounds) => format!("{bounds:?}"),
         };
-        Err(Error::BadValue {
-            op,
-            field,
-            expected,
-            found,
-        })
+        Err(Error::BadValue { op, field, expected, found })
     }
 }
 
@@ -285,36 +247,17 @@ pub(crate) fn validate_p(op: &'static str, p: f64) -> Result<()> {
     if (0.0..=1.0).contains(&p) {
         return Ok(());
     }
-    Err(Error::BadValue {
-        op,
-        field: "p",
-        expected: "from 0 to 1".into(),
-        found: p.to_string(),
-    })
+    Err(Error::BadValue { op, field: "p", expected: "from 0 to 1".into(), found: p.to_string() })
 }
 
 /// Refuses `[low, high]` unless `0 < low <= high`, both finite, and `high <= most`.
-pub(crate) fn validate_positive(
-    op: &'static str,
-    field: &'static str,
-    [low, high]: [f64; 2],
-    most: f64,
-) -> Result<()> {
+pub(crate) fn validate_positive(op: &'static str, field: &'static str, [low, high]: [f64; 2], most: f64) -> Result<()> {
     if low > 0.0 && low <= high && high.is_finite() && high <= most {
         return Ok(());
     }
-    let most = if most.is_finite() {
-        format!(" <= {most}")
-    } else {
-        String::new()
-    };
+    let most = if most.is_finite() { format!(" <= {most}") } else { String::new() };
     let expected = format!("[low, high] with 0 < low <= high{most}");
-    Err(Error::BadValue {
-        op,
-        field,
-        expected,
-        found: format!("{:?}", [low, high]),
-    })
+    Err(Error::BadValue { op, field, expected, found: format!("{:?}", [low, high]) })
 }
 
 /// Serde default of a probability.

@@ -4,10 +4,7 @@ use image::DynamicImage;
 
 use crate::normalize::NormalizationTable;
 use crate::rng::{Rng, chance};
-use crate::{
-    Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage,
-    Transform,
-};
+use crate::{Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage, Transform};
 
 /// A checked list of ops that turns any image into normalised pixels of one constant shape.
 #[derive(Debug)]
@@ -37,11 +34,7 @@ impl Pipeline {
             return Err(Error::Channels { found: channels });
         }
         if let Some(size) = input.filter(|size| !size.is_valid()) {
-            return Err(Error::ImageSize {
-                op: "input",
-                wanted: size,
-                image: size,
-            });
+            return Err(Error::ImageSize { op: "input", wanted: size, image: size });
         }
         let mut size = input;
         let mut opened_by = None;
@@ -66,18 +59,10 @@ impl Pipeline {
                 }
             }
         }
-        let output = size.ok_or_else(|| Error::SizeNotConstant {
-            reason: opened_by.unwrap_or_else(|| "no op sets it".into()),
-        })?;
+        let output =
+            size.ok_or_else(|| Error::SizeNotConstant { reason: opened_by.unwrap_or_else(|| "no op sets it".into()) })?;
         let normalization = NormalizationTable::new(normalization, channels)?;
-        Ok(Self {
-            input,
-            output,
-            channels,
-            pixel_ops,
-            normalization,
-            normalized_ops,
-        })
+        Ok(Self { input, output, channels, pixel_ops, normalization, normalized_ops })
     }
 
     /// Adds your own op behind the last one on 8-bit pixels; it must keep the size.
@@ -89,9 +74,7 @@ impl Pipeline {
         match size_after(op.as_ref(), Some(self.output))? {
             Some(size) => self.output = size,
             None => {
-                return Err(Error::SizeNotConstant {
-                    reason: format!("{op:?} lets it vary"),
-                });
+                return Err(Error::SizeNotConstant { reason: format!("{op:?} lets it vary") });
             }
         }
         self.pixel_ops.push(op);
@@ -125,10 +108,7 @@ impl Pipeline {
     /// `out` is not of [`output_len`](Self::output_len), or the image cannot be transformed (too small for a crop, …).
     pub fn apply(&self, image: DynamicImage, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
         if out.len() != self.output_len() {
-            return Err(Error::BufferLength {
-                expected: self.output_len(),
-                found: out.len(),
-            });
+            return Err(Error::BufferLength { expected: self.output_len(), found: out.len() });
         }
         let pixels = self.transform_pixels(image, rng)?;
         self.normalization.apply(pixels.data(), out);
@@ -149,12 +129,7 @@ impl Pipeline {
         let mut values = vec![0.0; self.output_len()];
         self.normalization.apply(pixels.data(), &mut values);
         self.transform_normalized(rng, &mut values);
-        Ok(Image8::new(
-            self.output,
-            self.channels,
-            self.normalization.invert(&values),
-        )?
-        .into_dynamic())
+        Ok(Image8::new(self.output, self.channels, self.normalization.invert(&values))?.into_dynamic())
     }
 
     fn transform_pixels(&self, image: DynamicImage, rng: &mut Rng) -> Result<Image8> {
@@ -175,14 +150,7 @@ impl Pipeline {
     fn transform_normalized(&self, rng: &mut Rng, data: &mut [f32]) {
         for op in &self.normalized_ops {
             if chance(rng, op.probability()) {
-                op.apply(
-                    &mut NormalizedImage {
-                        size: self.output,
-                        channels: self.channels,
-                        data,
-                    },
-                    rng,
-                );
+                op.apply(&mut NormalizedImage { size: self.output, channels: self.channels, data }, rng);
             }
         }
     }
@@ -197,13 +165,5 @@ fn size_after(op: &dyn Transform, before: Option<Size>) -> Result<Option<Size>> 
 
 fn expect_size(what: &'static str, expected: Size, image: &Image8) -> Result<()> {
     let found = image.size();
-    if found == expected {
-        Ok(())
-    } else {
-        Err(Error::UnexpectedSize {
-            what,
-            expected,
-            found,
-        })
-    }
+    if found == expected { Ok(()) } else { Err(Error::UnexpectedSize { what, expected, found }) }
 }

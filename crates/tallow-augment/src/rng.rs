@@ -50,12 +50,7 @@ mod tests {
         let first = |mut rng: Rng| rng.random::<u64>();
         let base = first(keyed(1, 2, 3, 4));
         assert_eq!(base, first(keyed(1, 2, 3, 4)));
-        for other in [
-            keyed(0, 2, 3, 4),
-            keyed(1, 0, 3, 4),
-            keyed(1, 2, 0, 4),
-            keyed(1, 2, 3, 0),
-        ] {
+        for other in [keyed(0, 2, 3, 4), keyed(1, 0, 3, 4), keyed(1, 2, 0, 4), keyed(1, 2, 3, 0)] {
             assert_ne!(base, first(other));
         }
     }

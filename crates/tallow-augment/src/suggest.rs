@@ -2,10 +2,7 @@
 
 /// The candidate with the fewest edits to `name`, letter case ignored; `None` if there are no candidates.
 pub(crate) fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    candidates
-        .iter()
-        .copied()
-        .min_by_key(|candidate| edit_distance(name, candidate))
+    candidates.iter().copied().min_by_key(|candidate| edit_distance(name, candidate))
 }
 
 /// Levenshtein distance: insertions, deletions and substitutions that turn `a` into `b`, letter case ignored.
@@ -37,10 +34,7 @@ mod tests {
 
     #[test]
     fn nearest_name() {
-        assert_eq!(
-            nearest("paddin", &["size", "padding", "fill"]),
-            Some("padding")
-        );
+        assert_eq!(nearest("paddin", &["size", "padding", "fill"]), Some("padding"));
         assert_eq!(nearest("x", &[]), None);
     }
 }

@@ -3,8 +3,7 @@
 use image::DynamicImage;
 use tallow_augment::ops::{CenterCrop, RandomCrop, RandomHorizontalFlip};
 use tallow_augment::{
-    Error, Image8, Normalization, OpConfig, Pipeline, PipelineConfig, Result, Size, SizeParam,
-    Transform, rng,
+    Error, Image8, Normalization, OpConfig, Pipeline, PipelineConfig, Result, Size, SizeParam, Transform, rng,
 };
 
 /// The config that TOML's `ops = …` holds.
@@ -13,9 +12,7 @@ fn config(ops: &str) -> std::result::Result<PipelineConfig, String> {
     struct File {
         ops: PipelineConfig,
     }
-    toml::from_str::<File>(&format!("ops = {ops}"))
-        .map(|file| file.ops)
-        .map_err(|error| error.to_string())
+    toml::from_str::<File>(&format!("ops = {ops}")).map(|file| file.ops).map_err(|error| error.to_string())
 }
 
 fn build(ops: &str) -> Result<Pipeline> {
@@ -23,10 +20,7 @@ fn build(ops: &str) -> Result<Pipeline> {
 }
 
 fn photo(width: u32, height: u32) -> DynamicImage {
-    image::RgbImage::from_fn(width, height, |x, y| {
-        image::Rgb([(x * 7) as u8, (y * 5) as u8, (x ^ y) as u8])
-    })
-    .into()
+    image::RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 7) as u8, (y * 5) as u8, (x ^ y) as u8])).into()
 }
 
 const EVERYTHING: &str = r#"[
@@ -46,12 +40,7 @@ fn every_op_is_written_and_read_back() {
     for op in serde_json::to_value(&ops).unwrap().as_array().unwrap() {
         used.push(op["op"].as_str().unwrap().to_string());
     }
-    assert!(
-        OpConfig::NAMES
-            .iter()
-            .all(|name| used.iter().any(|op| op == name)),
-        "add the new op to EVERYTHING"
-    );
+    assert!(OpConfig::NAMES.iter().all(|name| used.iter().any(|op| op == name)), "add the new op to EVERYTHING");
     let text = serde_json::to_string(&ops).unwrap();
     assert_eq!(serde_json::from_str::<PipelineConfig>(&text).unwrap(), ops);
     #[derive(serde::Serialize)]
@@ -60,10 +49,7 @@ fn every_op_is_written_and_read_back() {
     }
     let text = toml::to_string(&File { ops: &ops }).unwrap();
     let tables: toml::Table = toml::from_str(&text).unwrap();
-    assert_eq!(
-        tables["ops"].clone().try_into::<PipelineConfig>().unwrap(),
-        ops
-    );
+    assert_eq!(tables["ops"].clone().try_into::<PipelineConfig>().unwrap(), ops);
 }
 
 #[test]
@@ -72,10 +58,7 @@ fn every_op_is_documented() {
     for page in ["README.md", "../../docs/augment.md"] {
         let text = std::fs::read_to_string(format!("{root}/{page}")).unwrap();
         for name in OpConfig::NAMES {
-            assert!(
-                text.contains(&format!("`{name}`")),
-                "{page} does not name {name}"
-            );
+            assert!(text.contains(&format!("`{name}`")), "{page} does not name {name}");
         }
     }
 }
@@ -86,13 +69,7 @@ fn the_same_key_gives_the_same_pixels_and_another_key_others() {
     assert_eq!(pipeline.output_shape(), (32, 32, 3));
     let run = |epoch, sample| {
         let mut out = vec![0.0; pipeline.output_len()];
-        pipeline
-            .apply(
-                photo(91, 57),
-                &mut rng::keyed(1, epoch, sample, rng::AUGMENT),
-                &mut out,
-            )
-            .unwrap();
+        pipeline.apply(photo(91, 57), &mut rng::keyed(1, epoch, sample, rng::AUGMENT), &mut out).unwrap();
         out
     };
     assert_eq!(run(0, 0), run(0, 0));
@@ -101,10 +78,7 @@ fn the_same_key_gives_the_same_pixels_and_another_key_others() {
     assert!(run(0, 0).iter().all(|v| v.is_finite()));
     let results: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| run(3, 3))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(results.iter().all(|result| *result == run(3, 3)));
 }
@@ -113,10 +87,7 @@ fn the_same_key_gives_the_same_pixels_and_another_key_others() {
 fn odd_images_of_every_kind_go_through() {
     let colour = build(EVERYTHING).unwrap();
     let grey_ops = EVERYTHING.replace("fill = [1, 2, 3]", "fill = 9");
-    let grey = config(&grey_ops)
-        .unwrap()
-        .build(1, &Normalization::identity(1))
-        .unwrap();
+    let grey = config(&grey_ops).unwrap().build(1, &Normalization::identity(1)).unwrap();
     for (width, height) in [(1, 1), (1, 9), (200, 2), (33, 47)] {
         let rgb = photo(width, height);
         for image in [
@@ -133,12 +104,8 @@ fn odd_images_of_every_kind_go_through() {
         ] {
             for pipeline in [&colour, &grey] {
                 let mut out = vec![0.0; pipeline.output_len()];
-                pipeline
-                    .apply(image.clone(), &mut rng::keyed(0, 0, 0, 0), &mut out)
-                    .unwrap();
-                let preview = pipeline
-                    .preview(image.clone(), &mut rng::keyed(0, 0, 0, 0))
-                    .unwrap();
+                pipeline.apply(image.clone(), &mut rng::keyed(0, 0, 0, 0), &mut out).unwrap();
+                let preview = pipeline.preview(image.clone(), &mut rng::keyed(0, 0, 0, 0)).unwrap();
                 assert_eq!((preview.width(), preview.height()), (32, 32));
             }
         }
@@ -151,25 +118,15 @@ fn sixteen_bits_keep_the_high_byte_and_alpha_is_dropped() {
     let image = Image8::from_dynamic(DynamicImage::ImageRgba16(deep), 3).unwrap();
     assert_eq!(image.data(), [0x12, 0x80, 0xff]);
     let grey = image::ImageBuffer::from_pixel(1, 1, image::LumaA([0x1234u16, 0]));
-    assert_eq!(
-        Image8::from_dynamic(DynamicImage::ImageLumaA16(grey), 3)
-            .unwrap()
-            .data(),
-        [0x12; 3]
-    );
+    assert_eq!(Image8::from_dynamic(DynamicImage::ImageLumaA16(grey), 3).unwrap().data(), [0x12; 3]);
 }
 
 #[test]
 fn preview_shows_what_apply_writes() {
     let pipeline = build(EVERYTHING).unwrap();
     let mut out = vec![0.0; pipeline.output_len()];
-    pipeline
-        .apply(photo(60, 60), &mut rng::keyed(0, 0, 5, 0), &mut out)
-        .unwrap();
-    let preview = pipeline
-        .preview(photo(60, 60), &mut rng::keyed(0, 0, 5, 0))
-        .unwrap()
-        .into_rgb8();
+    pipeline.apply(photo(60, 60), &mut rng::keyed(0, 0, 5, 0), &mut out).unwrap();
+    let preview = pipeline.preview(photo(60, 60), &mut rng::keyed(0, 0, 5, 0)).unwrap().into_rgb8();
     let Normalization { mean, std } = Normalization::imagenet();
     for (i, (value, level)) in out.iter().zip(preview.as_raw()).enumerate() {
         let expected = ((value * std[i % 3] + mean[i % 3]) * 255.0).clamp(0.0, 255.0);
@@ -180,42 +137,15 @@ fn preview_shows_what_apply_writes() {
 #[test]
 fn typos_name_the_nearest() {
     for (ops, expected) in [
-        (
-            r#"[{ op = "RandomCorp", size = 28 }]"#,
-            "unknown op `RandomCorp`: did you mean `RandomCrop`?",
-        ),
-        (
-            r#"[{ op = "randomhorizontalflip" }]"#,
-            "did you mean `RandomHorizontalFlip`?",
-        ),
-        (
-            r#"[{ op = "RandomCrop", size = 28, paddin = 2 }]"#,
-            "unknown key `paddin`: did you mean `padding`?",
-        ),
-        (
-            r#"[{ op = "RandomErasing", valu = 2 }]"#,
-            "did you mean `value`?",
-        ),
-        (
-            r#"[{ op = "RandomCrop", size = 2.5 }]"#,
-            "RandomCrop: a whole number or [height, width]",
-        ),
-        (
-            r#"[{ op = "RandomCrop", size = -1 }]"#,
-            "a whole number or [height, width]",
-        ),
-        (
-            r#"[{ op = "RandomCrop" }]"#,
-            "RandomCrop: missing field `size`",
-        ),
-        (
-            r#"[{ op = "Resize", size = 2, interpolation = "cubic" }]"#,
-            "unknown variant `cubic`",
-        ),
-        (
-            r#"[{ op = "RandomCrop", size = 2, fill = 256 }]"#,
-            "a number from 0 to 255",
-        ),
+        (r#"[{ op = "RandomCorp", size = 28 }]"#, "unknown op `RandomCorp`: did you mean `RandomCrop`?"),
+        (r#"[{ op = "randomhorizontalflip" }]"#, "did you mean `RandomHorizontalFlip`?"),
+        (r#"[{ op = "RandomCrop", size = 28, paddin = 2 }]"#, "unknown key `paddin`: did you mean `padding`?"),
+        (r#"[{ op = "RandomErasing", valu = 2 }]"#, "did you mean `value`?"),
+        (r#"[{ op = "RandomCrop", size = 2.5 }]"#, "RandomCrop: a whole number or [height, width]"),
+        (r#"[{ op = "RandomCrop", size = -1 }]"#, "a whole number or [height, width]"),
+        (r#"[{ op = "RandomCrop" }]"#, "RandomCrop: missing field `size`"),
+        (r#"[{ op = "Resize", size = 2, interpolation = "cubic" }]"#, "unknown variant `cubic`"),
+        (r#"[{ op = "RandomCrop", size = 2, fill = 256 }]"#, "a number from 0 to 255"),
         (r#"[{ size = 28 }]"#, "every op needs its name"),
         (r#"[{ op = 3 }]"#, "`op` must be the name of an op"),
         (r#"[{ op = "Normalize" }]"#, "pixels are always normalised"),
@@ -232,147 +162,66 @@ fn sizes_are_checked_when_built() {
         assert!(wanted(&error), "{ops}: {error}");
     };
     check("[]", |e| matches!(e, Error::SizeNotConstant { .. }));
-    check(r#"[{ op = "Resize", size = 32 }]"#, |e| {
+    check(r#"[{ op = "Resize", size = 32 }]"#, |e| matches!(e, Error::SizeNotConstant { .. }));
+    check(r#"[{ op = "RandomCrop", size = 32, p = 0.5 }]"#, |e| matches!(e, Error::SizeNotConstant { .. }));
+    check(r#"[{ op = "CenterCrop", size = 9 }, { op = "RandomResizedCrop", size = 8, p = 0.5 }]"#, |e| {
         matches!(e, Error::SizeNotConstant { .. })
     });
-    check(r#"[{ op = "RandomCrop", size = 32, p = 0.5 }]"#, |e| {
-        matches!(e, Error::SizeNotConstant { .. })
-    });
-    check(
-        r#"[{ op = "CenterCrop", size = 9 }, { op = "RandomResizedCrop", size = 8, p = 0.5 }]"#,
-        |e| matches!(e, Error::SizeNotConstant { .. }),
-    );
-    for size in [
-        "0",
-        "[0, 5]",
-        "1000000",
-        "[60000, 60000]",
-        "9223372036854775807",
-    ] {
-        for op in [
-            "Resize",
-            "ResizePad",
-            "CenterCrop",
-            "RandomCrop",
-            "RandomResizedCrop",
-        ] {
+    for size in ["0", "[0, 5]", "1000000", "[60000, 60000]", "9223372036854775807"] {
+        for op in ["Resize", "ResizePad", "CenterCrop", "RandomCrop", "RandomResizedCrop"] {
             check(&format!("[{{ op = \"{op}\", size = {size} }}]"), |e| {
                 matches!(e, Error::BadValue { field: "size", .. })
             });
         }
     }
-    check(
-        r#"[{ op = "CenterCrop", size = 28 }, { op = "RandomCrop", size = 32, padding = 1 }]"#,
-        |e| matches!(e, Error::CropTooLarge { .. }),
-    );
-    check(
-        r#"[{ op = "RandomCrop", size = 8, padding = 9223372036854775807 }]"#,
-        |e| {
-            matches!(
-                e,
-                Error::BadValue {
-                    field: "padding",
-                    ..
-                }
-            )
-        },
-    );
-    check(
-        r#"[{ op = "CenterCrop", size = 8 }, { op = "RandomErasing" }, { op = "RandomHorizontalFlip" }]"#,
-        |e| matches!(e, Error::Order { op_index: 2 }),
-    );
-    let fixed =
-        config(r#"[{ op = "RandomHorizontalFlip", p = 2.0 }, { op = "CenterCrop", size = 8 }]"#)
-            .unwrap();
-    assert!(matches!(
-        fixed.build(3, &Normalization::imagenet()),
-        Err(Error::BadValue { field: "p", .. })
-    ));
+    check(r#"[{ op = "CenterCrop", size = 28 }, { op = "RandomCrop", size = 32, padding = 1 }]"#, |e| {
+        matches!(e, Error::CropTooLarge { .. })
+    });
+    check(r#"[{ op = "RandomCrop", size = 8, padding = 9223372036854775807 }]"#, |e| {
+        matches!(e, Error::BadValue { field: "padding", .. })
+    });
+    check(r#"[{ op = "CenterCrop", size = 8 }, { op = "RandomErasing" }, { op = "RandomHorizontalFlip" }]"#, |e| {
+        matches!(e, Error::Order { op_index: 2 })
+    });
+    let fixed = config(r#"[{ op = "RandomHorizontalFlip", p = 2.0 }, { op = "CenterCrop", size = 8 }]"#).unwrap();
+    assert!(matches!(fixed.build(3, &Normalization::imagenet()), Err(Error::BadValue { field: "p", .. })));
     let crop = config(r#"[{ op = "CenterCrop", size = 8 }]"#).unwrap();
-    assert!(matches!(
-        crop.build(2, &Normalization::identity(2)),
-        Err(Error::Channels { found: 2 })
-    ));
-    assert!(matches!(
-        crop.build(1, &Normalization::imagenet()),
-        Err(Error::BadValue { field: "mean", .. })
-    ));
+    assert!(matches!(crop.build(2, &Normalization::identity(2)), Err(Error::Channels { found: 2 })));
+    assert!(matches!(crop.build(1, &Normalization::imagenet()), Err(Error::BadValue { field: "mean", .. })));
 }
 
 #[test]
 fn bad_images_and_buffers_are_errors() {
-    let pipeline = PipelineConfig(vec![RandomCrop::new(28, 2).into()])
-        .build(1, &Normalization::identity(1))
-        .unwrap();
+    let pipeline = PipelineConfig(vec![RandomCrop::new(28, 2).into()]).build(1, &Normalization::identity(1)).unwrap();
     let mut rng = rng::keyed(0, 0, 0, 0);
     let mut out = vec![0.0; 784];
-    let error = pipeline
-        .apply(photo(20, 40), &mut rng, &mut out)
-        .unwrap_err();
+    let error = pipeline.apply(photo(20, 40), &mut rng, &mut out).unwrap_err();
     assert!(matches!(error, Error::CropTooLarge { .. }), "{error}");
-    let error = pipeline
-        .apply(DynamicImage::new_luma8(0, 5), &mut rng, &mut out)
-        .unwrap_err();
-    assert!(
-        matches!(error, Error::ImageSize { op: "input", .. }),
-        "{error}"
-    );
-    let error = pipeline
-        .apply(photo(28, 28), &mut rng, &mut out[1..])
-        .unwrap_err();
-    assert_eq!(
-        error,
-        Error::BufferLength {
-            expected: 784,
-            found: 783
-        }
-    );
+    let error = pipeline.apply(DynamicImage::new_luma8(0, 5), &mut rng, &mut out).unwrap_err();
+    assert!(matches!(error, Error::ImageSize { op: "input", .. }), "{error}");
+    let error = pipeline.apply(photo(28, 28), &mut rng, &mut out[1..]).unwrap_err();
+    assert_eq!(error, Error::BufferLength { expected: 784, found: 783 });
 }
 
 #[test]
 fn a_known_input_size_makes_an_empty_pipeline_whole() {
-    let size = Size {
-        height: 28,
-        width: 30,
-    };
-    let pipeline = PipelineConfig::default()
-        .build_for_input(1, &Normalization::identity(1), size)
-        .unwrap();
+    let size = Size { height: 28, width: 30 };
+    let pipeline = PipelineConfig::default().build_for_input(1, &Normalization::identity(1), size).unwrap();
     let mut out = vec![0.0; pipeline.output_len()];
-    pipeline
-        .apply(photo(30, 28), &mut rng::keyed(0, 0, 0, 0), &mut out)
-        .unwrap();
-    let error = pipeline
-        .apply(photo(28, 30), &mut rng::keyed(0, 0, 0, 0), &mut out)
-        .unwrap_err();
+    pipeline.apply(photo(30, 28), &mut rng::keyed(0, 0, 0, 0), &mut out).unwrap();
+    let error = pipeline.apply(photo(28, 30), &mut rng::keyed(0, 0, 0, 0), &mut out).unwrap_err();
     assert!(matches!(error, Error::UnexpectedSize { .. }), "{error}");
 }
 
 #[test]
 fn probabilities_hold_in_the_pipeline() {
-    let ops = vec![
-        CenterCrop {
-            size: SizeParam::One(2),
-            p: 1.0,
-        }
-        .into(),
-        RandomHorizontalFlip { p: 0.25 }.into(),
-    ];
-    let pipeline = PipelineConfig(ops)
-        .build(1, &Normalization::identity(1))
-        .unwrap();
-    let image =
-        DynamicImage::ImageLuma8(image::GrayImage::from_raw(2, 2, vec![0, 255, 0, 255]).unwrap());
+    let ops = vec![CenterCrop { size: SizeParam::One(2), p: 1.0 }.into(), RandomHorizontalFlip { p: 0.25 }.into()];
+    let pipeline = PipelineConfig(ops).build(1, &Normalization::identity(1)).unwrap();
+    let image = DynamicImage::ImageLuma8(image::GrayImage::from_raw(2, 2, vec![0, 255, 0, 255]).unwrap());
     let mut out = [0.0; 4];
     let mut flipped = 0;
     for sample in 0..4000 {
-        pipeline
-            .apply(
-                image.clone(),
-                &mut rng::keyed(0, 0, sample, rng::AUGMENT),
-                &mut out,
-            )
-            .unwrap();
+        pipeline.apply(image.clone(), &mut rng::keyed(0, 0, sample, rng::AUGMENT), &mut out).unwrap();
         flipped += usize::from(out[0] == 1.0);
     }
     assert!((890..1110).contains(&flipped), "{flipped}"); // 1000 ± 4 standard deviations
@@ -384,19 +233,11 @@ fn an_op_of_ones_own_is_plugged_in() {
     struct Invert;
     impl Transform for Invert {
         fn apply(&self, mut image: Image8, _: &mut rng::Rng) -> Result<Image8> {
-            image
-                .data_mut()
-                .iter_mut()
-                .for_each(|value| *value = 255 - *value);
+            image.data_mut().iter_mut().for_each(|value| *value = 255 - *value);
             Ok(image)
         }
     }
-    let pipeline = build(r#"[{ op = "CenterCrop", size = 4 }]"#)
-        .unwrap()
-        .with(Box::new(Invert))
-        .unwrap();
-    let preview = pipeline
-        .preview(DynamicImage::new_rgb8(4, 4), &mut rng::keyed(0, 0, 0, 0))
-        .unwrap();
+    let pipeline = build(r#"[{ op = "CenterCrop", size = 4 }]"#).unwrap().with(Box::new(Invert)).unwrap();
+    let preview = pipeline.preview(DynamicImage::new_rgb8(4, 4), &mut rng::keyed(0, 0, 0, 0)).unwrap();
     assert!(preview.as_bytes().iter().all(|value| *value == 255));
 }

@@ -19,10 +19,7 @@ pub fn adjust_contrast(image: &mut Image8, factor: f32) {
     let data = image.data();
     let sum: u64 = match image.channels() {
         1 => data.iter().map(|v| u64::from(*v)).sum(),
-        _ => data
-            .chunks_exact(3)
-            .map(|pixel| u64::from(luma(pixel)))
-            .sum(),
+        _ => data.chunks_exact(3).map(|pixel| u64::from(luma(pixel))).sum(),
     };
     let mean = (sum as f64 / image.size().pixels() as f64 + 0.5) as u8;
     look_up(image, |value| blend(mean, value, factor));
@@ -51,9 +48,26 @@ pub fn adjust_hue(image: &mut Image8, factor: f64) {
     if image.channels() == 1 {
         return;
     }
+    let sectors: [Sector; 256] = std::array::from_fn(|hue| Sector::of((hue as u8).wrapping_add(turn)));
     for pixel in image.data_mut().as_chunks_mut::<3>().0 {
         let [hue, saturation, value] = rgb_to_hsv(*pixel);
-        *pixel = hsv_to_rgb([hue.wrapping_add(turn), saturation, value]);
+        *pixel = hsv_to_rgb(sectors[usize::from(hue)], saturation, value);
+    }
+}
+
+/// Which sixth of the circle of hues, 0 to 5 from red, and where in it, 0 to 1.
+#[derive(Clone, Copy)]
+struct Sector {
+    sixth: u8,
+    fraction: f64,
+}
+
+impl Sector {
+    fn of(hue: u8) -> Self {
+        let position = f64::from(hue) * 6.0 / 255.0;
+        let sixth = position.floor();
+        // Through f32, as Pillow stores it.
+        Self { sixth: sixth as u8 % 6, fraction: f64::from((position - sixth) as f32) }
     }
 }
 
@@ -65,10 +79,7 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
 /// Replaces every value by its entry in a table, for changes that depend on the value alone.
 fn look_up(image: &mut Image8, change: impl Fn(u8) -> u8) {
     let table: [u8; 256] = std::array::from_fn(|value| change(value as u8));
-    image
-        .data_mut()
-        .iter_mut()
-        .for_each(|value| *value = table[usize::from(*value)]);
+    image.data_mut().iter_mut().for_each(|value| *value = table[usize::from(*value)]);
 }
 
 /// Hue, saturation and value, each from 0 to 255, rounded down.
@@ -91,28 +102,22 @@ fn rgb_to_hsv(pixel: [u8; 3]) -> [u8; 3] {
     let turns = f64::from(sixth) / 6.0 + 1.0;
     let hue = if turns >= 1.0 { turns - 1.0 } else { turns } as f32;
     let saturation = spread / f32::from(most);
-    [
-        (f64::from(hue) * 255.0) as u8,
-        (f64::from(saturation) * 255.0) as u8,
-        most,
-    ]
+    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, most]
 }
 
 /// The inverse of [`rgb_to_hsv`] but for rounding.
-fn hsv_to_rgb([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
+fn hsv_to_rgb(hue: Sector, saturation: u8, value: u8) -> [u8; 3] {
     if saturation == 0 {
         return [value; 3];
     }
-    let position = f32::from(hue) as f64 * 6.0 / 255.0;
-    let sixth = position.floor();
-    let fraction = f64::from((position - sixth) as f32);
+    let Sector { sixth, fraction } = hue;
     let saturation = f64::from(f32::from(saturation) / 255.0);
     let top = f64::from(value);
-    let level = |x: f64| x.round() as u8;
+    let level = |x: f64| (x + 0.5) as i32 as u8; // from 0 to 255
     let low = level(top * (1.0 - saturation));
     let falling = level(top * (1.0 - saturation * fraction));
     let rising = level(top * (1.0 - saturation * (1.0 - fraction)));
-    match sixth as u8 % 6 {
+    match sixth {
         0 => [value, rising, low],
         1 => [falling, value, low],
         2 => [low, value, rising],
@@ -129,29 +134,15 @@ mod tests {
 
     #[test]
     fn factor_one_and_hue_zero_change_nothing() {
-        let data: Vec<u8> = (0..=255u8)
-            .flat_map(|v| [v, v.wrapping_mul(7), 255 - v])
-            .collect();
-        let original = Image8::new(
-            Size {
-                height: 16,
-                width: 16,
-            },
-            3,
-            data,
-        )
-        .unwrap();
+        let data: Vec<u8> = (0..=255u8).flat_map(|v| [v, v.wrapping_mul(7), 255 - v]).collect();
+        let original = Image8::new(Size { height: 16, width: 16 }, 3, data).unwrap();
         let mut image = original.clone();
         adjust_brightness(&mut image, 1.0);
         adjust_contrast(&mut image, 1.0);
         adjust_saturation(&mut image, 1.0);
         assert_eq!(image, original);
         adjust_hue(&mut image, 0.0); // an 8-bit HSV in between costs some levels
-        let differences = image
-            .data()
-            .iter()
-            .zip(original.data())
-            .map(|(a, b)| a.abs_diff(*b));
+        let differences = image.data().iter().zip(original.data()).map(|(a, b)| a.abs_diff(*b));
         assert!(differences.max().unwrap() <= 8);
     }
 }

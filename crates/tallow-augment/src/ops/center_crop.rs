@@ -39,21 +39,13 @@ impl Transform for CenterCrop {
 
     fn apply(&self, image: Image8, _: &mut Rng) -> Result<Image8> {
         let size = self.size.to_square();
-        Ok(if image.size() == size {
-            image
-        } else {
-            center_crop(&image, size)
-        })
+        Ok(if image.size() == size { image } else { center_crop(&image, size) })
     }
 }
 
 /// The middle of the image, with black where the image is smaller than `size`.
 pub fn center_crop(image: &Image8, size: Size) -> Image8 {
-    let window = Window {
-        top: start(image.height(), size.height),
-        left: start(image.width(), size.width),
-        size,
-    };
+    let window = Window { top: start(image.height(), size.height), left: start(image.width(), size.width), size };
     crop(image, window, PaddingMode::Constant, [0; 3])
 }
 

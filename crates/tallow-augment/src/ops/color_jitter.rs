@@ -64,10 +64,7 @@ impl ColorJitter {
         let saturation = factor(self.saturation).map(Change::Saturation);
         let [low, high] = self.hue.bounds(0.0, HUES[0]);
         let hue = (low != 0.0 || high != 0.0).then(|| Change::Hue(uniform(rng, low, high)));
-        let mut changes: Vec<Change> = [brightness, contrast, saturation, hue]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut changes: Vec<Change> = [brightness, contrast, saturation, hue].into_iter().flatten().collect();
         changes.shuffle(rng);
         changes
     }
@@ -127,16 +124,9 @@ mod tests {
                 first[kind] += usize::from(place == 0);
             }
         }
-        for (found, expected) in
-            bounds
-                .iter()
-                .zip([[0.6, 1.4], [0.5, 0.9], [0.0, 3.0], [-0.1, 0.1]])
-        {
+        for (found, expected) in bounds.iter().zip([[0.6, 1.4], [0.5, 0.9], [0.0, 3.0], [-0.1, 0.1]]) {
             let width = expected[1] - expected[0];
-            assert!(
-                (found[0] - expected[0]).abs() < 0.01 * width
-                    && (found[1] - expected[1]).abs() < 0.01 * width
-            );
+            assert!((found[0] - expected[0]).abs() < 0.01 * width && (found[1] - expected[1]).abs() < 0.01 * width);
             assert!(found[0] >= expected[0] - 1e-6 && found[1] <= expected[1] + 1e-6);
         }
         assert!(first.iter().all(|n| (880..1120).contains(n)), "{first:?}"); // 1000 ± 4 standard deviations
@@ -145,9 +135,6 @@ mod tests {
     #[test]
     fn only_what_is_asked_for_is_changed() {
         let op: ColorJitter = serde_json::from_str(r#"{ "contrast": 0.2 }"#).unwrap();
-        assert!(matches!(
-            op.draw(&mut keyed(0, 0, 0, 0))[..],
-            [Change::Contrast(_)]
-        ));
+        assert!(matches!(op.draw(&mut keyed(0, 0, 0, 0))[..], [Change::Contrast(_)]));
     }
 }

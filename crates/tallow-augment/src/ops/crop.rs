@@ -40,9 +40,7 @@ pub fn crop(image: &Image8, window: Window, mode: PaddingMode, fill: [u8; 3]) ->
             }
         };
         pad_columns(&mut data, window.left..right.min(0));
-        data.extend_from_slice(
-            &row[inside.start as usize * channels..inside.end as usize * channels],
-        );
+        data.extend_from_slice(&row[inside.start as usize * channels..inside.end as usize * channels]);
         pad_columns(&mut data, window.left.max(width)..right);
     }
     Image8::from_parts(window.size, channels, data)
@@ -54,36 +52,16 @@ pub fn crop(image: &Image8, window: Window, mode: PaddingMode, fill: [u8; 3]) ->
 /// torchvision `F.pad`.
 pub fn pad(image: &Image8, padding: Padding, mode: PaddingMode, fill: [u8; 3]) -> Image8 {
     let [left, top, right, bottom] = padding.sides();
-    let size = Size {
-        height: image.height() + top + bottom,
-        width: image.width() + left + right,
-    };
-    crop(
-        image,
-        Window {
-            top: -(top as i64),
-            left: -(left as i64),
-            size,
-        },
-        mode,
-        fill,
-    )
+    let size = Size { height: image.height() + top + bottom, width: image.width() + left + right };
+    crop(image, Window { top: -(top as i64), left: -(left as i64), size }, mode, fill)
 }
 
 /// Two sides of a rectangle whose area is a fraction of the image's drawn from `scale`, and whose proportion (first
 /// side / second side) is drawn from `ratio` uniformly in the logarithm. Rounded; either may be 0 or too long.
-pub(super) fn draw_sides(
-    image: Size,
-    scale: [f64; 2],
-    ratio: [f64; 2],
-    rng: &mut Rng,
-) -> (usize, usize) {
+pub(super) fn draw_sides(image: Size, scale: [f64; 2], ratio: [f64; 2], rng: &mut Rng) -> (usize, usize) {
     let area = image.pixels() as f64 * uniform(rng, scale[0], scale[1]);
     let ratio = uniform(rng, ratio[0].ln(), ratio[1].ln()).exp();
-    (
-        (area * ratio).sqrt().round_ties_even() as usize,
-        (area / ratio).sqrt().round_ties_even() as usize,
-    )
+    ((area * ratio).sqrt().round_ties_even() as usize, (area / ratio).sqrt().round_ties_even() as usize)
 }
 
 #[cfg(test)]
@@ -92,25 +70,13 @@ mod tests {
     use crate::Image8;
 
     fn row(values: &[u8]) -> Image8 {
-        Image8::new(
-            Size {
-                height: 1,
-                width: values.len(),
-            },
-            1,
-            values.to_vec(),
-        )
-        .unwrap()
+        Image8::new(Size { height: 1, width: values.len() }, 1, values.to_vec()).unwrap()
     }
 
     #[test]
     fn a_window_beyond_the_image_on_any_side() {
         let image = row(&[1, 2, 3]);
-        let window = |left, width| Window {
-            top: 0,
-            left,
-            size: Size { height: 1, width },
-        };
+        let window = |left, width| Window { top: 0, left, size: Size { height: 1, width } };
         for (mode, left, expected) in [
             (PaddingMode::Constant, -2, [9, 9, 1, 2, 3, 9, 9]),
             (PaddingMode::Edge, -2, [1, 1, 1, 2, 3, 3, 3]),
@@ -120,27 +86,10 @@ mod tests {
             (PaddingMode::Constant, -7, [9; 7]),
             (PaddingMode::Edge, -9, [1; 7]),
         ] {
-            assert_eq!(
-                crop(&image, window(left, 7), mode, [9; 3]).data(),
-                expected,
-                "{mode:?} {left}"
-            );
+            assert_eq!(crop(&image, window(left, 7), mode, [9; 3]).data(), expected, "{mode:?} {left}");
         }
-        let above = Window {
-            top: -1,
-            left: 0,
-            size: Size {
-                height: 2,
-                width: 2,
-            },
-        };
-        assert_eq!(
-            crop(&image, above, PaddingMode::Constant, [9; 3]).data(),
-            [9, 9, 1, 2]
-        );
-        assert_eq!(
-            crop(&row(&[5]), window(-2, 4), PaddingMode::Reflect, [9; 3]).data(),
-            [5; 4]
-        );
+        let above = Window { top: -1, left: 0, size: Size { height: 2, width: 2 } };
+        assert_eq!(crop(&image, above, PaddingMode::Constant, [9; 3]).data(), [9, 9, 1, 2]);
+        assert_eq!(crop(&row(&[5]), window(-2, 4), PaddingMode::Reflect, [9; 3]).data(), [5; 4]);
     }
 }

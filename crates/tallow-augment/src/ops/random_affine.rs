@@ -46,10 +46,7 @@ fn still() -> Range {
 
 /// Degrees of shear: `x` for `[-x, x]` along x, `[low, high]` along x, or `[low_x, high_x, low_y, high_y]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a number, [low, high] or [low_x, high_x, low_y, high_y]"
-)]
+#[serde(untagged, expecting = "a number, [low, high] or [low_x, high_x, low_y, high_y]")]
 pub enum Shear {
     /// Along x, symmetric.
     Around(f64),
@@ -90,19 +87,11 @@ impl RandomAffine {
         let mut within = |[low, high]: [f64; 2]| uniform(rng, low, high);
         let angle = within(self.degrees.bounds(0.0, ANGLES[0]));
         let translate = self.translate.map_or([0.0; 2], |[x, y]| {
-            [x * image.width as f64, y * image.height as f64]
-                .map(|most| within([-most, most]).round_ties_even())
+            [x * image.width as f64, y * image.height as f64].map(|most| within([-most, most]).round_ties_even())
         });
         let scale = self.scale.map_or(1.0, &mut within);
-        let shear = self.shear.map_or([0.0; 2], |shear| {
-            shear.ranges().map(|r| within(r.bounds(0.0, SHEARS[0])))
-        });
-        Draw {
-            angle,
-            translate,
-            scale,
-            shear,
-        }
+        let shear = self.shear.map_or([0.0; 2], |shear| shear.ranges().map(|r| within(r.bounds(0.0, SHEARS[0]))));
+        Draw { angle, translate, scale, shear }
     }
 }
 
@@ -118,12 +107,7 @@ impl Transform for RandomAffine {
             && translate.iter().any(|t| !(0.0..=1.0).contains(t))
         {
             let (expected, found) = ("[x, y], each from 0 to 1".into(), format!("{translate:?}"));
-            return Err(Error::BadValue {
-                op: NAME,
-                field: "translate",
-                expected,
-                found,
-            });
+            return Err(Error::BadValue { op: NAME, field: "translate", expected, found });
         }
         if let Some(scale) = self.scale {
             validate_positive(NAME, "scale", scale, f64::INFINITY)?;
@@ -136,19 +120,9 @@ impl Transform for RandomAffine {
     }
 
     fn apply(&self, image: Image8, rng: &mut Rng) -> Result<Image8> {
-        let Draw {
-            angle,
-            translate,
-            scale,
-            shear,
-        } = self.draw(image.size(), rng);
+        let Draw { angle, translate, scale, shear } = self.draw(image.size(), rng);
         let matrix = AffineMatrix::new(angle, translate, scale, shear, image.size());
-        Ok(affine(
-            &image,
-            &matrix,
-            self.interpolation,
-            self.fill.levels(),
-        ))
+        Ok(affine(&image, &matrix, self.interpolation, self.fill.levels()))
     }
 }
 
@@ -164,31 +138,11 @@ mod tests {
         )
         .unwrap();
         op.validate(3).unwrap();
-        let expected = [
-            [-20.0, 20.0],
-            [-10.0, 10.0],
-            [-10.0, 10.0],
-            [0.5, 2.0],
-            [-5.0, 5.0],
-            [0.0, 8.0],
-        ];
+        let expected = [[-20.0, 20.0], [-10.0, 10.0], [-10.0, 10.0], [0.5, 2.0], [-5.0, 5.0], [0.0, 8.0]];
         let mut found = [[f64::MAX, f64::MIN]; 6];
         for sample in 0..4000 {
-            let draw = op.draw(
-                Size {
-                    height: 50,
-                    width: 100,
-                },
-                &mut keyed(0, 0, sample, 0),
-            );
-            let values = [
-                draw.angle,
-                draw.translate[0],
-                draw.translate[1],
-                draw.scale,
-                draw.shear[0],
-                draw.shear[1],
-            ];
+            let draw = op.draw(Size { height: 50, width: 100 }, &mut keyed(0, 0, sample, 0));
+            let values = [draw.angle, draw.translate[0], draw.translate[1], draw.scale, draw.shear[0], draw.shear[1]];
             for (bounds, value) in found.iter_mut().zip(values) {
                 *bounds = [bounds[0].min(value), bounds[1].max(value)];
             }
@@ -196,14 +150,8 @@ mod tests {
         }
         for (found, expected) in found.iter().zip(expected) {
             let slack = 0.01 * (expected[1] - expected[0]);
-            assert!(
-                found[0] >= expected[0] && found[0] < expected[0] + slack,
-                "{found:?} {expected:?}"
-            );
-            assert!(
-                found[1] <= expected[1] && found[1] > expected[1] - slack,
-                "{found:?} {expected:?}"
-            );
+            assert!(found[0] >= expected[0] && found[0] < expected[0] + slack, "{found:?} {expected:?}");
+            assert!(found[1] <= expected[1] && found[1] > expected[1] - slack, "{found:?} {expected:?}");
         }
     }
 
@@ -220,10 +168,7 @@ mod tests {
         ] {
             let op: RandomAffine = serde_json::from_str(text).unwrap();
             let error = op.validate(3).unwrap_err();
-            assert!(
-                matches!(&error, Error::BadValue { field: f, .. } if *f == field),
-                "{error}"
-            );
+            assert!(matches!(&error, Error::BadValue { field: f, .. } if *f == field), "{error}");
         }
     }
 }

@@ -52,11 +52,7 @@ impl RandomCrop {
     /// Padding before and after (left and right, or top and bottom) that makes room for the crop.
     fn room(&self, length: usize, wanted: usize, before: usize, after: usize) -> (usize, usize) {
         let missing = wanted.saturating_sub(length + before + after);
-        if self.pad_if_needed {
-            (before + missing, after + missing)
-        } else {
-            (before, after)
-        }
+        if self.pad_if_needed { (before + missing, after + missing) } else { (before, after) }
     }
 
     /// Left, top, right, bottom padding for an image of this size.
@@ -65,16 +61,9 @@ impl RandomCrop {
         let [left, top, right, bottom] = self.padding.sides();
         let (left, right) = self.room(image.width, crop.width, left, right);
         let (top, bottom) = self.room(image.height, crop.height, top, bottom);
-        let padded = Size {
-            height: image.height + top + bottom,
-            width: image.width + left + right,
-        };
+        let padded = Size { height: image.height + top + bottom, width: image.width + left + right };
         if padded.height < crop.height || padded.width < crop.width {
-            return Err(Error::CropTooLarge {
-                op: NAME,
-                crop,
-                image: padded,
-            });
+            return Err(Error::CropTooLarge { op: NAME, crop, image: padded });
         }
         Ok([left, top, right, bottom])
     }
@@ -84,10 +73,8 @@ impl RandomCrop {
         let [left, top, right, bottom] = self.padding_for(image)?;
         let size = self.size.to_square();
         Ok(Window {
-            top: rng.random_range(0..=image.height + top + bottom - size.height) as i64
-                - top as i64,
-            left: rng.random_range(0..=image.width + left + right - size.width) as i64
-                - left as i64,
+            top: rng.random_range(0..=image.height + top + bottom - size.height) as i64 - top as i64,
+            left: rng.random_range(0..=image.width + left + right - size.width) as i64 - left as i64,
             size,
         })
     }
@@ -130,43 +117,23 @@ mod tests {
         let mut rng = keyed(7, 0, 0, 0);
         let mut counts = [[0; 5]; 5];
         for _ in 0..25_000 {
-            let window = op
-                .draw(
-                    Size {
-                        height: 28,
-                        width: 28,
-                    },
-                    &mut rng,
-                )
-                .unwrap();
+            let window = op.draw(Size { height: 28, width: 28 }, &mut rng).unwrap();
             counts[(window.top + 2) as usize][(window.left + 2) as usize] += 1;
         }
         // 1000 expected, standard deviation 31.
-        assert!(
-            counts.iter().flatten().all(|n| (850..1150).contains(n)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().flatten().all(|n| (850..1150).contains(n)), "{counts:?}");
     }
 
     #[test]
     fn a_crop_that_does_not_fit_is_refused_or_padded() {
         let mut op = RandomCrop::new(32, 1);
-        let small = Size {
-            height: 28,
-            width: 40,
-        };
-        assert!(matches!(
-            op.output_size(Some(small)),
-            Err(Error::CropTooLarge { .. })
-        ));
+        let small = Size { height: 28, width: 40 };
+        assert!(matches!(op.output_size(Some(small)), Err(Error::CropTooLarge { .. })));
         assert!(op.draw(small, &mut keyed(0, 0, 0, 0)).is_err());
         op.pad_if_needed = true;
         for sample in 0..50 {
             let window = op.draw(small, &mut keyed(0, 0, sample, 0)).unwrap();
-            assert!(
-                (-3..=-1).contains(&window.top) && (-1..=9).contains(&window.left),
-                "{window:?}"
-            );
+            assert!((-3..=-1).contains(&window.top) && (-1..=9).contains(&window.left), "{window:?}");
         }
     }
 }

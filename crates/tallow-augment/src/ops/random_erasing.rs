@@ -42,10 +42,7 @@ fn default_ratio() -> [f64; 2] {
 
 /// What an erased rectangle holds, in normalised units.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a number, a list of one a channel, or \"random\""
-)]
+#[serde(untagged, expecting = "a number, a list of one a channel, or \"random\"")]
 pub enum EraseValue {
     /// One number.
     All(f32),
@@ -121,9 +118,7 @@ impl NormalizedTransform for RandomErasing {
         match &self.value {
             EraseValue::All(value) => erase(image, rectangle, |_| *value),
             EraseValue::Each(values) => erase(image, rectangle, |channel| values[channel]),
-            EraseValue::Named(NamedValue::Random) => {
-                erase(image, rectangle, |_| rng.sample(StandardNormal))
-            }
+            EraseValue::Named(NamedValue::Random) => erase(image, rectangle, |_| rng.sample(StandardNormal)),
         }
     }
 }
@@ -132,19 +127,10 @@ impl NormalizedTransform for RandomErasing {
 ///
 /// # Source
 /// torchvision `F.erase`.
-pub fn erase(
-    image: &mut NormalizedImage<'_>,
-    rectangle: Rectangle,
-    mut value: impl FnMut(usize) -> f32,
-) {
+pub fn erase(image: &mut NormalizedImage<'_>, rectangle: Rectangle, mut value: impl FnMut(usize) -> f32) {
     let (channels, width) = (image.channels, image.size.width);
-    let columns = rectangle.left.min(width) * channels
-        ..(rectangle.left + rectangle.size.width).min(width) * channels;
-    let rows = image
-        .data
-        .chunks_exact_mut(width * channels)
-        .skip(rectangle.top)
-        .take(rectangle.size.height);
+    let columns = rectangle.left.min(width) * channels..(rectangle.left + rectangle.size.width).min(width) * channels;
+    let rows = image.data.chunks_exact_mut(width * channels).skip(rectangle.top).take(rectangle.size.height);
     for row in rows {
         for pixel in row[columns.clone()].chunks_exact_mut(channels) {
             for (channel, out) in pixel.iter_mut().enumerate() {
@@ -163,10 +149,7 @@ mod tests {
     fn areas_and_ratios_keep_to_their_ranges() {
         let op: RandomErasing = serde_json::from_str("{}").unwrap();
         op.validate(3).unwrap();
-        let image = Size {
-            height: 200,
-            width: 300,
-        };
+        let image = Size { height: 200, width: 300 };
         let (mut areas, mut count) = (0.0, 0);
         for sample in 0..2000 {
             let Some(found) = op.draw(image, &mut keyed(0, 0, sample, 0)) else {
@@ -174,10 +157,7 @@ mod tests {
             };
             let area = found.size.pixels() as f64 / image.pixels() as f64;
             let ratio = found.size.height as f64 / found.size.width as f64;
-            assert!(
-                (0.019..0.34).contains(&area) && (0.28..3.5).contains(&ratio),
-                "{found:?}"
-            );
+            assert!((0.019..0.34).contains(&area) && (0.28..3.5).contains(&ratio), "{found:?}");
             assert!(found.top + found.size.height <= 200 && found.left + found.size.width <= 300);
             areas += area;
             count += 1;
@@ -189,30 +169,12 @@ mod tests {
     #[test]
     fn the_rectangle_and_nothing_else_is_overwritten() {
         let mut data = vec![1.0; 4 * 5 * 3];
-        let mut image = NormalizedImage {
-            size: Size {
-                height: 4,
-                width: 5,
-            },
-            channels: 3,
-            data: &mut data,
-        };
-        let rectangle = Rectangle {
-            top: 1,
-            left: 2,
-            size: Size {
-                height: 2,
-                width: 9,
-            },
-        };
+        let mut image = NormalizedImage { size: Size { height: 4, width: 5 }, channels: 3, data: &mut data };
+        let rectangle = Rectangle { top: 1, left: 2, size: Size { height: 2, width: 9 } };
         erase(&mut image, rectangle, |channel| channel as f32 + 5.0);
         for (i, pixel) in data.chunks_exact(3).enumerate() {
             let inside = (1..3).contains(&(i / 5)) && (2..5).contains(&(i % 5));
-            assert_eq!(
-                pixel,
-                if inside { [5.0, 6.0, 7.0] } else { [1.0; 3] },
-                "{i}"
-            );
+            assert_eq!(pixel, if inside { [5.0, 6.0, 7.0] } else { [1.0; 3] }, "{i}");
         }
     }
 
@@ -223,8 +185,7 @@ mod tests {
             ("[1, 2, 3]", EraseValue::Each(vec![1.0, 2.0, 3.0])),
             ("\"random\"", EraseValue::Named(NamedValue::Random)),
         ] {
-            let op: RandomErasing =
-                serde_json::from_str(&format!("{{ \"value\": {text} }}")).unwrap();
+            let op: RandomErasing = serde_json::from_str(&format!("{{ \"value\": {text} }}")).unwrap();
             assert_eq!(op.value, expected);
         }
         assert!(serde_json::from_str::<RandomErasing>(r#"{ "value": "noise" }"#).is_err());

@@ -64,23 +64,13 @@ impl RandomResizedCrop {
         let ratio = width as f64 / height as f64;
         let side = |length: f64, most: usize| (length.round_ties_even() as usize).clamp(1, most);
         let size = if ratio < narrowest {
-            Size {
-                height: side(width as f64 / narrowest, height),
-                width,
-            }
+            Size { height: side(width as f64 / narrowest, height), width }
         } else if ratio > widest {
-            Size {
-                height,
-                width: side(height as f64 * widest, width),
-            }
+            Size { height, width: side(height as f64 * widest, width) }
         } else {
             image
         };
-        Window {
-            top: ((height - size.height) / 2) as i64,
-            left: ((width - size.width) / 2) as i64,
-            size,
-        }
+        Window { top: ((height - size.height) / 2) as i64, left: ((width - size.width) / 2) as i64, size }
     }
 }
 
@@ -110,19 +100,10 @@ impl Transform for RandomResizedCrop {
 ///
 /// # Errors
 /// As [`resize`](super::resize()).
-pub fn resized_crop(
-    image: Image8,
-    window: Window,
-    size: Size,
-    interpolation: Interpolation,
-) -> Result<Image8> {
+pub fn resized_crop(image: Image8, window: Window, size: Size, interpolation: Interpolation) -> Result<Image8> {
     // Cut out first, so that no pixel outside the window has a part in the result.
     let whole = window.top == 0 && window.left == 0 && window.size == image.size();
-    let part = if whole {
-        image
-    } else {
-        crop(&image, window, PaddingMode::Constant, [0; 3])
-    };
+    let part = if whole { image } else { crop(&image, window, PaddingMode::Constant, [0; 3]) };
     resize(part, size, interpolation)
 }
 
@@ -134,20 +115,14 @@ mod tests {
     #[test]
     fn windows_lie_inside_with_areas_and_ratios_in_range() {
         let op: RandomResizedCrop = serde_json::from_str(r#"{ "size": 32 }"#).unwrap();
-        let image = Size {
-            height: 300,
-            width: 400,
-        };
+        let image = Size { height: 300, width: 400 };
         let mut areas = 0.0;
         for sample in 0..2000 {
             let window = op.draw(image, &mut keyed(0, 0, sample, 0));
             let Size { height, width } = window.size;
             let area = (height * width) as f64 / image.pixels() as f64;
             let ratio = width as f64 / height as f64;
-            assert!(
-                (0.079..=1.0).contains(&area) && (0.74..1.35).contains(&ratio),
-                "{window:?}"
-            );
+            assert!((0.079..=1.0).contains(&area) && (0.74..1.35).contains(&ratio), "{window:?}");
             assert!(window.top >= 0 && window.top as usize + height <= 300);
             assert!(window.left >= 0 && window.left as usize + width <= 400);
             areas += area;
@@ -158,39 +133,10 @@ mod tests {
 
     #[test]
     fn thin_images_fall_back_to_the_middle() {
-        let op: RandomResizedCrop =
-            serde_json::from_str(r#"{ "size": 8, "scale": [0.9, 1.0] }"#).unwrap();
-        let window = op.draw(
-            Size {
-                height: 3,
-                width: 100,
-            },
-            &mut keyed(0, 0, 0, 0),
-        );
-        assert_eq!(
-            window,
-            Window {
-                top: 0,
-                left: 48,
-                size: Size {
-                    height: 3,
-                    width: 4
-                }
-            }
-        );
-        let window = op.draw(
-            Size {
-                height: 1,
-                width: 1,
-            },
-            &mut keyed(0, 0, 0, 0),
-        );
-        assert_eq!(
-            window.size,
-            Size {
-                height: 1,
-                width: 1
-            }
-        );
+        let op: RandomResizedCrop = serde_json::from_str(r#"{ "size": 8, "scale": [0.9, 1.0] }"#).unwrap();
+        let window = op.draw(Size { height: 3, width: 100 }, &mut keyed(0, 0, 0, 0));
+        assert_eq!(window, Window { top: 0, left: 48, size: Size { height: 3, width: 4 } });
+        let window = op.draw(Size { height: 1, width: 1 }, &mut keyed(0, 0, 0, 0));
+        assert_eq!(window.size, Size { height: 1, width: 1 });
     }
 }

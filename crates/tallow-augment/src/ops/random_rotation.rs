@@ -43,12 +43,7 @@ pub(super) fn validate_interpolation(op: &'static str, interpolation: Interpolat
         return Ok(());
     }
     let expected = "nearest, bilinear or bicubic".into();
-    Err(Error::BadValue {
-        op,
-        field: "interpolation",
-        expected,
-        found: "lanczos".into(),
-    })
+    Err(Error::BadValue { op, field: "interpolation", expected, found: "lanczos".into() })
 }
 
 impl RandomRotation {
@@ -71,12 +66,7 @@ impl Transform for RandomRotation {
     }
 
     fn apply(&self, image: Image8, rng: &mut Rng) -> Result<Image8> {
-        Ok(rotate(
-            &image,
-            self.draw(rng),
-            self.interpolation,
-            self.fill.levels(),
-        ))
+        Ok(rotate(&image, self.draw(rng), self.interpolation, self.fill.levels()))
     }
 }
 
@@ -85,12 +75,7 @@ impl Transform for RandomRotation {
 /// # Source
 /// torchvision `F.rotate` on Pillow images.
 pub fn rotate(image: &Image8, angle: f64, interpolation: Interpolation, fill: [u8; 3]) -> Image8 {
-    affine(
-        image,
-        &AffineMatrix::rotation(angle, image.size()),
-        interpolation,
-        fill,
-    )
+    affine(image, &AffineMatrix::rotation(angle, image.size()), interpolation, fill)
 }
 
 #[cfg(test)]
@@ -108,9 +93,6 @@ mod tests {
             assert!((-10.0..30.0).contains(&angle));
             quarters[((angle + 10.0) / 10.0) as usize] += 1;
         }
-        assert!(
-            quarters.iter().all(|n| (880..1120).contains(n)),
-            "{quarters:?}"
-        );
+        assert!(quarters.iter().all(|n| (880..1120).contains(n)), "{quarters:?}");
     }
 }

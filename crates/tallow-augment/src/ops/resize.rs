@@ -67,29 +67,17 @@ impl Transform for Resize {
 
 /// The size with the short side `short` and the proportions of `image`; the long side is rounded down.
 fn short_side(image: Size, short: usize) -> Size {
-    let long = |long_side: usize, short_side: usize| {
-        (short as u128 * long_side as u128 / short_side as u128) as usize
-    };
+    let long = |long_side: usize, short_side: usize| (short as u128 * long_side as u128 / short_side as u128) as usize;
     if image.width <= image.height {
-        Size {
-            height: long(image.height, image.width),
-            width: short,
-        }
+        Size { height: long(image.height, image.width), width: short }
     } else {
-        Size {
-            height: short,
-            width: long(image.width, image.height),
-        }
+        Size { height: short, width: long(image.width, image.height) }
     }
 }
 
 /// Refuses a size that no image may have, such as the long side of a very thin one.
 pub(super) fn checked(op: &'static str, image: Size, wanted: Size) -> Result<Size> {
-    if wanted.is_valid() {
-        Ok(wanted)
-    } else {
-        Err(Error::ImageSize { op, wanted, image })
-    }
+    if wanted.is_valid() { Ok(wanted) } else { Err(Error::ImageSize { op, wanted, image }) }
 }
 
 /// The image scaled to `size`; within 1 level of Pillow's `resize`, equal for `Nearest`.
@@ -108,15 +96,9 @@ pub fn resize(image: Image8, size: Size, interpolation: Interpolation) -> Result
     // Pillow's: across first, unless that alone would make the image larger.
     let down_first = size.width > from.width && size.height < from.height;
     let between = if down_first {
-        Size {
-            height: size.height,
-            width: from.width,
-        }
+        Size { height: size.height, width: from.width }
     } else {
-        Size {
-            height: from.height,
-            width: size.width,
-        }
+        Size { height: from.height, width: size.width }
     };
     resize_once(resize_once(image, between, filter)?, size, filter)
 }
@@ -155,11 +137,7 @@ fn resize_once(image: Image8, size: Size, filter: FilterType) -> Result<Image8> 
     } else {
         resize_typed::<U8x3>(from, image.data(), size, &mut data, filter)
     };
-    result.map_err(|message| Error::Resize {
-        from,
-        to: size,
-        message,
-    })?;
+    result.map_err(|message| Error::Resize { from, to: size, message })?;
     Ok(Image8::from_parts(size, channels, data))
 }
 
@@ -176,8 +154,8 @@ fn resize_typed<P: PixelTrait>(
     }
     let source = TypedImageRef::<P>::from_buffer(from.width as u32, from.height as u32, source)
         .map_err(|error| error.to_string())?;
-    let mut target = TypedImage::<P>::from_buffer(to.width as u32, to.height as u32, target)
-        .map_err(|error| error.to_string())?;
+    let mut target =
+        TypedImage::<P>::from_buffer(to.width as u32, to.height as u32, target).map_err(|error| error.to_string())?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     RESIZER
         .with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut target, &options))
@@ -198,26 +176,9 @@ mod tests {
 
     #[test]
     fn a_thin_image_is_refused_not_blown_up() {
-        let op = Resize {
-            size: SizeParam::One(224),
-            interpolation: Interpolation::Bilinear,
-            p: 1.0,
-        };
-        let thin = Image8::new(
-            Size {
-                height: 1,
-                width: 5000,
-            },
-            1,
-            vec![0; 5000],
-        )
-        .unwrap();
-        let error = op
-            .apply(thin, &mut crate::rng::keyed(0, 0, 0, 0))
-            .unwrap_err();
-        assert!(
-            matches!(error, Error::ImageSize { op: "Resize", .. }),
-            "{error}"
-        );
+        let op = Resize { size: SizeParam::One(224), interpolation: Interpolation::Bilinear, p: 1.0 };
+        let thin = Image8::new(Size { height: 1, width: 5000 }, 1, vec![0; 5000]).unwrap();
+        let error = op.apply(thin, &mut crate::rng::keyed(0, 0, 0, 0)).unwrap_err();
+        assert!(matches!(error, Error::ImageSize { op: "Resize", .. }), "{error}");
     }
 }

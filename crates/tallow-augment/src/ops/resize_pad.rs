@@ -46,12 +46,7 @@ impl Transform for ResizePad {
     }
 
     fn apply(&self, image: Image8, _: &mut Rng) -> Result<Image8> {
-        resize_pad(
-            image,
-            self.size.to_square(),
-            self.interpolation,
-            self.fill.levels(),
-        )
+        resize_pad(image, self.size.to_square(), self.interpolation, self.fill.levels())
     }
 }
 
@@ -59,45 +54,26 @@ impl Transform for ResizePad {
 ///
 /// # Errors
 /// As [`resize`](super::resize()).
-pub fn resize_pad(
-    image: Image8,
-    size: Size,
-    interpolation: Interpolation,
-    fill: [u8; 3],
-) -> Result<Image8> {
+pub fn resize_pad(image: Image8, size: Size, interpolation: Interpolation, fill: [u8; 3]) -> Result<Image8> {
     let fitted = fit(image.size(), size);
     let image = resize(image, fitted, interpolation)?;
     if fitted == size {
         return Ok(image);
     }
-    let start =
-        |wanted: usize, length: usize| -(((wanted - length) as f64 * 0.5).round_ties_even() as i64);
-    let window = Window {
-        top: start(size.height, fitted.height),
-        left: start(size.width, fitted.width),
-        size,
-    };
+    let start = |wanted: usize, length: usize| -(((wanted - length) as f64 * 0.5).round_ties_even() as i64);
+    let window = Window { top: start(size.height, fitted.height), left: start(size.width, fitted.width), size };
     Ok(crop(&image, window, PaddingMode::Constant, fill))
 }
 
 /// The largest size with `image`'s proportions that fits into `size`; at least one pixel.
 fn fit(image: Size, size: Size) -> Size {
-    let (image_ratio, ratio) = (
-        image.width as f64 / image.height as f64,
-        size.width as f64 / size.height as f64,
-    );
+    let (image_ratio, ratio) = (image.width as f64 / image.height as f64, size.width as f64 / size.height as f64);
     if image_ratio > ratio {
         let height = image.height as f64 / image.width as f64 * size.width as f64;
-        Size {
-            height: (height.round_ties_even() as usize).clamp(1, size.height),
-            width: size.width,
-        }
+        Size { height: (height.round_ties_even() as usize).clamp(1, size.height), width: size.width }
     } else {
         let width = image_ratio * size.height as f64;
-        Size {
-            height: size.height,
-            width: (width.round_ties_even() as usize).clamp(1, size.width),
-        }
+        Size { height: size.height, width: (width.round_ties_even() as usize).clamp(1, size.width) }
     }
 }
 
