@@ -81,7 +81,7 @@ fn classify(run: &Path, images: &[PathBuf], topk: usize, format: Format) -> Resu
     let k = finished.classes.len();
     let mut predictions = Vec::new();
     for path in images {
-        let image = tallow_data::decode_file(path)?;
+        let image = tallow_data::decode::decode_file(path)?;
         let mut pixels = vec![0f32; h * w * c];
         finished.pipeline.apply(image, &mut rng::keyed(0, 0, 0, rng::AUGMENT), &mut pixels)?;
         let input = Tensor::from_vec(pixels, (1, h, w, c), &Device::Cpu)?.permute((0, 3, 1, 2))?;
@@ -122,12 +122,13 @@ fn tensor_logits(model: &str, classes: Option<usize>, weights: &Path, tensor: &P
     let mut tensors = candle_core::safetensors::load(tensor, &Device::Cpu)
         .with_context(|| format!("{}: cannot be read as safetensors", tensor.display()))?;
     let input = tensors.remove("input").with_context(|| {
-        let names: Vec<&String> = tensors.keys().collect();
-        format!("{}: expected a tensor named `input`, found {names:?}", tensor.display())
+        let names: Vec<&str> = tensors.keys().map(String::as_str).take(5).collect();
+        let (count, names) = (tensors.len(), names.join(", "));
+        format!("{}: expected a tensor named `input`, found {count} others ({names}, …)", tensor.display())
     })?;
-    let (_, in_chans, h, w) = input
-        .dims4()
-        .with_context(|| format!("{}: `input` has shape {:?}, expected [n, c, h, w]", tensor.display(), input.dims()))?;
+    let (_, in_chans, h, w) = input.dims4().with_context(|| {
+        format!("{}: `input` has shape {:?}, expected [n, c, h, w]", tensor.display(), input.dims())
+    })?;
     let preset = tallow_models::find(model)?;
     let num_classes = classes.unwrap_or(preset.num_classes);
     let config = ModelConfig { num_classes, in_chans, input_size: (h, w), ..preset.config() };

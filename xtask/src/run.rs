@@ -145,7 +145,9 @@ pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<
     };
     found.with_context(|| match name {
         Some(name) => format!("the dataset has no {name} split; --split train is always there"),
-        None => "the dataset has neither a test nor a validation split; --split train evaluates what was trained on".into(),
+        None => {
+            "the dataset has neither a test nor a validation split; --split train evaluates what was trained on".into()
+        }
     })
 }
 

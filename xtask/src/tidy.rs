@@ -51,7 +51,8 @@ fn crate_graph(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for package in metadata.packages.iter().filter(|package| package.name.as_str() != "xtask") {
         let Some((_, allowed)) = MAY_DEPEND.iter().find(|(name, _)| *name == package.name.as_str()) else {
-            problems.push(format!("{}: a crate that xtask/src/tidy.rs and docs/architecture.md do not know", package.name));
+            problems
+                .push(format!("{}: a crate that xtask/src/tidy.rs and docs/architecture.md do not know", package.name));
             continue;
         };
         for dependency in &package.dependencies {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
+use tallow_metrics::{Curve, curves_svg};
 use tallow_train::{
     RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve, train_loader,
 };
@@ -59,7 +60,8 @@ impl Args {
             ("--model", "model.name", &self.model),
             ("--on-corrupt", "data.on_corrupt", &self.on_corrupt),
         ];
-        let flags = flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
+        let flags =
+            flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
         let mut settings: Vec<Setting> = flags.collect();
         for text in &self.set {
             settings.push(Setting::parse(text)?);
@@ -104,6 +106,8 @@ pub fn run(args: Args) -> Result<()> {
     })
     .context("cannot catch Ctrl-C")?;
 
+    let picture = augmented_grid(&train, &resolved.train)?;
+    run.write("augmented.png", &png(&picture)?)?;
     let report = fit(Training {
         config,
         run: &run,
@@ -113,7 +117,7 @@ pub fn run(args: Args) -> Result<()> {
         train: Split { name: "train", loader: &train },
         eval: eval.as_ref().map(|loader| Split { name, loader }),
         eval_chooses: chooses,
-        picture: Some(augmented_grid(&train, &resolved.train)?),
+        picture: Some(picture),
         stop: &STOP,
         quiet: args.quiet,
     })?;
@@ -122,6 +126,7 @@ pub fn run(args: Args) -> Result<()> {
         bail!("stopped by Ctrl-C at step {}; go on with: cargo xtask train --resume --out {path}", report.steps);
     }
     run.write_json("report.json", &report)?;
+    run.write("curves.svg", curves(&run)?.as_bytes())?;
 
     let finished = Finished::open(run.path())?;
     finished.export(&splits, report.steps)?;
@@ -134,10 +139,37 @@ pub fn run(args: Args) -> Result<()> {
     if !args.quiet {
         println!("\n{split}: {evaluation}");
         println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
-        println!("{path}: config.toml, model.safetensors + config.json (timm's layout), metrics.json, events/");
+        println!(
+            "{path}: config.toml, model.safetensors + config.json (timm's layout), metrics.json, curves.svg, events/"
+        );
         println!("next: cargo xtask predict {path} IMAGE…    tensorboard --logdir {path}/events");
     }
     Ok(())
+}
+
+fn png(picture: &image::DynamicImage) -> Result<Vec<u8>> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png)?;
+    Ok(bytes.into_inner())
+}
+
+/// Accuracy over epochs, from summary.csv, where resumed runs keep their whole history.
+fn curves(run: &RunDir) -> Result<String> {
+    let path = run.path().join("summary.csv");
+    let mut reader = csv::Reader::from_path(&path).with_context(|| path.display().to_string())?;
+    let header = reader.headers()?.clone();
+    let rows = reader.records().collect::<std::result::Result<Vec<_>, _>>()?;
+    let column = |name: &str| -> Vec<f64> {
+        let index = header.iter().position(|column| column == name);
+        rows.iter().map(|row| index.and_then(|i| row[i].parse().ok()).unwrap_or(f64::NAN)).collect()
+    };
+    let epochs = column("epoch");
+    let curve = |name: &str, column: Vec<f64>| {
+        let percent = column.into_iter().map(|top1| 100.0 * top1);
+        Curve { name: name.to_owned(), points: epochs.iter().copied().zip(percent).collect() }
+    };
+    let curves = [curve("train", column("train_top1")), curve("evaluated", column("eval_top1"))];
+    Ok(curves_svg("top-1 accuracy, %", "epoch", "%", &curves)?)
 }
 
 /// `runs/MODEL-DATA`, or the first of its numbered variants that is free.

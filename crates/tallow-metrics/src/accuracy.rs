@@ -16,11 +16,7 @@ pub fn accuracy_score(labels: &[usize], predictions: &[usize]) -> Result<f64> {
     if labels.is_empty() {
         return Err(Error::Empty);
     }
-    let correct = labels
-        .iter()
-        .zip(predictions)
-        .filter(|(label, prediction)| label == prediction)
-        .count();
+    let correct = labels.iter().zip(predictions).filter(|(label, prediction)| label == prediction).count();
     Ok(correct as f64 / labels.len() as f64)
 }
 
@@ -41,30 +37,18 @@ pub fn accuracy_score(labels: &[usize], predictions: &[usize]) -> Result<f64> {
 /// # Source
 ///
 /// `sklearn.metrics.top_k_accuracy_score`.
-pub fn top_k_accuracy_score(
-    labels: &[usize],
-    scores: &[f32],
-    classes: usize,
-    k: usize,
-) -> Result<f64> {
+pub fn top_k_accuracy_score(labels: &[usize], scores: &[f32], classes: usize, k: usize) -> Result<f64> {
     check::labels("label", labels, classes)?;
     check::scores(scores, labels.len(), classes)?;
     if k == 0 {
         return Err(Error::ZeroK);
     }
-    let hits = labels
-        .iter()
-        .zip(scores.chunks_exact(classes))
-        .filter(|(label, row)| rank(row, **label) < k)
-        .count();
+    let hits = labels.iter().zip(scores.chunks_exact(classes)).filter(|(label, row)| rank(row, **label) < k).count();
     Ok(hits as f64 / labels.len() as f64)
 }
 
 /// How many classes rank before `label`.
 fn rank(row: &[f32], label: usize) -> usize {
     let own = row[label];
-    row.iter()
-        .enumerate()
-        .filter(|&(class, &score)| score > own || (score == own && class > label))
-        .count()
+    row.iter().enumerate().filter(|&(class, &score)| score > own || (score == own && class > label)).count()
 }

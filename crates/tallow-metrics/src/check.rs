@@ -5,21 +5,13 @@ use crate::{Error, Result};
 /// At least one class index, all of them below `classes`.
 pub(crate) fn labels(what: &'static str, labels: &[usize], classes: usize) -> Result<()> {
     if classes == 0 {
-        return Err(Error::Classes {
-            needed: 1,
-            found: 0,
-        });
+        return Err(Error::Classes { needed: 1, found: 0 });
     }
     if labels.is_empty() {
         return Err(Error::Empty);
     }
     match labels.iter().position(|&label| label >= classes) {
-        Some(row) => Err(Error::OutOfRange {
-            what,
-            row,
-            found: labels[row],
-            classes,
-        }),
+        Some(row) => Err(Error::OutOfRange { what, row, found: labels[row], classes }),
         None => Ok(()),
     }
 }
@@ -29,22 +21,14 @@ pub(crate) fn same_length(labels: &[usize], predictions: &[usize]) -> Result<()>
     if labels.len() == predictions.len() {
         return Ok(());
     }
-    Err(Error::Length {
-        what: "predictions",
-        expected: labels.len(),
-        found: predictions.len(),
-    })
+    Err(Error::Length { what: "predictions", expected: labels.len(), found: predictions.len() })
 }
 
 /// `rows × classes` finite scores.
 pub(crate) fn scores(scores: &[f32], rows: usize, classes: usize) -> Result<()> {
     let expected = rows.saturating_mul(classes);
     if scores.len() != expected {
-        return Err(Error::Length {
-            what: "scores",
-            expected,
-            found: scores.len(),
-        });
+        return Err(Error::Length { what: "scores", expected, found: scores.len() });
     }
     finite(scores, classes)
 }
@@ -52,11 +36,7 @@ pub(crate) fn scores(scores: &[f32], rows: usize, classes: usize) -> Result<()> 
 /// Every score is finite; `classes` is at least 1.
 pub(crate) fn finite(scores: &[f32], classes: usize) -> Result<()> {
     match scores.iter().position(|score| !score.is_finite()) {
-        Some(at) => Err(Error::NotFinite {
-            row: at / classes,
-            class: at % classes,
-            found: scores[at],
-        }),
+        Some(at) => Err(Error::NotFinite { row: at / classes, class: at % classes, found: scores[at] }),
         None => Ok(()),
     }
 }
@@ -65,11 +45,7 @@ pub(crate) fn finite(scores: &[f32], classes: usize) -> Result<()> {
 /// the tolerance scikit-learn warns beyond.
 pub(crate) fn probabilities(probabilities: &[f32], classes: usize) -> Result<()> {
     if let Some(at) = probabilities.iter().position(|p| !(0.0..=1.0).contains(p)) {
-        return Err(Error::NotAProbability {
-            row: at / classes,
-            class: at % classes,
-            found: probabilities[at],
-        });
+        return Err(Error::NotAProbability { row: at / classes, class: at % classes, found: probabilities[at] });
     }
     let tolerance = f64::from(f32::EPSILON).sqrt();
     for (row, values) in probabilities.chunks_exact(classes).enumerate() {

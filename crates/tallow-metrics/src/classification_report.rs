@@ -54,11 +54,7 @@ pub fn classification_report(
     predictions: &[usize],
     class_names: &[String],
 ) -> Result<ClassificationReport> {
-    Ok(ClassificationReport::of(&confusion_matrix(
-        labels,
-        predictions,
-        class_names,
-    )?))
+    Ok(ClassificationReport::of(&confusion_matrix(labels, predictions, class_names)?))
 }
 
 /// The report over some classes, in the order given. Where it leaves out a class that occurs among labels or
@@ -79,10 +75,7 @@ pub fn classification_report_of(
 ) -> Result<ClassificationReport> {
     let matrix = confusion_matrix(labels, predictions, class_names)?;
     if chosen.is_empty() {
-        return Err(Error::Classes {
-            needed: 1,
-            found: 0,
-        });
+        return Err(Error::Classes { needed: 1, found: 0 });
     }
     check::labels("chosen class", chosen, class_names.len())?;
     let mut seen = vec![false; class_names.len()];
@@ -103,15 +96,11 @@ impl ClassificationReport {
 
     fn over(matrix: &ConfusionMatrix, chosen: &[usize]) -> Self {
         let (support, predicted) = (matrix.support(), matrix.predicted());
-        let left_out =
-            |class: usize| support[class] + predicted[class] > 0 && !chosen.contains(&class);
+        let left_out = |class: usize| support[class] + predicted[class] > 0 && !chosen.contains(&class);
         let complete = !(0..support.len()).any(left_out);
         let micro = average(matrix, chosen, Average::Micro);
         let scores = precision_recall_fscore_support(matrix);
-        let row = |&class: &usize| ClassScores {
-            name: matrix.class_names()[class].clone(),
-            scores: scores[class],
-        };
+        let row = |&class: &usize| ClassScores { name: matrix.class_names()[class].clone(), scores: scores[class] };
         Self {
             classes: chosen.iter().map(row).collect(),
             accuracy: complete.then_some(micro.f1_score),
@@ -125,45 +114,21 @@ impl ClassificationReport {
 impl fmt::Display for ClassificationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
-        let names = self
-            .classes
-            .iter()
-            .map(|class| class.name.as_str())
-            .chain(["weighted avg"]);
-        let width = names
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(digits);
+        let names = self.classes.iter().map(|class| class.name.as_str()).chain(["weighted avg"]);
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0).max(digits);
         let row = |f: &mut fmt::Formatter<'_>, name: &str, scores: &PrecisionRecallFscore| {
-            let PrecisionRecallFscore {
-                precision,
-                recall,
-                f1_score,
-                support,
-            } = scores;
-            writeln!(
-                f,
-                "{name:>width$}  {precision:>9.digits$} {recall:>9.digits$} {f1_score:>9.digits$} {support:>9}"
-            )
+            let PrecisionRecallFscore { precision, recall, f1_score, support } = scores;
+            writeln!(f, "{name:>width$}  {precision:>9.digits$} {recall:>9.digits$} {f1_score:>9.digits$} {support:>9}")
         };
 
-        writeln!(
-            f,
-            "{:>width$}  {:>9} {:>9} {:>9} {:>9}\n",
-            "", "precision", "recall", "f1-score", "support"
-        )?;
+        writeln!(f, "{:>width$}  {:>9} {:>9} {:>9} {:>9}\n", "", "precision", "recall", "f1-score", "support")?;
         for class in &self.classes {
             row(f, &class.name, &class.scores)?;
         }
         writeln!(f)?;
         if let Some(accuracy) = self.accuracy {
             let support = self.macro_avg.support;
-            writeln!(
-                f,
-                "{:>width$}  {:>9} {:>9} {accuracy:>9.digits$} {support:>9}",
-                "accuracy", "", ""
-            )?;
+            writeln!(f, "{:>width$}  {:>9} {:>9} {accuracy:>9.digits$} {support:>9}", "accuracy", "", "")?;
         }
         if let Some(micro) = &self.micro_avg {
             row(f, "micro avg", micro)?;

@@ -49,11 +49,7 @@ pub struct Confusion {
 /// # Source
 ///
 /// `sklearn.metrics.confusion_matrix` with `labels=range(k)`.
-pub fn confusion_matrix(
-    labels: &[usize],
-    predictions: &[usize],
-    class_names: &[String],
-) -> Result<ConfusionMatrix> {
+pub fn confusion_matrix(labels: &[usize], predictions: &[usize], class_names: &[String]) -> Result<ConfusionMatrix> {
     let classes = class_names.len();
     check::same_length(labels, predictions)?;
     check::labels("label", labels, classes)?;
@@ -62,10 +58,7 @@ pub fn confusion_matrix(
     for (&label, &prediction) in labels.iter().zip(predictions) {
         counts[label][prediction] += 1;
     }
-    Ok(ConfusionMatrix {
-        class_names: class_names.to_vec(),
-        counts,
-    })
+    Ok(ConfusionMatrix { class_names: class_names.to_vec(), counts })
 }
 
 impl ConfusionMatrix {
@@ -86,9 +79,7 @@ impl ConfusionMatrix {
 
     /// The number of predictions of each class (column sums).
     pub fn predicted(&self) -> Vec<u64> {
-        (0..self.counts.len())
-            .map(|class| self.counts.iter().map(|row| row[class]).sum())
-            .collect()
+        (0..self.counts.len()).map(|class| self.counts.iter().map(|row| row[class]).sum()).collect()
     }
 
     /// The matrix as fractions. Where the divisor is 0 (a class without samples, or never predicted) the fraction is
@@ -102,20 +93,10 @@ impl ConfusionMatrix {
                 Normalize::Pred => predicted[column],
                 Normalize::All => all,
             };
-            if divisor == 0 {
-                0.0
-            } else {
-                count as f64 / divisor as f64
-            }
+            if divisor == 0 { 0.0 } else { count as f64 / divisor as f64 }
         };
         let rows = self.counts.iter().enumerate();
-        rows.map(|(i, row)| {
-            row.iter()
-                .enumerate()
-                .map(|(j, &count)| fraction(i, j, count))
-                .collect()
-        })
-        .collect()
+        rows.map(|(i, row)| row.iter().enumerate().map(|(j, &count)| fraction(i, j, count)).collect()).collect()
     }
 
     /// The most frequent mistakes, the most frequent first, at most `limit`; equal counts in the order of the classes.
@@ -124,11 +105,7 @@ impl ConfusionMatrix {
         for (label, row) in self.counts.iter().enumerate() {
             for (predicted, &count) in row.iter().enumerate() {
                 if label != predicted && count > 0 {
-                    mistakes.push(Confusion {
-                        label,
-                        predicted,
-                        count,
-                    });
+                    mistakes.push(Confusion { label, predicted, count });
                 }
             }
         }
@@ -141,17 +118,10 @@ impl ConfusionMatrix {
     /// digits. `{matrix}` prints the counts.
     pub fn table(&self, normalize: Option<Normalize>) -> String {
         let cells: Vec<Vec<String>> = match normalize {
-            None => self
-                .counts
-                .iter()
-                .map(|row| row.iter().map(u64::to_string).collect())
-                .collect(),
+            None => self.counts.iter().map(|row| row.iter().map(u64::to_string).collect()).collect(),
             Some(by) => {
                 let fractions = self.normalized(by);
-                fractions
-                    .iter()
-                    .map(|row| row.iter().map(|x| format!("{x:.2}")).collect())
-                    .collect()
+                fractions.iter().map(|row| row.iter().map(|x| format!("{x:.2}")).collect()).collect()
             }
         };
         let headings: Vec<String> = self.class_names.iter().map(|name| shorten(name)).collect();
@@ -168,19 +138,10 @@ impl ConfusionMatrix {
             .collect();
 
         let line = |name: &str, row: &[String]| {
-            let columns: String = row
-                .iter()
-                .zip(&widths)
-                .map(|(cell, width)| format!("  {cell:>width$}"))
-                .collect();
+            let columns: String = row.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
             format!("{name:>first$}{columns}\n")
         };
-        let rows: String = self
-            .class_names
-            .iter()
-            .zip(&cells)
-            .map(|(name, row)| line(name, row))
-            .collect();
+        let rows: String = self.class_names.iter().zip(&cells).map(|(name, row)| line(name, row)).collect();
         line(corner, &headings) + &rows
     }
 }
@@ -209,39 +170,18 @@ struct Fields {
 impl TryFrom<Fields> for ConfusionMatrix {
     type Error = Error;
 
-    fn try_from(
-        Fields {
-            class_names,
-            counts,
-        }: Fields,
-    ) -> Result<Self> {
+    fn try_from(Fields { class_names, counts }: Fields) -> Result<Self> {
         let (names, rows) = (class_names.len(), counts.len());
         let uneven = counts.iter().position(|row| row.len() != names);
         if let Some(row) = uneven.or((rows != names).then_some(rows)) {
-            return Err(Error::NotSquare {
-                names,
-                rows,
-                row,
-                found: counts.get(row).map_or(0, Vec::len),
-            });
+            return Err(Error::NotSquare { names, rows, row, found: counts.get(row).map_or(0, Vec::len) });
         }
-        Ok(Self {
-            class_names,
-            counts,
-        })
+        Ok(Self { class_names, counts })
     }
 }
 
 impl From<ConfusionMatrix> for Fields {
-    fn from(
-        ConfusionMatrix {
-            class_names,
-            counts,
-        }: ConfusionMatrix,
-    ) -> Self {
-        Self {
-            class_names,
-            counts,
-        }
+    fn from(ConfusionMatrix { class_names, counts }: ConfusionMatrix) -> Self {
+        Self { class_names, counts }
     }
 }

@@ -45,10 +45,14 @@ pub enum Error {
         /// The class index.
         class: usize,
     },
+    /// A picture that cannot be drawn.
+    #[error("cannot draw: {reason}")]
+    Plot {
+        /// Which picture, and why.
+        reason: String,
+    },
     /// A score is NaN or infinite.
-    #[error(
-        "score in row {row}, class {class} is {found}: scores must be finite (did the model diverge?)"
-    )]
+    #[error("score in row {row}, class {class} is {found}: scores must be finite (did the model diverge?)")]
     NotFinite {
         /// The sample, from 0.
         row: usize,
@@ -58,9 +62,7 @@ pub enum Error {
         found: f32,
     },
     /// A probability lies outside 0 to 1.
-    #[error(
-        "probability in row {row}, class {class} is {found}, expected 0 to 1: apply softmax to logits first"
-    )]
+    #[error("probability in row {row}, class {class} is {found}, expected 0 to 1: apply softmax to logits first")]
     NotAProbability {
         /// The sample, from 0.
         row: usize,
@@ -70,9 +72,7 @@ pub enum Error {
         found: f32,
     },
     /// A row of probabilities does not sum to one.
-    #[error(
-        "the probabilities in row {row} sum to {sum}, expected 1: apply softmax to logits first"
-    )]
+    #[error("the probabilities in row {row} sum to {sum}, expected 1: apply softmax to logits first")]
     RowSum {
         /// The sample, from 0.
         row: usize,
@@ -83,9 +83,7 @@ pub enum Error {
     #[error("top-k with k = 0: k must be at least 1")]
     ZeroK,
     /// A confusion matrix read from a file is not square, or its names do not match.
-    #[error(
-        "confusion matrix: {names} class names, but row {row} has {found} counts in {rows} rows"
-    )]
+    #[error("confusion matrix: {names} class names, but row {row} has {found} counts in {rows} rows")]
     NotSquare {
         /// The number of class names.
         names: usize,

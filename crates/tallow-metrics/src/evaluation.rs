@@ -47,11 +47,7 @@ pub enum Scores<'a> {
 ///
 /// No samples, no classes, a label out of range, a wrong number of scores, a score that is not finite; of
 /// probabilities, a row that is not a distribution.
-pub fn evaluate(
-    labels: &[usize],
-    scores: Scores<'_>,
-    class_names: &[String],
-) -> Result<Evaluation> {
+pub fn evaluate(labels: &[usize], scores: Scores<'_>, class_names: &[String]) -> Result<Evaluation> {
     let classes = class_names.len();
     check::labels("label", labels, classes)?;
     let (values, loss) = match scores {
@@ -60,11 +56,7 @@ pub fn evaluate(
     };
     let predictions = argmax(values, classes)?;
     let confusion = confusion_matrix(labels, &predictions, class_names)?;
-    let top5 = if classes > 5 {
-        Some(top_k_accuracy_score(labels, values, classes, 5)?)
-    } else {
-        None
-    };
+    let top5 = if classes > 5 { Some(top_k_accuracy_score(labels, values, classes, 5)?) } else { None };
     Ok(Evaluation {
         n: labels.len(),
         loss,
@@ -77,13 +69,7 @@ pub fn evaluate(
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "n {}  loss {:.4}  top-1 {:.2} %",
-            self.n,
-            self.loss,
-            100.0 * self.top1
-        )?;
+        write!(f, "n {}  loss {:.4}  top-1 {:.2} %", self.n, self.loss, 100.0 * self.top1)?;
         if let Some(top5) = self.top5 {
             write!(f, "  top-5 {:.2} %", 100.0 * top5)?;
         }

@@ -13,6 +13,7 @@
 //! | [`precision_recall_fscore`] | precision, recall, F1 and support, per class and averaged |
 //! | [`classification_report`](mod@classification_report) | the table of all of these |
 //! | [`softmax`](mod@softmax) | from logits to probabilities and predictions |
+//! | [`curves`] | learning curves as SVG |
 //! | [`evaluation`] | everything at once, as written to a run's `metrics.json` |
 //!
 //! Where scikit-learn raises, an [`Error`] names the row at fault; where it warns and goes on, the function's
@@ -32,6 +33,7 @@
 pub mod accuracy;
 pub mod classification_report;
 pub mod confusion_matrix;
+pub mod curves;
 pub mod evaluation;
 pub mod log_loss;
 pub mod precision_recall_fscore;
@@ -41,14 +43,11 @@ mod check;
 mod error;
 
 pub use accuracy::{accuracy_score, top_k_accuracy_score};
-pub use classification_report::{
-    ClassificationReport, classification_report, classification_report_of,
-};
+pub use classification_report::{ClassificationReport, classification_report, classification_report_of};
 pub use confusion_matrix::{ConfusionMatrix, Normalize, confusion_matrix};
+pub use curves::{Curve, curves_svg};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, Scores, evaluate};
 pub use log_loss::{log_loss, log_loss_from_logits};
-pub use precision_recall_fscore::{
-    Average, PrecisionRecallFscore, precision_recall_fscore_support,
-};
+pub use precision_recall_fscore::{Average, PrecisionRecallFscore, precision_recall_fscore_support};
 pub use softmax::{argmax, softmax};

@@ -22,31 +22,21 @@ use crate::{Error, Result, check, softmax::log_sum_exp};
 /// `sklearn.metrics.log_loss`.
 pub fn log_loss(labels: &[usize], probabilities: &[f32], classes: usize) -> Result<f64> {
     if classes < 2 {
-        return Err(Error::Classes {
-            needed: 2,
-            found: classes,
-        });
+        return Err(Error::Classes { needed: 2, found: classes });
     }
     mean_log_loss(labels, probabilities, classes)
 }
 
 /// [`log_loss`] for any number of classes: with one class it is 0.
-pub(crate) fn mean_log_loss(
-    labels: &[usize],
-    probabilities: &[f32],
-    classes: usize,
-) -> Result<f64> {
+pub(crate) fn mean_log_loss(labels: &[usize], probabilities: &[f32], classes: usize) -> Result<f64> {
     check::labels("label", labels, classes)?;
     check::scores(probabilities, labels.len(), classes)?;
     check::probabilities(probabilities, classes)?;
     let epsilon = f32::EPSILON;
     let rows = probabilities.chunks_exact(classes);
     // scikit-learn clips on both sides: a certain and right prediction costs 1.19e-7, not 0.
-    let total: f64 = labels
-        .iter()
-        .zip(rows)
-        .map(|(&label, row)| -f64::from(row[label].clamp(epsilon, 1.0 - epsilon)).ln())
-        .sum();
+    let total: f64 =
+        labels.iter().zip(rows).map(|(&label, row)| -f64::from(row[label].clamp(epsilon, 1.0 - epsilon)).ln()).sum();
     Ok(total / labels.len() as f64)
 }
 
@@ -65,10 +55,6 @@ pub fn log_loss_from_logits(labels: &[usize], logits: &[f32], classes: usize) ->
     check::labels("label", labels, classes)?;
     check::scores(logits, labels.len(), classes)?;
     let rows = logits.chunks_exact(classes);
-    let total: f64 = labels
-        .iter()
-        .zip(rows)
-        .map(|(&label, row)| log_sum_exp(row) - f64::from(row[label]))
-        .sum();
+    let total: f64 = labels.iter().zip(rows).map(|(&label, row)| log_sum_exp(row) - f64::from(row[label])).sum();
     Ok(total / labels.len() as f64)
 }

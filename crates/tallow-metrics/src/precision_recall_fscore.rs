@@ -46,13 +46,8 @@ pub fn precision_recall_fscore_support(matrix: &ConfusionMatrix) -> Vec<Precisio
 /// `sklearn.metrics.precision_recall_fscore_support` with `labels=chosen, average=…`.
 pub fn average(matrix: &ConfusionMatrix, chosen: &[usize], by: Average) -> PrecisionRecallFscore {
     let counts = Counts::of(matrix);
-    let chosen: Vec<&Counts> = chosen
-        .iter()
-        .filter_map(|&class| counts.get(class))
-        .collect();
-    let total = chosen
-        .iter()
-        .fold(Counts::default(), |sum, class| sum.plus(class));
+    let chosen: Vec<&Counts> = chosen.iter().filter_map(|&class| counts.get(class)).collect();
+    let total = chosen.iter().fold(Counts::default(), |sum, class| sum.plus(class));
     let weight: fn(&Counts) -> f64 = match by {
         Average::Micro => return total.ratios(),
         Average::Macro => |_| 1.0,
@@ -60,10 +55,7 @@ pub fn average(matrix: &ConfusionMatrix, chosen: &[usize], by: Average) -> Preci
     };
     let weights: f64 = chosen.iter().map(|class| weight(class)).sum();
     let mean = |ratio: fn(&PrecisionRecallFscore) -> f64| {
-        let sum: f64 = chosen
-            .iter()
-            .map(|class| weight(class) * ratio(&class.ratios()))
-            .sum();
+        let sum: f64 = chosen.iter().map(|class| weight(class) * ratio(&class.ratios())).sum();
         if weights == 0.0 { 0.0 } else { sum / weights }
     };
     PrecisionRecallFscore {
@@ -86,13 +78,7 @@ impl Counts {
     fn of(matrix: &ConfusionMatrix) -> Vec<Self> {
         let sums = matrix.predicted().into_iter().zip(matrix.support());
         let classes = matrix.counts().iter().enumerate().zip(sums);
-        classes
-            .map(|((class, row), (predicted, support))| Self {
-                correct: row[class],
-                predicted,
-                support,
-            })
-            .collect()
+        classes.map(|((class, row), (predicted, support))| Self { correct: row[class], predicted, support }).collect()
     }
 
     fn plus(&self, other: &Self) -> Self {
@@ -105,11 +91,7 @@ impl Counts {
 
     fn ratios(&self) -> PrecisionRecallFscore {
         let ratio = |part: u64, whole: u64| {
-            if whole == 0 {
-                0.0
-            } else {
-                part as f64 / whole as f64
-            }
+            if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
         };
         PrecisionRecallFscore {
             precision: ratio(self.correct, self.predicted),

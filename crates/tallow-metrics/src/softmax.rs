@@ -16,10 +16,7 @@ pub fn softmax(logits: &[f32], classes: usize) -> Result<Vec<f32>> {
     let mut probabilities = Vec::with_capacity(logits.len());
     for row in logits.chunks_exact(classes) {
         let normaliser = log_sum_exp(row);
-        probabilities.extend(
-            row.iter()
-                .map(|&x| (f64::from(x) - normaliser).exp() as f32),
-        );
+        probabilities.extend(row.iter().map(|&x| (f64::from(x) - normaliser).exp() as f32));
     }
     Ok(probabilities)
 }
@@ -41,11 +38,7 @@ pub fn argmax(scores: &[f32], classes: usize) -> Result<Vec<usize>> {
 /// `ln Σⱼ exp(xⱼ)` of one row of finite numbers, without overflow.
 pub(crate) fn log_sum_exp(row: &[f32]) -> f64 {
     let max = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    max + row
-        .iter()
-        .map(|&x| (f64::from(x) - max).exp())
-        .sum::<f64>()
-        .ln()
+    max + row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()
 }
 
 fn argmax_of_row(row: &[f32]) -> usize {
@@ -60,10 +53,7 @@ fn argmax_of_row(row: &[f32]) -> usize {
 
 fn check_rows(scores: &[f32], classes: usize) -> Result<()> {
     if classes == 0 {
-        return Err(Error::Classes {
-            needed: 1,
-            found: 0,
-        });
+        return Err(Error::Classes { needed: 1, found: 0 });
     }
     check::scores(scores, scores.len().div_ceil(classes), classes)
 }

@@ -5,20 +5,14 @@ use tallow_metrics::precision_recall_fscore::average;
 use tallow_metrics::*;
 
 fn recorded<T: DeserializeOwned>(name: &str) -> T {
-    let path = format!(
-        "{}/../../fixtures/metrics/{name}.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/../../fixtures/metrics/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 #[track_caller]
 fn close(case: &str, found: f64, expected: f64, tolerance: f64) {
-    assert!(
-        (found - expected).abs() <= tolerance,
-        "{case}: found {found}, expected {expected}"
-    );
+    assert!((found - expected).abs() <= tolerance, "{case}: found {found}, expected {expected}");
 }
 
 #[derive(Deserialize)]
@@ -55,12 +49,7 @@ struct RecordedReport {
 #[test]
 fn accuracy_and_confusion_matrix() {
     for case in recorded::<Vec<PredictionCase>>("predictions") {
-        close(
-            &case.name,
-            accuracy_score(&case.labels, &case.predictions).unwrap(),
-            case.accuracy,
-            1e-15,
-        );
+        close(&case.name, accuracy_score(&case.labels, &case.predictions).unwrap(), case.accuracy, 1e-15);
         let matrix = confusion_matrix(&case.labels, &case.predictions, &case.class_names).unwrap();
         assert_eq!(matrix.counts(), case.confusion.counts, "{}", case.name);
         for (by, expected) in [
@@ -78,30 +67,14 @@ fn accuracy_and_confusion_matrix() {
 #[test]
 fn classification_reports_number_for_number_and_letter_for_letter() {
     for case in recorded::<Vec<PredictionCase>>("predictions") {
-        let PredictionCase {
-            name,
-            class_names,
-            labels,
-            predictions,
-            ..
-        } = &case;
+        let PredictionCase { name, class_names, labels, predictions, .. } = &case;
         let matrix = confusion_matrix(labels, predictions, class_names).unwrap();
         let whole = classification_report(labels, predictions, class_names).unwrap();
-        assert_eq!(
-            whole.to_string(),
-            whole_support(&case.reports[0].text),
-            "{name}"
-        );
+        assert_eq!(whole.to_string(), whole_support(&case.reports[0].text), "{name}");
         for expected in &case.reports {
-            let report =
-                classification_report_of(labels, predictions, class_names, &expected.chosen)
-                    .unwrap();
+            let report = classification_report_of(labels, predictions, class_names, &expected.chosen).unwrap();
             assert_eq!(report.to_string(), whole_support(&expected.text), "{name}");
-            assert_eq!(
-                format!("{report:.4}"),
-                whole_support(&expected.text4),
-                "{name}"
-            );
+            assert_eq!(format!("{report:.4}"), whole_support(&expected.text4), "{name}");
             for (i, class) in report.classes.iter().enumerate() {
                 close(name, class.scores.precision, expected.each.0[i], 1e-12);
                 close(name, class.scores.recall, expected.each.1[i], 1e-12);
@@ -152,86 +125,38 @@ struct ScoreCase {
 #[test]
 fn top_k_softmax_and_log_loss() {
     for case in recorded::<Vec<ScoreCase>>("scores") {
-        let ScoreCase {
-            name,
-            classes,
-            labels,
-            logits,
-            ..
-        } = &case;
+        let ScoreCase { name, classes, labels, logits, .. } = &case;
         assert_eq!(argmax(logits, *classes).unwrap(), case.argmax, "{name}");
         for (k, expected) in (1..).zip(&case.top_k) {
-            close(
-                name,
-                top_k_accuracy_score(labels, logits, *classes, k).unwrap(),
-                *expected,
-                1e-15,
-            );
+            close(name, top_k_accuracy_score(labels, logits, *classes, k).unwrap(), *expected, 1e-15);
         }
-        for (found, expected) in softmax(logits, *classes)
-            .unwrap()
-            .iter()
-            .zip(&case.probabilities)
-        {
+        for (found, expected) in softmax(logits, *classes).unwrap().iter().zip(&case.probabilities) {
             close(name, (*found).into(), (*expected).into(), 1e-7);
         }
         // scikit-learn sums float32 probabilities in float32.
         let tolerance = 2e-6 * case.log_loss.max(1.0);
-        close(
-            name,
-            log_loss(labels, &case.probabilities, *classes).unwrap(),
-            case.log_loss,
-            tolerance,
-        );
+        close(name, log_loss(labels, &case.probabilities, *classes).unwrap(), case.log_loss, tolerance);
         let tolerance = 1e-9 * case.log_loss_from_logits.max(1.0);
-        close(
-            name,
-            log_loss_from_logits(labels, logits, *classes).unwrap(),
-            case.log_loss_from_logits,
-            tolerance,
-        );
+        close(name, log_loss_from_logits(labels, logits, *classes).unwrap(), case.log_loss_from_logits, tolerance);
     }
 }
 
 #[test]
 fn evaluation_agrees_with_the_single_functions_and_survives_json() {
     for case in recorded::<Vec<ScoreCase>>("scores") {
-        let class_names: Vec<String> = (0..case.classes)
-            .map(|class| format!("class {class}"))
-            .collect();
-        let evaluation =
-            evaluate(&case.labels, Scores::Logits(&case.logits), &class_names).unwrap();
+        let class_names: Vec<String> = (0..case.classes).map(|class| format!("class {class}")).collect();
+        let evaluation = evaluate(&case.labels, Scores::Logits(&case.logits), &class_names).unwrap();
         assert_eq!(evaluation.n, case.labels.len());
-        assert_eq!(
-            evaluation.top1,
-            accuracy_score(&case.labels, &case.argmax).unwrap()
-        );
+        assert_eq!(evaluation.top1, accuracy_score(&case.labels, &case.argmax).unwrap());
         assert_eq!(evaluation.top5, (case.classes > 5).then(|| case.top_k[4]));
         assert_eq!(evaluation.report.accuracy, Some(evaluation.top1));
-        close(
-            &case.name,
-            evaluation.loss,
-            case.log_loss_from_logits,
-            1e-9 * evaluation.loss.max(1.0),
-        );
+        close(&case.name, evaluation.loss, case.log_loss_from_logits, 1e-9 * evaluation.loss.max(1.0));
 
         let json = serde_json::to_string_pretty(&evaluation).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Evaluation>(&json).unwrap().confusion,
-            evaluation.confusion
-        );
+        assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap().confusion, evaluation.confusion);
 
-        let from_probabilities = evaluate(
-            &case.labels,
-            Scores::Probabilities(&case.probabilities),
-            &class_names,
-        );
-        close(
-            &case.name,
-            from_probabilities.unwrap().loss,
-            case.log_loss,
-            2e-6 * case.log_loss.max(1.0),
-        );
+        let from_probabilities = evaluate(&case.labels, Scores::Probabilities(&case.probabilities), &class_names);
+        close(&case.name, from_probabilities.unwrap().loss, case.log_loss, 2e-6 * case.log_loss.max(1.0));
     }
 }
 
@@ -239,10 +164,7 @@ fn evaluation_agrees_with_the_single_functions_and_survives_json() {
 fn one_class_is_always_right() {
     let only = ["only".to_owned()];
     let evaluation = evaluate(&[0, 0], Scores::Logits(&[3.0, -1.0]), &only).unwrap();
-    assert_eq!(
-        (evaluation.loss, evaluation.top1, evaluation.top5),
-        (0.0, 1.0, None)
-    );
+    assert_eq!((evaluation.loss, evaluation.top1, evaluation.top5), (0.0, 1.0, None));
     let evaluation = evaluate(&[0, 0], Scores::Probabilities(&[1.0, 1.0]), &only).unwrap();
     assert_eq!(evaluation.top1, 1.0);
     assert_eq!(top_k_accuracy_score(&[0], &[0.5], 1, 1), Ok(1.0));
@@ -251,60 +173,21 @@ fn one_class_is_always_right() {
 #[test]
 fn what_scikit_learn_refuses_is_refused_with_the_row() {
     let two = ["a", "b"].map(String::from);
-    let nan = Error::NotFinite {
-        row: 1,
-        class: 0,
-        found: f32::INFINITY,
-    };
+    let nan = Error::NotFinite { row: 1, class: 0, found: f32::INFINITY };
     let found = [
-        (
-            "accuracy_score empty",
-            accuracy_score(&[], &[]).err(),
-            Error::Empty,
-        ),
-        (
-            "confusion_matrix empty",
-            confusion_matrix(&[], &[], &two).err(),
-            Error::Empty,
-        ),
-        (
-            "classification_report empty",
-            classification_report(&[], &[], &two).err(),
-            Error::Empty,
-        ),
+        ("accuracy_score empty", accuracy_score(&[], &[]).err(), Error::Empty),
+        ("confusion_matrix empty", confusion_matrix(&[], &[], &two).err(), Error::Empty),
+        ("classification_report empty", classification_report(&[], &[], &two).err(), Error::Empty),
         ("log_loss empty", log_loss(&[], &[], 2).err(), Error::Empty),
-        (
-            "log_loss one class",
-            log_loss(&[0, 0], &[1.0, 1.0], 1).err(),
-            Error::Classes {
-                needed: 2,
-                found: 1,
-            },
-        ),
+        ("log_loss one class", log_loss(&[0, 0], &[1.0, 1.0], 1).err(), Error::Classes { needed: 2, found: 1 }),
         (
             "log_loss out of range",
             log_loss(&[0, 1], &[1.5, -0.5, 0.0, 1.0], 2).err(),
-            Error::NotAProbability {
-                row: 0,
-                class: 0,
-                found: 1.5,
-            },
+            Error::NotAProbability { row: 0, class: 0, found: 1.5 },
         ),
-        (
-            "top_k empty",
-            top_k_accuracy_score(&[], &[], 3, 1).err(),
-            Error::Empty,
-        ),
-        (
-            "top_k k=0",
-            top_k_accuracy_score(&[0], &[0.0; 3], 3, 0).err(),
-            Error::ZeroK,
-        ),
-        (
-            "top_k infinite",
-            top_k_accuracy_score(&[0, 1], &[0.0, 1.0, f32::INFINITY, 0.0], 2, 1).err(),
-            nan,
-        ),
+        ("top_k empty", top_k_accuracy_score(&[], &[], 3, 1).err(), Error::Empty),
+        ("top_k k=0", top_k_accuracy_score(&[0], &[0.0; 3], 3, 0).err(), Error::ZeroK),
+        ("top_k infinite", top_k_accuracy_score(&[0, 1], &[0.0, 1.0, f32::INFINITY, 0.0], 2, 1).err(), nan),
     ];
     let mut refused: std::collections::HashMap<String, String> = recorded("refused");
     for (name, error, expected) in found {
@@ -312,102 +195,34 @@ fn what_scikit_learn_refuses_is_refused_with_the_row() {
         assert!(refused.remove(name).is_some(), "{name}: not recorded");
     }
     for (name, error) in [
-        (
-            "log_loss nan",
-            log_loss(&[0, 1], &[0.0, 1.0, f32::NAN, 0.0], 2).err(),
-        ),
-        (
-            "top_k nan",
-            top_k_accuracy_score(&[0, 1], &[0.0, 1.0, f32::NAN, 0.0], 2, 1).err(),
-        ),
+        ("log_loss nan", log_loss(&[0, 1], &[0.0, 1.0, f32::NAN, 0.0], 2).err()),
+        ("top_k nan", top_k_accuracy_score(&[0, 1], &[0.0, 1.0, f32::NAN, 0.0], 2, 1).err()),
     ] {
-        assert!(
-            matches!(
-                error,
-                Some(Error::NotFinite {
-                    row: 1,
-                    class: 0,
-                    ..
-                })
-            ),
-            "{name}: {error:?}"
-        );
+        assert!(matches!(error, Some(Error::NotFinite { row: 1, class: 0, .. })), "{name}: {error:?}");
         refused.remove(name);
     }
-    assert!(
-        refused.is_empty(),
-        "recorded, but not tried here: {refused:?}"
-    );
+    assert!(refused.is_empty(), "recorded, but not tried here: {refused:?}");
 }
 
 #[test]
 fn input_that_does_not_fit_is_a_typed_error() {
     let two = ["a", "b"].map(String::from);
-    let length = |what, expected, found| {
-        Some(Error::Length {
-            what,
-            expected,
-            found,
-        })
-    };
-    assert_eq!(
-        accuracy_score(&[0, 1], &[0]).err(),
-        length("predictions", 2, 1)
-    );
-    assert_eq!(
-        top_k_accuracy_score(&[0, 1], &[0.0; 5], 2, 1).err(),
-        length("scores", 4, 5)
-    );
+    let length = |what, expected, found| Some(Error::Length { what, expected, found });
+    assert_eq!(accuracy_score(&[0, 1], &[0]).err(), length("predictions", 2, 1));
+    assert_eq!(top_k_accuracy_score(&[0, 1], &[0.0; 5], 2, 1).err(), length("scores", 4, 5));
     assert_eq!(softmax(&[0.0; 5], 2).err(), length("scores", 6, 5));
-    assert_eq!(
-        softmax(&[], 0).err(),
-        Some(Error::Classes {
-            needed: 1,
-            found: 0
-        })
-    );
-    assert_eq!(
-        evaluate(&[], Scores::Logits(&[]), &two).err(),
-        Some(Error::Empty)
-    );
-    assert_eq!(
-        evaluate(&[0], Scores::Logits(&[]), &[]).err(),
-        Some(Error::Classes {
-            needed: 1,
-            found: 0
-        })
-    );
+    assert_eq!(softmax(&[], 0).err(), Some(Error::Classes { needed: 1, found: 0 }));
+    assert_eq!(evaluate(&[], Scores::Logits(&[]), &two).err(), Some(Error::Empty));
+    assert_eq!(evaluate(&[0], Scores::Logits(&[]), &[]).err(), Some(Error::Classes { needed: 1, found: 0 }));
     assert_eq!(
         confusion_matrix(&[0, 1], &[0, 2], &two).err(),
-        Some(Error::OutOfRange {
-            what: "prediction",
-            row: 1,
-            found: 2,
-            classes: 2
-        })
+        Some(Error::OutOfRange { what: "prediction", row: 1, found: 2, classes: 2 })
     );
-    assert!(matches!(
-        log_loss(&[0], &[0.5, 0.4], 2),
-        Err(Error::RowSum { row: 0, .. })
-    ));
+    assert!(matches!(log_loss(&[0], &[0.5, 0.4], 2), Err(Error::RowSum { row: 0, .. })));
     let chosen = |chosen: &[usize]| classification_report_of(&[0, 1], &[0, 1], &two, chosen).err();
-    assert_eq!(
-        chosen(&[]),
-        Some(Error::Classes {
-            needed: 1,
-            found: 0
-        })
-    );
+    assert_eq!(chosen(&[]), Some(Error::Classes { needed: 1, found: 0 }));
     assert_eq!(chosen(&[1, 1]), Some(Error::ChosenTwice { class: 1 }));
-    assert_eq!(
-        chosen(&[2]),
-        Some(Error::OutOfRange {
-            what: "chosen class",
-            row: 0,
-            found: 2,
-            classes: 2
-        })
-    );
+    assert_eq!(chosen(&[2]), Some(Error::OutOfRange { what: "chosen class", row: 0, found: 2, classes: 2 }));
 }
 
 #[test]
@@ -441,9 +256,6 @@ true \\ predicted  T-shir…   Bag     Ü
 ";
     assert_eq!(matrix.table(Some(Normalize::True)), recall);
     let worst = matrix.most_confused(1);
-    assert_eq!(
-        (worst[0].label, worst[0].predicted, worst[0].count),
-        (0, 1, 2)
-    );
+    assert_eq!((worst[0].label, worst[0].predicted, worst[0].count), (0, 1, 2));
     assert_eq!(matrix.most_confused(9).len(), 2);
 }

@@ -11,7 +11,6 @@ mod config;
 mod error;
 mod model;
 mod registry;
-mod residual;
 mod suggest;
 
 pub use config::{Key, ModelConfig, Stem};

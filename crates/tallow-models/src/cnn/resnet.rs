@@ -21,7 +21,7 @@ use super::{conv, linear};
 use crate::config::{Key, ModelConfig, Stem};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
-use crate::residual;
+use tallow_nn::kernels::elementwise::add_activate;
 
 /// What tells one ResNet from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -212,7 +212,7 @@ impl BasicBlock {
         let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
         let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
-        residual::add(&y, &shortcut(&self.downsample, x, mode)?, Relu)
+        add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
 }
 
@@ -248,7 +248,7 @@ impl Bottleneck {
         let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Relu, mode)?;
         let y = self.bn3.forward_act(&self.conv3.forward(&y)?, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
-        residual::add(&y, &shortcut(&self.downsample, x, mode)?, Relu)
+        add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
 }
 

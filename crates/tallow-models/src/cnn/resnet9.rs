@@ -19,7 +19,7 @@ use super::{halve, linear};
 use crate::config::{Key, ModelConfig};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
-use crate::residual;
+use tallow_nn::kernels::elementwise::add_activate;
 
 /// Preprocessing is Fashion-MNIST's.
 pub(crate) const PRESETS: &[Preset] = &[Preset {
@@ -126,6 +126,6 @@ impl Residual {
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.second.forward(&self.first.forward(x, mode)?, mode)?;
-        residual::add(&y, x, Identity)
+        add_activate(&y, x, Identity)
     }
 }

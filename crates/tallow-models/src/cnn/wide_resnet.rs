@@ -21,7 +21,7 @@ use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
-use crate::residual;
+use tallow_nn::kernels::elementwise::add_activate;
 
 /// What tells one Wide ResNet from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -144,6 +144,6 @@ impl PreActBlock {
             Some(conv) => conv.forward(&activated)?,
             None => x.clone(),
         };
-        residual::add(&y, &shortcut, Identity)
+        add_activate(&y, &shortcut, Identity)
     }
 }
