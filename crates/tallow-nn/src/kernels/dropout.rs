@@ -14,7 +14,8 @@ use crate::tape::{Backward, emit};
 
 /// Zeroes each value with probability `p` and scales the others by `1 / (1 − p)`.
 ///
-/// Which values is decided by `rng` and their place in memory alone. `p = 0` gives `x` itself.
+/// Which values is decided by `rng` and their place in memory alone. `p` counts in steps of 2⁻¹⁶;
+/// `p = 0` gives `x` itself.
 ///
 /// # Shapes
 /// Any.
@@ -38,10 +39,7 @@ pub fn dropout(x: &Tensor, p: f32, rng: Rng) -> Result<Tensor> {
         let mut data = Uninit::new(x.len());
         // SAFETY: `apply` writes every value.
         let out = unsafe { data.as_mut_slice() };
-        let tasks = out
-            .par_chunks_mut(CHUNK)
-            .zip(x.par_chunks(CHUNK))
-            .zip(kept.par_chunks_mut(CHUNK / 32));
+        let tasks = out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(kept.par_chunks_mut(CHUNK / 32));
         tasks.enumerate().for_each(|(i, ((y, x), kept))| {
             draw(kept, p, &rng, i * CHUNK);
             apply(y, x, kept, scale);
@@ -50,15 +48,7 @@ pub fn dropout(x: &Tensor, p: f32, rng: Rng) -> Result<Tensor> {
         (unsafe { data.finish() }, kept)
     };
     let output = laid.output(data)?;
-    emit(
-        output,
-        &[x],
-        Dropout {
-            kept,
-            scale,
-            shape: laid,
-        },
-    )
+    emit(output, &[x], Dropout { kept, scale, shape: laid })
 }
 
 /// Zeroes each sample of the batch with probability `p` and scales the others by `1 / (1 − p)`.
@@ -80,26 +70,11 @@ pub fn drop_path(x: &Tensor, p: f32, mut rng: Rng) -> Result<Tensor> {
     let Some(&n) = x.dims().first() else {
         return Err(Error::input(OP, "[n, ..]", "a scalar"));
     };
-    let factors: Vec<f32> = (0..n)
-        .map(|_| {
-            if keeps(rng.next_u32(), p) {
-                scale(p)
-            } else {
-                0.0
-            }
-        })
-        .collect();
+    let factors: Vec<f32> = (0..n).map(|_| if keeps(rng.next_u32(), p) { scale(p) } else { 0.0 }).collect();
     let laid = Laid::new(x)?;
     let data = scale_samples(OP, &laid.memory, &factors)?;
     let output = laid.output(data)?;
-    emit(
-        output,
-        &[x],
-        DropPath {
-            factors,
-            shape: laid,
-        },
-    )
+    emit(output, &[x], DropPath { factors, shape: laid })
 }
 
 /// Refuses what is not a probability.
@@ -107,10 +82,7 @@ pub(crate) fn check_probability(op: &'static str, p: f32) -> Result<()> {
     if (0.0..=1.0).contains(&p) {
         return Ok(());
     }
-    Err(Error::Config {
-        op,
-        reason: format!("the probability {p} lies outside 0 to 1"),
-    })
+    Err(Error::Config { op, reason: format!("the probability {p} lies outside 0 to 1") })
 }
 
 fn scale(p: f32) -> f32 {
@@ -123,17 +95,17 @@ fn keeps(draw: u32, p: f32) -> bool {
     f64::from(draw) >= f64::from(p) * 4_294_967_296.0
 }
 
-/// Fills `kept` with one bit a value, from the generator's draw number `first` on.
+/// Fills `kept` with one bit a value, from the generator's value number `first` on: 16 random bits each.
 fn draw(kept: &mut [u32], p: f32, rng: &Rng, first: usize) {
     let mut rng = rng.clone();
-    rng.set_word_pos(rng.get_word_pos() + first as u128);
-    let limit = (f64::from(p) * 4_294_967_296.0).ceil() as u64;
-    let mut bytes = [0u8; 4 * 32];
+    rng.set_word_pos(rng.get_word_pos() + first as u128 / 2);
+    let limit = (p * 65536.0).round() as u32;
+    let mut bytes = [0u8; 2 * 32];
     for word in kept {
         rng.fill_bytes(&mut bytes);
         let mut bits = 0u32;
-        for (i, draw) in bytes.as_chunks::<4>().0.iter().enumerate() {
-            bits |= u32::from(u64::from(u32::from_le_bytes(*draw)) >= limit) << i;
+        for (i, draw) in bytes.as_chunks::<2>().0.iter().enumerate() {
+            bits |= u32::from(u32::from(u16::from_le_bytes(*draw)) >= limit) << i;
         }
         *word = bits;
     }
@@ -191,16 +163,13 @@ fn scale_samples(op: &'static str, x: &Tensor, factors: &[f32]) -> Result<Vec<f3
     let mut data = vec![0f32; x.len()];
     let len = x.len().checked_div(factors.len()).unwrap_or(0);
     if len > 0 {
-        data.par_chunks_mut(len)
-            .zip(x.par_chunks(len))
-            .zip(factors)
-            .for_each(|((y, x), factor)| {
-                if *factor != 0.0 {
-                    for (y, x) in y.iter_mut().zip(x) {
-                        *y = x * factor;
-                    }
+        data.par_chunks_mut(len).zip(x.par_chunks(len)).zip(factors).for_each(|((y, x), factor)| {
+            if *factor != 0.0 {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = x * factor;
                 }
-            });
+            }
+        });
     }
     Ok(data)
 }

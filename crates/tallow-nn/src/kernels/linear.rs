@@ -22,14 +22,7 @@ const OP: &str = "linear";
 /// # Errors
 /// Other shapes; a tensor that is not f32 on the CPU.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let found = || {
-        format!(
-            "x {:?}, weight {:?}, bias {:?}",
-            x.dims(),
-            weight.dims(),
-            bias.map(Tensor::dims)
-        )
-    };
+    let found = || format!("x {:?}, weight {:?}, bias {:?}", x.dims(), weight.dims(), bias.map(Tensor::dims));
     let expected = "x [.., in], weight [out, in], bias [out]";
     let ([.., inputs], &[outputs, weight_inputs]) = (x.dims(), weight.dims()) else {
         return Err(Error::input(OP, expected, found()));
@@ -38,27 +31,13 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if inputs != weight_inputs || bias.is_some_and(|b| b.dims() != [outputs]) {
         return Err(Error::input(OP, expected, found()));
     }
-    let op = Linear {
-        x: contiguous(x)?,
-        weight: contiguous(weight)?,
-        bias: bias.is_some(),
-    };
-    let rows = if inputs == 0 {
-        x.dims()[..x.rank() - 1].iter().product()
-    } else {
-        x.elem_count() / inputs
-    };
+    let op = Linear { x: contiguous(x)?, weight: contiguous(weight)?, bias: bias.is_some() };
+    let rows = if inputs == 0 { x.dims()[..x.rank() - 1].iter().product() } else { x.elem_count() / inputs };
     let data = {
         let (x, w) = (values(OP, &op.x)?, values(OP, &op.weight)?);
         let bias = bias.map(contiguous).transpose()?;
         let bias = bias.as_ref().map(|b| values(OP, b)).transpose()?;
-        let product = Product {
-            m: rows,
-            n: outputs,
-            k: inputs,
-            lhs: (&x, inputs, 1),
-            rhs: (&w, 1, inputs),
-        };
+        let product = Product { m: rows, n: outputs, k: inputs, lhs: (&x, inputs, 1), rhs: (&w, 1, inputs) };
         product.compute(bias.as_deref())
     };
     let mut shape = x.dims().to_vec();
@@ -79,37 +58,20 @@ struct Linear {
 impl Backward for Linear {
     fn backward(&self, grad: &Tensor, needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let grad = contiguous(grad)?;
-        let (x, w, dy) = (
-            values(OP, &self.x)?,
-            values(OP, &self.weight)?,
-            values(OP, &grad)?,
-        );
+        let (x, w, dy) = (values(OP, &self.x)?, values(OP, &self.weight)?, values(OP, &grad)?);
         let (outputs, inputs) = self.weight.dims2()?;
         let rows = dy.len().checked_div(outputs).unwrap_or(0);
         let dx = needs[0].then(|| {
-            let product = Product {
-                m: rows,
-                n: inputs,
-                k: outputs,
-                lhs: (&dy, outputs, 1),
-                rhs: (&w, inputs, 1),
-            };
+            let product = Product { m: rows, n: inputs, k: outputs, lhs: (&dy, outputs, 1), rhs: (&w, inputs, 1) };
             Output::contiguous(product.compute(None), self.x.dims()).into_tensor()
         });
         let dw = needs[1].then(|| {
-            let product = Product {
-                m: outputs,
-                n: inputs,
-                k: rows,
-                lhs: (&dy, 1, outputs),
-                rhs: (&x, inputs, 1),
-            };
+            let product = Product { m: outputs, n: inputs, k: rows, lhs: (&dy, 1, outputs), rhs: (&x, inputs, 1) };
             Output::contiguous(product.compute(None), self.weight.dims()).into_tensor()
         });
         let mut grads = vec![dx.transpose()?, dw.transpose()?];
         if self.bias {
-            let db =
-                needs[2].then(|| Output::contiguous(sums(&dy, outputs), &[outputs]).into_tensor());
+            let db = needs[2].then(|| Output::contiguous(sums(&dy, outputs), &[outputs]).into_tensor());
             grads.push(db.transpose()?);
         }
         Ok(grads)
@@ -135,11 +97,7 @@ impl Product<'_> {
                 None => vec![0.0; m * n],
             };
         }
-        assert!(
-            self.lhs.0.len() == m * k
-                && self.rhs.0.len() == k * n
-                && bias.is_none_or(|b| b.len() == n)
-        );
+        assert!(self.lhs.0.len() == m * k && self.rhs.0.len() == k * n && bias.is_none_or(|b| b.len() == n));
         let (tile_m, tile_n) = tile(m, n);
         let (across, down) = (n.div_ceil(tile_n), m.div_ceil(tile_m));
         let mut data = Uninit::new(m * n);
@@ -150,10 +108,7 @@ impl Product<'_> {
             if let Some(bias) = bias {
                 for r in row..row + rows {
                     // SAFETY: within the buffer, and this tile is this task's alone.
-                    unsafe {
-                        out.at(r * n + col)
-                            .copy_from_nonoverlapping(bias[col..].as_ptr(), cols)
-                    };
+                    unsafe { out.at(r * n + col).copy_from_nonoverlapping(bias[col..].as_ptr(), cols) };
                 }
             }
             let (lhs, lhs_rs, lhs_cs) = self.lhs;

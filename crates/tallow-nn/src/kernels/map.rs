@@ -19,16 +19,10 @@ impl Laid {
         if tensor.rank() == 4 && !tensor.is_contiguous() {
             let memory = tensor.detach().permute((0, 2, 3, 1))?;
             if memory.is_contiguous() {
-                return Ok(Laid {
-                    memory,
-                    channels_last: true,
-                });
+                return Ok(Laid { memory, channels_last: true });
             }
         }
-        Ok(Laid {
-            memory: memory::contiguous(tensor)?,
-            channels_last: false,
-        })
+        Ok(Laid { memory: memory::contiguous(tensor)?, channels_last: false })
     }
 
     /// Another tensor of the same shape, its values in the order of this one.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::activation::curves::exp;
 use super::elementwise::CHUNK;
 use super::memory::{Uninit, contiguous, values};
-use super::vectorised::vectorised;
+use super::vectorised::{reduce, sum, vectorised};
 use crate::error::{Error, Result};
 use crate::tape::{Backward, Output, emit};
 
@@ -22,19 +22,8 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let k = last_dim(OP, x)?;
     let rows = contiguous(x)?;
     let probabilities = softmax_rows(&values(OP, &rows)?, k);
-    let saved = if crate::tape::records(&[x]) {
-        probabilities.clone()
-    } else {
-        Vec::new()
-    };
-    emit(
-        Output::contiguous(probabilities, x.dims()),
-        &[x],
-        Softmax {
-            probabilities: saved,
-            k,
-        },
-    )
+    let saved = if crate::tape::records(&[x]) { probabilities.clone() } else { Vec::new() };
+    emit(Output::contiguous(probabilities, x.dims()), &[x], Softmax { probabilities: saved, k })
 }
 
 /// The mean over the batch of `−Σ target · ln softmax(logits)`.
@@ -52,11 +41,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     const OP: &str = "cross_entropy";
     if logits.rank() != 2 || logits.dims() != targets.dims() || logits.elem_count() == 0 {
         let found = format!("logits {:?}, targets {:?}", logits.dims(), targets.dims());
-        return Err(Error::input(
-            OP,
-            "logits and targets, both [n, k] and not empty",
-            found,
-        ));
+        return Err(Error::input(OP, "logits and targets, both [n, k] and not empty", found));
     }
     let (n, k) = logits.dims2()?;
     let (z, t) = (contiguous(logits)?, contiguous(targets)?);
@@ -64,33 +49,17 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (z, t) = (values(OP, &z)?, values(OP, &t)?);
         let probabilities = softmax_rows(&z, k);
         let block = rows_per_block(k) * k;
-        let parts: Vec<f64> = z
-            .par_chunks(block)
-            .zip(t.par_chunks(block))
-            .map(|(z, t)| loss_sum(z, t, k))
-            .collect();
+        let parts: Vec<f64> = z.par_chunks(block).zip(t.par_chunks(block)).map(|(z, t)| loss_sum(z, t, k)).collect();
         (parts.iter().sum::<f64>() / n as f64, probabilities)
     };
-    let op = CrossEntropy {
-        probabilities,
-        logits: z,
-        targets: t,
-    };
-    emit(
-        Output::contiguous(vec![loss as f32], &[]),
-        &[logits, targets],
-        op,
-    )
+    let op = CrossEntropy { probabilities, logits: z, targets: t };
+    emit(Output::contiguous(vec![loss as f32], &[]), &[logits, targets], op)
 }
 
 fn last_dim(op: &'static str, x: &Tensor) -> Result<usize> {
     match x.dims().last() {
         Some(&k) if k > 0 => Ok(k),
-        _ => Err(Error::input(
-            op,
-            "[.., k] with k > 0",
-            format!("{:?}", x.dims()),
-        )),
+        _ => Err(Error::input(op, "[.., k] with k > 0", format!("{:?}", x.dims()))),
     }
 }
 
@@ -103,9 +72,7 @@ fn softmax_rows(x: &[f32], k: usize) -> Vec<f32> {
     let mut data = Uninit::new(x.len());
     // SAFETY: `softmax_block` writes every row.
     let out = unsafe { data.as_mut_slice() };
-    out.par_chunks_mut(block)
-        .zip(x.par_chunks(block))
-        .for_each(|(y, x)| softmax_block(y, x, k));
+    out.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(y, x)| softmax_block(y, x, k));
     // SAFETY: written above.
     unsafe { data.finish() }
 }
@@ -113,11 +80,11 @@ fn softmax_rows(x: &[f32], k: usize) -> Vec<f32> {
 vectorised! {
     fn softmax_block(y: &mut [f32], x: &[f32], k: usize) {
         for (y, x) in y.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
-            let max = lanes(x, f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+            let max = reduce([x], f32::NEG_INFINITY, |[x]| x, |a, b| if b > a { b } else { a });
             for (y, x) in y.iter_mut().zip(x) {
                 *y = exp(x - max);
             }
-            let scale = 1.0 / lanes(y, 0.0, |a, b| a + b);
+            let scale = 1.0 / sum([y], |[y]| y);
             for y in y.iter_mut() {
                 *y *= scale;
             }
@@ -125,48 +92,21 @@ vectorised! {
     }
 }
 
-/// Reduces a row in sixteen partial results.
-#[inline(always)]
-fn lanes(row: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 16];
-    let mut chunks = row.chunks_exact(16);
-    for chunk in &mut chunks {
-        for i in 0..16 {
-            lanes[i] = join(lanes[i], chunk[i]);
-        }
-    }
-    let mut result = start;
-    for value in chunks.remainder() {
-        result = join(result, *value);
-    }
-    for lane in lanes {
-        result = join(result, lane);
-    }
-    result
-}
-
 /// ln Σ eˣ of a row.
 fn log_sum_exp(row: &[f32]) -> f64 {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    f64::from(max)
-        + row
-            .iter()
-            .map(|x| f64::from(exp(x - max)))
-            .sum::<f64>()
-            .ln()
+    f64::from(max) + row.iter().map(|x| f64::from(exp(x - max))).sum::<f64>().ln()
 }
 
 fn loss_sum(z: &[f32], t: &[f32], k: usize) -> f64 {
-    let mut sum = 0.0;
+    let mut total = 0.0;
     for (z, t) in z.chunks_exact(k).zip(t.chunks_exact(k)) {
         let log_sum = log_sum_exp(z);
         // Where the target is zero, a logit of −∞ (a class masked out) costs nothing.
         let pairs = z.iter().zip(t).filter(|(_, t)| **t != 0.0);
-        sum += pairs
-            .map(|(z, t)| f64::from(*t) * (log_sum - f64::from(*z)))
-            .sum::<f64>();
+        total += pairs.map(|(z, t)| f64::from(*t) * (log_sum - f64::from(*z))).sum::<f64>();
     }
-    sum
+    total
 }
 
 struct Softmax {
@@ -188,9 +128,7 @@ impl Backward for Softmax {
             .for_each(|((dx, dy), y)| softmax_backward(dx, dy, y, self.k));
         // SAFETY: written above.
         let data = unsafe { data.finish() };
-        Ok(vec![Some(
-            Output::contiguous(data, grad.dims()).into_tensor()?,
-        )])
+        Ok(vec![Some(Output::contiguous(data, grad.dims()).into_tensor()?)])
     }
 }
 
@@ -200,7 +138,7 @@ vectorised! {
             for i in 0..k {
                 dx[i] = dy[i] * y[i];
             }
-            let dot = lanes(dx, 0.0, |a, b| a + b);
+            let dot = sum([dx], |[dx]| dx);
             for i in 0..k {
                 dx[i] = y[i] * (dy[i] - dot);
             }
@@ -222,17 +160,13 @@ impl Backward for CrossEntropy {
         let t = values(OP, &self.targets)?;
         let dlogits = needs[0].then(|| {
             let mut data = vec![0f32; n * k];
-            let rows = data
-                .par_chunks_mut(k)
-                .zip(self.probabilities.par_chunks(k))
-                .zip(t.par_chunks(k));
-            rows.with_min_len(rows_per_block(k))
-                .for_each(|((dz, p), t)| {
-                    let total: f32 = t.iter().sum();
-                    for ((dz, p), t) in dz.iter_mut().zip(p).zip(t) {
-                        *dz = scale * (p * total - t);
-                    }
-                });
+            let rows = data.par_chunks_mut(k).zip(self.probabilities.par_chunks(k)).zip(t.par_chunks(k));
+            rows.with_min_len(rows_per_block(k)).for_each(|((dz, p), t)| {
+                let total: f32 = t.iter().sum();
+                for ((dz, p), t) in dz.iter_mut().zip(p).zip(t) {
+                    *dz = scale * (p * total - t);
+                }
+            });
             Output::contiguous(data, &[n, k]).into_tensor()
         });
         let dtargets = needs[1].then(|| {

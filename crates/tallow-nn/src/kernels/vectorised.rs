@@ -39,3 +39,42 @@ macro_rules! vectorised {
 }
 
 pub(crate) use vectorised;
+
+/// Joins `value` of each place of some rows of one length: sixteen partial results, then pairs of them.
+/// The order depends on the length alone.
+#[inline(always)]
+pub(crate) fn reduce<const ROWS: usize>(
+    rows: [&[f32]; ROWS],
+    start: f32,
+    value: impl Fn([f32; ROWS]) -> f32,
+    join: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    const LANES: usize = 16;
+    let len = rows[0].len();
+    let mut lanes = [start; LANES];
+    let mut at = 0;
+    while at + LANES <= len {
+        let chunk = rows.map(|row| &row[at..at + LANES]);
+        for i in 0..LANES {
+            lanes[i] = join(lanes[i], value(chunk.map(|row| row[i])));
+        }
+        at += LANES;
+    }
+    for i in at..len {
+        lanes[i - at] = join(lanes[i - at], value(rows.map(|row| row[i])));
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = join(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The sum of `value` over the places of some rows.
+#[inline(always)]
+pub(crate) fn sum<const ROWS: usize>(rows: [&[f32]; ROWS], value: impl Fn([f32; ROWS]) -> f32) -> f32 {
+    reduce(rows, 0.0, value, |a, b| a + b)
+}

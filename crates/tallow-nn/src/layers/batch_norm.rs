@@ -39,11 +39,7 @@ pub struct BatchNormOptions {
 
 impl Default for BatchNormOptions {
     fn default() -> Self {
-        BatchNormOptions {
-            eps: 1e-5,
-            momentum: 0.1,
-            weight_init: 1.0,
-        }
+        BatchNormOptions { eps: 1e-5, momentum: 0.1, weight_init: 1.0 }
     }
 }
 
@@ -72,20 +68,13 @@ impl BatchNorm2d {
     /// # Errors
     /// No channels; `eps` or `momentum` that mean nothing.
     pub fn new(channels: usize, options: BatchNormOptions, b: &Builder) -> Result<Self> {
-        let BatchNormOptions {
-            eps,
-            momentum,
-            weight_init,
-        } = options;
+        let BatchNormOptions { eps, momentum, weight_init } = options;
         if channels == 0 || !(eps.is_finite() && eps >= 0.0) || !(0.0..=1.0).contains(&momentum) {
             let reason = format!(
                 "channels {channels}, eps {eps}, momentum {momentum}: channels must be positive, eps not negative, \
                  momentum within 0 to 1"
             );
-            return Err(Error::Config {
-                op: "BatchNorm2d",
-                reason,
-            });
+            return Err(Error::Config { op: "BatchNorm2d", reason });
         }
         Ok(BatchNorm2d {
             weight: b.param("weight", &[channels], Init::Constant(weight_init))?,
@@ -115,15 +104,7 @@ impl BatchNorm2d {
     pub fn forward_act(&self, x: &Tensor, activation: Activation, mode: &Mode) -> Result<Tensor> {
         if !mode.is_train() {
             let (mean, var) = (self.running_mean.get(), self.running_var.get());
-            return batch_norm_eval(
-                x,
-                &self.weight,
-                &self.bias,
-                &mean,
-                &var,
-                self.eps,
-                activation,
-            );
+            return batch_norm_eval(x, &self.weight, &self.bias, &mean, &var, self.eps, activation);
         }
         let (y, stats) = batch_norm_train(x, &self.weight, &self.bias, self.eps, activation)?;
         self.update_running(&stats)?;

@@ -75,20 +75,8 @@ impl Conv2d {
         options: Conv2dOptions,
         b: &Builder,
     ) -> Result<Self> {
-        let Conv2dOptions {
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            init,
-        } = options;
-        let refuse = |reason| {
-            Err(Error::Config {
-                op: "Conv2d",
-                reason,
-            })
-        };
+        let Conv2dOptions { stride, padding, dilation, groups, bias, init } = options;
+        let refuse = |reason| Err(Error::Config { op: "Conv2d", reason });
         if [in_channels, out_channels, kernel, stride, dilation, groups].contains(&0) {
             return refuse(format!(
                 "channels {in_channels} → {out_channels}, kernel {kernel}, stride {stride}, dilation {dilation}, \
@@ -96,31 +84,17 @@ impl Conv2d {
             ));
         }
         if in_channels % groups != 0 || out_channels % groups != 0 {
-            return refuse(format!(
-                "{groups} groups must divide {in_channels} and {out_channels} channels"
-            ));
+            return refuse(format!("{groups} groups must divide {in_channels} and {out_channels} channels"));
         }
-        let weight = b.param(
-            "weight",
-            &[out_channels, in_channels / groups, kernel, kernel],
-            init,
-        )?;
-        let bias = if bias {
-            Some(b.param("bias", &[out_channels], Init::ZEROS)?)
-        } else {
-            None
-        };
+        let weight = b.param("weight", &[out_channels, in_channels / groups, kernel, kernel], init)?;
+        let bias = if bias { Some(b.param("bias", &[out_channels], Init::ZEROS)?) } else { None };
         let config = ConvConfig {
             stride: (stride, stride),
             padding: (padding, padding),
             dilation: (dilation, dilation),
             groups,
         };
-        Ok(Conv2d {
-            weight,
-            bias,
-            config,
-        })
+        Ok(Conv2d { weight, bias, config })
     }
 
     /// Convolves an image batch.

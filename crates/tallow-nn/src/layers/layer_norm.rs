@@ -40,17 +40,10 @@ impl LayerNorm {
     pub fn new(dim: usize, eps: f32, b: &Builder) -> Result<Self> {
         if dim == 0 || !(eps.is_finite() && eps >= 0.0) {
             let reason = format!("dim {dim}, eps {eps}: dim must be positive, eps not negative");
-            return Err(Error::Config {
-                op: "LayerNorm",
-                reason,
-            });
+            return Err(Error::Config { op: "LayerNorm", reason });
         }
         let weight = b.param("weight", &[dim], Init::ONES)?;
-        Ok(LayerNorm {
-            weight,
-            bias: b.param("bias", &[dim], Init::ZEROS)?,
-            eps,
-        })
+        Ok(LayerNorm { weight, bias: b.param("bias", &[dim], Init::ZEROS)?, eps })
     }
 
     /// Normalises each row.

@@ -38,16 +38,11 @@ impl Linear {
     pub fn new(inputs: usize, outputs: usize, bias: bool, init: Init, b: &Builder) -> Result<Self> {
         if inputs == 0 || outputs == 0 {
             return Err(Error::Config {
-                op: "Linear",
-                reason: format!("{inputs} → {outputs}: both must be positive"),
+                op: "Linear", reason: format!("{inputs} → {outputs}: both must be positive")
             });
         }
         let weight = b.param("weight", &[outputs, inputs], init)?;
-        let bias = if bias {
-            Some(b.param("bias", &[outputs], Init::ZEROS)?)
-        } else {
-            None
-        };
+        let bias = if bias { Some(b.param("bias", &[outputs], Init::ZEROS)?) } else { None };
         Ok(Linear { weight, bias })
     }
 

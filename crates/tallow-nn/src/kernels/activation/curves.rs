@@ -27,11 +27,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let tail = tail * r + 1.666_666_5e-1;
     let tail = tail * r + 0.5;
     let fraction = tail * (r * r) + r + 1.0;
-    let exponent = shifted
-        .to_bits()
-        .wrapping_sub(ROUND.to_bits())
-        .wrapping_add(127)
-        << 23;
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     let result = fraction * f32::from_bits(exponent);
     if x < -87.33 { 0.0 } else { result }
 }
@@ -63,15 +59,15 @@ fn normal(x: f32) -> (f32, f32) {
     }
     let bell = exp(-0.5 * a * a);
     let below = bell * (r * u);
-    (
-        if x < 0.0 { below } else { 1.0 - below },
-        bell * 0.398_942_3,
-    )
+    (if x < 0.0 { below } else { 1.0 - below }, bell * 0.398_942_3)
 }
 
+/// The logistic function σ(x) and its slope, without cancellation in either tail.
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+fn logistic(x: f32) -> (f32, f32) {
+    let e = exp(-x.abs());
+    let above = 1.0 / (1.0 + e);
+    (if x < 0.0 { e * above } else { above }, e * above * above)
 }
 
 /// `x` clamped to [0, 6]; NaN stays NaN.
@@ -99,42 +95,23 @@ macro_rules! curve {
 
 curve!(Identity, |x| x, |_x, grad| grad);
 // Written so that NaN stays NaN, as in PyTorch.
-curve!(
-    Relu,
-    |x| if x < 0.0 { 0.0 } else { x },
-    |x, grad| if x <= 0.0 { 0.0 } else { grad }
-);
-curve!(Relu6, |x| clamp6(x), |x, grad| if x <= 0.0 || x >= 6.0 {
+curve!(Relu, |x| if x < 0.0 { 0.0 } else { x }, |x, grad| if x <= 0.0 { 0.0 } else { grad });
+curve!(Relu6, |x| clamp6(x), |x, grad| if (x <= 0.0) | (x >= 6.0) { 0.0 } else { grad });
+curve!(Sigmoid, |x| logistic(x).0, |x, grad| grad * logistic(x).1);
+curve!(Silu, |x| x * logistic(x).0, |x, grad| {
+    let (sigma, slope) = logistic(x);
+    grad * (sigma + x * slope)
+});
+curve!(Hardsigmoid, |x| clamp6(x + 3.0) * (1.0 / 6.0), |x, grad| if (x <= -3.0) | (x >= 3.0) {
     0.0
 } else {
-    grad
+    grad * (1.0 / 6.0)
 });
-curve!(Sigmoid, |x| sigmoid(x), |x, grad| {
-    let s = sigmoid(x);
-    grad * (s * (1.0 - s))
+curve!(Hardswish, |x| x * clamp6(x + 3.0) * (1.0 / 6.0), |x, grad| {
+    let slope = x * (1.0 / 3.0) + 0.5;
+    let slope = if x <= -3.0 { 0.0 } else { slope };
+    grad * if x >= 3.0 { 1.0 } else { slope }
 });
-curve!(Silu, |x| x * sigmoid(x), |x, grad| {
-    let s = sigmoid(x);
-    grad * (s * (1.0 + x * (1.0 - s)))
-});
-curve!(
-    Hardsigmoid,
-    |x| clamp6(x + 3.0) * (1.0 / 6.0),
-    |x, grad| if x <= -3.0 || x >= 3.0 {
-        0.0
-    } else {
-        grad * (1.0 / 6.0)
-    }
-);
-curve!(
-    Hardswish,
-    |x| x * clamp6(x + 3.0) * (1.0 / 6.0),
-    |x, grad| {
-        let slope = x * (1.0 / 3.0) + 0.5;
-        let slope = if x <= -3.0 { 0.0 } else { slope };
-        grad * if x >= 3.0 { 1.0 } else { slope }
-    }
-);
 curve!(Gelu, |x| x * normal(x).0, |x, grad| {
     let (phi, density) = normal(x);
     grad * (phi + x * density)
@@ -143,14 +120,10 @@ curve!(Gelu, |x| x * normal(x).0, |x, grad| {
 const TANH_SCALE: f32 = 1.595_769_1; // 2 · √(2/π): (1 + tanh u) / 2 = σ(2u)
 const TANH_CUBE: f32 = 0.044_715;
 
-curve!(
-    GeluTanh,
-    |x| x * sigmoid(TANH_SCALE * (x + TANH_CUBE * x * x * x)),
-    |x, grad| {
-        let s = sigmoid(TANH_SCALE * (x + TANH_CUBE * x * x * x));
-        grad * (s + x * (s * (1.0 - s)) * (TANH_SCALE * (1.0 + 3.0 * TANH_CUBE * x * x)))
-    }
-);
+curve!(GeluTanh, |x| x * logistic(TANH_SCALE * (x + TANH_CUBE * x * x * x)).0, |x, grad| {
+    let (sigma, slope) = logistic(TANH_SCALE * (x + TANH_CUBE * x * x * x));
+    grad * (sigma + x * slope * (TANH_SCALE * (1.0 + 3.0 * TANH_CUBE * x * x)))
+});
 
 #[cfg(test)]
 mod tests {
@@ -173,13 +146,7 @@ mod tests {
 
     #[test]
     fn nan_stays_nan() {
-        for value in [
-            Relu::value,
-            Relu6::value,
-            Hardswish::value,
-            Gelu::value,
-            Silu::value,
-        ] {
+        for value in [Relu::value, Relu6::value, Hardswish::value, Gelu::value, Silu::value] {
             assert!(value(f32::NAN).is_nan());
         }
     }

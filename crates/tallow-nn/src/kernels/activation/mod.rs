@@ -97,23 +97,14 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         let mut data = Uninit::new(values.len());
         // SAFETY: `forward` writes every value.
         let out = unsafe { data.as_mut_slice() };
-        out.par_chunks_mut(CHUNK)
-            .zip(values.par_chunks(CHUNK))
-            .for_each(|(y, x)| {
-                with_curve!(activation, C => forward::<C>(y, x));
-            });
+        out.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(y, x)| {
+            with_curve!(activation, C => forward::<C>(y, x));
+        });
         // SAFETY: written above.
         unsafe { data.finish() }
     };
     let output = laid.output(data)?;
-    emit(
-        output,
-        &[x],
-        Activate {
-            x: laid,
-            activation,
-        },
-    )
+    emit(output, &[x], Activate { x: laid, activation })
 }
 
 struct Activate {
@@ -124,17 +115,11 @@ struct Activate {
 impl Backward for Activate {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let grad = self.x.alike(grad)?;
-        let (x, grad) = (
-            values("activation", &self.x.memory)?,
-            values("activation", &grad)?,
-        );
+        let (x, grad) = (values("activation", &self.x.memory)?, values("activation", &grad)?);
         let mut data = Uninit::new(x.len());
         // SAFETY: `backward` writes every value.
         let out = unsafe { data.as_mut_slice() };
-        let tasks = out
-            .par_chunks_mut(CHUNK)
-            .zip(x.par_chunks(CHUNK))
-            .zip(grad.par_chunks(CHUNK));
+        let tasks = out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK));
         tasks.for_each(|((dx, x), dy)| {
             with_curve!(self.activation, C => backward::<C>(dx, x, dy));
         });

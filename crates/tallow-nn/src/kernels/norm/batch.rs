@@ -45,11 +45,7 @@ pub fn batch_norm_train(
     let (n, h, w, c) = images.dims4()?;
     let count = n * h * w;
     if count == 0 || c == 0 {
-        return Err(Error::input(
-            OP,
-            "at least one value a channel",
-            format!("{:?}", x.dims()),
-        ));
+        return Err(Error::input(OP, "at least one value a channel", format!("{:?}", x.dims())));
     }
     let (mean, var) = moments(&values(OP, &images)?, Columns::new(c));
     let stats = BatchStats {
@@ -100,10 +96,7 @@ fn normalise(
         return emit_empty(inputs, images);
     }
     let columns = Columns::new(c);
-    let rstd: Vec<f32> = var
-        .iter()
-        .map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32)
-        .collect();
+    let rstd: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
     let scale: Vec<f32> = gamma.iter().zip(&rstd).map(|(g, r)| g * r).collect();
     let op = BatchNorm {
         x: images,
@@ -127,11 +120,7 @@ fn emit_empty(inputs: [&Tensor; 3], images: Tensor) -> Result<Tensor> {
             Ok(vec![None; needs.len()])
         }
     }
-    emit(
-        Output::channels_last(Vec::new(), images.dims4()?),
-        &inputs,
-        Nothing,
-    )
+    emit(Output::channels_last(Vec::new(), images.dims4()?), &inputs, Nothing)
 }
 
 /// What the backward needs. The activation's input is computed again from `x`, exactly as the
@@ -176,10 +165,7 @@ impl BatchNorm {
                 (self.columns.fold(&plain), self.columns.fold(&scaled))
             })
             .collect();
-        (
-            combine(c, blocks.iter().map(|b| b.0.as_slice())),
-            combine(c, blocks.iter().map(|b| b.1.as_slice())),
-        )
+        (combine(c, blocks.iter().map(|b| b.0.as_slice())), combine(c, blocks.iter().map(|b| b.1.as_slice())))
     }
 }
 
@@ -191,42 +177,26 @@ impl Backward for BatchNorm {
         let (dbeta, dgamma) = self.sums(&x, &dy);
         let dx = if needs[0] {
             // Of statistics that depend on x, the gradient's mean and its component along x̂ go to nothing.
-            let factor = if self.batch_statistics {
-                1.0 / (x.len() / c) as f32
-            } else {
-                0.0
-            };
-            let share = |sums: &[f32]| {
-                self.columns
-                    .repeat(&sums.iter().map(|s| s * factor).collect::<Vec<_>>())
-            };
+            let factor = if self.batch_statistics { 1.0 / (x.len() / c) as f32 } else { 0.0 };
+            let share = |sums: &[f32]| self.columns.repeat(&sums.iter().map(|s| s * factor).collect::<Vec<_>>());
             let (offset, slope) = (share(&dbeta), share(&dgamma));
             let mut data = Uninit::new(x.len());
             // SAFETY: `write_grad` fills every block.
             let out = unsafe { data.as_mut_slice() };
-            out.par_chunks_mut(block)
-                .zip(x.par_chunks(block))
-                .zip(dy.par_chunks(block))
-                .for_each(|((dx, x), dy)| {
-                    with_curve!(self.activation, C => write_grad::<C>(
-                        dx, x, dy, &self.mean, &self.rstd, &self.scale, &self.beta, &offset, &slope
-                    ));
-                });
+            out.par_chunks_mut(block).zip(x.par_chunks(block)).zip(dy.par_chunks(block)).for_each(|((dx, x), dy)| {
+                with_curve!(self.activation, C => write_grad::<C>(
+                    dx, x, dy, &self.mean, &self.rstd, &self.scale, &self.beta, &offset, &slope
+                ));
+            });
             // SAFETY: written above.
             let data = unsafe { data.finish() };
             Some(Output::channels_last(data, self.x.dims4()?).into_tensor()?)
         } else {
             None
         };
-        let vector = |need: bool, values: Vec<f32>| {
-            need.then(|| Output::contiguous(values, &[c]).into_tensor())
-                .transpose()
-        };
-        Ok(vec![
-            dx,
-            vector(needs[1], dgamma)?,
-            vector(needs[2], dbeta)?,
-        ])
+        let vector =
+            |need: bool, values: Vec<f32>| need.then(|| Output::contiguous(values, &[c]).into_tensor()).transpose();
+        Ok(vec![dx, vector(needs[1], dgamma)?, vector(needs[2], dbeta)?])
     }
 }
 

@@ -26,11 +26,7 @@ impl Columns {
         while wide < 64 {
             wide *= 2;
         }
-        Columns {
-            c,
-            wide,
-            block: wide * (CHUNK / wide).max(32),
-        }
+        Columns { c, wide, block: wide * (CHUNK / wide).max(32) }
     }
 
     /// Per-column values, repeated over the rows taken at a time.
@@ -75,9 +71,7 @@ pub(super) fn moments(x: &[f32], columns: Columns) -> (Vec<f32>, Vec<f32>) {
     let mut mean = vec![0f64; c];
     for (i, (block_mean, _)) in blocks.iter().enumerate() {
         let weight = weight(i);
-        mean.iter_mut()
-            .zip(block_mean)
-            .for_each(|(m, b)| *m += weight * f64::from(*b));
+        mean.iter_mut().zip(block_mean).for_each(|(m, b)| *m += weight * f64::from(*b));
     }
     mean.iter_mut().for_each(|m| *m /= rows as f64);
     let mut var = vec![0f64; c];
@@ -88,10 +82,7 @@ pub(super) fn moments(x: &[f32], columns: Columns) -> (Vec<f32>, Vec<f32>) {
             *v += f64::from(*s) + weight * offset * offset;
         }
     }
-    (
-        mean.iter().map(|m| *m as f32).collect(),
-        var.iter().map(|v| (v / rows as f64) as f32).collect(),
-    )
+    (mean.iter().map(|m| *m as f32).collect(), var.iter().map(|v| (v / rows as f64) as f32).collect())
 }
 
 /// Sum of each column.
@@ -112,10 +103,7 @@ pub(crate) fn sums(x: &[f32], c: usize) -> Vec<f32> {
 pub(super) fn combine<'a>(c: usize, blocks: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut total = vec![0f64; c];
     for block in blocks {
-        total
-            .iter_mut()
-            .zip(block)
-            .for_each(|(t, b)| *t += f64::from(*b));
+        total.iter_mut().zip(block).for_each(|(t, b)| *t += f64::from(*b));
     }
     total.iter().map(|t| *t as f32).collect()
 }

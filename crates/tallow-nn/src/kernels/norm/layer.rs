@@ -8,7 +8,7 @@ use super::vector;
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::CHUNK;
 use crate::kernels::memory::{Uninit, contiguous, values};
-use crate::kernels::vectorised::vectorised;
+use crate::kernels::vectorised::{sum, vectorised};
 use crate::tape::{Backward, Output, emit, records};
 
 const OP: &str = "layer_norm";
@@ -27,11 +27,7 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result
     let d = match x.dims().last() {
         Some(&d) if d > 0 => d,
         _ => {
-            return Err(Error::input(
-                OP,
-                "[.., d] with d > 0",
-                format!("{:?}", x.dims()),
-            ));
+            return Err(Error::input(OP, "[.., d] with d > 0", format!("{:?}", x.dims())));
         }
     };
     let gamma_values = vector(OP, "gamma", gamma, d)?;
@@ -50,21 +46,10 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result
             .zip(stats.par_chunks_mut(block / d))
             .for_each(|((y, x), stats)| forward(y, x, stats, &gamma_values, &beta_values, eps));
         // SAFETY: written above.
-        (
-            unsafe { data.finish() },
-            if keep { stats } else { Vec::new() },
-        )
+        (unsafe { data.finish() }, if keep { stats } else { Vec::new() })
     };
     let output = Output::contiguous(data, x.dims());
-    emit(
-        output,
-        &[x, gamma, beta],
-        LayerNorm {
-            x: rows,
-            gamma: gamma_values,
-            stats,
-        },
-    )
+    emit(output, &[x, gamma, beta], LayerNorm { x: rows, gamma: gamma_values, stats })
 }
 
 fn rows_per_block(d: usize) -> usize {
@@ -100,38 +85,12 @@ impl Backward for LayerNorm {
             .collect();
         // SAFETY: written above.
         let data = unsafe { data.finish() };
-        let dx = needs[0]
-            .then(|| Output::contiguous(data, self.x.dims()).into_tensor())
-            .transpose()?;
-        let sum = |need: bool, part: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| {
-            need.then(|| {
-                Output::contiguous(combine(d, blocks.iter().map(part)), &[d]).into_tensor()
-            })
-            .transpose()
+        let dx = needs[0].then(|| Output::contiguous(data, self.x.dims()).into_tensor()).transpose()?;
+        let total = |need: bool, part: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| {
+            need.then(|| Output::contiguous(combine(d, blocks.iter().map(part)), &[d]).into_tensor()).transpose()
         };
-        Ok(vec![dx, sum(needs[1], |b| &b.0)?, sum(needs[2], |b| &b.1)?])
+        Ok(vec![dx, total(needs[1], |b| &b.0)?, total(needs[2], |b| &b.1)?])
     }
-}
-
-const LANES: usize = 32;
-
-/// Σ f(i) over a row, in [`LANES`] partial sums.
-#[inline(always)]
-fn lanes_sum(len: usize, f: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let whole = len / LANES * LANES;
-    let mut at = 0;
-    while at < whole {
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += f(at + i);
-        }
-        at += LANES;
-    }
-    let mut tail = 0.0;
-    for i in whole..len {
-        tail += f(i);
-    }
-    lanes.iter().sum::<f32>() + tail
 }
 
 vectorised! {
@@ -139,8 +98,8 @@ vectorised! {
         let d = gamma.len();
         let beta = &beta[..d];
         for ((y, x), stats) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(stats) {
-            let mean = lanes_sum(d, |i| x[i]) / d as f32;
-            let var = lanes_sum(d, |i| (x[i] - mean) * (x[i] - mean)) / d as f32;
+            let mean = sum([x], |[x]| x) / d as f32;
+            let var = sum([x], |[x]| (x - mean) * (x - mean)) / d as f32;
             let rstd = 1.0 / (var + eps).sqrt();
             for i in 0..d {
                 y[i] = (x[i] - mean) * rstd * gamma[i] + beta[i];
@@ -159,8 +118,8 @@ vectorised! {
         let (dgamma, dbeta) = (&mut dgamma[..d], &mut dbeta[..d]);
         let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(dy.chunks_exact(d)).zip(stats);
         for (((dx, x), dy), [mean, rstd]) in rows {
-            let offset = lanes_sum(d, |i| dy[i] * gamma[i]) / d as f32;
-            let slope = lanes_sum(d, |i| dy[i] * gamma[i] * ((x[i] - mean) * rstd)) / d as f32;
+            let offset = sum([dy, gamma], |[dy, gamma]| dy * gamma) / d as f32;
+            let slope = sum([dy, gamma, x], |[dy, gamma, x]| dy * gamma * ((x - mean) * rstd)) / d as f32;
             for i in 0..d {
                 let normal = (x[i] - mean) * rstd;
                 dx[i] = rstd * (dy[i] * gamma[i] - offset - normal * slope);

@@ -17,11 +17,7 @@ use crate::error::{Error, Result};
 /// The values of a per-channel vector, whose length must be `len`.
 fn vector(op: &'static str, name: &str, tensor: &Tensor, len: usize) -> Result<Vec<f32>> {
     if tensor.dims() != [len] {
-        return Err(Error::input(
-            op,
-            format!("{name} of shape [{len}]"),
-            format!("{:?}", tensor.dims()),
-        ));
+        return Err(Error::input(op, format!("{name} of shape [{len}]"), format!("{:?}", tensor.dims())));
     }
     Ok(values(op, &contiguous(tensor)?)?.to_vec())
 }

@@ -29,19 +29,11 @@ pub fn avg_pool2d(x: &Tensor, config: PoolConfig, count_include_pad: bool) -> Re
         input: (n, h, w, c),
         rows,
         cols,
-        row_weights: (0..rows.output)
-            .map(|oy| 1.0 / rows.count(oy, count_include_pad).max(1) as f32)
-            .collect(),
-        col_weights: (0..cols.output)
-            .map(|ox| 1.0 / cols.count(ox, count_include_pad).max(1) as f32)
-            .collect(),
+        row_weights: (0..rows.output).map(|oy| 1.0 / rows.count(oy, count_include_pad).max(1) as f32).collect(),
+        col_weights: (0..cols.output).map(|ox| 1.0 / cols.count(ox, count_include_pad).max(1) as f32).collect(),
     };
     let data = op.forward(&images)?;
-    emit(
-        Output::channels_last(data, (n, rows.output, cols.output, c)),
-        &[x],
-        op,
-    )
+    emit(Output::channels_last(data, (n, rows.output, cols.output, c)), &[x], op)
 }
 
 struct AvgPool {
@@ -60,27 +52,14 @@ impl AvgPool {
         let (n, h, w, c) = self.input;
         let mut data = Uninit::new(n * self.rows.output * self.cols.output * c);
         if n * c > 0 {
-            let spans: Vec<Span> = (0..self.cols.output)
-                .map(|ox| self.cols.inputs(ox))
-                .collect();
+            let spans: Vec<Span> = (0..self.cols.output).map(|ox| self.cols.inputs(ox)).collect();
             // SAFETY: `mean_row` writes every row.
             let out = unsafe { data.as_mut_slice() };
-            out.par_chunks_mut(self.cols.output * c)
-                .enumerate()
-                .for_each(|(i, y)| {
-                    let (image, oy) = (i / self.rows.output, i % self.rows.output);
-                    let x = &x[image * h * w * c..][..h * w * c];
-                    mean_row(
-                        y,
-                        x,
-                        c,
-                        w,
-                        self.rows.inputs(oy),
-                        &spans,
-                        self.row_weights[oy],
-                        &self.col_weights,
-                    );
-                });
+            out.par_chunks_mut(self.cols.output * c).enumerate().for_each(|(i, y)| {
+                let (image, oy) = (i / self.rows.output, i % self.rows.output);
+                let x = &x[image * h * w * c..][..h * w * c];
+                mean_row(y, x, c, w, self.rows.inputs(oy), &spans, self.row_weights[oy], &self.col_weights);
+            });
         }
         // SAFETY: written above.
         Ok(unsafe { data.finish() })
@@ -101,22 +80,12 @@ impl Backward for AvgPool {
             out.par_chunks_mut(w * c).enumerate().for_each(|(i, dx)| {
                 let dy = &dy[i / h * image..][..image];
                 let windows = self.rows.outputs(i % h);
-                spread_row(
-                    dx,
-                    dy,
-                    c,
-                    windows,
-                    &spans,
-                    &self.row_weights,
-                    &self.col_weights,
-                );
+                spread_row(dx, dy, c, windows, &spans, &self.row_weights, &self.col_weights);
             });
         }
         // SAFETY: written above.
         let data = unsafe { data.finish() };
-        Ok(vec![Some(
-            Output::channels_last(data, self.input).into_tensor()?,
-        )])
+        Ok(vec![Some(Output::channels_last(data, self.input).into_tensor()?)])
     }
 }
 

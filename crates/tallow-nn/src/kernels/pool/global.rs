@@ -25,17 +25,9 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     let x_values = values(OP, &images)?;
     let mut data = vec![0f32; n * c];
     if n * c > 0 {
-        data.par_chunks_mut(c)
-            .zip(x_values.par_chunks(h * w * c))
-            .for_each(|(y, x)| mean(y, x));
+        data.par_chunks_mut(c).zip(x_values.par_chunks(h * w * c)).for_each(|(y, x)| mean(y, x));
     }
-    emit(
-        Output::contiguous(data, &[n, c]),
-        &[x],
-        GlobalAvg {
-            input: (n, h, w, c),
-        },
-    )
+    emit(Output::contiguous(data, &[n, c]), &[x], GlobalAvg { input: (n, h, w, c) })
 }
 
 /// Maximum over height and width; NaN if there is one.
@@ -58,24 +50,13 @@ pub fn global_max_pool(x: &Tensor) -> Result<Tensor> {
             .zip(x_values.par_chunks(h * w * c))
             .for_each(|((y, places), x)| maximum(y, places, x));
     }
-    emit(
-        Output::contiguous(data, &[n, c]),
-        &[x],
-        GlobalMax {
-            places,
-            input: (n, h, w, c),
-        },
-    )
+    emit(Output::contiguous(data, &[n, c]), &[x], GlobalMax { places, input: (n, h, w, c) })
 }
 
 fn non_empty(op: &'static str, x: &Tensor) -> Result<Tensor> {
     let images = channels_last(op, x)?;
     if images.dim(1)? * images.dim(2)? == 0 {
-        return Err(Error::input(
-            op,
-            "images with pixels",
-            format!("{:?}", x.dims()),
-        ));
+        return Err(Error::input(op, "images with pixels", format!("{:?}", x.dims())));
     }
     Ok(images)
 }
@@ -109,7 +90,7 @@ vectorised! {
         for (at, pixel) in x.chunks_exact(c).enumerate() {
             for i in 0..c {
                 let value = pixel[i];
-                let take = value > y[i] || value.is_nan();
+                let take = (value > y[i]) | value.is_nan();
                 y[i] = if take { value } else { y[i] };
                 places[i] = if take { at as u32 } else { places[i] };
             }
@@ -132,19 +113,14 @@ impl Backward for GlobalAvg {
         if n * c > 0 {
             // SAFETY: every pixel is written.
             let out = unsafe { data.as_mut_slice() };
-            out.par_chunks_mut(h * w * c)
-                .zip(dy.par_chunks(c))
-                .for_each(|(dx, dy)| {
-                    let pixel: Vec<f32> = dy.iter().map(|d| d * scale).collect();
-                    dx.chunks_exact_mut(c)
-                        .for_each(|dx| dx.copy_from_slice(&pixel));
-                });
+            out.par_chunks_mut(h * w * c).zip(dy.par_chunks(c)).for_each(|(dx, dy)| {
+                let pixel: Vec<f32> = dy.iter().map(|d| d * scale).collect();
+                dx.chunks_exact_mut(c).for_each(|dx| dx.copy_from_slice(&pixel));
+            });
         }
         // SAFETY: written above.
         let data = unsafe { data.finish() };
-        Ok(vec![Some(
-            Output::channels_last(data, self.input).into_tensor()?,
-        )])
+        Ok(vec![Some(Output::channels_last(data, self.input).into_tensor()?)])
     }
 }
 
@@ -162,18 +138,13 @@ impl Backward for GlobalMax {
         let (n, h, w, c) = self.input;
         let mut data = vec![0f32; n * h * w * c];
         if n * c > 0 {
-            let tasks = data
-                .par_chunks_mut(h * w * c)
-                .zip(self.places.par_chunks(c))
-                .zip(dy.par_chunks(c));
+            let tasks = data.par_chunks_mut(h * w * c).zip(self.places.par_chunks(c)).zip(dy.par_chunks(c));
             tasks.for_each(|((dx, places), dy)| {
                 for (channel, (place, dy)) in places.iter().zip(dy).enumerate() {
                     dx[*place as usize * c + channel] = *dy;
                 }
             });
         }
-        Ok(vec![Some(
-            Output::channels_last(data, self.input).into_tensor()?,
-        )])
+        Ok(vec![Some(Output::channels_last(data, self.input).into_tensor()?)])
     }
 }

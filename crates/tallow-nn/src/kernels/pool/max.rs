@@ -35,28 +35,10 @@ pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     }
     if rows.kernel * cols.kernel <= 256 {
         let (data, taps) = forward::<u8>(&images, rows, cols)?;
-        emit(
-            Output::channels_last(data, shape),
-            &[x],
-            MaxPool {
-                taps,
-                input: (n, h, w, c),
-                rows,
-                cols,
-            },
-        )
+        emit(Output::channels_last(data, shape), &[x], MaxPool { taps, input: (n, h, w, c), rows, cols })
     } else {
         let (data, taps) = forward::<u32>(&images, rows, cols)?;
-        emit(
-            Output::channels_last(data, shape),
-            &[x],
-            MaxPool {
-                taps,
-                input: (n, h, w, c),
-                rows,
-                cols,
-            },
-        )
+        emit(Output::channels_last(data, shape), &[x], MaxPool { taps, input: (n, h, w, c), rows, cols })
     }
 }
 
@@ -95,14 +77,11 @@ fn forward<T: Tap>(images: &Tensor, rows: Axis, cols: Axis) -> Result<(Vec<f32>,
         let line = cols.output * c;
         // SAFETY: `max_row` writes every row.
         let out = unsafe { data.as_mut_slice() };
-        out.par_chunks_mut(line)
-            .zip(taps.par_chunks_mut(line))
-            .enumerate()
-            .for_each(|(i, (y, taps))| {
-                let (image, oy) = (i / rows.output, i % rows.output);
-                let x = &x[image * h * w * c..][..h * w * c];
-                max_row(y, taps, x, c, w, rows.inputs(oy), &spans, cols.kernel);
-            });
+        out.par_chunks_mut(line).zip(taps.par_chunks_mut(line)).enumerate().for_each(|(i, (y, taps))| {
+            let (image, oy) = (i / rows.output, i % rows.output);
+            let x = &x[image * h * w * c..][..h * w * c];
+            max_row(y, taps, x, c, w, rows.inputs(oy), &spans, cols.kernel);
+        });
     }
     // SAFETY: written above.
     Ok((unsafe { data.finish() }, taps))
@@ -113,54 +92,30 @@ vectorised! {
     fn max_row<T: Tap>(
         y: &mut [f32], taps: &mut [T], x: &[f32], c: usize, w: usize, rows: Span, cols: &[Span], kernel_w: usize,
     ) {
+        // As wide as the values, so that one comparison chooses both.
+        let mut places = vec![0u32; c];
         for ((y, taps), span) in y.chunks_exact_mut(c).zip(taps.chunks_exact_mut(c)).zip(cols) {
-            let mut channel = 0;
-            while channel + 16 <= c {
-                max_pixel::<T, 16>(y, taps, x, c, w, channel, rows, *span, kernel_w);
-                channel += 16;
+            y.fill(f32::NEG_INFINITY);
+            places.fill((rows.tap * kernel_w + span.tap) as u32);
+            for iy in rows.first..rows.end {
+                for ix in span.first..span.end {
+                    let tap = ((rows.tap + iy - rows.first) * kernel_w + span.tap + ix - span.first) as u32;
+                    let pixel = &x[(iy * w + ix) * c..][..c];
+                    let places = &mut places[..c];
+                    for i in 0..c {
+                        let value = pixel[i];
+                        let take = (value > y[i]) | value.is_nan();
+                        y[i] = if take { value } else { y[i] };
+                        if size_of::<T>() > 0 {
+                            places[i] = if take { tap } else { places[i] };
+                        }
+                    }
+                }
             }
-            while channel + 4 <= c {
-                max_pixel::<T, 4>(y, taps, x, c, w, channel, rows, *span, kernel_w);
-                channel += 4;
-            }
-            while channel < c {
-                max_pixel::<T, 1>(y, taps, x, c, w, channel, rows, *span, kernel_w);
-                channel += 1;
-            }
-        }
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
-#[inline(always)]
-fn max_pixel<T: Tap, const N: usize>(
-    y: &mut [f32],
-    taps: &mut [T],
-    x: &[f32],
-    c: usize,
-    w: usize,
-    channel: usize,
-    rows: Span,
-    cols: Span,
-    kernel_w: usize,
-) {
-    let mut best = [f32::NEG_INFINITY; N];
-    let mut place = [(rows.tap * kernel_w + cols.tap) as u32; N];
-    for iy in rows.first..rows.end {
-        for ix in cols.first..cols.end {
-            let tap = ((rows.tap + iy - rows.first) * kernel_w + cols.tap + ix - cols.first) as u32;
-            let pixel = &x[(iy * w + ix) * c + channel..][..N];
-            for i in 0..N {
-                let value = pixel[i];
-                let take = value > best[i] || value.is_nan();
-                best[i] = if take { value } else { best[i] };
-                place[i] = if take { tap } else { place[i] };
+            for (tap, place) in taps.iter_mut().zip(&places) {
+                *tap = T::new(*place);
             }
         }
-    }
-    y[channel..channel + N].copy_from_slice(&best);
-    for (tap, place) in taps[channel..channel + N].iter_mut().zip(place) {
-        *tap = T::new(place);
     }
 }
 
@@ -192,9 +147,7 @@ impl<T: Tap> Backward for MaxPool<T> {
         }
         // SAFETY: written above.
         let data = unsafe { data.finish() };
-        Ok(vec![Some(
-            Output::channels_last(data, self.input).into_tensor()?,
-        )])
+        Ok(vec![Some(Output::channels_last(data, self.input).into_tensor()?)])
     }
 }
 

@@ -25,11 +25,6 @@ pub struct PoolConfig {
 impl PoolConfig {
     /// A square window, its size rounded down.
     pub fn square(kernel: usize, stride: usize, padding: usize) -> Self {
-        PoolConfig {
-            kernel: (kernel, kernel),
-            stride: (stride, stride),
-            padding: (padding, padding),
-            ceil_mode: false,
-        }
+        PoolConfig { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding), ceil_mode: false }
     }
 }

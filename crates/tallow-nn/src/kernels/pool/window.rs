@@ -26,14 +26,8 @@ impl Axis {
     pub fn inputs(&self, out: usize) -> Span {
         let start = out * self.stride;
         let first = start.max(self.padding) - self.padding;
-        let end = (start + self.kernel)
-            .saturating_sub(self.padding)
-            .min(self.input);
-        Span {
-            first,
-            end: end.max(first),
-            tap: self.padding.saturating_sub(start),
-        }
+        let end = (start + self.kernel).saturating_sub(self.padding).min(self.input);
+        Span { first, end: end.max(first), tap: self.padding.saturating_sub(start) }
     }
 
     /// The windows over input pixel `pixel`; the first sees it at tap `tap`, each next one
@@ -42,11 +36,7 @@ impl Axis {
         let at = pixel + self.padding;
         let first = (at + 1).saturating_sub(self.kernel).div_ceil(self.stride);
         let end = (at / self.stride + 1).min(self.output);
-        Span {
-            first,
-            end: end.max(first),
-            tap: at.saturating_sub(first * self.stride),
-        }
+        Span { first, end: end.max(first), tap: at.saturating_sub(first * self.stride) }
     }
 
     /// Values that window `out` averages over, PyTorch's way: the padding counts if `with_padding`,
@@ -63,11 +53,7 @@ impl Axis {
 }
 
 /// The vertical and the horizontal axis of pooling images of `h` × `w` pixels.
-pub(super) fn axes(
-    op: &'static str,
-    config: PoolConfig,
-    (h, w): (usize, usize),
-) -> Result<(Axis, Axis)> {
+pub(super) fn axes(op: &'static str, config: PoolConfig, (h, w): (usize, usize)) -> Result<(Axis, Axis)> {
     let axis = |input, kernel: usize, stride: usize, padding: usize| {
         if kernel == 0 || stride == 0 || padding > kernel / 2 {
             let reason = format!(
@@ -84,22 +70,12 @@ pub(super) fn axes(
             ));
         }
         let room: usize = input + 2 * padding - kernel;
-        let mut output = if config.ceil_mode {
-            room.div_ceil(stride)
-        } else {
-            room / stride
-        } + 1;
+        let mut output = if config.ceil_mode { room.div_ceil(stride) } else { room / stride } + 1;
         // A window must begin inside the image or the padding before it.
         if config.ceil_mode && (output - 1) * stride >= input + padding {
             output -= 1;
         }
-        Ok(Axis {
-            input,
-            output,
-            kernel,
-            stride,
-            padding,
-        })
+        Ok(Axis { input, output, kernel, stride, padding })
     };
     Ok((
         axis(h, config.kernel.0, config.stride.0, config.padding.0)?,

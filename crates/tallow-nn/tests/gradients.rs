@@ -1,0 +1,142 @@
+//! Every op's backward against finite differences, and its results on 1, 2 and 4 threads.
+
+mod common;
+
+use candle_core::{Device, Tensor};
+use common::{check_gradient, check_threads, random};
+use tallow_nn::kernels::activation::{Activation, activate};
+use tallow_nn::kernels::dropout::{drop_path, dropout};
+use tallow_nn::kernels::linear::linear;
+use tallow_nn::kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, global_max_pool, max_pool2d};
+use tallow_nn::kernels::softmax::{cross_entropy, softmax};
+use tallow_nn::rng::keyed;
+use tallow_nn::{Result, Tape};
+
+const SMOOTH: [Activation; 5] =
+    [Activation::Identity, Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Sigmoid];
+
+/// Distinct multiples of 1/8 in a shuffled order, none at a kink of an activation: a small step changes no maximum.
+fn spaced(seed: u64, shape: &[usize]) -> Tensor {
+    let len: usize = shape.iter().product();
+    let noise = common::flat(&random(seed, &[len]));
+    let mut order: Vec<usize> = (0..len).collect();
+    order.sort_by(|a, b| noise[*a].total_cmp(&noise[*b]));
+    let values: Vec<f32> = order.iter().map(|rank| (*rank as f32 - len as f32 / 2.0) / 8.0 + 0.06).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// γ around 1, β around 0.
+fn affine(c: usize) -> [Tensor; 2] {
+    [random(5, &[c]).affine(0.5, 1.0).unwrap(), random(6, &[c])]
+}
+
+#[test]
+fn activation_slopes() {
+    let x = (random(1, &[2, 3, 7]) * 4.0).unwrap();
+    for activation in SMOOTH {
+        check_gradient(&format!("{activation:?}"), &[x.clone()], |t| activate(&t[0], activation));
+    }
+    let x = (spaced(1, &[80]) + 0.001).unwrap();
+    for activation in [Activation::Relu, Activation::Relu6, Activation::Hardsigmoid, Activation::Hardswish] {
+        check_gradient(&format!("{activation:?}"), &[x.clone()], |t| activate(&t[0], activation));
+    }
+}
+
+#[test]
+fn norm_slopes() {
+    let [gamma, beta] = affine(3);
+    let x = random(1, &[2, 3, 3, 2]);
+    for activation in SMOOTH {
+        let inputs = [x.clone(), gamma.clone(), beta.clone()];
+        check_gradient(&format!("batch_norm_train {activation:?}"), &inputs, |t| {
+            Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-2, activation)?.0)
+        });
+        let (mean, var) = (random(7, &[3]), random(8, &[3]).affine(0.5, 1.0).unwrap());
+        check_gradient(&format!("batch_norm_eval {activation:?}"), &inputs, |t| {
+            batch_norm_eval(&t[0], &t[1], &t[2], &mean, &var, 1e-2, activation)
+        });
+    }
+    let [gamma, beta] = affine(5);
+    check_gradient("layer_norm", &[random(1, &[2, 3, 5]), gamma, beta], |t| layer_norm(&t[0], &t[1], &t[2], 1e-2));
+}
+
+#[test]
+fn pool_slopes() {
+    let x = spaced(1, &[2, 3, 7, 6]);
+    for config in [
+        PoolConfig::square(2, 2, 0),
+        PoolConfig::square(3, 2, 1),
+        PoolConfig::square(3, 1, 1),
+        PoolConfig::square(2, 3, 0),
+        PoolConfig { ceil_mode: true, ..PoolConfig::square(3, 2, 0) },
+    ] {
+        let inputs = [x.clone()];
+        check_gradient(&format!("max {config:?}"), &inputs, |t| max_pool2d(&t[0], config));
+        check_gradient(&format!("avg {config:?}"), &inputs, |t| avg_pool2d(&t[0], config, true));
+        check_gradient(&format!("avg without padding {config:?}"), &inputs, |t| avg_pool2d(&t[0], config, false));
+    }
+    check_gradient("global avg", &[x.clone()], |t| global_avg_pool(&t[0]));
+    check_gradient("global max", &[x], |t| global_max_pool(&t[0]));
+}
+
+#[test]
+fn classifier_slopes() {
+    let x = random(1, &[3, 4]);
+    check_gradient("softmax", &[x.clone()], |t| softmax(&t[0]));
+    let targets = softmax(&random(2, &[3, 4])).unwrap();
+    check_gradient("cross_entropy", &[x.clone(), targets], |t| cross_entropy(&t[0], &t[1]));
+    check_gradient("linear", &[x, random(3, &[5, 4]), random(4, &[5])], |t| linear(&t[0], &t[1], Some(&t[2])));
+}
+
+#[test]
+fn dropout_slopes() {
+    let x = random(1, &[3, 2, 5, 4]);
+    check_gradient("dropout", &[x.clone()], |t| dropout(&t[0], 0.4, keyed(1, 2, 3, 4)));
+    let last = random(1, &[3, 5, 4, 2]).permute((0, 3, 1, 2)).unwrap();
+    check_gradient("dropout channels-last", &[last], |t| {
+        let lying = t[0].permute((0, 2, 3, 1))?.contiguous()?.permute((0, 3, 1, 2))?;
+        dropout(&lying, 0.4, keyed(1, 2, 3, 4))
+    });
+    check_gradient("drop_path", &[x], |t| drop_path(&t[0], 0.5, keyed(1, 2, 3, 4)));
+}
+
+type Op = fn(&[Tensor]) -> Result<Tensor>;
+
+#[test]
+fn threads_change_nothing() {
+    let images = random(1, &[13, 24, 31, 29]);
+    let [gamma, beta] = affine(24);
+    let norm = [images.clone(), gamma, beta];
+    check_threads("batch_norm_train", &norm, |t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-5, Activation::Relu)?.0));
+    for (label, op) in [
+        ("activate", (|t| activate(&t[0], Activation::Gelu)) as Op),
+        ("max", |t| max_pool2d(&t[0], PoolConfig::square(3, 2, 1))),
+        ("avg", |t| avg_pool2d(&t[0], PoolConfig::square(3, 2, 1), true)),
+        ("global avg", |t| global_avg_pool(&t[0])),
+        ("global max", |t| global_max_pool(&t[0])),
+        ("dropout", |t| dropout(&t[0], 0.3, keyed(1, 2, 3, 4))),
+        ("drop_path", |t| drop_path(&t[0], 0.3, keyed(1, 2, 3, 4))),
+    ] {
+        check_threads(label, &[images.clone()], op);
+    }
+    let [gamma, beta] = affine(70);
+    let rows = random(2, &[1500, 70]);
+    check_threads("layer_norm", &[rows.clone(), gamma, beta], |t| layer_norm(&t[0], &t[1], &t[2], 1e-5));
+    check_threads("softmax", &[rows.clone()], |t| softmax(&t[0]));
+    let targets = softmax(&random(3, &[1500, 70])).unwrap();
+    check_threads("cross_entropy", &[rows.clone(), targets], |t| cross_entropy(&t[0], &t[1]));
+    check_threads("linear", &[rows, random(4, &[130, 70]), random(5, &[130])], |t| linear(&t[0], &t[1], Some(&t[2])));
+}
+
+#[test]
+fn without_a_tape_the_values_are_the_same() -> Result<()> {
+    let x = common::variable(&random(1, &[2, 5, 9, 8]));
+    let config = PoolConfig::square(3, 2, 1);
+    let plain = max_pool2d(&x, config)?;
+    let tape = Tape::start();
+    let recorded = max_pool2d(&x, config)?;
+    drop(tape);
+    assert_eq!(common::flat(&plain), common::flat(&recorded));
+    Ok(())
+}
