@@ -23,7 +23,7 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 
 use candle_core::{Device, Tensor, TensorId, Var};
@@ -52,29 +52,17 @@ pub struct Output {
 impl Output {
     /// A tensor of this shape, row-major.
     pub fn contiguous(data: Vec<f32>, shape: &[usize]) -> Self {
-        Output {
-            data,
-            memory_shape: shape.to_vec(),
-            channels_last: false,
-        }
+        Output { data, memory_shape: shape.to_vec(), channels_last: false }
     }
 
     /// An image batch: the values lie as `[n, h, w, c]`, the tensor's shape is `[n, c, h, w]`
     /// (PyTorch's `channels_last` memory format).
     pub fn channels_last(data: Vec<f32>, (n, h, w, c): (usize, usize, usize, usize)) -> Self {
-        Output {
-            data,
-            memory_shape: vec![n, h, w, c],
-            channels_last: true,
-        }
+        Output { data, memory_shape: vec![n, h, w, c], channels_last: true }
     }
 
     fn view(&self, memory: Tensor) -> Result<Tensor> {
-        Ok(if self.channels_last {
-            memory.permute((0, 3, 1, 2))?
-        } else {
-            memory
-        })
+        Ok(if self.channels_last { memory.permute((0, 3, 1, 2))? } else { memory })
     }
 
     /// The tensor, not recorded.
@@ -90,11 +78,7 @@ impl Output {
 
 enum Node {
     /// An op of ours.
-    Op {
-        output: TensorId,
-        inputs: Vec<Option<TensorId>>,
-        op: Box<dyn Backward>,
-    },
+    Op { output: TensorId, inputs: Vec<Option<TensorId>>, op: Box<dyn Backward> },
     /// A tensor that Candle's ops computed and an op of ours consumed.
     Candle(Tensor),
 }
@@ -103,7 +87,7 @@ enum Node {
 struct Recording {
     nodes: Vec<Node>,
     /// Outputs and Candle tensors that have a node.
-    known: HashMap<TensorId, ()>,
+    known: HashSet<TensorId>,
     /// The variable under a channels-last output → that output.
     leaves: HashMap<TensorId, TensorId>,
 }
@@ -122,9 +106,7 @@ impl Tape {
     /// Starts recording on this thread. A tape that is already recording is replaced.
     pub fn start() -> Tape {
         RECORDING.with(|r| *r.borrow_mut() = Some(Recording::default()));
-        Tape {
-            not_send: PhantomData,
-        }
+        Tape { not_send: PhantomData }
     }
 
     /// The gradients of the scalar `loss` with respect to every variable it depends on.
@@ -168,9 +150,7 @@ impl Tape {
                             continue;
                         };
                         match recording.leaves.get(id) {
-                            Some(view) => {
-                                accumulate(&mut grads, *view, grad.permute((0, 3, 1, 2))?)?
-                            }
+                            Some(view) => accumulate(&mut grads, *view, grad.permute((0, 3, 1, 2))?)?,
                             None => accumulate(&mut grads, *id, grad.clone())?,
                         }
                     }
@@ -191,15 +171,16 @@ impl Recording {
     /// The id under which `tensor` gathers its gradient, if it depends on a variable.
     fn track(&mut self, tensor: &Tensor) -> Option<TensorId> {
         let id = tensor.id();
-        if !self.known.contains_key(&id) {
-            if !tensor.track_op() {
-                return None;
-            }
-            // A plain variable needs no node: its gradient is the result.
-            if !tensor.is_variable() {
-                self.known.insert(id, ());
-                self.nodes.push(Node::Candle(tensor.clone()));
-            }
+        if self.known.contains(&id) {
+            return Some(id);
+        }
+        if !tensor.track_op() {
+            return None;
+        }
+        // A plain variable needs no node: its gradient is the result.
+        if !tensor.is_variable() {
+            self.known.insert(id);
+            self.nodes.push(Node::Candle(tensor.clone()));
         }
         Some(id)
     }
@@ -208,11 +189,7 @@ impl Recording {
 /// Whether an op on these inputs would be recorded: whether it must save anything for its backward.
 pub fn records(inputs: &[&Tensor]) -> bool {
     RECORDING.with(|r| {
-        r.borrow().as_ref().is_some_and(|rec| {
-            inputs
-                .iter()
-                .any(|t| t.track_op() || rec.known.contains_key(&t.id()))
-        })
+        r.borrow().as_ref().is_some_and(|rec| inputs.iter().any(|t| t.track_op() || rec.known.contains(&t.id())))
     })
 }
 
@@ -238,12 +215,8 @@ pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static)
         if output.channels_last {
             recording.leaves.insert(leaf.id(), tensor.id());
         }
-        recording.known.insert(tensor.id(), ());
-        recording.nodes.push(Node::Op {
-            output: tensor.id(),
-            inputs,
-            op: Box::new(op),
-        });
+        recording.known.insert(tensor.id());
+        recording.nodes.push(Node::Op { output: tensor.id(), inputs, op: Box::new(op) });
         Ok(tensor)
     })
 }

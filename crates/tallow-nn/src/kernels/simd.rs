@@ -77,10 +77,7 @@ impl Isa {
                 Ok("avx2") => Isa::Avx2,
                 _ => Isa::Avx512,
             };
-            Isa::available()
-                .into_iter()
-                .rfind(|isa| *isa <= limit)
-                .unwrap_or(Isa::Portable)
+            Isa::available().into_iter().rfind(|isa| *isa <= limit).unwrap_or(Isa::Portable)
         })
     }
 }
@@ -97,19 +94,31 @@ pub trait Simd: Copy {
     const ROWS: usize;
     /// The vector.
     type V: Copy;
-    #[allow(missing_docs)]
+    /// The same value in every lane.
+    ///
+    /// # Safety
+    /// The trait's.
     unsafe fn splat(value: f32) -> Self::V;
-    #[allow(missing_docs)]
+    /// `LANES` values from memory.
+    ///
+    /// # Safety
+    /// The trait's.
     unsafe fn load(from: *const f32) -> Self::V;
-    #[allow(missing_docs)]
+    /// `LANES` values to memory.
+    ///
+    /// # Safety
+    /// The trait's.
     unsafe fn store(to: *mut f32, v: Self::V);
-    /// `a * b + c`, rounded once where the machine has FMA.
-    #[allow(missing_docs)]
+    /// `a · b + c`, rounded once where the machine has FMA.
+    ///
+    /// # Safety
+    /// The trait's.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    #[allow(missing_docs)]
+    /// `a + b`.
+    ///
+    /// # Safety
+    /// The trait's.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    #[allow(missing_docs)]
-    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
 
     /// Loads `len ≤ LANES` values, zeros after them.
     ///
@@ -172,10 +181,6 @@ impl<const N: usize> Simd for Portable<N> {
     unsafe fn add(a: [f32; N], b: [f32; N]) -> [f32; N] {
         std::array::from_fn(|i| a[i] + b[i])
     }
-    #[inline(always)]
-    unsafe fn max(a: [f32; N], b: [f32; N]) -> [f32; N] {
-        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
-    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -186,7 +191,7 @@ mod x86 {
     /// Implements [`Simd`] by intrinsics of one width.
     macro_rules! intrinsics {
         ($(#[$doc:meta])* $name:ident, $v:ty, $lanes:literal, $rows:literal,
-         $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $max:ident) => {
+         $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident) => {
             $(#[$doc])*
             #[derive(Clone, Copy)]
             pub struct $name;
@@ -220,11 +225,6 @@ mod x86 {
                     // SAFETY: available.
                     unsafe { $add(a, b) }
                 }
-                #[inline(always)]
-                unsafe fn max(a: $v, b: $v) -> $v {
-                    // SAFETY: available.
-                    unsafe { $max(a, b) }
-                }
             }
         };
     }
@@ -232,12 +232,12 @@ mod x86 {
     intrinsics!(
         /// AVX2 with FMA.
         Avx2, __m256, 8, 6,
-        _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_max_ps
+        _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps
     );
     intrinsics!(
         /// AVX-512.
         Avx512, __m512, 16, 12,
-        _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_max_ps
+        _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps
     );
 }
 
@@ -249,10 +249,7 @@ pub use x86::{Avx2, Avx512};
 #[inline(always)]
 pub fn tile_height<S: Simd>(left: usize) -> usize {
     let heights = [12, 6, 4, 2, 1];
-    heights
-        .into_iter()
-        .find(|&h| h <= S::ROWS && h <= left)
-        .unwrap_or(1)
+    heights.into_iter().find(|&h| h <= S::ROWS && h <= left).unwrap_or(1)
 }
 
 /// A computation that is compiled once for each instruction set.

@@ -18,16 +18,7 @@ pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]
     let mut y = output_buffer(g.n * g.oh * g.ow * g.c);
     let weights = by_tap(g, w);
     let target = SharedMut::new(y.as_mut_ptr());
-    filter(
-        isa,
-        g.n,
-        (x, g.h, g.w),
-        &weights,
-        g.c,
-        &Walk::forward(g),
-        (target, g.oh, g.ow),
-        bias,
-    );
+    filter(isa, g.n, (x, g.h, g.w), &weights, g.c, &Walk::forward(g), (target, g.oh, g.ow), bias);
     // SAFETY: the walk visits every output pixel and writes all its channels.
     unsafe { y.finish() }
 }
@@ -37,16 +28,7 @@ pub fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
     let weights = by_tap(g, w);
     let target = SharedMut::new(dx.as_mut_ptr());
     for walk in Walk::input_grad(g) {
-        filter(
-            isa,
-            g.n,
-            (dy, g.oh, g.ow),
-            &weights,
-            g.c,
-            &walk,
-            (target, g.h, g.w),
-            None,
-        );
+        filter(isa, g.n, (dy, g.oh, g.ow), &weights, g.c, &walk, (target, g.h, g.w), None);
     }
     // SAFETY: the phases together visit every input pixel; one without taps writes zeros.
     unsafe { dx.finish() }
@@ -55,9 +37,7 @@ pub fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
 /// Filters `[c, 1, kh, kw]` as `[tap][c]`.
 fn by_tap(g: &Geometry, w: &[f32]) -> Vec<f32> {
     let taps = g.taps();
-    (0..taps * g.c)
-        .map(|at| w[at % g.c * taps + at / g.c])
-        .collect()
+    (0..taps * g.c).map(|at| w[at % g.c * taps + at / g.c]).collect()
 }
 
 #[allow(clippy::too_many_arguments)] // an image, its filters, a walk and a target
@@ -72,18 +52,7 @@ fn filter(
     bias: Option<&[f32]>,
 ) {
     (0..n * walk.grid.0).into_par_iter().for_each(|row| {
-        simd::run_on(
-            isa,
-            FilterRow {
-                row,
-                source,
-                weights,
-                c,
-                walk,
-                target,
-                bias,
-            },
-        );
+        simd::run_on(isa, FilterRow { row, source, weights, c, walk, target, bias });
     });
 }
 
@@ -126,14 +95,12 @@ impl Kernel for FilterRow<'_> {
                         if y >= h {
                             continue;
                         }
-                        let weight =
-                            load::<S>(self.weights.as_ptr().add(tap.index * c + channel), lanes);
+                        let weight = load::<S>(self.weights.as_ptr().add(tap.index * c + channel), lanes);
                         for (p, acc) in acc.iter_mut().enumerate() {
                             let x = (((first + p) * self.walk.step.1) as isize + tap.dx) as usize;
                             if x < w && p < pixels {
                                 let at = ((n * h + y) * w + x) * c + channel;
-                                *acc =
-                                    S::fma(load::<S>(values.as_ptr().add(at), lanes), weight, *acc);
+                                *acc = S::fma(load::<S>(values.as_ptr().add(at), lanes), weight, *acc);
                             }
                         }
                     }
@@ -142,11 +109,7 @@ impl Kernel for FilterRow<'_> {
                     for (p, acc) in acc.into_iter().take(pixels).enumerate() {
                         let x = self.walk.start.1 + (first + p) * self.walk.spacing.1;
                         let to = to.at(((n * th + y) * tw + x) * c + channel);
-                        if lanes == S::LANES {
-                            S::store(to, acc)
-                        } else {
-                            S::store_partial(to, acc, lanes)
-                        }
+                        if lanes == S::LANES { S::store(to, acc) } else { S::store_partial(to, acc, lanes) }
                     }
                 }
                 channel += lanes;
@@ -161,22 +124,10 @@ pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let slices = rows.min(SLICES);
     let sums: Vec<Vec<f32>> = (0..slices)
         .into_par_iter()
-        .map(|s| {
-            simd::run_on(
-                isa,
-                GradSlice {
-                    g,
-                    x,
-                    dy,
-                    rows: s * rows / slices..(s + 1) * rows / slices,
-                },
-            )
-        })
+        .map(|s| simd::run_on(isa, GradSlice { g, x, dy, rows: s * rows / slices..(s + 1) * rows / slices }))
         .collect();
     let (c, taps) = (g.c, g.taps());
-    (0..c * taps)
-        .map(|at| sums.iter().map(|sum| sum[at % taps * c + at / taps]).sum())
-        .collect()
+    (0..c * taps).map(|at| sums.iter().map(|sum| sum[at % taps * c + at / taps]).sum()).collect()
 }
 
 /// The filters' gradient over some output rows, as `[tap][c]`.
@@ -205,10 +156,7 @@ impl Kernel for GradSlice<'_> {
                 }
                 let sx = g.config.stride.1;
                 let from = (-tx).max(0).unsigned_abs().div_ceil(sx);
-                let to = usize::try_from(g.w as isize - tx)
-                    .unwrap_or(0)
-                    .div_ceil(sx)
-                    .min(g.ow);
+                let to = usize::try_from(g.w as isize - tx).unwrap_or(0).div_ceil(sx).min(g.ow);
                 let sums = &mut sums[tap * c..][..c];
                 let mut channel = 0;
                 while channel < c {
@@ -219,26 +167,14 @@ impl Kernel for GradSlice<'_> {
                         let mut acc = [load::<S>(sums.as_ptr().add(channel), lanes), S::splat(0.0)];
                         for ox in from..to {
                             let ix = ((ox * sx) as isize + tx) as usize;
-                            let a = load::<S>(
-                                self.x
-                                    .as_ptr()
-                                    .add(((n * g.h + y) * g.w + ix) * c + channel),
-                                lanes,
-                            );
-                            let b = load::<S>(
-                                self.dy.as_ptr().add((row * g.ow + ox) * c + channel),
-                                lanes,
-                            );
+                            let a = load::<S>(self.x.as_ptr().add(((n * g.h + y) * g.w + ix) * c + channel), lanes);
+                            let b = load::<S>(self.dy.as_ptr().add((row * g.ow + ox) * c + channel), lanes);
                             let chain = &mut acc[ox % 2];
                             *chain = S::fma(a, b, *chain);
                         }
                         let to = sums.as_mut_ptr().add(channel);
                         let sum = S::add(acc[0], acc[1]);
-                        if lanes == S::LANES {
-                            S::store(to, sum)
-                        } else {
-                            S::store_partial(to, sum, lanes)
-                        }
+                        if lanes == S::LANES { S::store(to, sum) } else { S::store_partial(to, sum, lanes) }
                     }
                     channel += lanes;
                 }
@@ -255,11 +191,5 @@ impl Kernel for GradSlice<'_> {
 #[inline(always)]
 unsafe fn load<S: Simd>(from: *const f32, lanes: usize) -> S::V {
     // SAFETY: by the contract above.
-    unsafe {
-        if lanes == S::LANES {
-            S::load(from)
-        } else {
-            S::load_partial(from, lanes)
-        }
-    }
+    unsafe { if lanes == S::LANES { S::load(from) } else { S::load_partial(from, lanes) } }
 }

@@ -19,18 +19,8 @@ pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]
     let packed = Packed::new(g, w, Columns::Outputs, isa.panel_width());
     let mut y = output_buffer(g.n * g.oh * g.ow * g.o);
     let walk = Walk::forward(g);
-    let source = Image {
-        values: x,
-        h: g.h,
-        w: g.w,
-        c: g.c,
-    };
-    let target = Target {
-        start: SharedMut::new(y.as_mut_ptr()),
-        h: g.oh,
-        w: g.ow,
-        c: g.o,
-    };
+    let source = Image { values: x, h: g.h, w: g.w, c: g.c };
+    let target = Target { start: SharedMut::new(y.as_mut_ptr()), h: g.oh, w: g.ow, c: g.o };
     product(isa, g, source, &packed, &walk, target, bias);
     // SAFETY: the walk visits every output pixel and writes all its channels.
     unsafe { y.finish() }
@@ -39,18 +29,8 @@ pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]
 pub fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
     let packed = Packed::new(g, w, Columns::Inputs, isa.panel_width());
     let mut dx = output_buffer(g.n * g.h * g.w * g.c);
-    let source = Image {
-        values: dy,
-        h: g.oh,
-        w: g.ow,
-        c: g.o,
-    };
-    let target = Target {
-        start: SharedMut::new(dx.as_mut_ptr()),
-        h: g.h,
-        w: g.w,
-        c: g.c,
-    };
+    let source = Image { values: dy, h: g.oh, w: g.ow, c: g.o };
+    let target = Target { start: SharedMut::new(dx.as_mut_ptr()), h: g.h, w: g.w, c: g.c };
     for walk in Walk::input_grad(g) {
         product(isa, g, source, &packed, &walk, target, None);
     }
@@ -76,30 +56,13 @@ struct Target {
     c: usize,
 }
 
-fn product(
-    isa: Isa,
-    g: &Geometry,
-    source: Image,
-    packed: &Packed,
-    walk: &Walk,
-    target: Target,
-    bias: Option<&[f32]>,
-) {
+fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, target: Target, bias: Option<&[f32]>) {
     let pixels = g.n * walk.grid.0 * walk.grid.1;
     let panels = g.config.groups * packed.panels;
-    let unfold = packed.k < SHORT_RUN
-        && g.config.groups == 1
-        && walk.taps.len() > 1
-        && walk.taps.len() == packed.taps;
+    let unfold = packed.k < SHORT_RUN && g.config.groups == 1 && walk.taps.len() > 1 && walk.taps.len() == packed.taps;
     let threads = rayon::current_num_threads();
-    let values_per_pixel = if unfold {
-        packed.k * packed.taps
-    } else {
-        source.c
-    };
-    let chunk = (TASK_VALUES / values_per_pixel)
-        .clamp(48, 4096)
-        .min(pixels.div_ceil(4 * threads).next_multiple_of(48));
+    let values_per_pixel = if unfold { packed.k * packed.taps } else { source.c };
+    let chunk = (TASK_VALUES / values_per_pixel).clamp(48, 4096).min(pixels.div_ceil(4 * threads).next_multiple_of(48));
     let chunks = pixels.div_ceil(chunk);
     // Few pixels (late layers, one image): the panels are divided among tasks as well.
     let parts = (2 * threads).div_ceil(chunks).min(panels);
@@ -161,10 +124,7 @@ impl Kernel for Task<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         debug_assert_eq!(self.packed.width, 2 * S::LANES);
-        debug_assert_eq!(
-            self.source.values.len(),
-            self.batch * self.source.h * self.source.w * self.source.c
-        );
+        debug_assert_eq!(self.source.values.len(), self.batch * self.source.h * self.source.w * self.source.c);
         // Taken out rather than borrowed in a closure: closures do not inherit the instruction set.
         let mut scratch = SCRATCH.take();
         self.locate(&mut scratch.pixels);
@@ -174,16 +134,8 @@ impl Kernel for Task<'_> {
         if self.unfold {
             self.unfold(&scratch.pixels, &mut scratch.unfolded);
         }
-        let Scratch {
-            pixels,
-            zeros,
-            unfolded,
-        } = &scratch;
-        let run = if self.unfold {
-            self.packed.k * self.packed.taps
-        } else {
-            0
-        };
+        let Scratch { pixels, zeros, unfolded } = &scratch;
+        let run = if self.unfold { self.packed.k * self.packed.taps } else { 0 };
         for panel in self.panels.clone() {
             let mut first = 0;
             while first < pixels.len() {
@@ -232,8 +184,7 @@ impl Task<'_> {
     fn offset(&self, pixel: &Pixel, dy: isize, dx: isize) -> Option<usize> {
         let (y, x) = ((pixel.y + dy) as usize, (pixel.x + dx) as usize);
         // Negative coordinates became large ones.
-        (y < self.source.h && x < self.source.w)
-            .then(|| pixel.image + (y * self.source.w + x) * self.source.c)
+        (y < self.source.h && x < self.source.w).then(|| pixel.image + (y * self.source.w + x) * self.source.c)
     }
 
     /// All taps of each pixel as one run: `[pixel][tap][channel]`.
@@ -244,9 +195,7 @@ impl Task<'_> {
         for pixel in pixels {
             for tap in &self.walk.taps {
                 match self.offset(pixel, tap.dy, tap.dx) {
-                    Some(offset) => {
-                        unfolded.extend_from_slice(&self.source.values[offset..offset + c])
-                    }
+                    Some(offset) => unfolded.extend_from_slice(&self.source.values[offset..offset + c]),
                     None => unfolded.resize(unfolded.len() + c, 0.0),
                 }
             }
@@ -259,13 +208,7 @@ impl Task<'_> {
     /// The instruction set of `S` is available; `tile` has `R` pixels of this task; no other task
     /// writes this panel's columns of their targets.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize>(
-        &self,
-        panel: usize,
-        tile: &[Pixel],
-        zeros: &[f32],
-        unfolded: &[f32],
-    ) {
+    unsafe fn tile<S: Simd, const R: usize>(&self, panel: usize, tile: &[Pixel], zeros: &[f32], unfolded: &[f32]) {
         let packed = self.packed;
         let (group, panel) = (panel / packed.panels, panel % packed.panels);
         let weights = packed.panel(group, panel);
@@ -300,10 +243,7 @@ impl Task<'_> {
             let mut bias = [S::splat(0.0); 2];
             if let Some(values) = self.bias {
                 let values = values.as_ptr().add(first);
-                bias = [
-                    S::load_partial(values, low),
-                    S::load_partial(values.add(low), used - low),
-                ];
+                bias = [S::load_partial(values, low), S::load_partial(values.add(low), used - low)];
             }
             for (pixel, acc) in tile.iter().zip(acc) {
                 let to = self.target.start.at(pixel.target + first);
@@ -313,11 +253,7 @@ impl Task<'_> {
                 } else {
                     S::store_partial(to, S::add(acc[0], bias[0]), low);
                     if used > S::LANES {
-                        S::store_partial(
-                            to.add(S::LANES),
-                            S::add(acc[1], bias[1]),
-                            used - S::LANES,
-                        );
+                        S::store_partial(to.add(S::LANES), S::add(acc[1], bias[1]), used - S::LANES);
                     }
                 }
             }

@@ -43,12 +43,7 @@ pub struct ConvConfig {
 
 impl Default for ConvConfig {
     fn default() -> Self {
-        ConvConfig {
-            stride: (1, 1),
-            padding: (0, 0),
-            dilation: (1, 1),
-            groups: 1,
-        }
+        ConvConfig { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 }
     }
 }
 
@@ -74,58 +69,24 @@ impl Geometry {
         const OP: &str = "conv2d";
         let found = || format!("x {:?}, weight {:?}, {config:?}", x.dims(), weight.dims());
         let (Ok((n, c, h, w)), Ok((o, cg, kh, kw))) = (x.dims4(), weight.dims4()) else {
-            return Err(Error::input(
-                OP,
-                "x [n, c, h, w] and weight [o, c/groups, kh, kw]",
-                found(),
-            ));
+            return Err(Error::input(OP, "x [n, c, h, w] and weight [o, c/groups, kh, kw]", found()));
         };
-        let ConvConfig {
-            stride,
-            padding,
-            dilation,
-            groups,
-        } = config;
+        let ConvConfig { stride, padding, dilation, groups } = config;
         if groups == 0 || cg * groups != c || o % groups != 0 || o == 0 {
-            return Err(Error::input(
-                OP,
-                "channels and outputs that the groups divide",
-                found(),
-            ));
+            return Err(Error::input(OP, "channels and outputs that the groups divide", found()));
         }
         if [stride.0, stride.1, dilation.0, dilation.1, kh, kw].contains(&0) {
-            return Err(Error::input(
-                OP,
-                "a stride, dilation and kernel of at least 1",
-                found(),
-            ));
+            return Err(Error::input(OP, "a stride, dilation and kernel of at least 1", found()));
         }
         let out = |size: usize, pad: usize, k: usize, d: usize, s: usize| {
-            (size + 2 * pad)
-                .checked_sub(d * (k - 1) + 1)
-                .map(|room| room / s + 1)
+            (size + 2 * pad).checked_sub(d * (k - 1) + 1).map(|room| room / s + 1)
         };
         let oh = out(h, padding.0, kh, dilation.0, stride.0);
         let ow = out(w, padding.1, kw, dilation.1, stride.1);
         let (Some(oh), Some(ow)) = (oh, ow) else {
-            return Err(Error::input(
-                OP,
-                "an image at least as large as the kernel",
-                found(),
-            ));
+            return Err(Error::input(OP, "an image at least as large as the kernel", found()));
         };
-        Ok(Geometry {
-            n,
-            h,
-            w,
-            c,
-            oh,
-            ow,
-            o,
-            kh,
-            kw,
-            config,
-        })
+        Ok(Geometry { n, h, w, c, oh, ow, o, kh, kw, config })
     }
 
     fn taps(&self) -> usize {
@@ -148,14 +109,9 @@ impl Geometry {
 
     /// Where tap (ky, kx) looks, relative to the pixel at output × stride.
     fn tap_offset(&self, tap: usize) -> (isize, isize) {
-        let ConvConfig {
-            padding, dilation, ..
-        } = self.config;
+        let ConvConfig { padding, dilation, .. } = self.config;
         let (ky, kx) = (tap / self.kw, tap % self.kw);
-        (
-            (ky * dilation.0) as isize - padding.0 as isize,
-            (kx * dilation.1) as isize - padding.1 as isize,
-        )
+        ((ky * dilation.0) as isize - padding.0 as isize, (kx * dilation.1) as isize - padding.1 as isize)
     }
 }
 
@@ -167,34 +123,19 @@ impl Geometry {
 ///
 /// # Errors
 /// Shapes that do not fit each other; a tensor that is not f32 on the CPU.
-pub fn conv2d(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    config: ConvConfig,
-) -> Result<Tensor> {
+pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvConfig) -> Result<Tensor> {
     let geometry = Geometry::new(x, weight, config)?;
     if let Some(bias) = bias
         && bias.dims() != [geometry.o]
     {
-        return Err(Error::input(
-            "conv2d",
-            format!("a bias of shape [{}]", geometry.o),
-            format!("{:?}", bias.dims()),
-        ));
+        return Err(Error::input("conv2d", format!("a bias of shape [{}]", geometry.o), format!("{:?}", bias.dims())));
     }
     let input = memory::channels_last("conv2d", x)?;
     let filters = memory::contiguous(weight)?;
     let bias_values = bias.map(memory::contiguous).transpose()?;
     let y = {
-        let (xs, ws) = (
-            memory::values("conv2d", &input)?,
-            memory::values("conv2d", &filters)?,
-        );
-        let bs = bias_values
-            .as_ref()
-            .map(|b| memory::values("conv2d", b))
-            .transpose()?;
+        let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
+        let bs = bias_values.as_ref().map(|b| memory::values("conv2d", b)).transpose()?;
         forward(Isa::best(), &geometry, &xs, &ws, bs.as_deref())
     };
     let output = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o));
@@ -203,15 +144,7 @@ pub fn conv2d(
     if !tape::records(&inputs) {
         return output.into_tensor();
     }
-    tape::emit(
-        output,
-        &inputs,
-        Conv2dBackward {
-            geometry,
-            input,
-            filters,
-        },
-    )
+    tape::emit(output, &inputs, Conv2dBackward { geometry, input, filters })
 }
 
 /// What the gradients need: the image (channels-last) and the filters.
@@ -246,27 +179,15 @@ impl Backward for Conv2dBackward {
 }
 
 fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    if g.is_depthwise() {
-        depthwise::forward(isa, g, x, w, bias)
-    } else {
-        gather::forward(isa, g, x, w, bias)
-    }
+    if g.is_depthwise() { depthwise::forward(isa, g, x, w, bias) } else { gather::forward(isa, g, x, w, bias) }
 }
 
 fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
-    if g.is_depthwise() {
-        depthwise::input_grad(isa, g, dy, w)
-    } else {
-        gather::input_grad(isa, g, dy, w)
-    }
+    if g.is_depthwise() { depthwise::input_grad(isa, g, dy, w) } else { gather::input_grad(isa, g, dy, w) }
 }
 
 fn weight_gradient(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    if g.is_depthwise() {
-        depthwise::weight_grad(isa, g, x, dy)
-    } else {
-        weight_grad::weight_grad(isa, g, x, dy)
-    }
+    if g.is_depthwise() { depthwise::weight_grad(isa, g, x, dy) } else { weight_grad::weight_grad(isa, g, x, dy) }
 }
 
 /// Sums over pixels: fixed blocks in parallel, their sums added in order.
@@ -323,13 +244,7 @@ impl Walk {
             let (dy, dx) = g.tap_offset(index);
             Tap { index, dy, dx }
         });
-        Walk {
-            grid: (g.oh, g.ow),
-            step: g.config.stride,
-            taps: taps.collect(),
-            start: (0, 0),
-            spacing: (1, 1),
-        }
+        Walk { grid: (g.oh, g.ow), step: g.config.stride, taps: taps.collect(), start: (0, 0), spacing: (1, 1) }
     }
 
     /// Input pixel (y, x) received tap k of output pixel (y − offset_k) / stride, where that is whole:
@@ -344,11 +259,7 @@ impl Walk {
                     let (dy, dx) = g.tap_offset(index);
                     let (dy, dx) = (py as isize - dy, px as isize - dx);
                     let whole = dy.rem_euclid(sy as isize) == 0 && dx.rem_euclid(sx as isize) == 0;
-                    whole.then(|| Tap {
-                        index,
-                        dy: dy.div_euclid(sy as isize),
-                        dx: dx.div_euclid(sx as isize),
-                    })
+                    whole.then(|| Tap { index, dy: dy.div_euclid(sy as isize), dx: dx.div_euclid(sx as isize) })
                 });
                 Walk {
                     grid: ((g.h - py).div_ceil(sy), (g.w - px).div_ceil(sx)),

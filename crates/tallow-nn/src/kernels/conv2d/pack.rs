@@ -38,28 +38,18 @@ impl Packed {
         let panels = columns.div_ceil(width);
         let mut values = vec![0f32; g.config.groups * panels * taps * k * width];
         let group_len = columns * k * taps;
-        values
-            .par_chunks_mut(taps * k * width)
-            .enumerate()
-            .for_each(|(index, panel)| {
-                let (group, first) = (index / panels, index % panels * width);
-                let weights = &weights[group * group_len..][..group_len];
-                let used = width.min(columns - first);
-                for (row, out) in panel.chunks_exact_mut(width).enumerate() {
-                    let (tap, k) = (row / k, row % k);
-                    for (j, out) in out[..used].iter_mut().enumerate() {
-                        *out = weights[(first + j) * column_stride + k * k_stride + tap];
-                    }
+        values.par_chunks_mut(taps * k * width).enumerate().for_each(|(index, panel)| {
+            let (group, first) = (index / panels, index % panels * width);
+            let weights = &weights[group * group_len..][..group_len];
+            let used = width.min(columns - first);
+            for (row, out) in panel.chunks_exact_mut(width).enumerate() {
+                let (tap, k) = (row / k, row % k);
+                for (j, out) in out[..used].iter_mut().enumerate() {
+                    *out = weights[(first + j) * column_stride + k * k_stride + tap];
                 }
-            });
-        Packed {
-            values,
-            width,
-            columns,
-            panels,
-            k,
-            taps,
-        }
+            }
+        });
+        Packed { values, width, columns, panels, k, taps }
     }
 
     /// The panel of a group: `[tap][k][width]`.

@@ -25,12 +25,7 @@ fn each_product(g: &Geometry, mut visit: impl FnMut(usize, usize, usize)) {
     }
 }
 
-fn itertools4(
-    a: usize,
-    b: usize,
-    c: usize,
-    d: usize,
-) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+fn itertools4(a: usize, b: usize, c: usize, d: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
     (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
 }
 
@@ -42,10 +37,7 @@ fn random(len: usize, stream: u64) -> Vec<f32> {
 fn assert_close(what: &str, got: &[f32], want: &[f64], g: &Geometry, isa: Isa) {
     for (at, (got, want)) in got.iter().zip(want).enumerate() {
         let error = (f64::from(*got) - want).abs();
-        assert!(
-            error < 2e-5 * (1.0 + want.abs()),
-            "{what}[{at}]: {got}, expected {want}; {isa:?} {g:?}"
-        );
+        assert!(error < 2e-5 * (1.0 + want.abs()), "{what}[{at}]: {got}, expected {want}; {isa:?} {g:?}");
     }
 }
 
@@ -100,52 +92,21 @@ proptest! {
 
 #[test]
 fn sums_do_not_depend_on_the_thread_count() {
-    let config = ConvConfig {
-        padding: (1, 1),
-        ..ConvConfig::default()
-    };
-    let g = Geometry {
-        n: 5,
-        h: 9,
-        w: 7,
-        c: 20,
-        oh: 9,
-        ow: 7,
-        o: 33,
-        kh: 3,
-        kw: 3,
-        config,
-    };
-    let depthwise = Geometry {
-        o: 20,
-        config: ConvConfig {
-            groups: 20,
-            ..config
-        },
-        ..g
-    };
+    let config = ConvConfig { padding: (1, 1), ..ConvConfig::default() };
+    let g = Geometry { n: 5, h: 9, w: 7, c: 20, oh: 9, ow: 7, o: 33, kh: 3, kw: 3, config };
+    let depthwise = Geometry { o: 20, config: ConvConfig { groups: 20, ..config }, ..g };
     for g in [g, depthwise] {
         let x = random(g.n * g.h * g.w * g.c, 0);
         let w = random(g.o * g.cg() * g.taps(), 1);
         let dy = random(g.n * g.oh * g.ow * g.o, 2);
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let isa = Isa::best();
             pool.install(|| {
-                (
-                    forward(isa, &g, &x, &w, None),
-                    input_grad(isa, &g, &dy, &w),
-                    weight_gradient(isa, &g, &x, &dy),
-                )
+                (forward(isa, &g, &x, &w, None), input_grad(isa, &g, &dy, &w), weight_gradient(isa, &g, &x, &dy))
             })
         };
-        assert!(
-            run(1) == run(2) && run(1) == run(3) && run(1) == run(4),
-            "{g:?}"
-        );
+        assert!(run(1) == run(2) && run(1) == run(3) && run(1) == run(4), "{g:?}");
     }
 }
 
@@ -153,27 +114,10 @@ fn sums_do_not_depend_on_the_thread_count() {
 fn shapes_that_do_not_fit_are_named() {
     let device = candle_core::Device::Cpu;
     let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &device).unwrap();
-    let error = conv2d(
-        &zeros(&[1, 3, 4, 4]),
-        &zeros(&[8, 4, 3, 3]),
-        None,
-        ConvConfig::default(),
-    )
-    .unwrap_err();
+    let error = conv2d(&zeros(&[1, 3, 4, 4]), &zeros(&[8, 4, 3, 3]), None, ConvConfig::default()).unwrap_err();
     assert!(error.to_string().contains("[8, 4, 3, 3]"), "{error}");
-    let error = conv2d(
-        &zeros(&[1, 3, 2, 2]),
-        &zeros(&[8, 3, 3, 3]),
-        None,
-        ConvConfig::default(),
-    )
-    .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("at least as large as the kernel"),
-        "{error}"
-    );
+    let error = conv2d(&zeros(&[1, 3, 2, 2]), &zeros(&[8, 3, 3, 3]), None, ConvConfig::default()).unwrap_err();
+    assert!(error.to_string().contains("at least as large as the kernel"), "{error}");
 }
 
 #[test]
@@ -190,25 +134,9 @@ fn bench() {
         (3, 64, 32, 3, 1, 1),
         (1, 32, 28, 3, 1, 1),
     ] {
-        let config = ConvConfig {
-            stride: (stride, stride),
-            padding: (k / 2, k / 2),
-            dilation: (1, 1),
-            groups,
-        };
+        let config = ConvConfig { stride: (stride, stride), padding: (k / 2, k / 2), dilation: (1, 1), groups };
         let os = (s + 2 * (k / 2) - k) / stride + 1;
-        let g = Geometry {
-            n: 64,
-            h: s,
-            w: s,
-            c,
-            oh: os,
-            ow: os,
-            o,
-            kh: k,
-            kw: k,
-            config,
-        };
+        let g = Geometry { n: 64, h: s, w: s, c, oh: os, ow: os, o, kh: k, kw: k, config };
         let x = random(g.n * g.h * g.w * g.c, 0);
         let w = random(g.o * g.cg() * g.taps(), 1);
         let dy = random(g.n * g.oh * g.ow * g.o, 2);

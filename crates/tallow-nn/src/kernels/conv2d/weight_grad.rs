@@ -25,31 +25,15 @@ pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let slices = rows.min(MAX_SLICES).min((MAX_VALUES / plan.len()).max(2));
     // More threads than slices: input channels are divided as well, which changes no sum.
     let tiles = plan.k.div_ceil(isa.tile_rows());
-    let parts = (2 * rayon::current_num_threads())
-        .div_ceil(slices)
-        .min(tiles);
+    let parts = (2 * rayon::current_num_threads()).div_ceil(slices).min(tiles);
     let mut sums = vec![0f32; slices * plan.len()];
     let shared = crate::kernels::memory::SharedMut::new(sums.as_mut_ptr());
     (0..slices * parts).into_par_iter().for_each(|task| {
         let (slice, part) = (task / parts, task % parts);
         let rows = slice * rows / slices..(slice + 1) * rows / slices;
         let channels = part * plan.k / parts..(part + 1) * plan.k / parts;
-        let sums = SliceSums {
-            start: shared,
-            offset: slice * plan.len(),
-        };
-        simd::run_on(
-            isa,
-            Task {
-                g,
-                plan: &plan,
-                x,
-                dy,
-                rows,
-                channels,
-                sums,
-            },
-        );
+        let sums = SliceSums { start: shared, offset: slice * plan.len() };
+        simd::run_on(isa, Task { g, plan: &plan, x, dy, rows, channels, sums });
     });
     plan.reduce(g, &sums)
 }
@@ -68,20 +52,9 @@ struct Plan {
 impl Plan {
     fn new(isa: Isa, g: &Geometry) -> Plan {
         let unfold = g.cg() < SHORT_RUN && g.config.groups == 1 && g.taps() > 1;
-        let (taps, k) = if unfold {
-            (1, g.taps() * g.cg())
-        } else {
-            (g.taps(), g.cg())
-        };
+        let (taps, k) = if unfold { (1, g.taps() * g.cg()) } else { (g.taps(), g.cg()) };
         let width = isa.panel_width();
-        Plan {
-            unfold,
-            taps,
-            k,
-            width,
-            panels: g.og().div_ceil(width),
-            groups: g.config.groups,
-        }
+        Plan { unfold, taps, k, width, panels: g.og().div_ceil(width), groups: g.config.groups }
     }
 
     fn columns(&self) -> usize {
@@ -97,29 +70,24 @@ impl Plan {
         const CHUNK: usize = 4096;
         let len = self.len();
         let mut total = vec![0f32; len];
-        total
-            .par_chunks_mut(CHUNK)
-            .enumerate()
-            .for_each(|(chunk, total)| {
-                for slice in sums.chunks_exact(len) {
-                    let slice = &slice[chunk * CHUNK..][..total.len()];
-                    for (total, value) in total.iter_mut().zip(slice) {
-                        *total += value;
-                    }
+        total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
+            for slice in sums.chunks_exact(len) {
+                let slice = &slice[chunk * CHUNK..][..total.len()];
+                for (total, value) in total.iter_mut().zip(slice) {
+                    *total += value;
                 }
-            });
+            }
+        });
         let (taps, cg) = (g.taps(), g.cg());
         let mut dw = vec![0f32; g.o * cg * taps];
-        dw.par_chunks_mut(cg * taps)
-            .enumerate()
-            .for_each(|(o, filter)| {
-                let (group, column) = (o / g.og(), o % g.og());
-                for (at, out) in filter.iter_mut().enumerate() {
-                    let (c, tap) = (at / taps, at % taps);
-                    // Unfolded rows are [tap][channel], which is the same place.
-                    *out = total[((group * taps + tap) * cg + c) * self.columns() + column];
-                }
-            });
+        dw.par_chunks_mut(cg * taps).enumerate().for_each(|(o, filter)| {
+            let (group, column) = (o / g.og(), o % g.og());
+            for (at, out) in filter.iter_mut().enumerate() {
+                let (c, tap) = (at / taps, at % taps);
+                // Unfolded rows are [tap][channel], which is the same place.
+                *out = total[((group * taps + tap) * cg + c) * self.columns() + column];
+            }
+        });
         dw
     }
 }
@@ -166,11 +134,7 @@ impl Kernel for Task<'_> {
             if plan.unfold {
                 self.unfold(&rows, &mut unfolded);
             }
-            let (source, step) = if plan.unfold {
-                (&unfolded[..], plan.k)
-            } else {
-                (self.x, g.config.stride.1 * g.c)
-            };
+            let (source, step) = if plan.unfold { (&unfolded[..], plan.k) } else { (self.x, g.config.stride.1 * g.c) };
             for group in 0..plan.groups {
                 for tap in 0..plan.taps {
                     self.find_runs(&rows, group, tap, step, &mut runs);
@@ -246,32 +210,18 @@ impl Task<'_> {
 
     /// The pixels of a block of rows that see a pixel of the image through `tap`.
     #[inline(always)]
-    fn find_runs(
-        &self,
-        rows: &Range<usize>,
-        group: usize,
-        tap: usize,
-        step: usize,
-        runs: &mut Vec<Run>,
-    ) {
+    fn find_runs(&self, rows: &Range<usize>, group: usize, tap: usize, step: usize, runs: &mut Vec<Run>) {
         let g = self.g;
         runs.clear();
         if self.plan.unfold {
-            runs.push(Run {
-                x: 0,
-                dy: 0,
-                len: rows.len() * g.ow,
-            });
+            runs.push(Run { x: 0, dy: 0, len: rows.len() * g.ow });
             return;
         }
         let (dy, dx) = g.tap_offset(tap);
         let (sy, sx) = g.config.stride;
         // The first and one past the last output column whose tap lies in the image.
         let from = (-dx).max(0).unsigned_abs().div_ceil(sx);
-        let to = usize::try_from(g.w as isize - dx)
-            .unwrap_or(0)
-            .div_ceil(sx)
-            .min(g.ow);
+        let to = usize::try_from(g.w as isize - dx).unwrap_or(0).div_ceil(sx).min(g.ow);
         if from >= to {
             return;
         }
@@ -288,9 +238,7 @@ impl Task<'_> {
                 len: to - from,
             };
             match runs.last_mut() {
-                Some(last) if last.x + last.len * step == run.x && last.dy + last.len == run.dy => {
-                    last.len += run.len
-                }
+                Some(last) if last.x + last.len * step == run.x && last.dy + last.len == run.dy => last.len += run.len,
                 _ => runs.push(run),
             }
         }
@@ -318,10 +266,7 @@ impl Task<'_> {
         let row = (group * plan.taps + tap) * plan.k + channel;
         // SAFETY: by the contract above; the sums hold `k × columns` values for each group and tap.
         unsafe {
-            let sums = self
-                .sums
-                .start
-                .at(self.sums.offset + row * plan.columns() + panel * plan.width);
+            let sums = self.sums.start.at(self.sums.offset + row * plan.columns() + panel * plan.width);
             let mut acc = [[S::splat(0.0); 2]; R];
             for (r, acc) in acc.iter_mut().enumerate() {
                 let sums = sums.add(r * plan.columns());
@@ -332,10 +277,10 @@ impl Task<'_> {
                 let mut d = dy.as_ptr().add(run.dy * plan.width);
                 for _ in 0..run.len {
                     let (d0, d1) = (S::load(d), S::load(d.add(S::LANES)));
-                    for r in 0..R {
+                    for (r, acc) in acc.iter_mut().enumerate() {
                         let a = S::splat(*x.add(r));
-                        acc[r][0] = S::fma(a, d0, acc[r][0]);
-                        acc[r][1] = S::fma(a, d1, acc[r][1]);
+                        acc[0] = S::fma(a, d0, acc[0]);
+                        acc[1] = S::fma(a, d1, acc[1]);
                     }
                     x = x.wrapping_add(step);
                     d = d.wrapping_add(plan.width);
