@@ -91,37 +91,21 @@ pub fn save(
     if let Some(optimizer) = optimizer {
         tensors.extend(prefixed("optim", optimizer.state()?));
     }
-    let tensors: Vec<_> = tensors
-        .into_iter()
-        .map(|(name, t)| Ok((name, t.contiguous()?)))
-        .collect::<Result<_>>()?;
-    let position =
-        serde_json::to_string(position).map_err(|error| Error::Mismatch(error.to_string()))?;
-    let metadata = HashMap::from([
-        (POSITION.to_owned(), position),
-        (MODEL.to_owned(), model.to_owned()),
-    ]);
-    let bytes = safetensors::serialize(
-        tensors.iter().map(|(name, tensor)| (name, tensor)),
-        Some(metadata),
-    )
-    .map_err(|error| broken(path, error.to_string()))?;
+    let tensors: Vec<_> = tensors.into_iter().map(|(name, t)| Ok((name, t.contiguous()?))).collect::<Result<_>>()?;
+    let position = serde_json::to_string(position).map_err(|error| Error::Mismatch(error.to_string()))?;
+    let metadata = HashMap::from([(POSITION.to_owned(), position), (MODEL.to_owned(), model.to_owned())]);
+    let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), Some(metadata))
+        .map_err(|error| broken(path, error.to_string()))?;
     write_atomic(path, &bytes)
 }
 
 fn prefixed(prefix: &str, tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
-    tensors
-        .into_iter()
-        .map(|(name, tensor)| (format!("{prefix}.{name}"), tensor))
-        .collect()
+    tensors.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect()
 }
 
 fn broken(path: &Path, reason: String) -> Error {
     let reason = format!("not a complete checkpoint: {reason}; take another one, or train again");
-    Error::Broken {
-        path: path.to_owned(),
-        reason,
-    }
+    Error::Broken { path: path.to_owned(), reason }
 }
 
 /// A checkpoint in memory.
@@ -142,24 +126,13 @@ impl Checkpoint {
     /// A file that is missing, cut off, or something else.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(Error::io(path, "read this checkpoint"))?;
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| broken(path, error.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(path, error.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
-        let entry = |key: &str| {
-            metadata
-                .get(key)
-                .ok_or_else(|| broken(path, format!("it has no `{key}`")))
-        };
-        let position = serde_json::from_str(entry(POSITION)?)
-            .map_err(|error| broken(path, error.to_string()))?;
+        let entry = |key: &str| metadata.get(key).ok_or_else(|| broken(path, format!("it has no `{key}`")));
+        let position = serde_json::from_str(entry(POSITION)?).map_err(|error| broken(path, error.to_string()))?;
         let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
             .map_err(|error| broken(path, error.to_string()))?;
-        Ok(Self {
-            position,
-            model: entry(MODEL)?.clone(),
-            path: path.to_owned(),
-            tensors,
-        })
+        Ok(Self { position, model: entry(MODEL)?.clone(), path: path.to_owned(), tensors })
     }
 
     /// Gives a model the saved weights.
@@ -187,8 +160,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::OtherCheckpoint`].
     pub fn restore_ema(&self, ema: &mut Ema) -> Result<()> {
-        ema.load_state(&self.part("ema"))
-            .map_err(|error| self.other(error.to_string()))
+        ema.load_state(&self.part("ema")).map_err(|error| self.other(error.to_string()))
     }
 
     /// Gives an optimiser its state.
@@ -196,17 +168,12 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::OtherCheckpoint`].
     pub fn restore_optimizer(&self, optimizer: &mut dyn Optimizer) -> Result<()> {
-        optimizer
-            .load_state(&self.part("optim"))
-            .map_err(|error| self.other(error.to_string()))
+        optimizer.load_state(&self.part("optim")).map_err(|error| self.other(error.to_string()))
     }
 
     fn part(&self, prefix: &str) -> HashMap<String, Tensor> {
         let strip = |name: &String| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
-        self.tensors
-            .iter()
-            .filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone())))
-            .collect()
+        self.tensors.iter().filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone()))).collect()
     }
 
     fn restore(&self, store: &ParamStore, weights: &HashMap<String, Tensor>) -> Result<()> {
@@ -216,33 +183,23 @@ impl Checkpoint {
                 Some(saved) if saved.dims() == tensor.dims() => {}
                 Some(saved) => {
                     let (expected, found) = (tensor.dims(), saved.dims());
-                    return Err(self.other(format!(
-                        "{name} has shape {expected:?} in the model, {found:?} in the file"
-                    )));
+                    return Err(
+                        self.other(format!("{name} has shape {expected:?} in the model, {found:?} in the file"))
+                    );
                 }
                 None => return Err(self.other(format!("the file has no {name}"))),
             }
         }
-        if let Some(name) = weights
-            .keys()
-            .find(|name| model.iter().all(|(known, _)| known != *name))
-        {
+        if let Some(name) = weights.keys().find(|name| model.iter().all(|(known, _)| known != *name)) {
             return Err(self.other(format!("the model has no {name}")));
         }
-        weights
-            .iter()
-            .try_for_each(|(name, tensor)| Ok(store.set(name, tensor)?))
+        weights.iter().try_for_each(|(name, tensor)| Ok(store.set(name, tensor)?))
     }
 
     fn other(&self, reason: String) -> Error {
-        let reason = format!(
-            "it holds a {}: {reason}. Is it of another run, or was model or optim changed?",
-            self.model
-        );
-        Error::OtherCheckpoint {
-            path: self.path.clone(),
-            reason,
-        }
+        let reason =
+            format!("it holds a {}: {reason}. Is it of another run, or was model or optim changed?", self.model);
+        Error::OtherCheckpoint { path: self.path.clone(), reason }
     }
 }
 

@@ -57,20 +57,10 @@ mod tests {
         let loss = (&w * Tensor::new(&[3f32, 4.0], &Device::Cpu)?)?.sum_all()?;
         let mut grads = tape.backward(&loss)?;
         assert_eq!(clip_grad_norm(&mut grads, &store, 10.0)?, 5.0);
-        assert_eq!(
-            grads.get(&w).map(Tensor::to_vec1::<f32>).transpose()?,
-            Some(vec![3.0, 4.0])
-        );
+        assert_eq!(grads.get(&w).map(Tensor::to_vec1::<f32>).transpose()?, Some(vec![3.0, 4.0]));
         assert_eq!(clip_grad_norm(&mut grads, &store, 1.0)?, 5.0);
-        let clipped = grads
-            .get(&w)
-            .map(Tensor::to_vec1::<f32>)
-            .transpose()?
-            .unwrap_or_default();
-        assert!(
-            (clipped[0] - 0.6).abs() < 1e-6 && (clipped[1] - 0.8).abs() < 1e-6,
-            "{clipped:?}"
-        );
+        let clipped = grads.get(&w).map(Tensor::to_vec1::<f32>).transpose()?.unwrap_or_default();
+        assert!((clipped[0] - 0.6).abs() < 1e-6 && (clipped[1] - 0.8).abs() < 1e-6, "{clipped:?}");
         Ok(())
     }
 }

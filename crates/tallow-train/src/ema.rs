@@ -24,10 +24,7 @@ impl Ema {
     /// # Errors
     /// Whatever Candle fails with.
     pub fn new(decay: f64, store: &ParamStore) -> Result<Self> {
-        Ok(Self {
-            decay,
-            average: snapshot(store)?,
-        })
+        Ok(Self { decay, average: snapshot(store)? })
     }
 
     /// Takes the model's weights after a step.
@@ -37,16 +34,11 @@ impl Ema {
     pub fn update(&mut self, store: &ParamStore) -> Result<()> {
         let (keep, take) = (self.decay as f32, (1.0 - self.decay) as f32);
         for ((_, average), (_, weight)) in self.average.iter().zip(store.state_dict()) {
-            update(
-                average,
-                &weight.to_dtype(DType::F32)?,
-                &mut [],
-                |average, weight, []| {
-                    for (average, &weight) in average.iter_mut().zip(weight) {
-                        *average = keep * *average + take * weight;
-                    }
-                },
-            )?;
+            update(average, &weight.to_dtype(DType::F32)?, &mut [], |average, weight, []| {
+                for (average, &weight) in average.iter_mut().zip(weight) {
+                    *average = keep * *average + take * weight;
+                }
+            })?;
         }
         Ok(())
     }
@@ -75,16 +67,12 @@ impl Ema {
     pub fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<()> {
         for (name, average) in &mut self.average {
             *average = match state.get(name) {
-                Some(tensor) if tensor.dims() == average.dims() => {
-                    tensor.to_dtype(DType::F32)?.contiguous()?.copy()?
-                }
+                Some(tensor) if tensor.dims() == average.dims() => tensor.to_dtype(DType::F32)?.contiguous()?.copy()?,
                 found => {
                     return Err(Error::OptimizerState {
                         name: format!("ema.{name}"),
                         expected: format!("shape {:?}", average.dims()),
-                        found: found.map_or("nothing of this name".into(), |t| {
-                            format!("shape {:?}", t.dims())
-                        }),
+                        found: found.map_or("nothing of this name".into(), |t| format!("shape {:?}", t.dims())),
                     });
                 }
             };
@@ -100,9 +88,7 @@ fn snapshot(store: &ParamStore) -> Result<Vec<(String, Tensor)>> {
 }
 
 fn restore(store: &ParamStore, weights: &[(String, Tensor)]) -> Result<()> {
-    weights
-        .iter()
-        .try_for_each(|(name, tensor)| Ok(store.set(name, tensor)?))
+    weights.iter().try_for_each(|(name, tensor)| Ok(store.set(name, tensor)?))
 }
 
 #[cfg(test)]
@@ -121,17 +107,14 @@ mod tests {
     }
 
     fn wave(phase: f64) -> Result<Tensor> {
-        let values: Vec<f32> = (0..6)
-            .map(|i| (0.9 * f64::from(i) + phase).sin() as f32)
-            .collect();
+        let values: Vec<f32> = (0..6).map(|i| (0.9 * f64::from(i) + phase).sin() as f32).collect();
         Ok(Tensor::new(values, &Device::Cpu)?)
     }
 
     #[test]
     fn the_average_equals_timms_and_the_model_keeps_its_own_weights() -> Result<()> {
         let recorded: Recorded =
-            serde_json::from_str(include_str!("../../../fixtures/train/ema.json"))
-                .expect("the fixture");
+            serde_json::from_str(include_str!("../../../fixtures/train/ema.json")).expect("the fixture");
         let (_, store) = ParamStore::build(0, &Device::Cpu, |b| {
             b.param("weight", &[6], Init::ZEROS)?;
             b.buffer("running_mean", &[6], 0.0)
@@ -145,17 +128,10 @@ mod tests {
             ema.update(&store)?;
         }
         let read = |store: &ParamStore| -> Result<Vec<Vec<f32>>> {
-            store
-                .state_dict()
-                .iter()
-                .map(|(_, tensor)| Ok(tensor.to_vec1()?))
-                .collect()
+            store.state_dict().iter().map(|(_, tensor)| Ok(tensor.to_vec1()?)).collect()
         };
         let averaged = ema.with_average(&store, || read(&store))?;
-        for (found, expected) in averaged
-            .iter()
-            .zip([&recorded.weight, &recorded.running_mean])
-        {
+        for (found, expected) in averaged.iter().zip([&recorded.weight, &recorded.running_mean]) {
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
             }

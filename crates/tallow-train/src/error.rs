@@ -96,9 +96,7 @@ pub enum Error {
         reason: String,
     },
     /// Saved optimiser or EMA state that does not fit.
-    #[error(
-        "saved state {name}: expected {expected}, found {found}; is it of another optimiser or model?"
-    )]
+    #[error("saved state {name}: expected {expected}, found {found}; is it of another optimiser or model?")]
     OptimizerState {
         /// Its name.
         name: String,
@@ -167,24 +165,15 @@ pub enum Error {
 
 impl Error {
     /// For `map_err` on file operations.
-    pub(crate) fn io(
-        path: impl Into<PathBuf>,
-        action: &'static str,
-    ) -> impl FnOnce(io::Error) -> Error {
+    pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Error {
         let path = path.into();
-        move |source| Error::Io {
-            path,
-            action,
-            source,
-        }
+        move |source| Error::Io { path, action, source }
     }
 }
 
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room, then continue with --resume"
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, then continue with --resume",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose a folder that may be written to"
         }

@@ -29,11 +29,7 @@ impl Predictions {
     /// # Errors
     /// No samples; logits that are not finite.
     pub fn evaluate(&self, class_names: &[String]) -> Result<Evaluation> {
-        Ok(tallow_metrics::evaluate(
-            &self.labels,
-            Scores::Logits(&self.logits),
-            class_names,
-        )?)
+        Ok(tallow_metrics::evaluate(&self.labels, Scores::Logits(&self.logits), class_names)?)
     }
 }
 
@@ -43,23 +39,14 @@ impl Predictions {
 /// An image that cannot be read (or that the loader leaves out, if so configured); whatever the model fails with.
 pub fn predict(model: &dyn Model, loader: &Loader) -> Result<Predictions> {
     let dataset = loader.dataset();
-    let mut predictions = Predictions {
-        classes: dataset.class_names().len(),
-        ..Default::default()
-    };
+    let mut predictions = Predictions { classes: dataset.class_names().len(), ..Default::default() };
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        predictions
-            .labels
-            .extend(batch.labels.iter().map(|&label| label as usize));
-        predictions
-            .ids
-            .extend(batch.indices.iter().map(|&index| dataset.id(index)));
+        predictions.labels.extend(batch.labels.iter().map(|&label| label as usize));
+        predictions.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
         predictions.skipped.extend_from_slice(&batch.skipped);
         let logits = model.forward(&images(batch.pixels, batch.shape)?, &Mode::eval())?;
-        predictions
-            .logits
-            .extend(logits.flatten_all()?.to_vec1::<f32>()?);
+        predictions.logits.extend(logits.flatten_all()?.to_vec1::<f32>()?);
     }
     Ok(predictions)
 }

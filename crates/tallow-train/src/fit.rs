@@ -89,32 +89,12 @@ pub struct FitReport {
 /// A parameter that no gradient reaches; a loss that is NaN or infinite; images that cannot be read; a run directory
 /// that cannot be written; a checkpoint that does not fit.
 pub fn fit(training: Training<'_>) -> Result<FitReport> {
-    let Training {
-        config,
-        run,
-        built,
-        loss,
-        optimizer,
-        train,
-        eval,
-        eval_chooses,
-        picture,
-        stop,
-        quiet,
-    } = training;
+    let Training { config, run, built, loss, optimizer, train, eval, eval_chooses, picture, stop, quiet } = training;
     let (options, model, store) = (&config.train, &built.model, &built.store);
     let batches = train.loader.batches() as u64;
     let steps_per_epoch = batches.div_ceil(options.accumulate);
-    let schedule = Schedule::new(
-        &config.schedule,
-        config.optim.lr(),
-        steps_per_epoch,
-        options.epochs,
-    );
-    let mut ema = options
-        .ema_decay
-        .map(|decay| Ema::new(decay, store))
-        .transpose()?;
+    let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs);
+    let mut ema = options.ema_decay.map(|decay| Ema::new(decay, store)).transpose()?;
 
     let mut position = Position::default();
     if run.last().is_file() {
@@ -129,11 +109,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
 
     let mut record = Record::new(run, &position, options.epochs, quiet)?;
     if position.step > 0 {
-        record.note(&format!(
-            "continuing at epoch {}, step {}",
-            position.epoch + 1,
-            position.step
-        ))?;
+        record.note(&format!("continuing at epoch {}, step {}", position.epoch + 1, position.step))?;
     } else if let Some(picture) = &picture {
         record.image("train/augmented", picture)?;
     }
@@ -149,8 +125,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         stopped_early: false,
     };
     let mut saved = Instant::now();
-    let save_every =
-        Duration::try_from_secs_f64(60.0 * options.checkpoint_every_minutes).unwrap_or_default();
+    let save_every = Duration::try_from_secs_f64(60.0 * options.checkpoint_every_minutes).unwrap_or_default();
 
     'run: while position.epoch < options.epochs {
         if gave_up(&options.early_stopping, &position) {
@@ -175,11 +150,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let loss = loss.loss(&logits, &batch.labels)?;
             let batch_loss = loss.to_scalar::<f32>()?;
             if !batch_loss.is_finite() {
-                let ids = batch
-                    .indices
-                    .iter()
-                    .map(|&index| train.loader.dataset().id(index))
-                    .collect();
+                let ids = batch.indices.iter().map(|&index| train.loader.dataset().id(index)).collect();
                 return Err(non_finite(batch_loss, &position, ids, run));
             }
             let grads = tape.backward(&loss)?;
@@ -216,18 +187,10 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             record.step(&position, f64::from(batch_loss), rates)?;
 
             let stop = stopped(stop);
-            let by_steps = options.checkpoint_every_steps > 0
-                && position.step % options.checkpoint_every_steps == 0;
+            let by_steps = options.checkpoint_every_steps > 0 && position.step % options.checkpoint_every_steps == 0;
             let by_time = !save_every.is_zero() && saved.elapsed() >= save_every;
             if stop || by_steps || by_time {
-                checkpoint::save(
-                    &run.last(),
-                    &config.model.name,
-                    &position,
-                    store,
-                    ema.as_ref(),
-                    Some(optimizer),
-                )?;
+                checkpoint::save(&run.last(), &config.model.name, &position, store, ema.as_ref(), Some(optimizer))?;
                 (saved, clock) = (Instant::now(), Instant::now());
             }
             if stop {
@@ -238,9 +201,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
 
         let mut improved = false;
         if let Some(eval) = eval {
-            let evaluate = || {
-                predict(model.as_ref(), eval.loader)?.evaluate(eval.loader.dataset().class_names())
-            };
+            let evaluate = || predict(model.as_ref(), eval.loader)?.evaluate(eval.loader.dataset().class_names());
             let evaluation = match &ema {
                 Some(ema) => ema.with_average(store, evaluate)?,
                 None => evaluate()?,
@@ -255,42 +216,16 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             }
             report.evaluation = Some((eval.name.to_owned(), evaluation));
         }
-        let evaluation = report
-            .evaluation
-            .as_ref()
-            .map(|(split, evaluation)| (split.as_str(), evaluation));
-        record.epoch(
-            &position,
-            evaluation,
-            schedule.at(position.step.saturating_sub(1)).lr,
-        )?;
+        let evaluation = report.evaluation.as_ref().map(|(split, evaluation)| (split.as_str(), evaluation));
+        record.epoch(&position, evaluation, schedule.at(position.step.saturating_sub(1)).lr)?;
         let seen = position.running.images.max(1) as f64;
         report.train_loss = position.running.loss.0 / seen;
         report.train_top1 = position.running.correct as f64 / seen;
-        position = Position {
-            epoch: position.epoch + 1,
-            batch: 0,
-            running: Running::default(),
-            ..position
-        };
+        position = Position { epoch: position.epoch + 1, batch: 0, running: Running::default(), ..position };
         if improved {
-            checkpoint::save(
-                &run.best(),
-                &config.model.name,
-                &position,
-                store,
-                ema.as_ref(),
-                None,
-            )?;
+            checkpoint::save(&run.best(), &config.model.name, &position, store, ema.as_ref(), None)?;
         }
-        checkpoint::save(
-            &run.last(),
-            &config.model.name,
-            &position,
-            store,
-            ema.as_ref(),
-            Some(optimizer),
-        )?;
+        checkpoint::save(&run.last(), &config.model.name, &position, store, ema.as_ref(), Some(optimizer))?;
         saved = Instant::now();
         if stopped(stop) && position.epoch < options.epochs {
             report.interrupted = true;
@@ -300,19 +235,13 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
 
     if report.interrupted {
         let (epoch, step) = (position.epoch + 1, position.step);
-        record.note(&format!(
-            "stopped in epoch {epoch} after step {step}; continue with --resume"
-        ))?;
+        record.note(&format!("stopped in epoch {epoch} after step {step}; continue with --resume"))?;
     }
     if report.stopped_early {
-        record.note(&format!(
-            "no better epoch for {} epochs: stopped",
-            position.epochs_since_best
-        ))?;
+        record.note(&format!("no better epoch for {} epochs: stopped", position.epochs_since_best))?;
     }
     record.flush()?;
-    (report.epochs, report.steps, report.train_s) =
-        (position.epoch, position.step, position.train_s);
+    (report.epochs, report.steps, report.train_s) = (position.epoch, position.step, position.train_s);
     report.images_per_s = position.images as f64 / position.train_s.max(f64::MIN_POSITIVE);
     Ok(report)
 }
@@ -335,11 +264,7 @@ fn count(running: &mut Running, loss: f32, logits: &Tensor, labels: &[u32]) -> R
     let predicted = logits.detach().argmax(D::Minus1)?.to_vec1::<u32>()?;
     running.images += labels.len() as u64;
     running.loss.0 += f64::from(loss) * labels.len() as f64;
-    running.correct += predicted
-        .iter()
-        .zip(labels)
-        .filter(|(predicted, label)| predicted == label)
-        .count() as u64;
+    running.correct += predicted.iter().zip(labels).filter(|(predicted, label)| predicted == label).count() as u64;
     Ok(())
 }
 
@@ -357,18 +282,9 @@ fn add(mut sum: Gradients, mut grads: Gradients, store: &ParamStore) -> Result<G
 }
 
 fn check_gradients(grads: &Gradients, store: &ParamStore) -> Result<()> {
-    let without: Vec<&str> = store
-        .parameters()
-        .filter(|(_, var)| grads.get(var).is_none())
-        .map(|(name, _)| name)
-        .collect();
-    if without.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::NoGradient {
-            names: without.join(", "),
-        })
-    }
+    let without: Vec<&str> =
+        store.parameters().filter(|(_, var)| grads.get(var).is_none()).map(|(name, _)| name).collect();
+    if without.is_empty() { Ok(()) } else { Err(Error::NoGradient { names: without.join(", ") }) }
 }
 
 fn non_finite(loss: f32, position: &Position, ids: Vec<String>, run: &RunDir) -> Error {

@@ -58,16 +58,11 @@ fn common(config: &RunConfig) -> LoaderConfig {
 pub fn augmented_grid(loader: &Loader, pipeline: &Pipeline) -> Result<DynamicImage> {
     let (height, width, channels) = pipeline.output_shape();
     let (config, dataset) = (loader.config(), loader.dataset());
-    let labels: Vec<usize> = (0..dataset.len())
-        .map(|index| dataset.label(index))
-        .collect();
+    let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
     let order = config.sampler.order(&labels, config.seed, 0);
     let shown = order.len().min(GRID * GRID);
     let columns = shown.clamp(1, GRID);
-    let (grid_width, grid_height) = (
-        (columns * width) as u32,
-        (shown.div_ceil(columns) * height) as u32,
-    );
+    let (grid_width, grid_height) = ((columns * width) as u32, (shown.div_ceil(columns) * height) as u32);
     let mut grid = match channels {
         1 => DynamicImage::new_luma8(grid_width, grid_height),
         _ => DynamicImage::new_rgb8(grid_width, grid_height),
@@ -79,10 +74,7 @@ pub fn augmented_grid(loader: &Loader, pipeline: &Pipeline) -> Result<DynamicIma
             continue;
         };
         let picture = pipeline.preview(image, &mut rng)?;
-        let (left, top) = (
-            (place % columns * width) as u32,
-            (place / columns * height) as u32,
-        );
+        let (left, top) = ((place % columns * width) as u32, (place / columns * height) as u32);
         // Colours by way of RGBA, which any 8-bit picture can be written and read as.
         for (x, y, pixel) in image::GenericImageView::pixels(&picture) {
             grid.put_pixel(left + x, top + y, pixel);

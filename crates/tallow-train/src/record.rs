@@ -9,16 +9,8 @@ use crate::checkpoint::Position;
 use crate::log::{EventWriter, Progress, StepInfo, SummaryCsv};
 use crate::{Rates, Result, RunDir};
 
-const COLUMNS: &[&str] = &[
-    "train_loss",
-    "train_top1",
-    "eval_loss",
-    "eval_top1",
-    "lr",
-    "train_s",
-    "images_per_s",
-    "skipped",
-];
+const COLUMNS: &[&str] =
+    &["train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "train_s", "images_per_s", "skipped"];
 
 /// The logs of a run: progress display, `log.txt`, `summary.csv`, TensorBoard events.
 pub(crate) struct Record<'a> {
@@ -36,19 +28,12 @@ impl<'a> Record<'a> {
             0 => EventWriter::create(&run.path().join("events"))?,
             step => EventWriter::resume(&run.path().join("events"), step)?,
         };
-        let summary =
-            SummaryCsv::resume(&run.path().join("summary.csv"), COLUMNS, position.epoch + 1)?;
+        let summary = SummaryCsv::resume(&run.path().join("summary.csv"), COLUMNS, position.epoch + 1)?;
         let progress = match quiet {
             true => Progress::lines(Box::new(std::io::sink()), std::time::Duration::MAX),
             false => Progress::new(),
         };
-        Ok(Self {
-            run,
-            progress,
-            summary,
-            events,
-            epochs,
-        })
+        Ok(Self { run, progress, summary, events, epochs })
     }
 
     pub fn image(&mut self, tag: &str, image: &DynamicImage) -> Result<()> {
@@ -76,55 +61,29 @@ impl<'a> Record<'a> {
     }
 
     /// At the end of the epoch that made `position`, which still holds its sums.
-    pub fn epoch(
-        &mut self,
-        position: &Position,
-        evaluation: Option<(&str, &Evaluation)>,
-        lr: f64,
-    ) -> Result<()> {
+    pub fn epoch(&mut self, position: &Position, evaluation: Option<(&str, &Evaluation)>, lr: f64) -> Result<()> {
         let (epoch, step, running) = (position.epoch + 1, position.step, &position.running);
         let images = running.images.max(1) as f64;
         let (loss, top1) = (running.loss.0 / images, running.correct as f64 / images);
-        let mut line = format!(
-            "epoch {epoch}/{}  train loss {loss:.4} top1 {:.2} %",
-            self.epochs,
-            100.0 * top1
-        );
+        let mut line = format!("epoch {epoch}/{}  train loss {loss:.4} top1 {:.2} %", self.epochs, 100.0 * top1);
         self.events.scalar("train/epoch_loss", step, loss)?;
         self.events.scalar("train/epoch_top1", step, top1)?;
         let (mut eval_loss, mut eval_top1) = (f64::NAN, f64::NAN);
         if let Some((split, evaluation)) = evaluation {
             (eval_loss, eval_top1) = (evaluation.loss, evaluation.top1);
-            line += &format!(
-                "  {split} loss {eval_loss:.4} top1 {:.2} %",
-                100.0 * eval_top1
-            );
-            self.events
-                .scalar(&format!("{split}/loss"), step, eval_loss)?;
-            self.events
-                .scalar(&format!("{split}/top1"), step, eval_top1)?;
+            line += &format!("  {split} loss {eval_loss:.4} top1 {:.2} %", 100.0 * eval_top1);
+            self.events.scalar(&format!("{split}/loss"), step, eval_loss)?;
+            self.events.scalar(&format!("{split}/top1"), step, eval_top1)?;
         }
         let images_per_s = images_per_s(position);
-        line += &format!(
-            "  lr {lr:.2e}  {images_per_s:.0} images/s  train {:.1} s",
-            position.train_s
-        );
+        line += &format!("  lr {lr:.2e}  {images_per_s:.0} images/s  train {:.1} s", position.train_s);
         if running.skipped > 0 {
             line += &format!("  {} images skipped", running.skipped);
         }
         self.progress.finish_epoch(&line);
         self.run.log(&line)?;
         let skipped = running.skipped as f64;
-        let row = [
-            loss,
-            top1,
-            eval_loss,
-            eval_top1,
-            lr,
-            position.train_s,
-            images_per_s,
-            skipped,
-        ];
+        let row = [loss, top1, eval_loss, eval_top1, lr, position.train_s, images_per_s, skipped];
         self.summary.append(epoch, &row)?;
         Ok(self.events.flush()?)
     }
@@ -137,9 +96,7 @@ impl<'a> Record<'a> {
 
     /// Lists images that could not be read.
     pub fn skipped(&mut self, skipped: &[String]) -> Result<()> {
-        skipped
-            .iter()
-            .try_for_each(|image| self.note(&format!("skipped: {image}")))
+        skipped.iter().try_for_each(|image| self.note(&format!("skipped: {image}")))
     }
 
     pub fn flush(&mut self) -> Result<()> {
@@ -148,11 +105,7 @@ impl<'a> Record<'a> {
 }
 
 fn images_per_s(position: &Position) -> f64 {
-    if position.train_s > 0.0 {
-        position.images as f64 / position.train_s
-    } else {
-        0.0
-    }
+    if position.train_s > 0.0 { position.images as f64 / position.train_s } else { 0.0 }
 }
 
 /// Whether somebody pressed Ctrl-C.

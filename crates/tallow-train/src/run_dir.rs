@@ -38,11 +38,7 @@ impl RunDir {
     ///
     /// # Errors
     /// A folder that is not empty, or that cannot be written.
-    pub fn create(
-        path: impl Into<PathBuf>,
-        config: &RunConfig,
-        classes: &[String],
-    ) -> Result<Self> {
+    pub fn create(path: impl Into<PathBuf>, config: &RunConfig, classes: &[String]) -> Result<Self> {
         let path = path.into();
         match fs::read_dir(&path) {
             Ok(mut entries) => {
@@ -52,11 +48,7 @@ impl RunDir {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => {
-                return Err(Error::Io {
-                    path,
-                    action: "look into this folder",
-                    source,
-                });
+                return Err(Error::Io { path, action: "look into this folder", source });
             }
         }
         let run = Self { path };
@@ -101,8 +93,7 @@ impl RunDir {
     /// # Errors
     /// A folder that cannot be written.
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
-        let text =
-            toml::to_string_pretty(config).map_err(|error| Error::Mismatch(error.to_string()))?;
+        let text = toml::to_string_pretty(config).map_err(|error| Error::Mismatch(error.to_string()))?;
         self.write(CONFIG, text.as_bytes())
     }
 
@@ -129,9 +120,7 @@ impl RunDir {
     /// # Errors
     /// No checkpoint yet.
     pub fn weights(&self) -> Result<PathBuf> {
-        let found = [self.best(), self.last()]
-            .into_iter()
-            .find(|path| path.is_file());
+        let found = [self.best(), self.last()].into_iter().find(|path| path.is_file());
         found.ok_or_else(|| Error::Broken {
             path: self.path.clone(),
             reason: "this run has no checkpoint yet: let its first epoch end, or continue it with --resume".to_owned(),
@@ -145,12 +134,7 @@ impl RunDir {
     pub fn model(&self) -> Result<Built> {
         let config = self.config(&[])?;
         let model = &config.model;
-        let built = tallow_models::build(
-            &model.name,
-            &model.config,
-            config.train.seed,
-            &candle_core::Device::Cpu,
-        )?;
+        let built = tallow_models::build(&model.name, &model.config, config.train.seed, &candle_core::Device::Cpu)?;
         load_weights(&self.weights()?, &built.store)?;
         Ok(built)
     }
@@ -168,8 +152,7 @@ impl RunDir {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Error::Mismatch(error.to_string()))?;
+        let text = serde_json::to_string_pretty(value).map_err(|error| Error::Mismatch(error.to_string()))?;
         self.write(name, format!("{text}\n").as_bytes())
     }
 
@@ -180,10 +163,7 @@ impl RunDir {
     pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let path = self.path.join(name);
         let text = fs::read_to_string(&path).map_err(Error::io(&path, "read this file"))?;
-        serde_json::from_str(&text).map_err(|error| Error::Broken {
-            path,
-            reason: error.to_string(),
-        })
+        serde_json::from_str(&text).map_err(|error| Error::Broken { path, reason: error.to_string() })
     }
 
     /// Adds a line to `log.txt`.
@@ -209,11 +189,7 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
         .and_then(|()| sync_folder(path));
     written.map_err(|source| {
         let _ = fs::remove_file(&partial);
-        Error::Io {
-            path: path.to_owned(),
-            action: "write this file",
-            source,
-        }
+        Error::Io { path: path.to_owned(), action: "write this file", source }
     })
 }
 
@@ -247,13 +223,9 @@ impl Environment {
             tallow: env!("CARGO_PKG_VERSION"),
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,
-            cpu: model
-                .and_then(|line| line.split_once(':'))
-                .map(|(_, name)| name.trim().to_owned()),
+            cpu: model.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_owned()),
             threads: rayon::current_num_threads(),
-            command: std::env::args_os()
-                .map(|arg| arg.to_string_lossy().into_owned())
-                .collect(),
+            command: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             started_unix_s: now.map(|time| time.as_secs()).unwrap_or_default(),
         }
     }
@@ -272,24 +244,11 @@ mod tests {
         assert_eq!(run.classes()?, classes);
         assert_eq!(run.config(&[])?, RunConfig::default());
         let refused = RunDir::create(&path, &RunConfig::default(), &classes);
-        assert!(
-            matches!(&refused, Err(error) if error.to_string().contains("--resume")),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Err(error) if error.to_string().contains("--resume")), "{refused:?}");
         assert_eq!(RunDir::open(&path)?, run);
-        assert!(matches!(
-            RunDir::open(folder.path()),
-            Err(Error::NotARun { .. })
-        ));
-        let left: Vec<_> = fs::read_dir(&path)
-            .map_err(Error::io(&path, "list"))?
-            .flatten()
-            .collect();
-        assert!(
-            left.iter()
-                .all(|entry| !entry.file_name().to_string_lossy().ends_with(".partial")),
-            "{left:?}"
-        );
+        assert!(matches!(RunDir::open(folder.path()), Err(Error::NotARun { .. })));
+        let left: Vec<_> = fs::read_dir(&path).map_err(Error::io(&path, "list"))?.flatten().collect();
+        assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().ends_with(".partial")), "{left:?}");
         Ok(())
     }
 

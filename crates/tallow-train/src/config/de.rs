@@ -5,9 +5,7 @@
 use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use toml::{Table, Value};
 
 /// What was wrong, and at which key.
@@ -21,10 +19,7 @@ pub(super) struct Failure {
 #[derive(Debug)]
 pub(super) enum FailureKind {
     /// A key that the struct does not have, and those that it has.
-    UnknownKey {
-        key: String,
-        valid: &'static [&'static str],
-    },
+    UnknownKey { key: String, valid: &'static [&'static str] },
     /// Anything else, in words.
     Other(String),
 }
@@ -32,12 +27,7 @@ pub(super) enum FailureKind {
 impl Failure {
     /// The dotted key of the value (of the table, for an unknown key).
     pub fn path(&self) -> String {
-        self.path
-            .iter()
-            .rev()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(".")
+        self.path.iter().rev().map(String::as_str).collect::<Vec<_>>().join(".")
     }
 
     fn under(mut self, key: String) -> Self {
@@ -67,21 +57,12 @@ impl std::error::Error for Failure {}
 
 impl de::Error for Failure {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self {
-            path: Vec::new(),
-            kind: FailureKind::Other(message.to_string()),
-        }
+        Self { path: Vec::new(), kind: FailureKind::Other(message.to_string()) }
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let kind = FailureKind::UnknownKey {
-            key: field.to_owned(),
-            valid: expected,
-        };
-        Self {
-            path: Vec::new(),
-            kind,
-        }
+        let kind = FailureKind::UnknownKey { key: field.to_owned(), valid: expected };
+        Self { path: Vec::new(), kind }
     }
 }
 
@@ -107,14 +88,8 @@ impl<'de> de::Deserializer<'de> for Node {
             Value::Float(number) => visitor.visit_f64(number),
             Value::Boolean(value) => visitor.visit_bool(value),
             Value::Datetime(time) => visitor.visit_string(time.to_string()),
-            Value::Array(values) => visitor.visit_seq(Items {
-                values: values.into_iter(),
-                index: 0,
-            }),
-            Value::Table(table) => visitor.visit_map(Entries {
-                entries: table.into_iter(),
-                next: None,
-            }),
+            Value::Array(values) => visitor.visit_seq(Items { values: values.into_iter(), index: 0 }),
+            Value::Table(table) => visitor.visit_map(Entries { entries: table.into_iter(), next: None }),
         }
     }
 
@@ -122,11 +97,7 @@ impl<'de> de::Deserializer<'de> for Node {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Failure> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Failure> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -143,16 +114,10 @@ impl<'de> de::Deserializer<'de> for Node {
             }
             // A variant with content: `{ class_weighted = [1.0, 5.0] }`.
             Value::Table(table) if table.len() == 1 => {
-                let entries = Entries {
-                    entries: table.into_iter(),
-                    next: None,
-                };
+                let entries = Entries { entries: table.into_iter(), next: None };
                 visitor.visit_enum(MapAccessDeserializer::new(entries))
             }
-            other => Err(de::Error::custom(format!(
-                "expected one of {}, found {other}",
-                variants.join(", ")
-            ))),
+            other => Err(de::Error::custom(format!("expected one of {}, found {other}", variants.join(", ")))),
         }
     }
 
@@ -170,18 +135,13 @@ struct Items {
 impl<'de> SeqAccess<'de> for Items {
     type Error = Failure;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Failure> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
         let Some(value) = self.values.next() else {
             return Ok(None);
         };
         let index = self.index;
         self.index += 1;
-        seed.deserialize(Node(value))
-            .map(Some)
-            .map_err(|failure| failure.under(index.to_string()))
+        seed.deserialize(Node(value)).map(Some).map_err(|failure| failure.under(index.to_string()))
     }
 }
 
@@ -193,10 +153,7 @@ struct Entries {
 impl<'de> MapAccess<'de> for Entries {
     type Error = Failure;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Failure> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failure> {
         self.next = self.entries.next();
         let Some((key, _)) = &self.next else {
             return Ok(None);
@@ -206,11 +163,7 @@ impl<'de> MapAccess<'de> for Entries {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Failure> {
-        let (key, value) = self
-            .next
-            .take()
-            .ok_or_else(|| de::Error::custom("a value without a key"))?;
-        seed.deserialize(Node(value))
-            .map_err(|failure| failure.under(key))
+        let (key, value) = self.next.take().ok_or_else(|| de::Error::custom("a value without a key"))?;
+        seed.deserialize(Node(value)).map_err(|failure| failure.under(key))
     }
 }

@@ -27,35 +27,24 @@ impl Setting {
     /// # Errors
     /// No `=`, or an empty part of the key.
     pub fn parse(text: &str) -> Result<Self> {
-        let bad = || Error::BadSetting {
-            text: text.to_owned(),
-        };
+        let bad = || Error::BadSetting { text: text.to_owned() };
         let (key, value) = text.split_once('=').ok_or_else(bad)?;
         let key: Vec<String> = key.split('.').map(|part| part.trim().to_owned()).collect();
         if key.iter().any(String::is_empty) {
             return Err(bad());
         }
         let parsed = toml::from_str::<Table>(&format!("value = {value}")).ok();
-        let value =
-            match parsed.and_then(|mut table| table.remove("value").filter(|_| table.is_empty())) {
-                Some(value) => value,
-                None => Value::String(value.trim().to_owned()),
-            };
-        Ok(Self {
-            key,
-            value,
-            text: format!("--set {text}"),
-        })
+        let value = match parsed.and_then(|mut table| table.remove("value").filter(|_| table.is_empty())) {
+            Some(value) => value,
+            None => Value::String(value.trim().to_owned()),
+        };
+        Ok(Self { key, value, text: format!("--set {text}") })
     }
 
     /// A string for `key`, from the command line flag `flag`: never read as TOML.
     pub fn string(flag: &str, key: &str, value: &str) -> Self {
         let key = key.split('.').map(str::to_owned).collect();
-        Self {
-            key,
-            value: Value::String(value.to_owned()),
-            text: format!("{flag} {value}"),
-        }
+        Self { key, value: Value::String(value.to_owned()), text: format!("{flag} {value}") }
     }
 
     /// The tables down to the value.
@@ -81,10 +70,7 @@ pub fn load(recipe: &str, settings: &[Setting]) -> Result<RunConfig> {
         }
         None => {
             let valid: Vec<_> = recipes::RECIPES.iter().map(|known| known.name).collect();
-            return Err(Error::UnknownRecipe {
-                name: recipe.to_owned(),
-                valid: valid.join(", "),
-            });
+            return Err(Error::UnknownRecipe { name: recipe.to_owned(), valid: valid.join(", ") });
         }
     };
     layered(&origin, &text, settings)
@@ -100,10 +86,7 @@ pub fn read(path: &Path, settings: &[Setting]) -> Result<RunConfig> {
 }
 
 fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> {
-    let not_toml = |error: toml::de::Error| Error::NotToml {
-        origin: origin.to_owned(),
-        message: error.to_string(),
-    };
+    let not_toml = |error: toml::de::Error| Error::NotToml { origin: origin.to_owned(), message: error.to_string() };
     let file: Table = toml::from_str(text).map_err(not_toml)?;
     // All of --set is one layer, so that its order on the command line does not matter.
     let mut set = Table::new();
@@ -125,25 +108,19 @@ fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> 
             None => "defaults".to_owned(),
         }
     };
-    let config: RunConfig =
-        de::from_table(merged).map_err(|failure| explain(failure, &origin_of))?;
+    let config: RunConfig = de::from_table(merged).map_err(|failure| explain(failure, &origin_of))?;
     match config.invalid() {
         None => Ok(config),
         Some((key, expected)) => {
             let reason = format!("expected {expected}");
-            Err(Error::BadValue {
-                origin: origin_of(&key),
-                key,
-                reason,
-            })
+            Err(Error::BadValue { origin: origin_of(&key), key, reason })
         }
     }
 }
 
 /// The default config as a table. Without the model's own defaults: which of them apply is the model's affair.
 fn defaults() -> Result<Table> {
-    let mut table = Table::try_from(RunConfig::default())
-        .map_err(|error| Error::Mismatch(error.to_string()))?;
+    let mut table = Table::try_from(RunConfig::default()).map_err(|error| Error::Mismatch(error.to_string()))?;
     if let Some(Value::Table(model)) = table.get_mut("model") {
         model.retain(|key, _| key == "name");
     }
@@ -192,23 +169,10 @@ fn explain(failure: de::Failure, origin_of: &impl Fn(&str) -> String) -> Error {
             if path == "model" {
                 valid.insert(0, "name");
             }
-            let key = if path.is_empty() {
-                key
-            } else {
-                format!("{path}.{key}")
-            };
+            let key = if path.is_empty() { key } else { format!("{path}.{key}") };
             let nearest = nearest_key(&key, &path, &valid);
-            Error::UnknownKey {
-                origin: origin_of(&key),
-                key,
-                nearest,
-                valid: valid.join(", "),
-            }
+            Error::UnknownKey { origin: origin_of(&key), key, nearest, valid: valid.join(", ") }
         }
-        FailureKind::Other(reason) => Error::BadValue {
-            origin: origin_of(&path),
-            key: path,
-            reason,
-        },
+        FailureKind::Other(reason) => Error::BadValue { origin: origin_of(&path), key: path, reason },
     }
 }

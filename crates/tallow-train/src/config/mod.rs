@@ -111,10 +111,7 @@ pub struct ModelChoice {
 
 impl Default for ModelChoice {
     fn default() -> Self {
-        Self {
-            name: "resnet9".to_owned(),
-            config: ModelConfig::default(),
-        }
+        Self { name: "resnet9".to_owned(), config: ModelConfig::default() }
     }
 }
 
@@ -125,16 +122,11 @@ impl<'de> Deserialize<'de> for ModelChoice {
         let name = match table.remove("name") {
             Some(toml::Value::String(name)) => name,
             Some(other) => {
-                return Err(serde::de::Error::custom(format!(
-                    "`name` must be a model's name, found {other}"
-                )));
+                return Err(serde::de::Error::custom(format!("`name` must be a model's name, found {other}")));
             }
             None => Self::default().name,
         };
-        Ok(Self {
-            name,
-            config: de::from_table_within(table)?,
-        })
+        Ok(Self { name, config: de::from_table_within(table)? })
     }
 }
 
@@ -227,10 +219,7 @@ pub struct EarlyStoppingConfig {
 
 impl Default for EarlyStoppingConfig {
     fn default() -> Self {
-        Self {
-            metric: Metric::Top1,
-            patience: 0,
-        }
+        Self { metric: Metric::Top1, patience: 0 }
     }
 }
 
@@ -263,35 +252,15 @@ impl RunConfig {
         let train = &self.train;
         let fraction = |x: f64| (0.0..1.0).contains(&x);
         let checks = [
-            (
-                fraction(self.data.validation_fraction),
-                "data.validation_fraction",
-                "a fraction from 0 to below 1",
-            ),
+            (fraction(self.data.validation_fraction), "data.validation_fraction", "a fraction from 0 to below 1"),
             (self.data.workers > 0, "data.workers", "1 or more"),
             (train.epochs > 0, "train.epochs", "1 or more"),
             (train.batch_size > 0, "train.batch_size", "1 or more"),
-            (
-                train.eval_batch_size > 0,
-                "train.eval_batch_size",
-                "1 or more",
-            ),
+            (train.eval_batch_size > 0, "train.eval_batch_size", "1 or more"),
             (train.accumulate > 0, "train.accumulate", "1 or more"),
-            (
-                train.clip_norm.is_none_or(|norm| norm > 0.0),
-                "train.clip_norm",
-                "a norm above 0",
-            ),
-            (
-                train.ema_decay.is_none_or(fraction),
-                "train.ema_decay",
-                "a decay from 0 to below 1",
-            ),
-            (
-                train.checkpoint_every_minutes >= 0.0,
-                "train.checkpoint_every_minutes",
-                "0 or more",
-            ),
+            (train.clip_norm.is_none_or(|norm| norm > 0.0), "train.clip_norm", "a norm above 0"),
+            (train.ema_decay.is_none_or(fraction), "train.ema_decay", "a decay from 0 to below 1"),
+            (train.checkpoint_every_minutes >= 0.0, "train.checkpoint_every_minutes", "0 or more"),
         ];
         let nested = |table: &str, found: Option<(&str, &'static str)>| {
             found.map(|(key, expected)| (format!("{table}.{key}"), expected))

@@ -11,12 +11,6 @@ pub struct Recipe {
 
 /// All embedded recipes.
 pub const RECIPES: &[Recipe] = &[
-    Recipe {
-        name: "default",
-        text: include_str!("../../recipes/default.toml"),
-    },
-    Recipe {
-        name: "fast",
-        text: include_str!("../../recipes/fast.toml"),
-    },
+    Recipe { name: "default", text: include_str!("../../recipes/default.toml") },
+    Recipe { name: "fast", text: include_str!("../../recipes/fast.toml") },
 ];

@@ -37,10 +37,7 @@ pub struct Resolved {
 pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let dataset = splits.train.as_ref();
     if dataset.is_empty() {
-        return Err(Error::Mismatch(format!(
-            "{}: no training samples",
-            config.data.spec
-        )));
+        return Err(Error::Mismatch(format!("{}: no training samples", config.data.spec)));
     }
     if config.train.early_stopping.patience > 0 && splits.validation.is_none() {
         return Err(Error::Mismatch(
@@ -49,10 +46,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     }
     let channels = dataset.channels();
     let first = dataset.image(0)?;
-    let image = Size {
-        height: first.height() as usize,
-        width: first.width() as usize,
-    };
+    let image = Size { height: first.height() as usize, width: first.width() as usize };
     let preset = tallow_models::find(&config.model.name)?;
 
     let normalization = normalization(&config, dataset)?;
@@ -61,11 +55,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let train = build(&train_ops, channels, &normalization, image)?;
     let (height, width, _) = train.output_shape();
     let size = Size { height, width };
-    let eval_ops = config
-        .augment
-        .eval
-        .take()
-        .map_or_else(|| default_eval(image, size), Ok)?;
+    let eval_ops = config.augment.eval.take().map_or_else(|| default_eval(image, size), Ok)?;
     let eval = build(&eval_ops, channels, &normalization, image)?;
     if train.output_shape() != eval.output_shape() {
         let (found, (h, w, _)) = (size, eval.output_shape());
@@ -82,13 +72,8 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         std: Some(normalization.std),
     };
     let model = &mut config.model.config;
-    (model.num_classes, model.in_chans, model.input_size) =
-        (dataset.class_names().len(), channels, (height, width));
-    Ok(Resolved {
-        config,
-        train: Arc::new(train),
-        eval: Arc::new(eval),
-    })
+    (model.num_classes, model.in_chans, model.input_size) = (dataset.class_names().len(), channels, (height, width));
+    Ok(Resolved { config, train: Arc::new(train), eval: Arc::new(eval) })
 }
 
 fn normalization(config: &RunConfig, dataset: &dyn Dataset) -> Result<Normalization> {
@@ -104,24 +89,14 @@ fn normalization(config: &RunConfig, dataset: &dyn Dataset) -> Result<Normalizat
                     )));
                 }
             }
-            Ok(Normalization {
-                mean: mean.clone(),
-                std: std.clone(),
-            })
+            Ok(Normalization { mean: mean.clone(), std: std.clone() })
         }
         (None, None) => Ok(tallow_data::measure(dataset, config.data.on_corrupt)?),
-        _ => Err(Error::Mismatch(
-            "give both augment.mean and augment.std, or neither to have them measured".into(),
-        )),
+        _ => Err(Error::Mismatch("give both augment.mean and augment.std, or neither to have them measured".into())),
     }
 }
 
-fn build(
-    config: &PipelineConfig,
-    channels: usize,
-    normalization: &Normalization,
-    image: Size,
-) -> Result<Pipeline> {
+fn build(config: &PipelineConfig, channels: usize, normalization: &Normalization, image: Size) -> Result<Pipeline> {
     // Ops that set no size are enough where all images have one.
     match config.build(channels, normalization) {
         Err(tallow_augment::Error::SizeNotConstant { .. }) => {
@@ -158,6 +133,5 @@ fn is_small(image: Size) -> bool {
 }
 
 fn pipeline(ops: serde_json::Value) -> Result<PipelineConfig> {
-    serde_json::from_value(ops)
-        .map_err(|error| Error::Mismatch(format!("the default pipeline: {error}")))
+    serde_json::from_value(ops).map_err(|error| Error::Mismatch(format!("the default pipeline: {error}")))
 }

@@ -4,10 +4,7 @@ use super::*;
 use crate::{Error, Result};
 
 fn settings(texts: &[&str]) -> Vec<Setting> {
-    texts
-        .iter()
-        .map(|text| Setting::parse(text).expect(text))
-        .collect()
+    texts.iter().map(|text| Setting::parse(text).expect(text)).collect()
 }
 
 fn load_with(texts: &[&str]) -> Result<RunConfig> {
@@ -15,9 +12,7 @@ fn load_with(texts: &[&str]) -> Result<RunConfig> {
 }
 
 fn message(texts: &[&str]) -> String {
-    load_with(texts)
-        .expect_err("a mistake in the config")
-        .to_string()
+    load_with(texts).expect_err("a mistake in the config").to_string()
 }
 
 #[test]
@@ -34,45 +29,21 @@ fn every_recipe_loads_and_reads_back_from_its_own_toml() {
 
 #[test]
 fn settings_win_over_the_recipe_and_the_recipe_over_defaults() -> Result<()> {
-    let config = load_with(&[
-        "train.epochs=3",
-        "model.width = 8",
-        "data.spec=some/folder",
-        "data.sampler=class_balanced",
-    ])?;
-    assert_eq!(
-        (
-            config.train.epochs,
-            config.train.batch_size,
-            config.train.seed
-        ),
-        (3, 128, 0)
-    );
-    assert_eq!(
-        (config.model.name.as_str(), config.model.config.width),
-        ("resnet9", Some(8))
-    );
-    assert_eq!(
-        (config.data.spec.as_str(), config.data.sampler),
-        ("some/folder", Sampler::ClassBalanced)
-    );
-    assert!(
-        matches!(config.optim, OptimConfig::Sgd(sgd) if sgd.weight_decay == 5e-4 && sgd.lr == 0.2)
-    );
+    let config =
+        load_with(&["train.epochs=3", "model.width = 8", "data.spec=some/folder", "data.sampler=class_balanced"])?;
+    assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (3, 128, 0));
+    assert_eq!((config.model.name.as_str(), config.model.config.width), ("resnet9", Some(8)));
+    assert_eq!((config.data.spec.as_str(), config.data.sampler), ("some/folder", Sampler::ClassBalanced));
+    assert!(matches!(config.optim, OptimConfig::Sgd(sgd) if sgd.weight_decay == 5e-4 && sgd.lr == 0.2));
     let weighted = load_with(&["data.sampler={ class_weighted = [1, 5.0] }"])?;
-    assert_eq!(
-        weighted.data.sampler,
-        Sampler::ClassWeighted(vec![1.0, 5.0])
-    );
+    assert_eq!(weighted.data.sampler, Sampler::ClassWeighted(vec![1.0, 5.0]));
     Ok(())
 }
 
 #[test]
 fn another_name_drops_what_was_meant_for_the_old_one() -> Result<()> {
     let config = load_with(&["optim.lr=0.003", "optim.name=adamw", "model.name=resnet18"])?;
-    assert!(
-        matches!(config.optim, OptimConfig::AdamW(adamw) if adamw.lr == 0.003 && adamw.weight_decay == 0.01)
-    );
+    assert!(matches!(config.optim, OptimConfig::AdamW(adamw) if adamw.lr == 0.003 && adamw.weight_decay == 0.01));
     assert_eq!(config.model.name, "resnet18");
     Ok(())
 }
@@ -85,19 +56,12 @@ fn a_typo_is_named_with_its_origin_and_the_nearest_key() {
         ("optim.nesterof=true", "optim.nesterov"),
         ("epochs=3", "train.epochs"),
         ("model.widht=3", "model.width"),
-        (
-            "train.early_stopping.patients=3",
-            "train.early_stopping.patience",
-        ),
+        ("train.early_stopping.patients=3", "train.early_stopping.patience"),
         ("schedule.pct_strat=0.3", "schedule.pct_start"),
     ] {
         let message = message(&[set]);
         let key = set.split('=').next().unwrap_or_default();
-        for part in [
-            format!("--set {set}"),
-            format!("`{key}`"),
-            format!("`{nearest}`"),
-        ] {
+        for part in [format!("--set {set}"), format!("`{key}`"), format!("`{nearest}`")] {
             assert!(message.contains(&part), "{set}: {message}");
         }
     }
@@ -109,14 +73,10 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
         ("train.epochs=many", "train.epochs", "many"),
         ("train.epochs=0", "train.epochs", "1 or more"),
         ("optim.lr=-1", "optim.lr", "0 or more"),
-        ("optim.name=sdg", "optim", "sgd"),
+        ("optim.name=sdg", "optim.name", "sgd"),
         ("data.sampler=random", "data.sampler", "shuffled"),
         ("train=3", "train", "3"),
-        (
-            "loss.label_smoothing=1.5",
-            "loss.label_smoothing",
-            "below 1",
-        ),
+        ("loss.label_smoothing=1.5", "loss.label_smoothing", "below 1"),
         ("schedule.pct_start=2", "schedule.pct_start", "0 to 1"),
     ] {
         let message = message(&[set]);
@@ -125,21 +85,9 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
         }
     }
     let op = message(&["augment.train=[{ op = \"RandomCrop\", size = 28, paddin = 2 }]"]);
-    assert!(
-        op.contains("augment.train") && op.contains("padding"),
-        "{op}"
-    );
-    assert!(matches!(
-        Setting::parse("train.epochs"),
-        Err(Error::BadSetting { .. })
-    ));
-    assert!(matches!(
-        Setting::parse("train..epochs=1"),
-        Err(Error::BadSetting { .. })
-    ));
-    assert!(matches!(
-        load("fsat", &[]),
-        Err(Error::UnknownRecipe { .. })
-    ));
+    assert!(op.contains("augment.train") && op.contains("padding"), "{op}");
+    assert!(matches!(Setting::parse("train.epochs"), Err(Error::BadSetting { .. })));
+    assert!(matches!(Setting::parse("train..epochs=1"), Err(Error::BadSetting { .. })));
+    assert!(matches!(load("fsat", &[]), Err(Error::UnknownRecipe { .. })));
     assert!(matches!(load("missing.toml", &[]), Err(Error::Io { .. })));
 }

@@ -45,14 +45,8 @@ pub struct StepInfo {
 }
 
 enum Output {
-    Bar {
-        bar: ProgressBar,
-        terminal: Term,
-    },
-    Lines {
-        out: Box<dyn Write + Send>,
-        every: Duration,
-    },
+    Bar { bar: ProgressBar, terminal: Term },
+    Lines { out: Box<dyn Write + Send>, every: Duration },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,10 +64,7 @@ impl Progress {
         if bar.is_hidden() {
             return Self::lines(Box::new(io::stdout()), INTERVAL);
         }
-        Self::with(Output::Bar {
-            bar,
-            terminal: Term::stderr(),
-        })
+        Self::with(Output::Bar { bar, terminal: Term::stderr() })
     }
 
     /// Lines to `out`, one at most every `every`.
@@ -82,33 +73,18 @@ impl Progress {
     }
 
     fn with(output: Output) -> Self {
-        Self {
-            output,
-            at: Position::default(),
-            began: None,
-            inherited: None,
-            shown: None,
-        }
+        Self { output, at: Position::default(), began: None, inherited: None, shown: None }
     }
 
     /// Begins epoch `epoch` of `epochs`, counted from 0 and shown from 1, of `steps` steps.
     pub fn start_epoch(&mut self, epoch: u64, epochs: u64, steps: u64) {
-        self.at = Position {
-            epoch,
-            epochs,
-            done: 0,
-            steps,
-        };
+        self.at = Position { epoch, epochs, done: 0, steps };
         let now = Instant::now();
         self.began.get_or_insert(now);
         match &self.output {
             Output::Bar { bar, terminal } => {
                 bar.set_length(steps);
-                draw(
-                    bar,
-                    self.at,
-                    &layout(width(terminal), &self.at.epoch_of_epochs(), &[]),
-                );
+                draw(bar, self.at, &layout(width(terminal), &self.at.epoch_of_epochs(), &[]));
                 bar.reset();
                 self.shown = None;
             }
@@ -121,9 +97,7 @@ impl Progress {
     /// called every step: it draws no more often than can be read.
     pub fn step(&mut self, done: u64, info: &StepInfo) {
         self.at.done = done;
-        let inherited = *self
-            .inherited
-            .get_or_insert(self.at.run_done().saturating_sub(1));
+        let inherited = *self.inherited.get_or_insert(self.at.run_done().saturating_sub(1));
         let pause = match &self.output {
             Output::Bar { .. } if done >= self.at.steps => Duration::ZERO,
             Output::Bar { .. } => REDRAW,
@@ -137,9 +111,7 @@ impl Progress {
         let fields = fields(self.at, info, self.at.time_left(inherited, elapsed));
         let epoch = self.at.epoch_of_epochs();
         match &mut self.output {
-            Output::Bar { bar, terminal } => {
-                draw(bar, self.at, &layout(width(terminal), &epoch, &fields))
-            }
+            Output::Bar { bar, terminal } => draw(bar, self.at, &layout(width(terminal), &epoch, &fields)),
             Output::Lines { out, .. } => print(out, &format!("{epoch}  {}", join(&fields, "  "))),
         }
     }
@@ -178,30 +150,22 @@ impl Drop for Progress {
 
 impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Progress")
-            .field("at", &self.at)
-            .finish_non_exhaustive()
+        f.debug_struct("Progress").field("at", &self.at).finish_non_exhaustive()
     }
 }
 
 impl Position {
     /// Steps of the run done.
     fn run_done(&self) -> u64 {
-        self.epoch
-            .saturating_mul(self.steps)
-            .saturating_add(self.done)
+        self.epoch.saturating_mul(self.steps).saturating_add(self.done)
     }
 
     /// The time that the steps of the run still to come take, if they take as long as this process's steps did,
     /// validation included.
     fn time_left(&self, inherited: u64, elapsed: Duration) -> Duration {
         let own = self.run_done().saturating_sub(inherited).max(1);
-        let left = self
-            .epochs
-            .saturating_mul(self.steps)
-            .saturating_sub(self.run_done());
-        Duration::try_from_secs_f64(elapsed.as_secs_f64() * left as f64 / own as f64)
-            .unwrap_or(Duration::MAX)
+        let left = self.epochs.saturating_mul(self.steps).saturating_sub(self.run_done());
+        Duration::try_from_secs_f64(elapsed.as_secs_f64() * left as f64 / own as f64).unwrap_or(Duration::MAX)
     }
 
     fn epoch_of_epochs(&self) -> String {
@@ -217,19 +181,12 @@ struct Field {
 
 fn fields(at: Position, info: &StepInfo, left: Duration) -> Vec<Field> {
     let field = |rank, text| Field { rank, text };
-    let mut fields = vec![
-        field(0, format!("{}/{}", at.done, at.steps)),
-        field(1, format!("loss {:.4}", info.loss)),
-    ];
+    let mut fields = vec![field(0, format!("{}/{}", at.done, at.steps)), field(1, format!("loss {:.4}", info.loss))];
     if !info.accuracy.is_nan() {
         fields.push(field(2, format!("acc {:.1}%", 100.0 * info.accuracy)));
     }
     // Four decimals show a schedule's course down to 0.001; below, the exponent says more.
-    let lr = if info.lr >= 1e-3 || info.lr == 0.0 {
-        format!("{:.4}", info.lr)
-    } else {
-        format!("{:.1e}", info.lr)
-    };
+    let lr = if info.lr >= 1e-3 || info.lr == 0.0 { format!("{:.4}", info.lr) } else { format!("{:.1e}", info.lr) };
     fields.push(field(5, format!("lr {lr}")));
     fields.push(field(4, format!("{:.0} img/s", info.images_per_s)));
     fields.push(field(3, format!("{} left", clock(left))));
@@ -252,31 +209,16 @@ fn layout(width: usize, epoch: &str, fields: &[Field]) -> Layout {
     for most in (1..=5).rev() {
         let behind = join(fields.iter().filter(|field| field.rank <= most), " ");
         if epoch.len() + brackets + SHORTEST_BAR + behind.len() <= width {
-            return Layout::Bar {
-                before: epoch.to_owned(),
-                behind,
-            };
+            return Layout::Bar { before: epoch.to_owned(), behind };
         }
     }
-    let text = |most| {
-        format!(
-            "{epoch} {}",
-            join(fields.iter().filter(|field| field.rank <= most), " ")
-        )
-    };
-    let fitting = [1, 0]
-        .map(text)
-        .into_iter()
-        .find(|text| text.len() <= width);
+    let text = |most| format!("{epoch} {}", join(fields.iter().filter(|field| field.rank <= most), " "));
+    let fitting = [1, 0].map(text).into_iter().find(|text| text.len() <= width);
     Layout::Text(fitting.unwrap_or_else(|| epoch.chars().take(width).collect()))
 }
 
 fn join<'a>(fields: impl IntoIterator<Item = &'a Field>, separator: &str) -> String {
-    fields
-        .into_iter()
-        .map(|field| field.text.as_str())
-        .collect::<Vec<_>>()
-        .join(separator)
+    fields.into_iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(separator)
 }
 
 fn draw(bar: &ProgressBar, at: Position, layout: &Layout) {
@@ -302,11 +244,7 @@ fn width(terminal: &Term) -> usize {
 fn clock(time: Duration) -> String {
     let s = time.as_secs();
     let (hours, minutes, seconds) = (s / 3600, s / 60 % 60, s % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes}:{seconds:02}")
-    }
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
 /// A closed pipe (`… | head`) or a full disk must not end the training.
@@ -319,40 +257,19 @@ mod tests {
     use super::*;
 
     fn parts(width: usize, at: Position) -> Layout {
-        let info = StepInfo {
-            loss: 0.4321,
-            accuracy: 0.8725,
-            lr: 0.0123,
-            images_per_s: 512.0,
-        };
-        layout(
-            width,
-            &at.epoch_of_epochs(),
-            &fields(at, &info, Duration::from_secs(83)),
-        )
+        let info = StepInfo { loss: 0.4321, accuracy: 0.8725, lr: 0.0123, images_per_s: 512.0 };
+        layout(width, &at.epoch_of_epochs(), &fields(at, &info, Duration::from_secs(83)))
     }
 
     #[test]
     fn no_width_is_exceeded() {
         for at in [
-            Position {
-                epoch: 2,
-                epochs: 8,
-                done: 45,
-                steps: 312,
-            },
-            Position {
-                epoch: 1233,
-                epochs: 12345,
-                done: 1_000_000,
-                steps: 5_000_000,
-            },
+            Position { epoch: 2, epochs: 8, done: 45, steps: 312 },
+            Position { epoch: 1233, epochs: 12345, done: 1_000_000, steps: 5_000_000 },
         ] {
             for width in 0..200 {
                 let used = match parts(width, at) {
-                    Layout::Bar { before, behind } => {
-                        before.len() + behind.len() + SHORTEST_BAR + " [] ".len()
-                    }
+                    Layout::Bar { before, behind } => before.len() + behind.len() + SHORTEST_BAR + " [] ".len(),
                     Layout::Text(text) => text.len(),
                 };
                 assert!(used <= width.saturating_sub(1), "{used} columns of {width}");
@@ -362,29 +279,12 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_loses_whole_numbers_the_least_important_first() {
-        let at = Position {
-            epoch: 2,
-            epochs: 8,
-            done: 45,
-            steps: 312,
-        };
-        let bar = |behind: &str| Layout::Bar {
-            before: "epoch 3/8".to_owned(),
-            behind: behind.to_owned(),
-        };
-        assert_eq!(
-            parts(120, at),
-            bar("45/312 loss 0.4321 acc 87.2% lr 0.0123 512 img/s 1:23 left")
-        );
-        assert_eq!(
-            parts(80, at),
-            bar("45/312 loss 0.4321 acc 87.2% 512 img/s 1:23 left")
-        );
+        let at = Position { epoch: 2, epochs: 8, done: 45, steps: 312 };
+        let bar = |behind: &str| Layout::Bar { before: "epoch 3/8".to_owned(), behind: behind.to_owned() };
+        assert_eq!(parts(120, at), bar("45/312 loss 0.4321 acc 87.2% lr 0.0123 512 img/s 1:23 left"));
+        assert_eq!(parts(80, at), bar("45/312 loss 0.4321 acc 87.2% 512 img/s 1:23 left"));
         assert_eq!(parts(60, at), bar("45/312 loss 0.4321 acc 87.2%"));
-        assert_eq!(
-            parts(40, at),
-            Layout::Text("epoch 3/8 45/312 loss 0.4321".to_owned())
-        );
+        assert_eq!(parts(40, at), Layout::Text("epoch 3/8 45/312 loss 0.4321".to_owned()));
         assert_eq!(parts(24, at), Layout::Text("epoch 3/8 45/312".to_owned()));
         assert_eq!(parts(12, at), Layout::Text("epoch 3/8".to_owned()));
         assert_eq!(parts(0, at), Layout::Text(String::new()));
@@ -393,16 +293,8 @@ mod tests {
     #[test]
     fn time_left_counts_the_steps_of_this_process_only() {
         // 4 epochs of 100 steps; resumed at step 150, now at 200: 50 own steps took 10 s, 200 are to come.
-        let at = Position {
-            epoch: 1,
-            epochs: 4,
-            done: 100,
-            steps: 100,
-        };
-        assert_eq!(
-            at.time_left(150, Duration::from_secs(10)),
-            Duration::from_secs(40)
-        );
+        let at = Position { epoch: 1, epochs: 4, done: 100, steps: 100 };
+        assert_eq!(at.time_left(150, Duration::from_secs(10)), Duration::from_secs(40));
         assert_eq!(clock(Duration::from_secs(40)), "0:40");
         assert_eq!(clock(Duration::from_secs(3 * 3600 + 62)), "3:01:02");
     }

@@ -45,21 +45,14 @@ impl SummaryCsv {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => {
-                return Err(Error::Read {
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(Error::Read { path: path.to_owned(), source });
             }
         };
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         let mut lines = complete.lines();
         let expected = header(columns)?;
         if let Some(found) = lines.next().filter(|found| *found != expected) {
-            return Err(Error::Header {
-                path: path.to_owned(),
-                expected,
-                found: found.to_owned(),
-            });
+            return Err(Error::Header { path: path.to_owned(), expected, found: found.to_owned() });
         }
         let mut kept = Vec::new();
         for (number, line) in (2..).zip(lines) {
@@ -68,12 +61,7 @@ impl SummaryCsv {
                 Some(_) => {}
                 None => {
                     let (path, found) = (path.to_owned(), line.to_owned());
-                    return Err(Error::Row {
-                        path,
-                        line: number,
-                        values: columns.len(),
-                        found,
-                    });
+                    return Err(Error::Row { path, line: number, values: columns.len(), found });
                 }
             }
         }
@@ -88,27 +76,14 @@ impl SummaryCsv {
     /// Not as many values as columns; the file cannot be written.
     pub fn append(&mut self, epoch: u64, values: &[f64]) -> Result<()> {
         if values.len() != self.columns {
-            return Err(Error::Values {
-                path: self.path.clone(),
-                expected: self.columns,
-                found: values.len(),
-            });
+            return Err(Error::Values { path: self.path.clone(), expected: self.columns, found: values.len() });
         }
         let cell = |&value: &f64| {
-            if value.is_nan() {
-                ",".to_owned()
-            } else {
-                format!(",{value}")
-            }
+            if value.is_nan() { ",".to_owned() } else { format!(",{value}") }
         };
         let row = format!("{epoch}{}\n", values.iter().map(cell).collect::<String>());
         // One write a row: a reader, or a crash, meets whole rows.
-        self.file
-            .write_all(row.as_bytes())
-            .map_err(|source| Error::Write {
-                path: self.path.clone(),
-                source,
-            })
+        self.file.write_all(row.as_bytes()).map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
     /// The file being written.
@@ -122,37 +97,17 @@ impl SummaryCsv {
         for row in rows {
             text.extend([row, "\n"]);
         }
-        replace(path, &text).map_err(|source| Error::Write {
-            path: path.to_owned(),
-            source,
-        })?;
+        replace(path, &text).map_err(|source| Error::Write { path: path.to_owned(), source })?;
         let file = OpenOptions::new().append(true).open(path);
-        let file = file.map_err(|source| Error::Open {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            columns: columns.len(),
-        })
+        let file = file.map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), file, columns: columns.len() })
     }
 }
 
 fn header(columns: &[&str]) -> Result<String> {
-    match columns
-        .iter()
-        .find(|name| name.contains([',', '"', '\n', '\r']))
-    {
-        Some(name) => Err(Error::ColumnName {
-            name: (*name).to_owned(),
-        }),
-        None => Ok(["epoch"]
-            .iter()
-            .chain(columns)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(",")),
+    match columns.iter().find(|name| name.contains([',', '"', '\n', '\r'])) {
+        Some(name) => Err(Error::ColumnName { name: (*name).to_owned() }),
+        None => Ok(["epoch"].iter().chain(columns).copied().collect::<Vec<_>>().join(",")),
     }
 }
 
@@ -161,17 +116,12 @@ fn epoch_of(row: &str, values: usize) -> Option<u64> {
     let mut cells = row.split(',');
     let epoch = cells.next()?.parse().ok()?;
     let numbers = cells.map(|cell| cell.is_empty() || cell.parse::<f64>().is_ok());
-    let (count, sound) = numbers.fold((0, true), |(count, sound), number| {
-        (count + 1, sound && number)
-    });
+    let (count, sound) = numbers.fold((0, true), |(count, sound), number| (count + 1, sound && number));
     (sound && count == values).then_some(epoch)
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // A temporary file is private by default; this one stays, with the permissions of any new file.
     #[cfg(unix)]

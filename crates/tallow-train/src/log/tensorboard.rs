@@ -11,8 +11,8 @@ use image::{DynamicImage, ImageFormat};
 use prost::Message;
 
 use super::event::{
-    DataClass, DataType, Event, Histogram, Image, Kind, PluginData, SessionLog, SessionStatus,
-    Summary, SummaryMetadata, Tensor, TensorShape, Value, What,
+    DataClass, DataType, Event, Histogram, Image, Kind, PluginData, SessionLog, SessionStatus, Summary,
+    SummaryMetadata, Tensor, TensorShape, Value, What,
 };
 use super::{Error, Result};
 
@@ -56,23 +56,12 @@ impl EventWriter {
     }
 
     fn open(dir: &Path, step: u64) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(|source| Error::Open {
-            path: dir.to_owned(),
-            source,
-        })?;
+        fs::create_dir_all(dir).map_err(|source| Error::Open { path: dir.to_owned(), source })?;
         let (path, file) = new_file(dir)?;
-        let mut writer = Self {
-            path,
-            file: BufWriter::new(file),
-        };
+        let mut writer = Self { path, file: BufWriter::new(file) };
         writer.write(0, What::FileVersion("brain.Event:2".to_owned()))?;
         // TensorBoard drops later steps at every start but the first that it meets: the first file needs one too.
-        writer.write(
-            step,
-            What::SessionLog(SessionLog {
-                status: SessionStatus::Start.into(),
-            }),
-        )?;
+        writer.write(step, What::SessionLog(SessionLog { status: SessionStatus::Start.into() }))?;
         writer.flush()?;
         Ok(writer)
     }
@@ -105,14 +94,12 @@ impl EventWriter {
         };
         let (width, height) = (image.width(), image.height());
         let mut png = Vec::new();
-        eight_bits
-            .write_to(&mut Cursor::new(&mut png), ImageFormat::Png)
-            .map_err(|source| Error::Image {
-                tag: tag.to_owned(),
-                width,
-                height,
-                source,
-            })?;
+        eight_bits.write_to(&mut Cursor::new(&mut png), ImageFormat::Png).map_err(|source| Error::Image {
+            tag: tag.to_owned(),
+            width,
+            height,
+            source,
+        })?;
         let image = Image {
             height: height.try_into().unwrap_or(i32::MAX),
             width: width.try_into().unwrap_or(i32::MAX),
@@ -129,9 +116,7 @@ impl EventWriter {
     /// The file cannot be written.
     pub fn text(&mut self, tag: &str, step: u64, text: &str) -> Result<()> {
         let metadata = SummaryMetadata {
-            plugin_data: Some(PluginData {
-                plugin_name: "text".to_owned(),
-            }),
+            plugin_data: Some(PluginData { plugin_name: "text".to_owned() }),
             data_class: DataClass::Tensor.into(),
         };
         let tensor = Tensor {
@@ -158,39 +143,19 @@ impl EventWriter {
     ///
     /// The file cannot be written.
     pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|source| Error::Write {
-            path: self.path.clone(),
-            source,
-        })
+        self.file.flush().map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
-    fn value(
-        &mut self,
-        tag: &str,
-        step: u64,
-        metadata: Option<SummaryMetadata>,
-        kind: Kind,
-    ) -> Result<()> {
-        let value = Value {
-            tag: tag.to_owned(),
-            metadata,
-            kind: Some(kind),
-        };
+    fn value(&mut self, tag: &str, step: u64, metadata: Option<SummaryMetadata>, kind: Kind) -> Result<()> {
+        let value = Value { tag: tag.to_owned(), metadata, kind: Some(kind) };
         self.write(step, What::Summary(Summary { value: vec![value] }))
     }
 
     fn write(&mut self, step: u64, what: What) -> Result<()> {
         let step = step.try_into().unwrap_or(i64::MAX);
-        let event = Event {
-            wall_time: unix_time(),
-            step,
-            what: Some(what),
-        };
+        let event = Event { wall_time: unix_time(), step, what: Some(what) };
         let record = record(&event.encode_to_vec());
-        self.file.write_all(&record).map_err(|source| Error::Write {
-            path: self.path.clone(),
-            source,
-        })
+        self.file.write_all(&record).map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 }
 
@@ -203,32 +168,17 @@ pub(super) fn record(data: &[u8]) -> Vec<u8> {
 
 /// CRC-32C, rotated and shifted: TFRecord's guard against checksums of data that holds checksums.
 fn masked_crc(data: &[u8]) -> [u8; 4] {
-    crc32c::crc32c(data)
-        .rotate_right(15)
-        .wrapping_add(0xa282_ead8)
-        .to_le_bytes()
+    crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
 fn histogram(values: &[f32]) -> Histogram {
     const BUCKETS: usize = 30;
-    let finite = || {
-        values
-            .iter()
-            .filter(|value| value.is_finite())
-            .map(|&value| f64::from(value))
-    };
+    let finite = || values.iter().filter(|value| value.is_finite()).map(|&value| f64::from(value));
     let num = finite().count() as f64;
     if num == 0.0 {
-        return Histogram {
-            bucket_limit: vec![0.0],
-            bucket: vec![0.0],
-            ..Histogram::default()
-        };
+        return Histogram { bucket_limit: vec![0.0], bucket: vec![0.0], ..Histogram::default() };
     }
-    let (min, max) = (
-        finite().fold(f64::INFINITY, f64::min),
-        finite().fold(f64::NEG_INFINITY, f64::max),
-    );
+    let (min, max) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let buckets = if min < max { BUCKETS } else { 1 };
     let width = (max - min) / buckets as f64;
     let mut bucket = vec![0.0; buckets];
@@ -240,29 +190,15 @@ fn histogram(values: &[f32]) -> Histogram {
     let mut bucket_limit: Vec<f64> = (1..=buckets).map(|i| min + width * i as f64).collect();
     bucket_limit[buckets - 1] = max;
     let (sum, sum_squares) = (finite().sum(), finite().map(|value| value * value).sum());
-    Histogram {
-        min,
-        max,
-        num,
-        sum,
-        sum_squares,
-        bucket_limit,
-        bucket,
-    }
+    Histogram { min, max, num, sum, sum_squares, bucket_limit, bucket }
 }
 
 /// A file whose name sorts behind every event file in `dir`, even if the clock was set back or two runs start within
 /// one second: the order of names is the order in which TensorBoard reads.
 fn new_file(dir: &Path) -> Result<(PathBuf, File)> {
-    let entries = fs::read_dir(dir).map_err(|source| Error::Open {
-        path: dir.to_owned(),
-        source,
-    })?;
+    let entries = fs::read_dir(dir).map_err(|source| Error::Open { path: dir.to_owned(), source })?;
     let times = entries.filter_map(|entry| time_of(entry.ok()?.file_name().to_str()?));
-    let mut time = times
-        .max()
-        .map_or(0, |last| last + 1)
-        .max(unix_time() as u64);
+    let mut time = times.max().map_or(0, |last| last + 1).max(unix_time() as u64);
     let (host, process) = (host(), std::process::id());
     loop {
         let path = dir.join(format!("{PREFIX}{time:010}.{host}.{process}"));
@@ -277,38 +213,17 @@ fn new_file(dir: &Path) -> Result<(PathBuf, File)> {
 /// The time in an event file's name; one beyond ten digits is not ours.
 fn time_of(name: &str) -> Option<u64> {
     let time = name.strip_prefix(PREFIX)?.split('.').next()?;
-    if time.len() == 10 {
-        time.parse().ok()
-    } else {
-        None
-    }
+    if time.len() == 10 { time.parse().ok() } else { None }
 }
 
 fn unix_time() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |time| time.as_secs_f64())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 fn host() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok());
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
     let name = name.unwrap_or_default();
-    let name: String = name
-        .trim()
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() || "-.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    if name.is_empty() {
-        "localhost".to_owned()
-    } else {
-        name
-    }
+    let name: String =
+        name.trim().chars().map(|c| if c.is_alphanumeric() || "-.".contains(c) { c } else { '-' }).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
 }

@@ -34,19 +34,15 @@ fn events(path: &Path) -> Vec<Event> {
 }
 
 fn unmask(crc: [u8; 4]) -> u32 {
-    u32::from_le_bytes(crc)
-        .wrapping_sub(0xa282_ead8)
-        .rotate_left(15)
+    u32::from_le_bytes(crc).wrapping_sub(0xa282_ead8).rotate_left(15)
 }
 
 /// Step and value of each summary in the file, which must hold one value an event.
 fn values(path: &Path) -> Vec<(i64, Value)> {
-    let summaries = events(path)
-        .into_iter()
-        .filter_map(|event| match event.what {
-            Some(What::Summary(mut summary)) => Some((event.step, summary.value.swap_remove(0))),
-            _ => None,
-        });
+    let summaries = events(path).into_iter().filter_map(|event| match event.what {
+        Some(What::Summary(mut summary)) => Some((event.step, summary.value.swap_remove(0))),
+        _ => None,
+    });
     summaries.collect()
 }
 
@@ -58,14 +54,9 @@ fn event_file_begins_with_version_and_start() {
     assert!(name.starts_with("events.out.tfevents."), "{name}");
 
     let events = events(writer.path());
-    assert_eq!(
-        events[0].what,
-        Some(What::FileVersion("brain.Event:2".to_owned()))
-    );
+    assert_eq!(events[0].what, Some(What::FileVersion("brain.Event:2".to_owned())));
     assert!(events[0].wall_time > 1.7e9);
-    assert!(
-        matches!(&events[1].what, Some(What::SessionLog(log)) if log.status == SessionStatus::Start as i32)
-    );
+    assert!(matches!(&events[1].what, Some(What::SessionLog(log)) if log.status == SessionStatus::Start as i32));
     assert_eq!(events.len(), 2);
 }
 
@@ -79,17 +70,9 @@ fn event_file_begins_with_version_and_start() {
 #[test]
 fn record_bytes_are_tensorboards() {
     let version = What::FileVersion("brain.Event:2".to_owned());
-    let event = Event {
-        wall_time: 1.5,
-        step: 0,
-        what: Some(version),
-    };
-    let hex: String = record(&event.encode_to_vec())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let expected =
-        "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c";
+    let event = Event { wall_time: 1.5, step: 0, what: Some(version) };
+    let hex: String = record(&event.encode_to_vec()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c";
     assert_eq!(hex, expected);
 }
 
@@ -108,9 +91,7 @@ fn scalars_and_text() {
     assert!(matches!(values[1].1.kind, Some(Kind::SimpleValue(value)) if value.is_nan()));
     let metadata = values[2].1.metadata.clone().unwrap();
     assert_eq!(metadata.plugin_data.unwrap().plugin_name, "text");
-    let Some(Kind::Tensor(tensor)) = &values[2].1.kind else {
-        panic!("not a tensor: {:?}", values[2])
-    };
+    let Some(Kind::Tensor(tensor)) = &values[2].1.kind else { panic!("not a tensor: {:?}", values[2]) };
     assert_eq!(tensor.string_val, ["# Überschrift".as_bytes()]);
 }
 
@@ -130,30 +111,13 @@ fn images_keep_width_height_and_channels() {
     }
     writer.flush().unwrap();
     for ((channels, _), (_, value)) in pictures.iter().zip(values(writer.path())) {
-        let Some(Kind::Image(found)) = value.kind else {
-            panic!("not an image: {value:?}")
-        };
-        assert_eq!(
-            (found.width, found.height, found.colorspace),
-            (5, 3, *channels)
-        );
+        let Some(Kind::Image(found)) = value.kind else { panic!("not an image: {value:?}") };
+        assert_eq!((found.width, found.height, found.colorspace), (5, 3, *channels));
         let png = image::load(Cursor::new(found.encoded_image_string), ImageFormat::Png).unwrap();
-        assert_eq!(
-            (
-                png.width(),
-                png.height(),
-                i32::from(png.color().channel_count())
-            ),
-            (5, 3, *channels)
-        );
+        assert_eq!((png.width(), png.height(), i32::from(png.color().channel_count())), (5, 3, *channels));
     }
-    let empty = writer
-        .image("empty", 0, &DynamicImage::new_rgb8(0, 4))
-        .unwrap_err();
-    assert!(
-        matches!(&empty, Error::Image { tag, width: 0, height: 4, .. } if tag == "empty"),
-        "{empty}"
-    );
+    let empty = writer.image("empty", 0, &DynamicImage::new_rgb8(0, 4)).unwrap_err();
+    assert!(matches!(&empty, Error::Image { tag, width: 0, height: 4, .. } if tag == "empty"), "{empty}");
 }
 
 #[test]
@@ -161,32 +125,15 @@ fn histograms_count_every_finite_value() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = EventWriter::create(dir.path()).unwrap();
     let ramp: Vec<f32> = (0..=300).map(|i| i as f32 / 100.0 - 1.0).collect();
-    let cases: [&[f32]; 5] = [
-        &ramp,
-        &[2.5; 4],
-        &[1.0, f32::NAN, f32::INFINITY, 3.0],
-        &[],
-        &[f32::MAX, f32::MIN],
-    ];
+    let cases: [&[f32]; 5] = [&ramp, &[2.5; 4], &[1.0, f32::NAN, f32::INFINITY, 3.0], &[], &[f32::MAX, f32::MIN]];
     for values in cases {
         writer.histogram("weights", 0, values).unwrap();
     }
     writer.flush().unwrap();
-    let expected = [
-        (301.0, -1.0, 2.0),
-        (4.0, 2.5, 2.5),
-        (2.0, 1.0, 3.0),
-        (0.0, 0.0, 0.0),
-    ];
+    let expected = [(301.0, -1.0, 2.0), (4.0, 2.5, 2.5), (2.0, 1.0, 3.0), (0.0, 0.0, 0.0)];
     let last = (2.0, f32::MIN.into(), f32::MAX.into());
-    for ((num, min, max), (_, value)) in expected
-        .into_iter()
-        .chain([last])
-        .zip(values(writer.path()))
-    {
-        let Some(Kind::Histogram(found)) = value.kind else {
-            panic!("not a histogram: {value:?}")
-        };
+    for ((num, min, max), (_, value)) in expected.into_iter().chain([last]).zip(values(writer.path())) {
+        let Some(Kind::Histogram(found)) = value.kind else { panic!("not a histogram: {value:?}") };
         assert_eq!((found.num, found.min, found.max), (num, min, max));
         assert_eq!(found.bucket.iter().sum::<f64>(), num);
         assert_eq!(found.bucket.len(), found.bucket_limit.len());
@@ -205,10 +152,7 @@ fn a_resumed_run_opens_a_file_that_sorts_last_and_names_its_first_step() {
         assert_eq!(events(writer.path())[1].step, step as i64);
         paths.push(writer.path().to_owned());
     }
-    assert!(
-        paths.is_sorted() && paths.windows(2).all(|pair| pair[0] != pair[1]),
-        "{paths:?}"
-    );
+    assert!(paths.is_sorted() && paths.windows(2).all(|pair| pair[0] != pair[1]), "{paths:?}");
 }
 
 #[test]
@@ -217,10 +161,7 @@ fn an_event_folder_that_is_a_file_is_named() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     let error = EventWriter::create(&file).unwrap_err();
-    assert!(
-        matches!(&error, Error::Open { path, .. } if *path == file),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Open { path, .. } if *path == file), "{error}");
 }
 
 #[test]
@@ -230,32 +171,12 @@ fn summary_has_one_header_and_a_row_an_epoch() {
     fs::write(&path, "an older run\n").unwrap();
     let mut summary = SummaryCsv::create(&path, &["train_loss", "top1"]).unwrap();
     summary.append(0, &[1.5, f64::NAN]).unwrap();
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        "epoch,train_loss,top1\n0,1.5,\n"
-    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "epoch,train_loss,top1\n0,1.5,\n");
     summary.append(1, &[1e-7, f64::INFINITY]).unwrap();
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        "epoch,train_loss,top1\n0,1.5,\n1,0.0000001,inf\n"
-    );
-    assert!(matches!(
-        summary.append(2, &[1.0]),
-        Err(Error::Values {
-            expected: 2,
-            found: 1,
-            ..
-        })
-    ));
-    assert!(matches!(
-        SummaryCsv::create(&path, &["a,b"]),
-        Err(Error::ColumnName { .. })
-    ));
-    assert_eq!(
-        fs::read_dir(dir.path()).unwrap().count(),
-        1,
-        "a temporary file was left"
-    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "epoch,train_loss,top1\n0,1.5,\n1,0.0000001,inf\n");
+    assert!(matches!(summary.append(2, &[1.0]), Err(Error::Values { expected: 2, found: 1, .. })));
+    assert!(matches!(SummaryCsv::create(&path, &["a,b"]), Err(Error::ColumnName { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a temporary file was left");
 }
 
 #[test]
@@ -268,52 +189,26 @@ fn summary_resumes_without_the_rows_to_come_again() {
         Ok::<_, Error>(fs::read_to_string(&path).unwrap())
     };
     let three = "epoch,loss,top1\n0,3,\n1,2,0.5\n2,1,inf\n";
-    assert_eq!(
-        resumed(three, 2).unwrap(),
-        "epoch,loss,top1\n0,3,\n1,2,0.5\n2,0.5,0.75\n"
-    );
+    assert_eq!(resumed(three, 2).unwrap(), "epoch,loss,top1\n0,3,\n1,2,0.5\n2,0.5,0.75\n");
     assert_eq!(resumed(three, 0).unwrap(), "epoch,loss,top1\n0,0.5,0.75\n");
     assert_eq!(resumed(three, 3).unwrap(), format!("{three}3,0.5,0.75\n"));
     // A last line without its end was being written when the process died.
-    assert_eq!(
-        resumed("epoch,loss,top1\n0,3,1\n1,2,0.", 2).unwrap(),
-        "epoch,loss,top1\n0,3,1\n2,0.5,0.75\n"
-    );
+    assert_eq!(resumed("epoch,loss,top1\n0,3,1\n1,2,0.", 2).unwrap(), "epoch,loss,top1\n0,3,1\n2,0.5,0.75\n");
     assert_eq!(resumed("", 1).unwrap(), "epoch,loss,top1\n1,0.5,0.75\n");
 
     for broken in ["x,1,2", "1,2", "1,2,3,4", "1,two,3", "\n1,2,3"] {
         let before = format!("epoch,loss,top1\n0,3,1\n{broken}\n");
-        assert!(
-            matches!(
-                resumed(&before, 1),
-                Err(Error::Row {
-                    line: 3,
-                    values: 2,
-                    ..
-                })
-            ),
-            "{broken:?}"
-        );
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            before,
-            "a file that is refused stays as it is"
-        );
+        assert!(matches!(resumed(&before, 1), Err(Error::Row { line: 3, values: 2, .. })), "{broken:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), before, "a file that is refused stays as it is");
     }
     let error = resumed("epoch,loss\n0,1\n", 1).unwrap_err();
-    assert!(
-        matches!(&error, Error::Header { found, .. } if found == "epoch,loss"),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Header { found, .. } if found == "epoch,loss"), "{error}");
 
     fs::remove_file(&path).unwrap();
     SummaryCsv::resume(&path, &["loss"], 4).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "epoch,loss\n");
     let missing = dir.path().join("missing/summary.csv");
-    assert!(matches!(
-        SummaryCsv::create(&missing, &[]),
-        Err(Error::Write { .. })
-    ));
+    assert!(matches!(SummaryCsv::create(&missing, &[]), Err(Error::Write { .. })));
 }
 
 /// A writer whose text the test can see.
@@ -336,12 +231,7 @@ impl Shared {
     }
 }
 
-const INFO: StepInfo = StepInfo {
-    loss: 0.43214,
-    accuracy: 0.8725,
-    lr: 0.01234,
-    images_per_s: 512.4,
-};
+const INFO: StepInfo = StepInfo { loss: 0.43214, accuracy: 0.8725, lr: 0.01234, images_per_s: 512.4 };
 
 #[test]
 fn progress_lines_without_a_terminal() {
@@ -351,10 +241,7 @@ fn progress_lines_without_a_terminal() {
     progress.step(45, &StepInfo { lr: 1e-5, ..INFO });
     progress.finish_epoch("epoch 3/8  done");
     let text = out.text();
-    assert!(
-        text.starts_with("epoch 3/8  45/312  loss 0.4321  acc 87.2%  lr 1.0e-5  512 img/s  0:0"),
-        "{text}"
-    );
+    assert!(text.starts_with("epoch 3/8  45/312  loss 0.4321  acc 87.2%  lr 1.0e-5  512 img/s  0:0"), "{text}");
     assert!(text.ends_with(" left\nepoch 3/8  done\n"), "{text}");
 }
 
@@ -379,19 +266,10 @@ fn progress_takes_any_numbers_and_a_closed_pipe() {
             Ok(())
         }
     }
-    let info = StepInfo {
-        loss: f64::NAN,
-        accuracy: f64::NAN,
-        lr: f64::INFINITY,
-        images_per_s: -1.0,
-    };
+    let info = StepInfo { loss: f64::NAN, accuracy: f64::NAN, lr: f64::INFINITY, images_per_s: -1.0 };
     let mut progress = Progress::lines(Box::new(Closed), Duration::ZERO);
     progress.step(1, &info); // no epoch was started
-    for (epoch, epochs, steps, done) in [
-        (0, 0, 0, 0),
-        (u64::MAX, u64::MAX, u64::MAX, u64::MAX),
-        (5, 2, 3, 9),
-    ] {
+    for (epoch, epochs, steps, done) in [(0, 0, 0, 0), (u64::MAX, u64::MAX, u64::MAX, u64::MAX), (5, 2, 3, 9)] {
         progress.start_epoch(epoch, epochs, steps);
         progress.step(done, &info);
         progress.finish_epoch("");

@@ -17,8 +17,7 @@ pub struct CrossEntropyConfig {
 
 impl CrossEntropyConfig {
     pub(super) fn invalid(&self) -> Option<(&'static str, &'static str)> {
-        (!(0.0..1.0).contains(&self.label_smoothing))
-            .then_some(("label_smoothing", "a fraction from 0 to below 1"))
+        (!(0.0..1.0).contains(&self.label_smoothing)).then_some(("label_smoothing", "a fraction from 0 to below 1"))
     }
 }
 
@@ -34,9 +33,7 @@ pub struct CrossEntropy {
 impl CrossEntropy {
     /// The loss with this configuration.
     pub fn new(config: &CrossEntropyConfig) -> Self {
-        Self {
-            label_smoothing: config.label_smoothing,
-        }
+        Self { label_smoothing: config.label_smoothing }
     }
 }
 
@@ -44,25 +41,16 @@ impl Loss for CrossEntropy {
     fn loss(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
         let (n, classes) = logits.dims2()?;
         if labels.len() != n {
-            return Err(Error::Labels {
-                expected: format!("{n} labels"),
-                found: format!("{}", labels.len()),
-            });
+            return Err(Error::Labels { expected: format!("{n} labels"), found: format!("{}", labels.len()) });
         }
         let rest = (self.label_smoothing / classes as f64) as f32;
         let mut targets = vec![rest; n * classes];
         for (row, &label) in targets.chunks_mut(classes.max(1)).zip(labels) {
             match row.get_mut(label as usize) {
-                Some(target) => {
-                    *target =
-                        (1.0 - self.label_smoothing + self.label_smoothing / classes as f64) as f32
-                }
+                Some(target) => *target = (1.0 - self.label_smoothing + self.label_smoothing / classes as f64) as f32,
                 None => {
                     let expected = format!("labels below {classes}, the model's class count");
-                    return Err(Error::Labels {
-                        expected,
-                        found: label.to_string(),
-                    });
+                    return Err(Error::Labels { expected, found: label.to_string() });
                 }
             }
         }

@@ -29,13 +29,7 @@ pub struct AdamConfig {
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self {
-            lr: 1e-3,
-            betas: (0.9, 0.999),
-            eps: 1e-8,
-            weight_decay: 0.0,
-            no_decay_on_norm_and_bias: false,
-        }
+        Self { lr: 1e-3, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, no_decay_on_norm_and_bias: false }
     }
 }
 
@@ -85,12 +79,7 @@ pub(super) struct Moments {
 impl Moments {
     pub fn new(betas: (f64, f64), eps: f64, params: Vec<Param>) -> Self {
         let state = State::new(&params, [("exp_avg", true), ("exp_avg_sq", true)]);
-        Self {
-            betas,
-            eps,
-            params,
-            state,
-        }
+        Self { betas, eps, params, state }
     }
 
     pub fn step(&mut self, grads: &Gradients, rates: Rates, decoupled: bool) -> Result<()> {

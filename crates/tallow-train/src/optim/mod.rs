@@ -78,22 +78,10 @@ impl OptimConfig {
     pub fn build(&self, store: &ParamStore) -> Box<dyn Optimizer> {
         let params = |decay, sparing| Param::of(store, decay, sparing);
         match self {
-            Self::Sgd(c) => Box::new(Sgd::new(
-                c,
-                params(c.weight_decay, c.no_decay_on_norm_and_bias),
-            )),
-            Self::Adam(c) => Box::new(Adam::new(
-                c,
-                params(c.weight_decay, c.no_decay_on_norm_and_bias),
-            )),
-            Self::AdamW(c) => Box::new(AdamW::new(
-                c,
-                params(c.weight_decay, c.no_decay_on_norm_and_bias),
-            )),
-            Self::RmsProp(c) => Box::new(RmsProp::new(
-                c,
-                params(c.weight_decay, c.no_decay_on_norm_and_bias),
-            )),
+            Self::Sgd(c) => Box::new(Sgd::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
+            Self::Adam(c) => Box::new(Adam::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
+            Self::AdamW(c) => Box::new(AdamW::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
+            Self::RmsProp(c) => Box::new(RmsProp::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
         }
     }
 
@@ -129,18 +117,10 @@ pub struct Param {
 impl Param {
     /// All parameters of a model in its order. `no_decay_on_norm_and_bias` spares those of one dimension or less and
     /// those named `bias`, as timm's `param_groups_weight_decay` does.
-    pub fn of(
-        store: &ParamStore,
-        weight_decay: f64,
-        no_decay_on_norm_and_bias: bool,
-    ) -> Vec<Param> {
+    pub fn of(store: &ParamStore, weight_decay: f64, no_decay_on_norm_and_bias: bool) -> Vec<Param> {
         let param = |(name, var): (&str, &Var)| {
             let spared = no_decay_on_norm_and_bias && (var.rank() <= 1 || name.ends_with("bias"));
-            Param {
-                name: name.to_owned(),
-                var: var.clone(),
-                weight_decay: if spared { 0.0 } else { weight_decay },
-            }
+            Param { name: name.to_owned(), var: var.clone(), weight_decay: if spared { 0.0 } else { weight_decay } }
         };
         store.parameters().map(param).collect()
     }

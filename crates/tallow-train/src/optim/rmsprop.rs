@@ -68,17 +68,9 @@ pub struct RmsProp {
 impl RmsProp {
     /// An optimiser of these parameters.
     pub fn new(config: &RmsPropConfig, params: Vec<Param>) -> Self {
-        let kinds = [
-            ("square_avg", true),
-            ("momentum_buffer", config.momentum > 0.0),
-            ("grad_avg", config.centered),
-        ];
+        let kinds = [("square_avg", true), ("momentum_buffer", config.momentum > 0.0), ("grad_avg", config.centered)];
         let state = State::new(&params, kinds);
-        Self {
-            config: config.clone(),
-            params,
-            state,
-        }
+        Self { config: config.clone(), params, state }
     }
 }
 

@@ -64,11 +64,7 @@ impl Sgd {
     /// An optimiser of these parameters.
     pub fn new(config: &SgdConfig, params: Vec<Param>) -> Self {
         let state = State::new(&params, [("momentum_buffer", config.momentum > 0.0)]);
-        Self {
-            config: config.clone(),
-            params,
-            state,
-        }
+        Self { config: config.clone(), params, state }
     }
 }
 
@@ -96,11 +92,7 @@ impl Optimizer for Sgd {
                 for ((p, &g), buffer) in p.iter_mut().zip(g).zip(buffer) {
                     let g = g + l2 * *p;
                     *buffer = momentum * *buffer + g;
-                    let direction = if nesterov {
-                        g + momentum * *buffer
-                    } else {
-                        *buffer
-                    };
+                    let direction = if nesterov { g + momentum * *buffer } else { *buffer };
                     *p = *p * shrink - lr * direction;
                 }
             })?;

@@ -20,22 +20,13 @@ pub(super) struct State<const N: usize> {
 impl<const N: usize> State<N> {
     /// Zeros for `params`; of each kind, its name and whether it is used at all.
     pub fn new(params: &[Param], kinds: [(&'static str, bool); N]) -> Self {
-        let vectors = |param: &Param| {
-            kinds.map(|(_, used)| vec![0.0; if used { param.var.elem_count() } else { 0 }])
-        };
-        Self {
-            steps: 0,
-            vectors: params.iter().map(vectors).collect(),
-            names: kinds.map(|(name, _)| name),
-        }
+        let vectors = |param: &Param| kinds.map(|(_, used)| vec![0.0; if used { param.var.elem_count() } else { 0 }]);
+        Self { steps: 0, vectors: params.iter().map(vectors).collect(), names: kinds.map(|(name, _)| name) }
     }
 
     /// Every vector in use as `kind.parameter`, and `step`.
     pub fn save(&self, params: &[Param]) -> Result<Vec<(String, Tensor)>> {
-        let mut saved = vec![(
-            "step".to_owned(),
-            Tensor::new(self.steps as i64, &Device::Cpu)?,
-        )];
+        let mut saved = vec![("step".to_owned(), Tensor::new(self.steps as i64, &Device::Cpu)?)];
         for (param, vectors) in params.iter().zip(&self.vectors) {
             for (kind, values) in self.names.iter().zip(vectors) {
                 if !values.is_empty() {
@@ -62,9 +53,7 @@ impl<const N: usize> State<N> {
                 found: "nothing of this name".to_owned(),
             }),
         };
-        let steps = find("step", &[])?
-            .to_dtype(DType::I64)?
-            .to_scalar::<i64>()?;
+        let steps = find("step", &[])?.to_dtype(DType::I64)?.to_scalar::<i64>()?;
         for (param, vectors) in params.iter().zip(&mut self.vectors) {
             for (kind, values) in self.names.iter().zip(vectors) {
                 if !values.is_empty() {

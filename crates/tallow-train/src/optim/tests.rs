@@ -18,8 +18,7 @@ struct Recorded {
 }
 
 fn recorded() -> Vec<Recorded> {
-    serde_json::from_str(include_str!("../../../../fixtures/train/optimizers.json"))
-        .expect("the fixture")
+    serde_json::from_str(include_str!("../../../../fixtures/train/optimizers.json")).expect("the fixture")
 }
 
 /// The weight [3, 4] and the bias [4] with the first values of fixtures/scripts/train.py.
@@ -30,9 +29,8 @@ fn parameters() -> Result<ParamStore> {
     };
     let (_, store) = ParamStore::build(0, &Device::Cpu, build)?;
     for (name, dims, phase) in [("weight", vec![3, 4], 0.0), ("bias", vec![4], 1.0)] {
-        let values: Vec<f32> = (0..dims.iter().product())
-            .map(|i: usize| (0.9 * i as f64 + phase).sin() as f32)
-            .collect();
+        let values: Vec<f32> =
+            (0..dims.iter().product()).map(|i: usize| (0.9 * i as f64 + phase).sin() as f32).collect();
         store.set(name, &Tensor::from_vec(values, dims, &Device::Cpu)?)?;
     }
     Ok(store)
@@ -47,10 +45,7 @@ fn gradients(store: &ParamStore, t: u64) -> Result<Gradients> {
     let mut grads = Gradients::default();
     for (_, var) in store.parameters() {
         let gradient = |(i, p): (usize, f32)| {
-            let (c, target) = (
-                (0.2 + 0.05 * i as f64) as f32,
-                (0.5 - 0.1 * i as f64) as f32,
-            );
+            let (c, target) = ((0.2 + 0.05 * i as f64) as f32, (0.5 - 0.1 * i as f64) as f32);
             c * (p - target) + (0.1 * (0.37 * t as f64 + i as f64).sin()) as f32
         };
         let grad: Vec<f32> = values(var)?.into_iter().enumerate().map(gradient).collect();
@@ -68,24 +63,14 @@ fn trajectories_equal_the_originals_over_100_steps() -> Result<()> {
         let mut optimizer = recorded.config.build(&store);
         for t in 1..=100 {
             let momentum = recorded.cycled_momentum.then_some(0.95 - 0.001 * t as f64);
-            optimizer.step(
-                &gradients(&store, t)?,
-                Rates {
-                    lr: recorded.config.lr(),
-                    momentum,
-                },
-            )?;
+            optimizer.step(&gradients(&store, t)?, Rates { lr: recorded.config.lr(), momentum })?;
             let Some(expected) = recorded.parameters.get(&t) else {
                 continue;
             };
             for ((name, var), expected) in store.parameters().zip(expected) {
                 for (found, expected) in values(var)?.iter().zip(expected) {
                     let error = (found - expected).abs() / expected.abs().max(1.0);
-                    assert!(
-                        error < 2e-6,
-                        "{:?} {name} at {t}: {found} for {expected}",
-                        recorded.config
-                    );
+                    assert!(error < 2e-6, "{:?} {name} at {t}: {found} for {expected}", recorded.config);
                 }
             }
         }
@@ -98,10 +83,7 @@ fn saved_state_goes_on_bit_for_bit() -> Result<()> {
     for recorded in recorded() {
         let (store, other) = (parameters()?, parameters()?);
         let mut optimizer = recorded.config.build(&store);
-        let rates = Rates {
-            lr: recorded.config.lr(),
-            momentum: None,
-        };
+        let rates = Rates { lr: recorded.config.lr(), momentum: None };
         for t in 1..=5 {
             optimizer.step(&gradients(&store, t)?, rates)?;
         }
@@ -137,22 +119,15 @@ fn state_of_another_optimiser_is_refused() -> Result<()> {
 #[test]
 fn a_gradient_in_another_memory_layout_is_the_same_gradient() -> Result<()> {
     let (store, other) = (parameters()?, parameters()?);
-    let rates = Rates {
-        lr: 0.1,
-        momentum: None,
-    };
-    OptimConfig::Sgd(SgdConfig::default())
-        .build(&store)
-        .step(&gradients(&store, 1)?, rates)?;
+    let rates = Rates { lr: 0.1, momentum: None };
+    OptimConfig::Sgd(SgdConfig::default()).build(&store).step(&gradients(&store, 1)?, rates)?;
     let mut grads = gradients(&other, 1)?;
     for (_, var) in other.parameters().filter(|(_, var)| var.rank() == 2) {
         if let Some(grad) = grads.remove(var) {
             grads.insert(var, grad.t()?.contiguous()?.t()?);
         }
     }
-    OptimConfig::Sgd(SgdConfig::default())
-        .build(&other)
-        .step(&grads, rates)?;
+    OptimConfig::Sgd(SgdConfig::default()).build(&other).step(&grads, rates)?;
     for ((_, a), (_, b)) in store.parameters().zip(other.parameters()) {
         assert_eq!(values(a)?, values(b)?);
     }

@@ -34,9 +34,7 @@ struct Update<'a, F, const N: usize> {
     f: F,
 }
 
-impl<F: Fn(&mut [f32], &[f32], [&mut [f32]; N]) + Sync, const N: usize> InplaceOp2
-    for Update<'_, F, N>
-{
+impl<F: Fn(&mut [f32], &[f32], [&mut [f32]; N]) + Sync, const N: usize> InplaceOp2 for Update<'_, F, N> {
     fn name(&self) -> &'static str {
         "optimiser update"
     }
@@ -52,16 +50,11 @@ impl<F: Fn(&mut [f32], &[f32], [&mut [f32]; N]) + Sync, const N: usize> InplaceO
             bail!("an optimiser works on f32 parameters and gradients");
         };
         if target_layout.shape() != source_layout.shape() {
-            bail!(
-                "the parameter has shape {:?}, its gradient {:?}",
-                target_layout.dims(),
-                source_layout.dims()
-            );
+            bail!("the parameter has shape {:?}, its gradient {:?}", target_layout.dims(), source_layout.dims());
         }
-        let (Some((start, end)), Some((from, to))) = (
-            target_layout.contiguous_offsets(),
-            source_layout.contiguous_offsets(),
-        ) else {
+        let (Some((start, end)), Some((from, to))) =
+            (target_layout.contiguous_offsets(), source_layout.contiguous_offsets())
+        else {
             bail!("an optimiser works on contiguous parameters");
         };
         let mut state = self.state.borrow_mut();
@@ -69,15 +62,7 @@ impl<F: Fn(&mut [f32], &[f32], [&mut [f32]; N]) + Sync, const N: usize> InplaceO
         let mut tasks: Vec<_> = target[start..end]
             .chunks_mut(CHUNK)
             .zip(source[from..to].chunks(CHUNK))
-            .map(|(target, source)| {
-                (
-                    target,
-                    source,
-                    state_chunks
-                        .each_mut()
-                        .map(|c| c.next().unwrap_or_default()),
-                )
-            })
+            .map(|(target, source)| (target, source, state_chunks.each_mut().map(|c| c.next().unwrap_or_default())))
             .collect();
         let f = &self.f;
         let run = |(target, source, state): (&mut [f32], &[f32], _)| f(target, source, state);

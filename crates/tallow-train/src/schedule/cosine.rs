@@ -23,18 +23,13 @@ pub struct CosineConfig {
 
 impl Default for CosineConfig {
     fn default() -> Self {
-        Self {
-            warmup_epochs: 0.0,
-            warmup_start_factor: WARMUP_START_FACTOR,
-            min_lr: 0.0,
-        }
+        Self { warmup_epochs: 0.0, warmup_start_factor: WARMUP_START_FACTOR, min_lr: 0.0 }
     }
 }
 
 impl CosineConfig {
     pub(super) fn invalid(&self) -> Option<(&'static str, &'static str)> {
-        (!(self.min_lr >= 0.0 && self.min_lr.is_finite()))
-            .then_some(("min_lr", "a learning rate, 0 or more"))
+        (!(self.min_lr >= 0.0 && self.min_lr.is_finite())).then_some(("min_lr", "a learning rate, 0 or more"))
     }
 
     pub(super) fn lr(&self, lr: f64, step: u64, steps: u64) -> f64 {

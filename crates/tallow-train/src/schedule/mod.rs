@@ -51,10 +51,7 @@ pub struct ConstantConfig {
 
 impl Default for ConstantConfig {
     fn default() -> Self {
-        Self {
-            warmup_epochs: 0.0,
-            warmup_start_factor: WARMUP_START_FACTOR,
-        }
+        Self { warmup_epochs: 0.0, warmup_start_factor: WARMUP_START_FACTOR }
     }
 }
 
@@ -108,13 +105,7 @@ impl Schedule {
     pub fn new(config: &ScheduleConfig, lr: f64, steps_per_epoch: u64, epochs: u64) -> Self {
         let total_steps = steps_per_epoch * epochs;
         let warmup_steps = (config.warmup().0 * steps_per_epoch as f64).round() as u64;
-        Self {
-            config: config.clone(),
-            lr,
-            steps_per_epoch,
-            warmup_steps: warmup_steps.min(total_steps),
-            total_steps,
-        }
+        Self { config: config.clone(), lr, steps_per_epoch, warmup_steps: warmup_steps.min(total_steps), total_steps }
     }
 
     /// The rates of optimiser step `step`, counted from 0.
@@ -125,10 +116,7 @@ impl Schedule {
         let first = self.after_warmup(0);
         let start = self.config.warmup().1;
         let climbed = step as f64 / self.warmup_steps as f64;
-        Rates {
-            lr: first.lr * (start + (1.0 - start) * climbed),
-            ..first
-        }
+        Rates { lr: first.lr * (start + (1.0 - start) * climbed), ..first }
     }
 
     fn after_warmup(&self, step: u64) -> Rates {
@@ -136,9 +124,7 @@ impl Schedule {
         let fixed_momentum = |lr| Rates { lr, momentum: None };
         match &self.config {
             ScheduleConfig::Constant(_) => fixed_momentum(self.lr),
-            ScheduleConfig::Step(c) => {
-                fixed_momentum(c.lr(self.lr, step / self.steps_per_epoch.max(1)))
-            }
+            ScheduleConfig::Step(c) => fixed_momentum(c.lr(self.lr, step / self.steps_per_epoch.max(1))),
             ScheduleConfig::Cosine(c) => fixed_momentum(c.lr(self.lr, step, steps)),
             ScheduleConfig::OneCycle(c) => c.rates(self.lr, step, steps),
         }

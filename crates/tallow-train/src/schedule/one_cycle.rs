@@ -73,30 +73,17 @@ impl OneCycleConfig {
         let step = (step as f64).min(last_step);
         let (lr, momentum) = if step <= peak {
             let done = fraction(step, 0.0, peak);
-            (
-                cosine(first_lr, max_lr, done),
-                cosine(self.max_momentum, self.base_momentum, done),
-            )
+            (cosine(first_lr, max_lr, done), cosine(self.max_momentum, self.base_momentum, done))
         } else {
             let done = fraction(step, peak, last_step);
-            (
-                cosine(max_lr, last_lr, done),
-                cosine(self.base_momentum, self.max_momentum, done),
-            )
+            (cosine(max_lr, last_lr, done), cosine(self.base_momentum, self.max_momentum, done))
         };
-        Rates {
-            lr,
-            momentum: self.cycle_momentum.then_some(momentum),
-        }
+        Rates { lr, momentum: self.cycle_momentum.then_some(momentum) }
     }
 }
 
 fn fraction(step: f64, start: f64, end: f64) -> f64 {
-    if end > start {
-        (step - start) / (end - start)
-    } else {
-        1.0
-    }
+    if end > start { (step - start) / (end - start) } else { 1.0 }
 }
 
 fn cosine(start: f64, end: f64, fraction: f64) -> f64 {

@@ -23,12 +23,7 @@ pub struct StepConfig {
 
 impl Default for StepConfig {
     fn default() -> Self {
-        Self {
-            warmup_epochs: 0.0,
-            warmup_start_factor: WARMUP_START_FACTOR,
-            step_epochs: 30,
-            gamma: 0.1,
-        }
+        Self { warmup_epochs: 0.0, warmup_start_factor: WARMUP_START_FACTOR, step_epochs: 30, gamma: 0.1 }
     }
 }
 

@@ -1,0 +1,122 @@
+//! A small training run on bundled images, for the tests to vary.
+#![allow(dead_code)]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{Device, Tensor};
+use tallow_data::{Dataset, OpenOptions, Splits, Subset};
+use tallow_models::Built;
+use tallow_train::loss::Loss;
+use tallow_train::*;
+
+/// The first `count` bundled training images.
+pub fn images(count: usize) -> Arc<dyn Dataset> {
+    let splits = tallow_data::open("fashion-mnist-6k", &OpenOptions::default()).expect("the bundled images");
+    Arc::new(Subset::new(splits.train, (0..count).collect()).expect("a subset"))
+}
+
+/// A config of defaults, a narrow resnet9 and `settings`.
+pub fn config(settings: &[&str]) -> RunConfig {
+    let common = ["model.width=4", "augment.mean=[0.2860]", "augment.std=[0.3530]", "train.batch_size=16"];
+    let settings: Vec<Setting> = common.iter().chain(settings).map(|text| Setting::parse(text).expect(text)).collect();
+    load("default", &settings).expect("the config")
+}
+
+pub struct Run<'a> {
+    pub config: RunConfig,
+    pub train: Arc<dyn Dataset>,
+    pub validation: Option<Arc<dyn Dataset>>,
+    pub folder: &'a Path,
+    pub stop: &'a AtomicBool,
+    /// Changes the model before it is trained.
+    pub prepare: &'a dyn Fn(Built) -> Built,
+}
+
+impl Run<'_> {
+    /// Trains with the config's own loss, wrapped by `wrap`; starts or resumes the run in `folder`.
+    pub fn fit(self, wrap: impl Fn(Box<dyn Loss>) -> Box<dyn Loss>) -> Result<(FitReport, Built)> {
+        let splits =
+            Splits { train: self.train.clone(), validation: self.validation.clone(), test: None, ignored_files: 0 };
+        let resolved = resolve(self.config, &splits)?;
+        let config = &resolved.config;
+        let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
+        let built = (self.prepare)(built);
+        let run = match RunDir::open(self.folder) {
+            Ok(run) => run,
+            Err(_) => RunDir::create(self.folder, config, self.train.class_names())?,
+        };
+        let train = train_loader(&resolved, self.train)?;
+        let chooses = self.validation.is_some();
+        let eval = self.validation.map(|dataset| eval_loader(&resolved, dataset)).transpose()?;
+        let report = fit(Training {
+            config,
+            run: &run,
+            built: &built,
+            loss: wrap(config.loss.build()).as_ref(),
+            optimizer: config.optim.build(&built.store).as_mut(),
+            train: Split { name: "train", loader: &train },
+            eval: eval.as_ref().map(|loader| Split { name: "validation", loader }),
+            eval_chooses: chooses,
+            picture: None,
+            stop: self.stop,
+            quiet: true,
+        })?;
+        Ok((report, built))
+    }
+}
+
+/// A run without frills.
+pub fn run<'a>(config: RunConfig, train: Arc<dyn Dataset>, folder: &'a Path, stop: &'a AtomicBool) -> Run<'a> {
+    Run { config, train, validation: None, folder, stop, prepare: &|built| built }
+}
+
+/// Never stops.
+pub static GO: AtomicBool = AtomicBool::new(false);
+
+/// Counts the calls of a loss, and does something at one of them.
+pub struct Counting<'a> {
+    pub inner: Box<dyn Loss>,
+    pub calls: RefCell<Vec<f32>>,
+    pub at: usize,
+    pub then: Then<'a>,
+}
+
+pub enum Then<'a> {
+    /// Asks the run to stop, as Ctrl-C does.
+    Stop(&'a AtomicBool),
+    /// Fails, as a kill at this moment would: nothing more is saved.
+    Die,
+    /// Gives a NaN.
+    Nan,
+}
+
+impl Loss for Counting<'_> {
+    fn loss(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
+        let loss = self.inner.loss(logits, labels)?;
+        self.calls.borrow_mut().push(loss.to_scalar()?);
+        if self.calls.borrow().len() != self.at {
+            return Ok(loss);
+        }
+        match self.then {
+            Then::Stop(stop) => stop.store(true, Ordering::Relaxed),
+            Then::Die => return Err(Error::Mismatch("killed".to_owned())),
+            Then::Nan => return Ok((loss * f64::NAN)?),
+        }
+        Ok(loss)
+    }
+}
+
+/// All tensors of a checkpoint: weights, average, optimiser state.
+pub fn tensors(run: &Path) -> BTreeMap<String, Vec<f32>> {
+    let path = run.join("checkpoints/last.safetensors");
+    let all: HashMap<String, Tensor> = candle_core::safetensors::load(path, &Device::Cpu).expect("a checkpoint");
+    let values = |tensor: Tensor| {
+        let tensor = tensor.to_dtype(candle_core::DType::F32).expect("numbers");
+        tensor.flatten_all().and_then(|t| t.to_vec1()).expect("values")
+    };
+    all.into_iter().map(|(name, tensor)| (name, values(tensor))).collect()
+}
