@@ -140,10 +140,10 @@ fn merge(base: &mut Table, layer: Table, before: &mut impl FnMut(&mut Table, &Ta
 }
 
 fn drop_on_rename(base: &mut Table, layer: &Table) {
-    if let (Some(before), Some(after)) = (base.get("name"), layer.get("name")) {
-        if before != after {
-            base.clear();
-        }
+    if let (Some(before), Some(after)) = (base.get("name"), layer.get("name"))
+        && before != after
+    {
+        base.clear();
     }
 }
 

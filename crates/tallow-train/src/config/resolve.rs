@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use image::DynamicImage;
 use serde_json::json;
 use tallow_augment::{Normalization, Pipeline, PipelineConfig, Size};
-use tallow_data::{Dataset, Splits};
+use tallow_data::{Dataset, OnCorrupt, Splits};
 
 use super::{AugmentConfig, RunConfig};
 use crate::{Error, Result};
@@ -45,7 +46,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         ));
     }
     let channels = dataset.channels();
-    let first = dataset.image(0)?;
+    let first = first_readable(dataset, config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };
     let preset = tallow_models::find(&config.model.name)?;
 
@@ -74,6 +75,18 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let model = &mut config.model.config;
     (model.num_classes, model.in_chans, model.input_size) = (dataset.class_names().len(), channels, (height, width));
     Ok(Resolved { config, train: Arc::new(train), eval: Arc::new(eval) })
+}
+
+/// The image whose size stands for all where the config gives none.
+fn first_readable(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<DynamicImage> {
+    let mut first = dataset.image(0);
+    for index in 1..dataset.len() {
+        match &first {
+            Err(error) if on_corrupt == OnCorrupt::Skip && error.is_corrupt_sample() => first = dataset.image(index),
+            _ => break,
+        }
+    }
+    Ok(first?)
 }
 
 fn normalization(config: &RunConfig, dataset: &dyn Dataset) -> Result<Normalization> {

@@ -91,3 +91,36 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
     assert!(matches!(load("fsat", &[]), Err(Error::UnknownRecipe { .. })));
     assert!(matches!(load("missing.toml", &[]), Err(Error::Io { .. })));
 }
+
+#[test]
+fn the_page_names_every_key() {
+    let page = include_str!("../../../../docs/train.md");
+    let tables = [
+        serde_json::to_value(DataConfig { data_dir: Some("x".into()), ..Default::default() }),
+        serde_json::to_value(AugmentConfig {
+            train: Some(Default::default()),
+            eval: Some(Default::default()),
+            mean: Some(Vec::new()),
+            std: Some(Vec::new()),
+        }),
+        serde_json::to_value(TrainConfig { clip_norm: Some(1.0), ema_decay: Some(0.9), ..Default::default() }),
+        serde_json::to_value(EarlyStoppingConfig::default()),
+        serde_json::to_value(LossConfig::CrossEntropy(Default::default())),
+        serde_json::to_value(OptimConfig::Sgd(Default::default())),
+        serde_json::to_value(OptimConfig::Adam(Default::default())),
+        serde_json::to_value(OptimConfig::AdamW(Default::default())),
+        serde_json::to_value(OptimConfig::RmsProp(Default::default())),
+        serde_json::to_value(ScheduleConfig::Step(Default::default())),
+        serde_json::to_value(ScheduleConfig::Cosine(Default::default())),
+        serde_json::to_value(ScheduleConfig::OneCycle(Default::default())),
+    ];
+    for table in tables {
+        for (key, value) in table.expect("JSON").as_object().expect("a table") {
+            assert!(page.contains(&format!("`{key}`")), "docs/train.md does not name `{key}`");
+            if key == "name" {
+                let name = value.as_str().unwrap_or_default();
+                assert!(page.contains(&format!("`{name}`")), "docs/train.md does not name `{name}`");
+            }
+        }
+    }
+}
