@@ -1,5 +1,7 @@
 //! Softmax over the last dimension, and the cross-entropy that trains a classifier.
 
+use std::sync::{Arc, OnceLock};
+
 use candle_core::Tensor;
 use rayon::prelude::*;
 
@@ -22,8 +24,11 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let k = last_dim(OP, x)?;
     let rows = contiguous(x)?;
     let probabilities = softmax_rows(&values(OP, &rows)?, k);
-    let saved = if crate::tape::records(&[x]) { probabilities.clone() } else { Vec::new() };
-    emit(Output::contiguous(probabilities, x.dims()), &[x], Softmax { probabilities: saved, k })
+    // The backward needs the result: it shares the tensor's storage, once there is one.
+    let saved = Arc::new(OnceLock::new());
+    let y = emit(Output::contiguous(probabilities, x.dims()), &[x], Softmax { y: saved.clone(), k })?;
+    let _ = saved.set(y.detach());
+    Ok(y)
 }
 
 /// The mean over the batch of `−Σ target · ln softmax(logits)`.
@@ -110,7 +115,7 @@ fn loss_sum(z: &[f32], t: &[f32], k: usize) -> f64 {
 }
 
 struct Softmax {
-    probabilities: Vec<f32>,
+    y: Arc<OnceLock<Tensor>>,
     k: usize,
 }
 
@@ -118,13 +123,15 @@ impl Backward for Softmax {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let grad = contiguous(grad)?;
         let dy = values("softmax", &grad)?;
+        let y = self.y.get().ok_or(Error::NotRecorded)?;
+        let y = values("softmax", y)?;
         let block = rows_per_block(self.k) * self.k;
         let mut data = Uninit::new(dy.len());
         // SAFETY: `softmax_backward` writes every row.
         let out = unsafe { data.as_mut_slice() };
         out.par_chunks_mut(block)
             .zip(dy.par_chunks(block))
-            .zip(self.probabilities.par_chunks(block))
+            .zip(y.par_chunks(block))
             .for_each(|((dx, dy), y)| softmax_backward(dx, dy, y, self.k));
         // SAFETY: written above.
         let data = unsafe { data.finish() };

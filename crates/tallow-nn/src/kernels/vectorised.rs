@@ -60,8 +60,9 @@ pub(crate) fn reduce<const ROWS: usize>(
         }
         at += LANES;
     }
+    let mut tail = start;
     for i in at..len {
-        lanes[i - at] = join(lanes[i - at], value(rows.map(|row| row[i])));
+        tail = join(tail, value(rows.map(|row| row[i])));
     }
     let mut half = LANES / 2;
     while half > 0 {
@@ -70,11 +71,18 @@ pub(crate) fn reduce<const ROWS: usize>(
         }
         half /= 2;
     }
-    lanes[0]
+    join(lanes[0], tail)
 }
 
 /// The sum of `value` over the places of some rows.
 #[inline(always)]
 pub(crate) fn sum<const ROWS: usize>(rows: [&[f32]; ROWS], value: impl Fn([f32; ROWS]) -> f32) -> f32 {
     reduce(rows, 0.0, value, |a, b| a + b)
+}
+
+/// `a` or `b` by bits: a plain `if` around a stored value turns into a masked store, which is slow.
+#[inline(always)]
+pub(crate) fn select(first: bool, a: u32, b: u32) -> u32 {
+    let mask = u32::from(first).wrapping_neg();
+    (a & mask) | (b & !mask)
 }

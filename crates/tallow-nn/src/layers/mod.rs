@@ -12,3 +12,8 @@ pub use conv2d::{Conv2d, Conv2dOptions};
 pub use dropout::{DropPath, Dropout};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+
+/// The page's examples are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/nn.md")]
+struct Page;

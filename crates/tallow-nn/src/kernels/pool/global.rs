@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::kernels::memory::{Uninit, channels_last, contiguous, values};
-use crate::kernels::vectorised::vectorised;
+use crate::kernels::vectorised::{select, vectorised};
 use crate::tape::{Backward, Output, emit};
 
 /// Pixels summed in f32 before their sum is added to the total: bounds the rounding error of large images.
@@ -91,8 +91,8 @@ vectorised! {
             for i in 0..c {
                 let value = pixel[i];
                 let take = (value > y[i]) | value.is_nan();
-                y[i] = if take { value } else { y[i] };
-                places[i] = if take { at as u32 } else { places[i] };
+                y[i] = f32::from_bits(select(take, value.to_bits(), y[i].to_bits()));
+                places[i] = select(take, at as u32, places[i]);
             }
         }
     }
