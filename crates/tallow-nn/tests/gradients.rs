@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::slice::from_ref;
+
 use candle_core::{Device, Tensor};
 use common::{check_gradient, check_threads, random};
 use tallow_nn::kernels::activation::{Activation, activate};
@@ -35,11 +37,11 @@ fn affine(c: usize) -> [Tensor; 2] {
 fn activation_slopes() {
     let x = (random(1, &[2, 3, 7]) * 4.0).unwrap();
     for activation in SMOOTH {
-        check_gradient(&format!("{activation:?}"), &[x.clone()], |t| activate(&t[0], activation));
+        check_gradient(&format!("{activation:?}"), from_ref(&x), |t| activate(&t[0], activation));
     }
     let x = (spaced(1, &[80]) + 0.001).unwrap();
     for activation in [Activation::Relu, Activation::Relu6, Activation::Hardsigmoid, Activation::Hardswish] {
-        check_gradient(&format!("{activation:?}"), &[x.clone()], |t| activate(&t[0], activation));
+        check_gradient(&format!("{activation:?}"), from_ref(&x), |t| activate(&t[0], activation));
     }
 }
 
@@ -76,14 +78,14 @@ fn pool_slopes() {
         check_gradient(&format!("avg {config:?}"), &inputs, |t| avg_pool2d(&t[0], config, true));
         check_gradient(&format!("avg without padding {config:?}"), &inputs, |t| avg_pool2d(&t[0], config, false));
     }
-    check_gradient("global avg", &[x.clone()], |t| global_avg_pool(&t[0]));
+    check_gradient("global avg", from_ref(&x), |t| global_avg_pool(&t[0]));
     check_gradient("global max", &[x], |t| global_max_pool(&t[0]));
 }
 
 #[test]
 fn classifier_slopes() {
     let x = random(1, &[3, 4]);
-    check_gradient("softmax", &[x.clone()], |t| softmax(&t[0]));
+    check_gradient("softmax", from_ref(&x), |t| softmax(&t[0]));
     let targets = softmax(&random(2, &[3, 4])).unwrap();
     check_gradient("cross_entropy", &[x.clone(), targets], |t| cross_entropy(&t[0], &t[1]));
     check_gradient("linear", &[x, random(3, &[5, 4]), random(4, &[5])], |t| linear(&t[0], &t[1], Some(&t[2])));
@@ -92,7 +94,7 @@ fn classifier_slopes() {
 #[test]
 fn dropout_slopes() {
     let x = random(1, &[3, 2, 5, 4]);
-    check_gradient("dropout", &[x.clone()], |t| dropout(&t[0], 0.4, keyed(1, 2, 3, 4)));
+    check_gradient("dropout", from_ref(&x), |t| dropout(&t[0], 0.4, keyed(1, 2, 3, 4)));
     let last = random(1, &[3, 5, 4, 2]).permute((0, 3, 1, 2)).unwrap();
     check_gradient("dropout channels-last", &[last], |t| {
         let lying = t[0].permute((0, 2, 3, 1))?.contiguous()?.permute((0, 3, 1, 2))?;
@@ -118,12 +120,12 @@ fn threads_change_nothing() {
         ("dropout", |t| dropout(&t[0], 0.3, keyed(1, 2, 3, 4))),
         ("drop_path", |t| drop_path(&t[0], 0.3, keyed(1, 2, 3, 4))),
     ] {
-        check_threads(label, &[images.clone()], op);
+        check_threads(label, from_ref(&images), op);
     }
     let [gamma, beta] = affine(70);
     let rows = random(2, &[1500, 70]);
     check_threads("layer_norm", &[rows.clone(), gamma, beta], |t| layer_norm(&t[0], &t[1], &t[2], 1e-5));
-    check_threads("softmax", &[rows.clone()], |t| softmax(&t[0]));
+    check_threads("softmax", from_ref(&rows), |t| softmax(&t[0]));
     let targets = softmax(&random(3, &[1500, 70])).unwrap();
     check_threads("cross_entropy", &[rows.clone(), targets], |t| cross_entropy(&t[0], &t[1]));
     check_threads("linear", &[rows, random(4, &[130, 70]), random(5, &[130])], |t| linear(&t[0], &t[1], Some(&t[2])));

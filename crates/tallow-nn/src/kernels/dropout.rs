@@ -115,9 +115,9 @@ vectorised! {
     fn apply(y: &mut [f32], x: &[f32], kept: &[u32], scale: f32) {
         let mut factors = [0f32; 32];
         for ((y, x), bits) in y.chunks_mut(32).zip(x.chunks(32)).zip(kept) {
-            for i in 0..32 {
+            for (i, factor) in factors.iter_mut().enumerate() {
                 // The scale where the bit is set, 0 elsewhere: a branch would be mispredicted.
-                factors[i] = f32::from_bits(scale.to_bits() & (bits >> i & 1).wrapping_neg());
+                *factor = f32::from_bits(scale.to_bits() & (bits >> i & 1).wrapping_neg());
             }
             for ((y, x), factor) in y.iter_mut().zip(x).zip(&factors) {
                 *y = x * factor;

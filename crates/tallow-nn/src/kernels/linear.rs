@@ -32,7 +32,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         return Err(Error::input(OP, expected, found()));
     }
     let op = Linear { x: contiguous(x)?, weight: contiguous(weight)?, bias: bias.is_some() };
-    let rows = if inputs == 0 { x.dims()[..x.rank() - 1].iter().product() } else { x.elem_count() / inputs };
+    let rows = x.dims()[..x.rank() - 1].iter().product();
     let data = {
         let (x, w) = (values(OP, &op.x)?, values(OP, &op.weight)?);
         let bias = bias.map(contiguous).transpose()?;

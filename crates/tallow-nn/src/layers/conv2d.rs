@@ -83,7 +83,7 @@ impl Conv2d {
                  groups {groups}: each must be positive"
             ));
         }
-        if in_channels % groups != 0 || out_channels % groups != 0 {
+        if !in_channels.is_multiple_of(groups) || !out_channels.is_multiple_of(groups) {
             return refuse(format!("{groups} groups must divide {in_channels} and {out_channels} channels"));
         }
         let weight = b.param("weight", &[out_channels, in_channels / groups, kernel, kernel], init)?;

@@ -46,7 +46,7 @@ fn normal(x: f32) -> (f32, f32) {
         0.079_603_58,
         -0.023_345_766,
         0.120_183_95,
-        -0.106_021_336,
+        -0.106_021_34,
         0.026_249_513,
     ];
     let a = x.abs();
@@ -117,7 +117,7 @@ curve!(Gelu, |x| x * normal(x).0, |x, grad| {
     grad * (phi + x * density)
 });
 
-const TANH_SCALE: f32 = 1.595_769_1; // 2 · √(2/π): (1 + tanh u) / 2 = σ(2u)
+const TANH_SCALE: f32 = 1.595_769; // 2 · √(2/π): (1 + tanh u) / 2 = σ(2u)
 const TANH_CUBE: f32 = 0.044_715;
 
 curve!(GeluTanh, |x| x * logistic(TANH_SCALE * (x + TANH_CUBE * x * x * x)).0, |x, grad| {

@@ -86,10 +86,12 @@ impl Backward for LayerNorm {
         // SAFETY: written above.
         let data = unsafe { data.finish() };
         let dx = needs[0].then(|| Output::contiguous(data, self.x.dims()).into_tensor()).transpose()?;
-        let total = |need: bool, part: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| {
-            need.then(|| Output::contiguous(combine(d, blocks.iter().map(part)), &[d]).into_tensor()).transpose()
+        let (dgammas, dbetas): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
+        let total = |need: bool, parts: &[Vec<f32>]| {
+            need.then(|| Output::contiguous(combine(d, parts.iter().map(Vec::as_slice)), &[d]).into_tensor())
+                .transpose()
         };
-        Ok(vec![dx, total(needs[1], |b| &b.0)?, total(needs[2], |b| &b.1)?])
+        Ok(vec![dx, total(needs[1], &dgammas)?, total(needs[2], &dbetas)?])
     }
 }
 

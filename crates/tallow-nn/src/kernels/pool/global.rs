@@ -3,9 +3,11 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
+use super::max::max_row;
+use super::window::Span;
 use crate::error::{Error, Result};
 use crate::kernels::memory::{Uninit, channels_last, contiguous, values};
-use crate::kernels::vectorised::{select, vectorised};
+use crate::kernels::vectorised::vectorised;
 use crate::tape::{Backward, Output, emit};
 
 /// Pixels summed in f32 before their sum is added to the total: bounds the rounding error of large images.
@@ -48,9 +50,14 @@ pub fn global_max_pool(x: &Tensor) -> Result<Tensor> {
         data.par_chunks_mut(c)
             .zip(places.par_chunks_mut(c))
             .zip(x_values.par_chunks(h * w * c))
-            .for_each(|((y, places), x)| maximum(y, places, x));
+            .for_each(|((y, places), x)| max_row(y, places, x, c, w, whole(h), &[whole(w)], w));
     }
     emit(Output::contiguous(data, &[n, c]), &[x], GlobalMax { places, input: (n, h, w, c) })
+}
+
+/// A window over all of an axis.
+fn whole(len: usize) -> Span {
+    Span { first: 0, end: len, tap: 0 }
 }
 
 fn non_empty(op: &'static str, x: &Tensor) -> Result<Tensor> {
@@ -79,21 +86,6 @@ vectorised! {
         let scale = 1.0 / (x.len() / c) as f32;
         for y in y.iter_mut() {
             *y *= scale;
-        }
-    }
-}
-
-vectorised! {
-    fn maximum(y: &mut [f32], places: &mut [u32], x: &[f32]) {
-        let c = y.len();
-        let places = &mut places[..c];
-        for (at, pixel) in x.chunks_exact(c).enumerate() {
-            for i in 0..c {
-                let value = pixel[i];
-                let take = (value > y[i]) | value.is_nan();
-                y[i] = f32::from_bits(select(take, value.to_bits(), y[i].to_bits()));
-                places[i] = select(take, at as u32, places[i]);
-            }
         }
     }
 }

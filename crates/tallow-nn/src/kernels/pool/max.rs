@@ -8,7 +8,7 @@ use super::PoolConfig;
 use super::window::{Axis, Span, axes};
 use crate::error::Result;
 use crate::kernels::memory::{Uninit, channels_last, values};
-use crate::kernels::vectorised::vectorised;
+use crate::kernels::vectorised::{select, vectorised};
 use crate::tape::{Backward, Output, emit, records};
 
 const OP: &str = "max_pool2d";
@@ -43,7 +43,7 @@ pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
 }
 
 /// How the place of a maximum within its window is kept: not at all in inference.
-trait Tap: Copy + Default + PartialEq + Send + Sync + 'static {
+pub(super) trait Tap: Copy + Default + PartialEq + Send + Sync + 'static {
     fn new(tap: u32) -> Self;
 }
 
@@ -89,33 +89,54 @@ fn forward<T: Tap>(images: &Tensor, rows: Axis, cols: Axis) -> Result<(Vec<f32>,
 
 vectorised! {
     /// One row of outputs from one image `x`.
-    fn max_row<T: Tap>(
+    pub(super) fn max_row<T: Tap>(
         y: &mut [f32], taps: &mut [T], x: &[f32], c: usize, w: usize, rows: Span, cols: &[Span], kernel_w: usize,
     ) {
-        // As wide as the values, so that one comparison chooses both.
-        let mut places = vec![0u32; c];
         for ((y, taps), span) in y.chunks_exact_mut(c).zip(taps.chunks_exact_mut(c)).zip(cols) {
-            y.fill(f32::NEG_INFINITY);
-            places.fill((rows.tap * kernel_w + span.tap) as u32);
-            for iy in rows.first..rows.end {
-                for ix in span.first..span.end {
-                    let tap = ((rows.tap + iy - rows.first) * kernel_w + span.tap + ix - span.first) as u32;
-                    let pixel = &x[(iy * w + ix) * c..][..c];
-                    let places = &mut places[..c];
-                    for i in 0..c {
-                        let value = pixel[i];
-                        let take = (value > y[i]) | value.is_nan();
-                        y[i] = if take { value } else { y[i] };
-                        if size_of::<T>() > 0 {
-                            places[i] = if take { tap } else { places[i] };
-                        }
-                    }
-                }
+            let mut done = 0;
+            while done + 16 <= c {
+                max_pixel::<T, 16>(&mut y[done..], &mut taps[done..], &x[done..], c, w, rows, *span, kernel_w);
+                done += 16;
             }
-            for (tap, place) in taps.iter_mut().zip(&places) {
-                *tap = T::new(*place);
+            while done < c {
+                max_pixel::<T, 1>(&mut y[done..], &mut taps[done..], &x[done..], c, w, rows, *span, kernel_w);
+                done += 1;
             }
         }
+    }
+}
+
+/// `N` channels of one output, in registers.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn max_pixel<T: Tap, const N: usize>(
+    y: &mut [f32],
+    taps: &mut [T],
+    x: &[f32],
+    c: usize,
+    w: usize,
+    rows: Span,
+    cols: Span,
+    kernel_w: usize,
+) {
+    let mut best = [f32::NEG_INFINITY; N];
+    // As wide as the values, so that one comparison chooses both.
+    let mut places = [(rows.tap * kernel_w + cols.tap) as u32; N];
+    for iy in rows.first..rows.end {
+        for ix in cols.first..cols.end {
+            let tap = ((rows.tap + iy - rows.first) * kernel_w + cols.tap + ix - cols.first) as u32;
+            let pixel = &x[(iy * w + ix) * c..][..N];
+            for i in 0..N {
+                let value = pixel[i];
+                let take = (value > best[i]) | value.is_nan();
+                best[i] = f32::from_bits(select(take, value.to_bits(), best[i].to_bits()));
+                places[i] = select(take, tap, places[i]);
+            }
+        }
+    }
+    y[..N].copy_from_slice(&best);
+    for (tap, place) in taps[..N].iter_mut().zip(places) {
+        *tap = T::new(place);
     }
 }
 
