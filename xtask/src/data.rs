@@ -16,15 +16,15 @@ pub struct Args {
     /// Order classes by code points, as torchvision does, instead of as people do
     #[arg(long)]
     lexical: bool,
-    /// List images that cannot be read instead of stopping at the first
-    #[arg(long)]
-    skip_corrupt: bool,
+    /// What to do about images that cannot be read: stop, or skip and list them
+    #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], default_value = "stop", hide_default_value = true, hide_possible_values = true)]
+    on_corrupt: String,
 }
 
 pub fn run(args: Args) -> Result<()> {
     let class_order = if args.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
     let options = OpenOptions { data_dir: args.data_dir, class_order, ..OpenOptions::default() };
-    let on_corrupt = if args.skip_corrupt { OnCorrupt::Skip } else { OnCorrupt::Stop };
+    let on_corrupt = if args.on_corrupt == "skip" { OnCorrupt::Skip } else { OnCorrupt::Stop };
     let splits = tallow_data::open(&args.spec, &options)?;
     let train = Some(splits.train.clone());
     for (name, split) in [("train", &train), ("validation", &splits.validation), ("test", &splits.test)] {

@@ -9,7 +9,7 @@ use tallow_augment::{Normalization, Pipeline};
 use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 use tallow_metrics::Evaluation;
 use tallow_models::Built;
-use tallow_train::{Predictions, Resolved, RunConfig, RunDir};
+use tallow_train::{Predictions, Resolved, RunConfig, RunDir, build_pipeline};
 
 /// A run that has weights: its model, classes and preprocessing.
 pub struct Finished {
@@ -32,7 +32,7 @@ impl Finished {
         let normalization = Normalization { mean: mean.clone(), std: std.clone() };
         let (h, w) = config.model.config.input_size;
         let size = tallow_augment::Size { height: h, width: w };
-        let pipeline = ops.build_for_input(config.model.config.in_chans, &normalization, size)?;
+        let pipeline = build_pipeline(ops, config.model.config.in_chans, &normalization, size)?;
         let built = run.model()?;
         Ok(Finished { run, config, classes, built, pipeline: Arc::new(pipeline) })
     }

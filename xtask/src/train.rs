@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// What to do about images that cannot be read: stop, or skip and list them
-    #[arg(long, value_name = "stop|skip")]
+    #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], hide_possible_values = true)]
     on_corrupt: Option<String>,
     /// Go on with the run in --out from its last checkpoint
     #[arg(long, requires = "out")]

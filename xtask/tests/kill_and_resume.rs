@@ -26,7 +26,8 @@ fn train(data: &Path, out: &Path, threads: usize, resume: bool) -> Command {
         command.arg("--resume");
     } else {
         command.arg("--data").arg(data).args(["--model", "small_cnn"]);
-        for setting in ["train.epochs=6", "train.batch_size=8", "train.ema_decay=0.9", "train.checkpoint_every_steps=3"] {
+        for setting in ["train.epochs=6", "train.batch_size=8", "train.ema_decay=0.9", "train.checkpoint_every_steps=3"]
+        {
             command.args(["--set", setting]);
         }
     }

@@ -49,9 +49,7 @@ pub enum Error {
         name: String,
     },
     /// `backward` was asked of a tensor that no tape saw.
-    #[error(
-        "the loss does not depend on any recorded parameter: was Tape::start() called before the forward pass?"
-    )]
+    #[error("the loss does not depend on any recorded parameter: was Tape::start() called before the forward pass?")]
     NotRecorded,
     /// Candle refused an operation.
     #[error(transparent)]
@@ -61,10 +59,6 @@ pub enum Error {
 impl Error {
     /// An input error, from anything that can be displayed.
     pub fn input(op: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Error::Input {
-            op,
-            expected: expected.into(),
-            found: found.into(),
-        }
+        Error::Input { op, expected: expected.into(), found: found.into() }
     }
 }

@@ -63,9 +63,7 @@ impl Init {
             }
             Init::KaimingUniform(a) => uniform((6.0 / ((1.0 + a * a) * fan_in)).sqrt(), len, rng),
             Init::XavierUniform => uniform((6.0 / (fan_in + fan_out)).sqrt(), len, rng),
-            Init::XavierNormal => {
-                normal((2.0 / (fan_in + fan_out)).sqrt(), f32::INFINITY, len, rng)
-            }
+            Init::XavierNormal => normal((2.0 / (fan_in + fan_out)).sqrt(), f32::INFINITY, len, rng),
         }
     }
 }
@@ -77,9 +75,7 @@ fn fans(shape: &[usize]) -> (f32, f32) {
 }
 
 fn uniform(bound: f32, len: usize, rng: &mut Rng) -> Vec<f32> {
-    (0..len)
-        .map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound)
-        .collect()
+    (0..len).map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound).collect()
 }
 
 fn normal(std: f32, limit: f32, len: usize, rng: &mut Rng) -> Vec<f32> {
@@ -111,32 +107,20 @@ mod tests {
         for (init, want) in [
             (Init::KaimingNormal(Fan::In), (2.0f32 / 288.0).sqrt()),
             (Init::KaimingNormal(Fan::Out), (2.0f32 / 576.0).sqrt()),
-            (
-                Init::KaimingUniform(5f32.sqrt()),
-                (1.0f32 / 288.0 / 3.0).sqrt(),
-            ),
+            (Init::KaimingUniform(5f32.sqrt()), (1.0f32 / 288.0 / 3.0).sqrt()),
             (Init::XavierNormal, (2.0f32 / 864.0).sqrt()),
             (Init::XavierUniform, (2.0f32 / 864.0).sqrt()),
             (Init::Normal(0.02), 0.02),
         ] {
             let (mean, std, _) = moments(init, &shape);
-            assert!(
-                (std / want - 1.0).abs() < 0.02,
-                "{init:?}: std {std}, expected {want}"
-            );
+            assert!((std / want - 1.0).abs() < 0.02, "{init:?}: std {std}, expected {want}");
             assert!(mean.abs() < 0.03 * want, "{init:?}: mean {mean}");
         }
     }
 
     #[test]
     fn truncation_bounds_every_draw() {
-        let (_, _, max) = moments(
-            Init::TruncatedNormal {
-                std: 1.0,
-                limit: 0.5,
-            },
-            &[100, 100],
-        );
+        let (_, _, max) = moments(Init::TruncatedNormal { std: 1.0, limit: 0.5 }, &[100, 100]);
         assert!(max <= 0.5 && max > 0.49, "largest draw {max}");
     }
 }

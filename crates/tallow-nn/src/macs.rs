@@ -20,9 +20,5 @@ pub fn count<T>(forward: impl FnOnce() -> T) -> (T, u64) {
 /// A layer of `weight` `[out, …]` made `output`: each of its values took `weight / out` of them.
 pub(crate) fn record(output: &Tensor, weight: &Tensor) {
     let each = weight.elem_count() / weight.dims()[0].max(1);
-    COUNT.set(
-        COUNT
-            .get()
-            .map(|count| count + (output.elem_count() * each) as u64),
-    );
+    COUNT.set(COUNT.get().map(|count| count + (output.elem_count() * each) as u64));
 }

@@ -17,18 +17,12 @@ pub struct Mode {
 impl Mode {
     /// Evaluation: running statistics, no dropout.
     pub fn eval() -> Self {
-        Mode {
-            training: None,
-            draws: Cell::new(0),
-        }
+        Mode { training: None, draws: Cell::new(0) }
     }
 
     /// Training at optimiser step `step` of the run seeded with `seed`.
     pub fn train(seed: u64, step: u64) -> Self {
-        Mode {
-            training: Some((seed, step)),
-            draws: Cell::new(0),
-        }
+        Mode { training: Some((seed, step)), draws: Cell::new(0) }
     }
 
     /// Whether batch statistics and dropout are in force.

@@ -21,7 +21,5 @@ pub fn keyed(seed: u64, a: u64, b: u64, purpose: u64) -> Rng {
 
 /// A stable 64-bit hash of a name (FNV-1a), to key a generator by it.
 pub(crate) fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    })
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }

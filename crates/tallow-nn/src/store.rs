@@ -21,18 +21,12 @@ pub struct Buffer(Arc<RwLock<Tensor>>);
 impl Buffer {
     /// The present value.
     pub fn get(&self) -> Tensor {
-        self.0
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .clone()
+        self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Replaces the value.
     pub fn set(&self, value: Tensor) {
-        *self
-            .0
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
+        *self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
     }
 }
 
@@ -60,27 +54,13 @@ impl ParamStore {
         build: impl FnOnce(&Builder) -> std::result::Result<M, E>,
     ) -> std::result::Result<(M, ParamStore), E> {
         let entries = Rc::new(RefCell::new(Vec::new()));
-        let builder = Builder {
-            entries: entries.clone(),
-            prefix: String::new(),
-            seed,
-            device: device.clone(),
-        };
+        let builder = Builder { entries: entries.clone(), prefix: String::new(), seed, device: device.clone() };
         let model = build(&builder)?;
-        let store = ParamStore {
-            entries: entries.take(),
-        };
-        let mut names: Vec<&str> = store
-            .entries
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let store = ParamStore { entries: entries.take() };
+        let mut names: Vec<&str> = store.entries.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::DuplicateName {
-                name: pair[0].to_string(),
-            }
-            .into());
+            return Err(Error::DuplicateName { name: pair[0].to_string() }.into());
         }
         Ok((model, store))
     }
@@ -113,10 +93,7 @@ impl ParamStore {
             Value::Parameter(var) => var.as_detached_tensor(),
             Value::Buffer(buffer) => buffer.get(),
         };
-        self.entries
-            .iter()
-            .map(|(name, v)| (name.clone(), value(v)))
-            .collect()
+        self.entries.iter().map(|(name, v)| (name.clone(), value(v))).collect()
     }
 
     /// Gives the parameter or buffer `name` a new value, in place.
@@ -125,9 +102,7 @@ impl ParamStore {
     /// No such name; another shape.
     pub fn set(&self, name: &str, tensor: &Tensor) -> Result<()> {
         let Some((_, value)) = self.entries.iter().find(|(n, _)| n == name) else {
-            return Err(Error::UnknownName {
-                name: name.to_string(),
-            });
+            return Err(Error::UnknownName { name: name.to_string() });
         };
         let current = match value {
             Value::Parameter(var) => var.as_detached_tensor(),
@@ -140,10 +115,7 @@ impl ParamStore {
                 found: tensor.dims().to_vec(),
             });
         }
-        let tensor = tensor
-            .detach()
-            .to_dtype(current.dtype())?
-            .to_device(current.device())?;
+        let tensor = tensor.detach().to_dtype(current.dtype())?.to_device(current.device())?;
         match value {
             Value::Parameter(var) => var.set(&tensor.contiguous()?)?,
             Value::Buffer(buffer) => buffer.set(tensor.contiguous()?.copy()?),
@@ -164,19 +136,12 @@ pub struct Builder {
 impl Builder {
     /// The builder of the sub-module `name` (Candle's `VarBuilder::pp`).
     pub fn pp(&self, name: impl std::fmt::Display) -> Builder {
-        Builder {
-            prefix: self.full(&name.to_string()),
-            ..self.clone()
-        }
+        Builder { prefix: self.full(&name.to_string()), ..self.clone() }
     }
 
     /// The full name that `name` has here: `layer1.0.conv1.weight`.
     pub fn full(&self, name: &str) -> String {
-        if self.prefix.is_empty() {
-            name.to_string()
-        } else {
-            format!("{}.{name}", self.prefix)
-        }
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
     /// Defines a trainable parameter and returns it.
@@ -185,15 +150,10 @@ impl Builder {
     /// When the device cannot hold it.
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         let name = self.full(name);
-        let values = init.draw(
-            shape,
-            &mut rng::keyed(self.seed, rng::hash(&name), 0, rng::INIT),
-        );
+        let values = init.draw(shape, &mut rng::keyed(self.seed, rng::hash(&name), 0, rng::INIT));
         let var = Var::from_vec(values, shape, &self.device)?;
         let tensor = var.as_tensor().clone();
-        self.entries
-            .borrow_mut()
-            .push((name, Value::Parameter(var)));
+        self.entries.borrow_mut().push((name, Value::Parameter(var)));
         Ok(tensor)
     }
 
@@ -202,14 +162,8 @@ impl Builder {
     /// # Errors
     /// When the device cannot hold it.
     pub fn buffer(&self, name: &str, shape: &[usize], value: f32) -> Result<Buffer> {
-        let buffer = Buffer(Arc::new(RwLock::new(Tensor::full(
-            value,
-            shape,
-            &self.device,
-        )?)));
-        self.entries
-            .borrow_mut()
-            .push((self.full(name), Value::Buffer(buffer.clone())));
+        let buffer = Buffer(Arc::new(RwLock::new(Tensor::full(value, shape, &self.device)?)));
+        self.entries.borrow_mut().push((self.full(name), Value::Buffer(buffer.clone())));
         Ok(buffer)
     }
 

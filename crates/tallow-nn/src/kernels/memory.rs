@@ -33,16 +33,8 @@ pub fn values<'a>(op: &'static str, tensor: &'a Tensor) -> Result<impl Deref<Tar
         return Err(Error::input(op, "an f32 tensor on the CPU", found));
     }
     match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(Values {
-            start,
-            len: end - start,
-            storage,
-        }),
-        None => Err(Error::input(
-            op,
-            "a contiguous tensor",
-            format!("strides {:?}", layout.stride()),
-        )),
+        Some((start, end)) => Ok(Values { start, len: end - start, storage }),
+        None => Err(Error::input(op, "a contiguous tensor", format!("strides {:?}", layout.stride()))),
     }
 }
 
@@ -54,11 +46,7 @@ pub fn contiguous(tensor: &Tensor) -> Result<Tensor> {
 /// An image batch `[n, c, h, w]` as a contiguous `[n, h, w, c]` tensor: free if it already lies so.
 pub fn channels_last(op: &'static str, images: &Tensor) -> Result<Tensor> {
     if images.rank() != 4 || images.dtype() != DType::F32 {
-        return Err(Error::input(
-            op,
-            "[n, c, h, w] in f32",
-            format!("{:?} in {:?}", images.dims(), images.dtype()),
-        ));
+        return Err(Error::input(op, "[n, c, h, w] in f32", format!("{:?} in {:?}", images.dims(), images.dtype())));
     }
     contiguous(&images.detach().permute((0, 2, 3, 1))?)
 }

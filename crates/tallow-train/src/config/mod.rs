@@ -22,7 +22,7 @@ use toml::Table;
 
 pub use layers::{Setting, load, read};
 pub use recipes::{RECIPES, Recipe};
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Resolved, build_pipeline, resolve};
 
 use crate::{LossConfig, OptimConfig, ScheduleConfig};
 

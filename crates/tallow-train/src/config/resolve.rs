@@ -53,11 +53,11 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let normalization = normalization(&config, dataset)?;
     let given = config.augment.train.take();
     let train_ops = given.map_or_else(|| default_train(image, preset.input_size), Ok)?;
-    let train = build(&train_ops, channels, &normalization, image)?;
+    let train = build_pipeline(&train_ops, channels, &normalization, image)?;
     let (height, width, _) = train.output_shape();
     let size = Size { height, width };
     let eval_ops = config.augment.eval.take().map_or_else(|| default_eval(image, size), Ok)?;
-    let eval = build(&eval_ops, channels, &normalization, image)?;
+    let eval = build_pipeline(&eval_ops, channels, &normalization, image)?;
     if train.output_shape() != eval.output_shape() {
         let (found, (h, w, _)) = (size, eval.output_shape());
         return Err(Error::Mismatch(format!(
@@ -109,8 +109,16 @@ fn normalization(config: &RunConfig, dataset: &dyn Dataset) -> Result<Normalizat
     }
 }
 
-fn build(config: &PipelineConfig, channels: usize, normalization: &Normalization, image: Size) -> Result<Pipeline> {
-    // Ops that set no size are enough where all images have one.
+/// The pipeline of `config`. Ops that set no size are enough where all images have one, that of `image`.
+///
+/// # Errors
+/// A pipeline that cannot be built.
+pub fn build_pipeline(
+    config: &PipelineConfig,
+    channels: usize,
+    normalization: &Normalization,
+    image: Size,
+) -> Result<Pipeline> {
     match config.build(channels, normalization) {
         Err(tallow_augment::Error::SizeNotConstant { .. }) => {
             Ok(config.build_for_input(channels, normalization, image)?)
