@@ -35,16 +35,10 @@ pub fn decode_file(path: &Path) -> Result<DynamicImage> {
     let metadata = fs::metadata(path).map_err(Error::io(path))?;
     if !metadata.is_file() {
         // Reading a named pipe would wait for ever.
-        return Err(Error::Decode {
-            path: path.into(),
-            reason: "not a regular file".into(),
-        });
+        return Err(Error::Decode { path: path.into(), reason: "not a regular file".into() });
     }
     if metadata.len() > MAX_FILE_BYTES {
-        return Err(Error::TooLarge {
-            path: path.into(),
-            reason: format!("the file has {} MB", metadata.len() >> 20),
-        });
+        return Err(Error::TooLarge { path: path.into(), reason: format!("the file has {} MB", metadata.len() >> 20) });
     }
     decode_bytes(&fs::read(path).map_err(Error::io(path))?, path)
 }
@@ -54,20 +48,14 @@ pub fn decode_file(path: &Path) -> Result<DynamicImage> {
 /// # Errors
 /// As [`decode_file`].
 pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
-    let failed = |reason: String| Error::Decode {
-        path: path.into(),
-        reason,
-    };
+    let failed = |reason: String| Error::Decode { path: path.into(), reason };
     if bytes.is_empty() {
         return Err(failed("the file is empty".into()));
     }
     // Decoders are other people's code on anybody's bytes: a bug there must not end a day of training.
     match catch_unwind(AssertUnwindSafe(|| decode(bytes))) {
         Ok(Ok(image)) => Ok(image),
-        Ok(Err(ImageError::Limits(error))) => Err(Error::TooLarge {
-            path: path.into(),
-            reason: error.to_string(),
-        }),
+        Ok(Err(ImageError::Limits(error))) => Err(Error::TooLarge { path: path.into(), reason: error.to_string() }),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("the decoder panicked".into())),
     }
@@ -104,9 +92,5 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
     let find_last = |marker: [u8; 2]| bytes.windows(2).rposition(|window| window == marker);
     // The end is found at once in a whole file; a preview in the EXIF data has an end of its own.
-    find_last(END_OF_IMAGE).is_some_and(|end| {
-        !bytes[end..]
-            .windows(2)
-            .any(|window| window == START_OF_SCAN)
-    })
+    find_last(END_OF_IMAGE).is_some_and(|end| !bytes[end..].windows(2).any(|window| window == START_OF_SCAN))
 }

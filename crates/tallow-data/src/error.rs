@@ -9,9 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spec is neither a known dataset nor a path that exists.
-    #[error(
-        "`{spec}` is neither a known dataset nor an existing folder or .csv file; known datasets: {known}"
-    )]
+    #[error("`{spec}` is neither a known dataset nor an existing folder or .csv file; known datasets: {known}")]
     UnknownDataset {
         /// The spec as given.
         spec: String,
@@ -121,7 +119,7 @@ pub enum Error {
         problem: String,
     },
     /// An image is damaged, or of a kind that cannot be decoded.
-    #[error("{}: the image cannot be decoded: {reason}", path.display())]
+    #[error("{}: the image cannot be decoded: {reason}; repair or remove it, or leave such images out: --on-corrupt skip", path.display())]
     Decode {
         /// The image.
         path: PathBuf,
@@ -155,9 +153,7 @@ pub enum Error {
         source: tallow_augment::Error,
     },
     /// Every sample of a batch is damaged, so that there is nothing to skip to.
-    #[error(
-        "no sample of batch {batch} (from 0) of epoch {epoch} can be read, the first being: {first}"
-    )]
+    #[error("no sample of batch {batch} (from 0) of epoch {epoch} can be read, the first being: {first}")]
     NoGoodSample {
         /// The epoch.
         epoch: u64,
@@ -177,10 +173,7 @@ pub enum Error {
 impl Error {
     /// True for errors of one sample that `OnCorrupt::Skip` passes over: a file that cannot be read or decoded.
     pub fn is_corrupt_sample(&self) -> bool {
-        matches!(
-            self,
-            Error::Io { .. } | Error::Decode { .. } | Error::TooLarge { .. }
-        )
+        matches!(self, Error::Io { .. } | Error::Decode { .. } | Error::TooLarge { .. })
     }
 
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

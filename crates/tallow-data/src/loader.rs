@@ -14,9 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use rayon::iter::{
-    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
-};
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSliceMut as _;
 use serde::{Deserialize, Serialize};
 use tallow_augment::{Pipeline, rng};
@@ -106,17 +104,9 @@ impl Loader {
     ///
     /// # Errors
     /// A `batch_size` or `workers` of 0, an epoch without any batch, weights that do not fit the dataset, or no threads.
-    pub fn new(
-        dataset: Arc<dyn Dataset>,
-        pipeline: Arc<Pipeline>,
-        config: LoaderConfig,
-    ) -> Result<Self> {
+    pub fn new(dataset: Arc<dyn Dataset>, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Self> {
         let at_least_one = |field, value: usize| match value {
-            0 => Err(Error::Option {
-                field,
-                expected: "at least 1".into(),
-                found: "0".into(),
-            }),
+            0 => Err(Error::Option { field, expected: "at least 1".into(), found: "0".into() }),
             _ => Ok(()),
         };
         at_least_one("batch_size", config.batch_size)?;
@@ -125,43 +115,24 @@ impl Loader {
         if config.drop_last && config.batch_size > dataset.len() {
             return Err(Error::Option {
                 field: "batch_size",
-                expected: format!(
-                    "at most the {} samples there are, or drop_last = false",
-                    dataset.len()
-                ),
+                expected: format!("at most the {} samples there are, or drop_last = false", dataset.len()),
                 found: config.batch_size.to_string(),
             });
         }
         let labels = labels(dataset.as_ref());
-        config
-            .sampler
-            .validate(&labels, dataset.class_names().len())?;
+        config.sampler.validate(&labels, dataset.class_names().len())?;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(config.workers)
             .thread_name(|i| format!("tallow-loader-{i}"))
             .build()
-            .map_err(|error| Error::LoaderStopped {
-                reason: error.to_string(),
-            })?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                dataset,
-                pipeline,
-                config,
-                labels,
-                pool,
-            }),
-        })
+            .map_err(|error| Error::LoaderStopped { reason: error.to_string() })?;
+        Ok(Self { shared: Arc::new(Shared { dataset, pipeline, config, labels, pool }) })
     }
 
     /// Batches an epoch.
     pub fn batches(&self) -> usize {
         let Shared { config, labels, .. } = self.shared.as_ref();
-        if config.drop_last {
-            labels.len() / config.batch_size
-        } else {
-            labels.len().div_ceil(config.batch_size)
-        }
+        if config.drop_last { labels.len() / config.batch_size } else { labels.len().div_ceil(config.batch_size) }
     }
 
     /// The dataset.
@@ -181,23 +152,15 @@ impl Loader {
         let remaining = batches.len();
         let (sender, receiver) = sync_channel(self.shared.config.prefetch);
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::Builder::new()
-            .name("tallow-loader".into())
-            .spawn({
-                let (shared, stop) = (self.shared.clone(), stop.clone());
-                move || shared.send_batches(epoch, batches, &sender, &stop)
-            });
+        let thread = std::thread::Builder::new().name("tallow-loader".into()).spawn({
+            let (shared, stop) = (self.shared.clone(), stop.clone());
+            move || shared.send_batches(epoch, batches, &sender, &stop)
+        });
         let (thread, start_error) = match thread {
             Ok(thread) => (Some(thread), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        EpochBatches {
-            receiver: Some(receiver),
-            remaining,
-            stop,
-            thread,
-            start_error,
-        }
+        EpochBatches { receiver: Some(receiver), remaining, stop, thread, start_error }
     }
 }
 
@@ -221,13 +184,7 @@ impl Shared {
         }
     }
 
-    fn make_batch(
-        &self,
-        epoch: u64,
-        batch: usize,
-        order: &[usize],
-        stop: &AtomicBool,
-    ) -> Result<Batch> {
+    fn make_batch(&self, epoch: u64, batch: usize, order: &[usize], stop: &AtomicBool) -> Result<Batch> {
         let start = batch * self.config.batch_size;
         let end = (start + self.config.batch_size).min(order.len());
         let mut indices = order[start..end].to_vec();
@@ -258,20 +215,12 @@ impl Shared {
                 return Err(error);
             }
             if good.is_empty() {
-                return Err(Error::NoGoodSample {
-                    epoch,
-                    batch,
-                    first: Box::new(error),
-                });
+                return Err(Error::NoGoodSample { epoch, batch, first: Box::new(error) });
             }
             skipped.push(self.dataset.id(indices[row]));
         }
         if !skipped.is_empty() {
-            let rows = if self.config.drop_last {
-                filled_up(&good, indices.len())
-            } else {
-                good
-            };
+            let rows = if self.config.drop_last { filled_up(&good, indices.len()) } else { good };
             (pixels, indices) = choose(&rows, &pixels, sample_len, &indices);
         }
         Ok(Batch {
@@ -285,34 +234,18 @@ impl Shared {
 
     fn load(&self, index: usize, rng: &mut rng::Rng, out: &mut [f32]) -> Result<()> {
         let image = self.dataset.image(index)?;
-        self.pipeline
-            .apply(image, rng, out)
-            .map_err(|source| Error::Augment {
-                id: self.dataset.id(index),
-                source,
-            })
+        self.pipeline.apply(image, rng, out).map_err(|source| Error::Augment { id: self.dataset.id(index), source })
     }
 }
 
 /// For each of `len` rows itself if it is good, else the next good one, around the end. `good` is ascending, not empty.
 fn filled_up(good: &[usize], len: usize) -> Vec<usize> {
-    (0..len)
-        .map(|row| good[good.partition_point(|g| *g < row) % good.len()])
-        .collect()
+    (0..len).map(|row| good[good.partition_point(|g| *g < row) % good.len()]).collect()
 }
 
 /// The chosen rows of a batch.
-fn choose(
-    rows: &[usize],
-    pixels: &[f32],
-    sample_len: usize,
-    indices: &[usize],
-) -> (Vec<f32>, Vec<usize>) {
-    let pixels = rows
-        .iter()
-        .flat_map(|row| &pixels[row * sample_len..(row + 1) * sample_len])
-        .copied()
-        .collect();
+fn choose(rows: &[usize], pixels: &[f32], sample_len: usize, indices: &[usize]) -> (Vec<f32>, Vec<usize>) {
+    let pixels = rows.iter().flat_map(|row| &pixels[row * sample_len..(row + 1) * sample_len]).copied().collect();
     (pixels, rows.iter().map(|row| indices[*row]).collect())
 }
 
@@ -345,9 +278,7 @@ impl Iterator for EpochBatches {
             // The thread is gone before its last batch: an epoch must not end early in silence.
             Err(_) => {
                 self.remaining = 0;
-                Some(Err(Error::LoaderStopped {
-                    reason: self.why_stopped(),
-                }))
+                Some(Err(Error::LoaderStopped { reason: self.why_stopped() }))
             }
         }
     }
@@ -369,15 +300,9 @@ impl EpochBatches {
         }
         let payload = self.thread.take().and_then(|thread| thread.join().err());
         let message = payload.as_ref().and_then(|payload| {
-            payload
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| payload.downcast_ref::<&str>().copied())
+            payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied())
         });
-        format!(
-            "a dataset or an op panicked: {}",
-            message.unwrap_or("without a message")
-        )
+        format!("a dataset or an op panicked: {}", message.unwrap_or("without a message"))
     }
 }
 

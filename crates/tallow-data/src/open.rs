@@ -73,18 +73,13 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Splits> {
 }
 
 fn open_path(spec: &str, path: &Path, options: &OpenOptions) -> Result<Splits> {
-    let is_csv = path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     if path.is_dir() {
         folder::read(path, options)
     } else if is_csv && path.exists() {
         manifest::read(path, options)
     } else {
-        Err(Error::UnknownDataset {
-            spec: spec.into(),
-            known: named::known_datasets().collect::<Vec<_>>().join(", "),
-        })
+        Err(Error::UnknownDataset { spec: spec.into(), known: named::known_datasets().collect::<Vec<_>>().join(", ") })
     }
 }
 
@@ -93,11 +88,7 @@ fn hold_out_validation(splits: Splits, options: &OpenOptions) -> Result<Splits> 
         return Ok(splits);
     }
     let all = splits.train;
-    let (train, validation) = stratified_split(
-        &labels(all.as_ref()),
-        options.validation_fraction,
-        options.seed,
-    );
+    let (train, validation) = stratified_split(&labels(all.as_ref()), options.validation_fraction, options.seed);
     if validation.is_empty() {
         return Err(Error::Option {
             field: "validation_fraction",

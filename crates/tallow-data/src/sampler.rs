@@ -40,32 +40,16 @@ impl Sampler {
             Sampler::ClassWeighted(weights) => ("sampler.class_weighted", weights, classes),
             Sampler::SampleWeighted(weights) => ("sampler.sample_weighted", weights, labels.len()),
         };
-        let fail = |expected: String, found: String| {
-            Err(Error::Option {
-                field,
-                expected,
-                found,
-            })
-        };
+        let fail = |expected: String, found: String| Err(Error::Option { field, expected, found });
         if weights.len() != expected {
-            let what = if field.contains("class") {
-                "classes"
-            } else {
-                "samples"
-            };
-            return fail(
-                format!("{expected} weights, as many as {what}"),
-                weights.len().to_string(),
-            );
+            let what = if field.contains("class") { "classes" } else { "samples" };
+            return fail(format!("{expected} weights, as many as {what}"), weights.len().to_string());
         }
         if let Some(weight) = weights.iter().find(|w| !w.is_finite() || **w < 0.0) {
             return fail("finite weights of 0 or more".into(), weight.to_string());
         }
         if self.cumulative(labels).last().is_none_or(|sum| *sum <= 0.0) {
-            return fail(
-                "above 0 for at least one sample".into(),
-                "only zeros".into(),
-            );
+            return fail("above 0 for at least one sample".into(), "only zeros".into());
         }
         Ok(())
     }
@@ -81,9 +65,7 @@ impl Sampler {
                 order
             }
             Sampler::ClassBalanced => class_balanced(labels, &mut rng),
-            Sampler::ClassWeighted(_) | Sampler::SampleWeighted(_) => {
-                weighted(&self.cumulative(labels), &mut rng)
-            }
+            Sampler::ClassWeighted(_) | Sampler::SampleWeighted(_) => weighted(&self.cumulative(labels), &mut rng),
         }
     }
 
@@ -132,4 +114,86 @@ fn weighted(cumulative: &[f64], rng: &mut rng::Rng) -> Vec<usize> {
             cumulative.partition_point(|sum| *sum <= draw).min(last)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 900 samples of class 0, 90 of class 1, none of class 2, 10 of class 3.
+    fn labels() -> Vec<usize> {
+        [vec![0; 900], vec![1; 90], vec![3; 10]].concat()
+    }
+
+    fn order(sampler: &Sampler, epoch: u64) -> Vec<usize> {
+        sampler.validate(&labels(), 4).unwrap();
+        sampler.order(&labels(), 5, epoch)
+    }
+
+    fn class_counts(order: &[usize]) -> [usize; 4] {
+        let labels = labels();
+        let mut counts = [0; 4];
+        order.iter().for_each(|i| counts[labels[*i]] += 1);
+        counts
+    }
+
+    fn draws_of_samples(order: &[usize]) -> Vec<usize> {
+        let mut draws = vec![0; 1000];
+        order.iter().for_each(|i| draws[*i] += 1);
+        draws
+    }
+
+    #[test]
+    fn sequential_and_shuffled_take_every_sample_once() {
+        let sequential: Vec<usize> = (0..1000).collect();
+        assert_eq!(order(&Sampler::Sequential, 3), sequential);
+        let shuffled = order(&Sampler::Shuffled, 0);
+        assert_ne!(shuffled, sequential);
+        assert_ne!(shuffled, order(&Sampler::Shuffled, 1));
+        assert_eq!(shuffled, order(&Sampler::Shuffled, 0));
+        assert_eq!(draws_of_samples(&shuffled), [1; 1000]);
+        // A sample's mean position over epochs is the middle: 10 standard errors are 289/√400 × 10.
+        let mean: f64 =
+            (0..400).map(|e| order(&Sampler::Shuffled, e).iter().position(|i| *i == 0).unwrap() as f64).sum::<f64>()
+                / 400.0;
+        assert!((mean - 499.5).abs() < 145.0, "{mean}");
+    }
+
+    #[test]
+    fn class_balanced_is_exact() {
+        let drawn = order(&Sampler::ClassBalanced, 0);
+        let counts = class_counts(&drawn);
+        assert_eq!(drawn.len(), 1000);
+        assert_eq!(counts[2], 0);
+        assert!([0, 1, 3].iter().all(|c| (333..=334).contains(&counts[*c])), "{counts:?}");
+        let draws = draws_of_samples(&drawn);
+        assert!(draws[..900].iter().all(|n| *n <= 1));
+        assert!(draws[900..990].iter().all(|n| (3..=4).contains(n)));
+        assert!(draws[990..].iter().all(|n| (33..=34).contains(n)));
+        // Not class after class.
+        let early = class_counts(&drawn[..300]);
+        assert!([0, 1, 3].iter().all(|c| (60..140).contains(&early[*c])), "{early:?}");
+        assert_eq!(Sampler::ClassBalanced.order(&[], 0, 0), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn weights_are_those_of_samples() {
+        // 900 × 1 + 90 × 10 + 10 × 90: each class a third, ± 4.7 standard deviations of 14.9.
+        let by_class = Sampler::ClassWeighted(vec![1.0, 10.0, 0.0, 90.0]);
+        let counts = class_counts(&order(&by_class, 0));
+        assert!([0, 1, 3].iter().all(|c| (263..403).contains(&counts[*c])), "{counts:?}");
+
+        let mut weights = vec![0.0; 1000];
+        (weights[10], weights[999]) = (1.0, 3.0);
+        let draws = draws_of_samples(&order(&Sampler::SampleWeighted(weights), 0));
+        assert_eq!(draws[10] + draws[999], 1000);
+        assert!((680..820).contains(&draws[999]), "{}", draws[999]);
+    }
+
+    #[test]
+    fn the_config_reads_as_documented() {
+        let read = |text| serde_json::from_str::<Sampler>(text).unwrap();
+        assert_eq!(read("\"class_balanced\""), Sampler::ClassBalanced);
+        assert_eq!(read(r#"{"class_weighted": [1.0, 5.0]}"#), Sampler::ClassWeighted(vec![1.0, 5.0]));
+    }
 }

@@ -11,16 +11,13 @@ use tallow_augment::rng;
 pub fn stratified_split(labels: &[usize], fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let mut by_class = indices_by_class(labels);
     let wanted = |class: &Vec<usize>| fraction.clamp(0.0, 1.0) * class.len() as f64;
-    let mut counts: Vec<usize> = by_class
-        .iter()
-        .map(|class| (wanted(class).floor() as usize).min(class.len().saturating_sub(1)))
-        .collect();
+    let mut counts: Vec<usize> =
+        by_class.iter().map(|class| (wanted(class).floor() as usize).min(class.len().saturating_sub(1))).collect();
 
     let total = (fraction.clamp(0.0, 1.0) * labels.len() as f64).round() as usize;
     let remainder = |class: usize| wanted(&by_class[class]).fract();
-    let mut by_remainder: Vec<usize> = (0..by_class.len())
-        .filter(|class| counts[*class] + 1 < by_class[*class].len())
-        .collect();
+    let mut by_remainder: Vec<usize> =
+        (0..by_class.len()).filter(|class| counts[*class] + 1 < by_class[*class].len()).collect();
     // The sort is stable: among equal remainders the lower class comes first.
     by_remainder.sort_by(|a, b| remainder(*b).total_cmp(&remainder(*a)));
     let missing = total.saturating_sub(counts.iter().sum());
@@ -47,4 +44,38 @@ pub(crate) fn indices_by_class(labels: &[usize]) -> Vec<Vec<usize>> {
         by_class[*label].push(index);
     }
     by_class
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts_of(indices: &[usize], labels: &[usize]) -> Vec<usize> {
+        let mut counts = vec![0; 4];
+        indices.iter().for_each(|i| counts[labels[*i]] += 1);
+        counts
+    }
+
+    #[test]
+    fn every_class_keeps_its_share_and_nothing_is_lost() {
+        let labels: Vec<usize> = [vec![0; 50], vec![1; 25], vec![2; 24], vec![3; 1]].concat();
+        let (kept, held_out) = stratified_split(&labels, 0.1, 3);
+        // Shares 5, 2.5, 2.4, 0.1: ten in all, the odd one to the largest remainder.
+        assert_eq!(counts_of(&held_out, &labels), [5, 3, 2, 0]);
+        let mut all = [kept.clone(), held_out.clone()].concat();
+        all.sort();
+        assert_eq!(all, (0..100).collect::<Vec<_>>());
+        assert!(kept.is_sorted() && held_out.is_sorted());
+        assert_eq!(stratified_split(&labels, 0.1, 3), (kept, held_out.clone()));
+        assert_ne!(stratified_split(&labels, 0.1, 4).1, held_out);
+    }
+
+    #[test]
+    fn every_class_keeps_a_sample_to_train_on() {
+        let (kept, held_out) = stratified_split(&[0, 1, 1, 2, 2, 2], 0.99, 0);
+        assert_eq!(counts_of(&kept, &[0, 1, 1, 2, 2, 2])[..3], [1, 1, 1]);
+        assert_eq!(held_out.len(), 3);
+        assert_eq!(stratified_split(&[], 0.5, 0), (vec![], vec![]));
+        assert_eq!(stratified_split(&[0, 1], 0.0, 0), (vec![0, 1], vec![]));
+    }
 }

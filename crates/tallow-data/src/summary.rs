@@ -40,10 +40,7 @@ pub fn summary(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Summary> 
         .into_par_iter()
         .map(|index| match totals_of(dataset, index) {
             Err(error) if error.is_corrupt_sample() && on_corrupt == OnCorrupt::Skip => {
-                Ok(Totals {
-                    skipped: vec![dataset.id(index)],
-                    ..Totals::default()
-                })
+                Ok(Totals { skipped: vec![dataset.id(index)], ..Totals::default() })
             }
             other => other,
         })
@@ -89,11 +86,8 @@ struct Totals {
 
 fn totals_of(dataset: &dyn Dataset, index: usize) -> Result<Totals> {
     let channels = dataset.channels();
-    let image =
-        Image8::from_dynamic(dataset.image(index)?, channels).map_err(|source| Error::Augment {
-            id: dataset.id(index),
-            source,
-        })?;
+    let image = Image8::from_dynamic(dataset.image(index)?, channels)
+        .map_err(|source| Error::Augment { id: dataset.id(index), source })?;
     let mut totals = Totals {
         pixels: (image.height() * image.width()) as u64,
         height: Some((image.height(), image.height())),
@@ -134,11 +128,7 @@ impl Totals {
             let mean_square = self.squares[channel] as f64 / n / (255.0 * 255.0);
             let variance = mean_square - mean(channel).powi(2);
             // Below this it is the rounding error of a constant: one level in 2^40 pixels.
-            if variance < 1e-14 {
-                1.0
-            } else {
-                variance.sqrt()
-            }
+            if variance < 1e-14 { 1.0 } else { variance.sqrt() }
         };
         Normalization {
             mean: (0..channels).map(|c| mean(c) as f32).collect(),

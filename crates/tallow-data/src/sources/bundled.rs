@@ -20,22 +20,12 @@ macro_rules! bundled {
 pub(super) fn read(class_names: Arc<[String]>) -> Result<Splits> {
     let parse = |split, images, labels| -> Result<Arc<MemoryImages>> {
         let classes = class_names.clone();
-        Ok(Arc::new(
-            IdxLayout::MNIST.parse(split, images, labels, classes)?,
-        ))
+        Ok(Arc::new(IdxLayout::MNIST.parse(split, images, labels, classes)?))
     };
     Ok(Splits {
-        train: parse(
-            "train",
-            bundled!("train-images-idx3-ubyte.gz"),
-            bundled!("train-labels-idx1-ubyte.gz"),
-        )?,
+        train: parse("train", bundled!("train-images-idx3-ubyte.gz"), bundled!("train-labels-idx1-ubyte.gz"))?,
         validation: None,
-        test: Some(parse(
-            "test",
-            bundled!("t10k-images-idx3-ubyte.gz"),
-            bundled!("t10k-labels-idx1-ubyte.gz"),
-        )?),
+        test: Some(parse("test", bundled!("t10k-images-idx3-ubyte.gz"), bundled!("t10k-labels-idx1-ubyte.gz"))?),
         ignored_files: 0,
     })
 }

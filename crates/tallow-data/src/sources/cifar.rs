@@ -35,23 +35,13 @@ impl CifarLayout {
     /// CIFAR-10.
     pub const CIFAR10: Self = Self {
         archive: "cifar-10-binary.tar.gz",
-        train: &[
-            "data_batch_1.bin",
-            "data_batch_2.bin",
-            "data_batch_3.bin",
-            "data_batch_4.bin",
-            "data_batch_5.bin",
-        ],
+        train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
         test: "test_batch.bin",
         label_bytes: 1,
     };
     /// CIFAR-100 with its fine labels.
-    pub const CIFAR100: Self = Self {
-        archive: "cifar-100-binary.tar.gz",
-        train: &["train.bin"],
-        test: "test.bin",
-        label_bytes: 2,
-    };
+    pub const CIFAR100: Self =
+        Self { archive: "cifar-100-binary.tar.gz", train: &["train.bin"], test: "test.bin", label_bytes: 2 };
 
     /// True if the folder holds the archive or the first training file.
     pub fn is_in(&self, folder: &Path) -> bool {
@@ -135,9 +125,7 @@ impl CifarLayout {
                 });
             }
             labels.push(label);
-            pixels.extend(
-                (0..PLANE).flat_map(|at| [planes[at], planes[PLANE + at], planes[2 * PLANE + at]]),
-            );
+            pixels.extend((0..PLANE).flat_map(|at| [planes[at], planes[PLANE + at], planes[2 * PLANE + at]]));
         }
         Ok(())
     }

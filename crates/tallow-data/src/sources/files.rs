@@ -59,12 +59,9 @@ pub(crate) fn natural(a: &str, b: &str) -> std::cmp::Ordering {
 
 /// The label of a class by name; `path` is where the name was found.
 pub(crate) fn label_of(class: &str, classes: &[String], path: &std::path::Path) -> Result<usize> {
-    classes
-        .iter()
-        .position(|name| name == class)
-        .ok_or_else(|| Error::UnknownClass {
-            path: path.into(),
-            class: class.into(),
-            known: classes.to_vec(),
-        })
+    classes.iter().position(|name| name == class).ok_or_else(|| Error::UnknownClass {
+        path: path.into(),
+        class: class.into(),
+        known: classes.to_vec(),
+    })
 }

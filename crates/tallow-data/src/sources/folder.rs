@@ -14,12 +14,8 @@ const EXPECTED: &str = "class sub-folders with images in them, or train/, valida
 pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
     let mut ignored_files = 0;
     let folders = sub_folders(root, &mut ignored_files)?;
-    let named = |names: &[&str]| {
-        folders
-            .iter()
-            .find(|(name, _)| names.contains(&name.as_str()))
-            .map(|(_, path)| path.clone())
-    };
+    let named =
+        |names: &[&str]| folders.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, path)| path.clone());
     let (validation, test) = (named(VALIDATION), named(&["test"]));
 
     // A folder "train" full of images is the class of trains; one full of folders is the training split.
@@ -30,10 +26,7 @@ pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
     let Some(train) = train else {
         let is_split = |name: &String| VALIDATION.contains(&name.as_str()) || name == "test";
         if folders.is_empty() || folders.iter().all(|(name, _)| is_split(name)) {
-            return Err(Error::NoImages {
-                path: root.into(),
-                expected: EXPECTED,
-            });
+            return Err(Error::NoImages { path: root.into(), expected: EXPECTED });
         }
         let classes = classes(&folders, options);
         return Ok(Splits {
@@ -50,20 +43,12 @@ pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
         let Some(path) = path else { return Ok(None) };
         let folders = sub_folders(&path, &mut ignored_files)?;
         if folders.is_empty() {
-            return Err(Error::NoImages {
-                path,
-                expected: "class sub-folders with images in them",
-            });
+            return Err(Error::NoImages { path, expected: "class sub-folders with images in them" });
         }
         Ok(Some(split(root, &folders, &classes, &mut ignored_files)?))
     };
     let (validation, test) = (given(validation)?, given(test)?);
-    Ok(Splits {
-        train: split(root, &train_folders, &classes, &mut ignored_files)?,
-        validation,
-        test,
-        ignored_files,
-    })
+    Ok(Splits { train: split(root, &train_folders, &classes, &mut ignored_files)?, validation, test, ignored_files })
 }
 
 fn classes(folders: &[(String, PathBuf)], options: &OpenOptions) -> Arc<[String]> {
@@ -93,10 +78,7 @@ fn split(
         let mut found = Vec::new();
         collect_images(folder, &mut found, ignored_files)?;
         if found.is_empty() {
-            return Err(Error::EmptyClass {
-                path: folder.clone(),
-                extensions: decode::EXTENSIONS.join(", "),
-            });
+            return Err(Error::EmptyClass { path: folder.clone(), extensions: decode::EXTENSIONS.join(", ") });
         }
         found.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
         files.extend(found.into_iter().map(|path| {
@@ -104,11 +86,7 @@ fn split(
             (relative.unwrap_or(path), label)
         }));
     }
-    Ok(Arc::new(ImageFiles {
-        root: root.into(),
-        class_names: classes.clone(),
-        files,
-    }))
+    Ok(Arc::new(ImageFiles { root: root.into(), class_names: classes.clone(), files }))
 }
 
 /// The folders directly below `folder`, hidden ones left out, links followed; other files are counted.
@@ -132,11 +110,7 @@ fn sub_folders(folder: &Path, ignored_files: &mut usize) -> Result<Vec<(String, 
 
 /// The image files anywhere below `folder`. Links to files are followed, links to folders are not: they could form a
 /// circle.
-fn collect_images(
-    folder: &Path,
-    found: &mut Vec<PathBuf>,
-    ignored_files: &mut usize,
-) -> Result<()> {
+fn collect_images(folder: &Path, found: &mut Vec<PathBuf>, ignored_files: &mut usize) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
         let path = entry.path();

@@ -10,11 +10,7 @@ use crate::{Error, Result};
 /// The file's content, unpacked if its first bytes say that it is gzipped.
 pub(super) fn unpacked<'a>(mut file: impl BufRead + 'a, path: &Path) -> Result<Box<dyn Read + 'a>> {
     let start = file.fill_buf().map_err(Error::io(path))?;
-    Ok(if start.starts_with(&[0x1f, 0x8b]) {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    })
+    Ok(if start.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
 }
 
 /// Reads until `limit` bytes or the end, which a truncated gzip file reports as an error. Memory grows with what is

@@ -29,11 +29,7 @@ pub(crate) struct IdxLayout {
 
 impl IdxLayout {
     /// MNIST's own names.
-    pub const MNIST: Self = Self {
-        prefixes: ["train-", "t10k-"],
-        transposed: false,
-        first_label: 0,
-    };
+    pub const MNIST: Self = Self { prefixes: ["train-", "t10k-"], transposed: false, first_label: 0 };
 
     /// True if the folder holds the training images.
     pub fn is_in(&self, folder: &Path) -> bool {
@@ -46,12 +42,7 @@ impl IdxLayout {
         Ok(Splits {
             train: Arc::new(self.read_split("train", folder, train, class_names.clone())?),
             validation: None,
-            test: Some(Arc::new(self.read_split(
-                "test",
-                folder,
-                test,
-                class_names,
-            )?)),
+            test: Some(Arc::new(self.read_split("test", folder, test, class_names)?)),
             ignored_files: 0,
         })
     }
@@ -70,12 +61,7 @@ impl IdxLayout {
         };
         let (images, images_path) = open("images-idx3-ubyte")?;
         let (labels, labels_path) = open("labels-idx1-ubyte")?;
-        self.parse(
-            split,
-            (images, &images_path),
-            (labels, &labels_path),
-            class_names,
-        )
+        self.parse(split, (images, &images_path), (labels, &labels_path), class_names)
     }
 
     /// Makes a split of an image and a label file; the paths are for messages.
@@ -91,10 +77,7 @@ impl IdxLayout {
         if label_count != count {
             return Err(Error::Format {
                 path: labels_path.into(),
-                expected: format!(
-                    "{count} labels, as many as images in {}",
-                    images_path.display()
-                ),
+                expected: format!("{count} labels, as many as images in {}", images_path.display()),
                 found: format!("{label_count} labels"),
             });
         }
@@ -119,15 +102,7 @@ impl IdxLayout {
             }
             (height, width) = (width, height);
         }
-        Ok(MemoryImages {
-            split,
-            class_names,
-            height,
-            width,
-            channels: 1,
-            pixels,
-            labels,
-        })
+        Ok(MemoryImages { split, class_names, height, width, channels: 1, pixels, labels })
     }
 }
 
@@ -135,18 +110,11 @@ impl IdxLayout {
 fn find(folder: &Path, prefix: &str, what: &str) -> PathBuf {
     let plain = folder.join(format!("{prefix}{what}"));
     let gzipped = folder.join(format!("{prefix}{what}.gz"));
-    if plain.is_file() && !gzipped.is_file() {
-        plain
-    } else {
-        gzipped
-    }
+    if plain.is_file() && !gzipped.is_file() { plain } else { gzipped }
 }
 
 /// Reads an array of bytes with `DIMS` dimensions, gzipped or not, to its end and not one byte more.
-fn read_array<const DIMS: usize>(
-    file: impl BufRead,
-    path: &Path,
-) -> Result<([usize; DIMS], Vec<u8>)> {
+fn read_array<const DIMS: usize>(file: impl BufRead, path: &Path) -> Result<([usize; DIMS], Vec<u8>)> {
     let mut reader = unpacked(file, path)?;
     let header_len = 4 + 4 * DIMS;
     let header = read_up_to(&mut reader, header_len as u64, path)?;
@@ -160,9 +128,7 @@ fn read_array<const DIMS: usize>(
     if header[..4] != [0, 0, 8, DIMS as u8] {
         return Err(Error::Format {
             path: path.into(),
-            expected: format!(
-                "an IDX file of bytes in {DIMS} dimension(s): first bytes 00 00 08 {DIMS:02x}"
-            ),
+            expected: format!("an IDX file of bytes in {DIMS} dimension(s): first bytes 00 00 08 {DIMS:02x}"),
             found: format!("{:02x?}", &header[..4]),
         });
     }

@@ -26,17 +26,12 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
     let rows = read_rows(manifest, &root)?;
     let of_split = |split| rows.iter().filter(move |row| row.split == split);
     if of_split(Split::Train).next().is_none() {
-        return Err(Error::NoImages {
-            path: manifest.into(),
-            expected: "at least one line of the split train",
-        });
+        return Err(Error::NoImages { path: manifest.into(), expected: "at least one line of the split train" });
     }
     let classes: Arc<[String]> = match &options.classes {
         Some(classes) => classes.clone().into(),
         None => {
-            let names = of_split(Split::Train)
-                .map(|row| row.class.clone())
-                .collect();
+            let names = of_split(Split::Train).map(|row| row.class.clone()).collect();
             sorted_classes(names, options.class_order).into()
         }
     };
@@ -50,11 +45,7 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
             .collect()
     };
     let dataset = |files| -> Arc<dyn Dataset> {
-        Arc::new(ImageFiles {
-            root: root.clone(),
-            class_names: classes.clone(),
-            files,
-        })
+        Arc::new(ImageFiles { root: root.clone(), class_names: classes.clone(), files })
     };
     let given = |split| -> Result<Option<Arc<dyn Dataset>>> {
         let files = files(split)?;
@@ -69,37 +60,25 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
 }
 
 fn read_rows(manifest: &Path, root: &Path) -> Result<Vec<Row>> {
-    let fail = |line, problem| Error::Manifest {
-        path: manifest.into(),
-        line,
-        problem,
-    };
+    let fail = |line, problem| Error::Manifest { path: manifest.into(), line, problem };
     let csv_error = |error: csv::Error| {
         let line = error.position().map_or(1, |position| position.line());
         match error.into_kind() {
             csv::ErrorKind::Io(source) => Error::io(manifest)(source),
-            csv::ErrorKind::UnequalLengths {
-                expected_len, len, ..
-            } => fail(
-                line,
-                format!("expected {expected_len} columns as in the first line, found {len}"),
-            ),
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                fail(line, format!("expected {expected_len} columns as in the first line, found {len}"))
+            }
             kind => fail(line, format!("not UTF-8 CSV: {kind:?}")),
         }
     };
     let file = std::fs::File::open(manifest).map_err(Error::io(manifest))?;
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(file);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
 
     let header = reader.headers().map_err(csv_error)?.clone();
     let column = |name| header.iter().position(|h| h.eq_ignore_ascii_case(name));
     let (Some(path_column), Some(label_column)) = (column("path"), column("label")) else {
         let found = header.iter().collect::<Vec<_>>().join(", ");
-        return Err(fail(
-            1,
-            format!("expected the columns path, label and, if wanted, split; found: {found}"),
-        ));
+        return Err(fail(1, format!("expected the columns path, label and, if wanted, split; found: {found}")));
     };
     let split_column = column("split");
 
@@ -113,9 +92,7 @@ fn read_rows(manifest: &Path, root: &Path) -> Result<Vec<Row>> {
             "validation" | "valid" | "val" => Split::Validation,
             "test" => Split::Test,
             other => {
-                let problem = format!(
-                    "split must be train, validation (valid, val), test or empty, found `{other}`"
-                );
+                let problem = format!("split must be train, validation (valid, val), test or empty, found `{other}`");
                 return Err(fail(line, problem));
             }
         };
@@ -125,18 +102,10 @@ fn read_rows(manifest: &Path, root: &Path) -> Result<Vec<Row>> {
         }
         let full = root.join(path);
         if !full.is_file() {
-            let problem = format!(
-                "there is no file {}: paths are relative to the manifest's folder",
-                full.display()
-            );
+            let problem = format!("there is no file {}: paths are relative to the manifest's folder", full.display());
             return Err(fail(line, problem));
         }
-        rows.push(Row {
-            line,
-            path: path.into(),
-            class: class.into(),
-            split,
-        });
+        rows.push(Row { line, path: path.into(), class: class.into(), split });
     }
     Ok(rows)
 }

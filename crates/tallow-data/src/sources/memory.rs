@@ -40,13 +40,9 @@ impl Dataset for MemoryImages {
         let (width, height) = (self.width as u32, self.height as u32);
         // `from_raw` refuses only too short a buffer, which the readers have ruled out.
         Ok(if self.channels == 1 {
-            GrayImage::from_raw(width, height, pixels)
-                .unwrap_or_default()
-                .into()
+            GrayImage::from_raw(width, height, pixels).unwrap_or_default().into()
         } else {
-            RgbImage::from_raw(width, height, pixels)
-                .unwrap_or_default()
-                .into()
+            RgbImage::from_raw(width, height, pixels).unwrap_or_default().into()
         })
     }
 

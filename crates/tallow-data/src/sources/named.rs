@@ -144,36 +144,12 @@ const NAMED: &[Named] = &[
         get_it: "put the four files of https://ossci-datasets.s3.amazonaws.com/mnist/ \
                  (train-images-idx3-ubyte.gz, …) in one of these places",
     },
-    emnist(
-        "emnist-balanced",
-        MERGED,
-        ["emnist-balanced-train-", "emnist-balanced-test-"],
-    ),
-    emnist(
-        "emnist-byclass",
-        BY_CLASS,
-        ["emnist-byclass-train-", "emnist-byclass-test-"],
-    ),
-    emnist(
-        "emnist-bymerge",
-        MERGED,
-        ["emnist-bymerge-train-", "emnist-bymerge-test-"],
-    ),
-    emnist(
-        "emnist-digits",
-        DIGITS,
-        ["emnist-digits-train-", "emnist-digits-test-"],
-    ),
-    emnist(
-        "emnist-letters",
-        LETTERS,
-        ["emnist-letters-train-", "emnist-letters-test-"],
-    ),
-    emnist(
-        "emnist-mnist",
-        DIGITS,
-        ["emnist-mnist-train-", "emnist-mnist-test-"],
-    ),
+    emnist("emnist-balanced", MERGED, ["emnist-balanced-train-", "emnist-balanced-test-"]),
+    emnist("emnist-byclass", BY_CLASS, ["emnist-byclass-train-", "emnist-byclass-test-"]),
+    emnist("emnist-bymerge", MERGED, ["emnist-bymerge-train-", "emnist-bymerge-test-"]),
+    emnist("emnist-digits", DIGITS, ["emnist-digits-train-", "emnist-digits-test-"]),
+    emnist("emnist-letters", LETTERS, ["emnist-letters-train-", "emnist-letters-test-"]),
+    emnist("emnist-mnist", DIGITS, ["emnist-mnist-train-", "emnist-mnist-test-"]),
     Named {
         name: "cifar10",
         classes: CIFAR10,
@@ -205,5 +181,53 @@ const fn emnist(name: &'static str, classes: &'static str, prefixes: [&'static s
         also_in: &["gzip", "EMNIST/raw"],
         get_it: "unpack gzip.zip of https://www.nist.gov/itl/products-and-services/emnist-dataset \
                  in one of these places",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_the_data_dir_then_the_cache_then_debian() {
+        let places = find("fashion-mnist")
+            .map(|named| named.places(Some(Path::new("/data")), Some(Path::new("/home/me/.cache/tallow"))));
+        let expected = [
+            "/data/fashion-mnist",
+            "/data",
+            "/data/FashionMNIST/raw",
+            "/home/me/.cache/tallow/fashion-mnist",
+            "/usr/share/datasets/fashion-mnist",
+        ];
+        assert_eq!(places, Some(expected.map(PathBuf::from).to_vec()));
+    }
+
+    #[test]
+    fn every_dataset_has_its_number_of_classes() {
+        let count = |name| find(name).map(|named| named.classes.split(',').count());
+        for (name, classes) in [
+            ("fashion-mnist-6k", 10),
+            ("mnist", 10),
+            ("emnist-balanced", 47),
+            ("emnist-byclass", 62),
+            ("emnist-bymerge", 47),
+            ("emnist-digits", 10),
+            ("emnist-letters", 26),
+            ("emnist-mnist", 10),
+            ("cifar10", 10),
+            ("cifar100", 100),
+        ] {
+            assert_eq!(count(name), Some(classes), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_emnist_letters_counts_from_one() {
+        for named in NAMED {
+            if let Reader::Idx(layout) = &named.reader {
+                let expected = u8::from(named.name == "emnist-letters");
+                assert_eq!(layout.first_label, expected, "{}", named.name);
+            }
+        }
     }
 }

@@ -38,10 +38,7 @@ pub(super) fn read_entries(
         let padded = size.div_ceil(BLOCK) * BLOCK;
         let is_file = matches!(header[156], b'0' | 0);
         let file_name = name.rsplit('/').next().unwrap_or(&name);
-        match wanted
-            .iter()
-            .find(|wanted| is_file && **wanted == file_name)
-        {
+        match wanted.iter().find(|wanted| is_file && **wanted == file_name) {
             Some(wanted) => {
                 let mut data = read_up_to(&mut archive, padded, path)?;
                 if (data.len() as u64) < size {
