@@ -5,10 +5,10 @@
 //! the image, and the micro-kernel of a matrix product runs straight over the pointers; nothing is
 //! unfolded in memory.
 //!
-//! - [`gather`]: the product. Forward, and the input's gradient as the same product on transposed
+//! - `gather`: the product. Forward, and the input's gradient as the same product on transposed
 //!   weights (for a stride s: s² of them, one a phase, without inserted zeros).
-//! - [`weight_grad`]: the weights' gradient, with pixels as the contraction.
-//! - [`depthwise`]: all three for one channel a group.
+//! - `weight_grad`: the weights' gradient, with pixels as the contraction.
+//! - `depthwise`: all three for one channel a group.
 //!
 //! The order of every sum is fixed by the shapes alone: results do not depend on the thread count.
 
