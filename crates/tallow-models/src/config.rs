@@ -126,6 +126,10 @@ impl ModelConfig {
                 return Err(preset.bad_value(key, format!("at least {least}"), found));
             }
         }
+        if h % preset.size_multiple != 0 || w % preset.size_multiple != 0 {
+            let expected = format!("a height and width that {} divides", preset.size_multiple);
+            return Err(preset.bad_value("input_size", expected, format!("{h}×{w}")));
+        }
         for (key, rate) in [("drop_rate", self.drop_rate), ("drop_path_rate", self.drop_path_rate)] {
             if !(0.0..1.0).contains(&rate) {
                 return Err(preset.bad_value(key, "at least 0 and below 1", rate));

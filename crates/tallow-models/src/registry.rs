@@ -30,6 +30,8 @@ pub struct Preset {
     pub input_size: (usize, usize),
     /// The least height and width that leave a pixel after the last pooling.
     pub min_input_size: usize,
+    /// Height and width must be multiples of this: the size of a patch or of a window.
+    pub size_multiple: usize,
     /// Default number of channels.
     pub in_chans: usize,
     /// Default number of classes.
@@ -60,6 +62,7 @@ impl Preset {
             keys: &[],
             input_size: (224, 224),
             min_input_size: 1,
+            size_multiple: 1,
             in_chans: 3,
             num_classes: 1000,
             mean: &[0.485, 0.456, 0.406],

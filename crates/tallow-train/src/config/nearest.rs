@@ -13,7 +13,7 @@ pub(super) fn nearest_key(key: &str, path: &str, valid: &[&str]) -> String {
     if let Ok(table) = Table::try_from(RunConfig::default()) {
         leaves("", &table, &mut elsewhere);
     }
-    let distance = |candidate: &String| edit_distance(name, candidate.rsplit('.').next().unwrap_or(candidate));
+    let distance = |candidate: &String| strsim::levenshtein(name, candidate.rsplit('.').next().unwrap_or(candidate));
     // The first of equals wins: keys of its own table come first.
     here.chain(elsewhere).min_by_key(distance).unwrap_or_default()
 }
@@ -25,20 +25,4 @@ fn leaves(prefix: &str, table: &Table, out: &mut Vec<String>) {
             _ => out.push(format!("{prefix}{key}")),
         }
     }
-}
-
-/// Levenshtein distance: insertions, deletions and substitutions that turn `a` into `b`.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
