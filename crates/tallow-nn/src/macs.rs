@@ -8,8 +8,8 @@ thread_local! {
     static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Runs `forward` and counts the multiply-accumulates of the convolutions and linear layers that run
-/// on this thread meanwhile; biases, norms, activations and pooling left out, as fvcore does.
+/// Runs `forward` and counts the multiply-accumulates of the convolutions, linear layers and attention's
+/// products that run on this thread meanwhile; biases, norms, activations and pooling left out, as fvcore does.
 pub fn count<T>(forward: impl FnOnce() -> T) -> (T, u64) {
     let outer = COUNT.replace(Some(0));
     let result = forward();
@@ -20,5 +20,10 @@ pub fn count<T>(forward: impl FnOnce() -> T) -> (T, u64) {
 /// A layer of `weight` `[out, …]` made `output`: each of its values took `weight / out` of them.
 pub(crate) fn record(output: &Tensor, weight: &Tensor) {
     let each = weight.elem_count() / weight.dims()[0].max(1);
-    COUNT.set(COUNT.get().map(|count| count + (output.elem_count() * each) as u64));
+    add(output.elem_count() * each);
+}
+
+/// Something else took `count` of them.
+pub(crate) fn add(count: usize) {
+    COUNT.set(COUNT.get().map(|total| total + count as u64));
 }

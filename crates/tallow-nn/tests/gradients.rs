@@ -7,10 +7,12 @@ use std::slice::from_ref;
 use candle_core::{Device, Tensor};
 use common::{check_gradient, check_threads, random};
 use tallow_nn::kernels::activation::{Activation, activate};
+use tallow_nn::kernels::attention::{attention, attention_qkv};
 use tallow_nn::kernels::dropout::{drop_path, dropout};
 use tallow_nn::kernels::linear::linear;
 use tallow_nn::kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
 use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, global_max_pool, max_pool2d};
+use tallow_nn::kernels::scale::{scale_channels, scale_last};
 use tallow_nn::kernels::softmax::{cross_entropy, softmax};
 use tallow_nn::rng::keyed;
 use tallow_nn::{Result, Tape};
@@ -141,4 +143,47 @@ fn without_a_tape_the_values_are_the_same() -> Result<()> {
     drop(tape);
     assert_eq!(common::flat(&plain), common::flat(&recorded));
     Ok(())
+}
+
+#[test]
+fn scale_slopes() {
+    check_gradient("scale_channels", &[random(1, &[2, 3, 4, 3]), random(2, &[2, 3])], |t| scale_channels(&t[0], &t[1]));
+    check_gradient("scale_last", &[random(1, &[2, 4, 3]), random(2, &[3])], |t| scale_last(&t[0], &t[1]));
+    let inputs = [random(1, &[3, 40, 25, 25]), random(2, &[3, 40])];
+    check_threads("scale_channels", &inputs, |t| scale_channels(&t[0], &t[1]));
+    check_threads("scale_last", &[random(1, &[900, 70]), random(2, &[70])], |t| scale_last(&t[0], &t[1]));
+}
+
+#[test]
+fn attention_slopes() {
+    // Other numbers of queries and keys, another width of values; a bias for all images, and one for each of two.
+    let (q, k, v) = (random(1, &[4, 3, 4]), random(2, &[4, 5, 4]), random(3, &[4, 5, 6]));
+    for bias in [random(4, &[2, 3, 5]), random(4, &[2, 2, 3, 5])] {
+        let inputs = [q.clone(), k.clone(), v.clone(), bias];
+        check_gradient("attention", &inputs, |t| attention(&t[0], &t[1], &t[2], 2, 0.7, Some(&t[3])));
+        check_threads("attention", &inputs, |t| attention(&t[0], &t[1], &t[2], 2, 0.7, Some(&t[3])));
+    }
+    check_gradient("attention_qkv", &[random(1, &[2, 5, 12])], |t| attention_qkv(&t[0], 2, 0.7, None));
+}
+
+/// Several blocks of queries, against the same attention composed of other ops.
+#[test]
+fn attention_is_its_composition() {
+    let (b, n, heads, d) = (2, 700, 2, 8);
+    let qkv = (random(1, &[b, n, 3 * heads * d]) * 3.0).unwrap();
+    let bias = random(2, &[heads, n, n]);
+    let composed = |t: &[Tensor]| -> Result<Tensor> {
+        let parts = t[0].reshape((b, n, 3, heads, d))?.permute((2, 0, 3, 1, 4))?;
+        let [q, k, v] = [0, 1, 2].map(|i| parts.get(i).and_then(|part| part.contiguous()));
+        let scores = (q?.matmul(&k?.t()?.contiguous()?)? * 0.5)?.broadcast_add(&t[1].unsqueeze(0)?)?;
+        let y = softmax(&scores)?.matmul(&v?)?;
+        Ok(y.transpose(1, 2)?.reshape((b, n, heads * d))?)
+    };
+    let vars = [common::variable(&qkv), common::variable(&bias)];
+    let (want, want_grads) = common::gradients(&vars, composed);
+    let (got, got_grads) = common::gradients(&vars, |t| attention_qkv(&t[0], heads, 0.5, Some(&t[1])));
+    common::assert_close("y", &got, &want, 1e-5);
+    for var in &vars {
+        common::assert_close("gradient", got_grads.get(var).unwrap(), want_grads.get(var).unwrap(), 1e-4);
+    }
 }

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 pub mod activation;
+pub mod attention;
 pub mod conv2d;
 pub mod dropout;
 pub mod elementwise;
@@ -17,6 +18,7 @@ mod map;
 pub mod memory;
 pub mod norm;
 pub mod pool;
+pub mod scale;
 pub mod simd;
 pub mod softmax;
 mod vectorised;
