@@ -12,9 +12,10 @@ use tallow_nn::{Builder, ParamStore};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
+use crate::hybrid::{levit, mobilevit};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
-use crate::vit::{deit, vit};
+use crate::vit::{cct, deit, mlp_mixer, swin, vit};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,6 +116,16 @@ pub enum Arch {
     SmallCnn,
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
     Vit(vit::Layout),
+    /// Compact Convolutional Transformer, Hassani et al. 2021.
+    Cct(cct::Layout),
+    /// Swin Transformer, Liu et al. 2021.
+    Swin(swin::Layout),
+    /// MLP-Mixer, Tolstikhin et al. 2021.
+    MlpMixer(mlp_mixer::Layout),
+    /// LeViT, Graham et al. 2021.
+    Levit(levit::Layout),
+    /// MobileViT, Mehta & Rastegari 2021, and its second version.
+    MobileVit(mobilevit::Layout),
 }
 
 impl Arch {
@@ -127,6 +138,11 @@ impl Arch {
             }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
+            Arch::Cct(layout) => Box::new(cct::Cct::new(layout.with(preset, config)?, config, b)?),
+            Arch::Swin(layout) => Box::new(swin::Swin::new(layout, config, b)?),
+            Arch::MlpMixer(layout) => Box::new(mlp_mixer::MlpMixer::new(layout, config, b)?),
+            Arch::Levit(layout) => Box::new(levit::Levit::new(layout, config, b)?),
+            Arch::MobileVit(layout) => Box::new(mobilevit::MobileVit::new(layout, config, b)?),
         })
     }
 
@@ -137,12 +153,30 @@ impl Arch {
             Arch::WideResNet(layout) => layout.num_features(config),
             Arch::SmallCnn => small_cnn::num_features(config),
             Arch::Vit(layout) => layout.num_features(config),
+            Arch::Cct(layout) => layout.num_features(config),
+            Arch::Swin(layout) => layout.num_features(),
+            Arch::MlpMixer(layout) => layout.num_features(config),
+            Arch::Levit(layout) => layout.num_features(),
+            Arch::MobileVit(layout) => layout.num_features(),
         }
     }
 }
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    [resnet::PRESETS, resnet9::PRESETS, wide_resnet::PRESETS, small_cnn::PRESETS, vit::PRESETS, deit::PRESETS].concat()
+    [
+        resnet::PRESETS,
+        resnet9::PRESETS,
+        wide_resnet::PRESETS,
+        small_cnn::PRESETS,
+        vit::PRESETS,
+        deit::PRESETS,
+        cct::PRESETS,
+        swin::PRESETS,
+        mlp_mixer::PRESETS,
+        levit::PRESETS,
+        mobilevit::PRESETS,
+    ]
+    .concat()
 });
 
 /// Every preset, family by family.

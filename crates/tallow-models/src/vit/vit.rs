@@ -19,14 +19,11 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
-use crate::layers::attention::Attention;
-use crate::layers::layer_scale::LayerScale;
-use crate::layers::mlp::Mlp;
+use crate::layers::block::{Block, BlockSpec};
 use crate::layers::patch_embed::{PatchEmbed, tokens};
 use crate::layers::{TRUNCATED, drop_path_rate};
 use crate::model::Model;
@@ -96,6 +93,18 @@ impl Layout {
     /// Channels that the classifier sees.
     pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
         config.width.unwrap_or(self.width)
+    }
+
+    fn block(self, drop_path: f32) -> BlockSpec {
+        BlockSpec {
+            dim: self.width,
+            heads: self.heads,
+            hidden: (self.width as f32 * self.mlp_ratio) as usize,
+            activation: Activation::Gelu,
+            eps: EPS,
+            layer_scale: self.layer_scale,
+            drop_path,
+        }
     }
 
     /// Class and distillation tokens.
@@ -168,7 +177,10 @@ impl Vit {
             dist_token: distilled.then(|| token("dist_token", TRUNCATED)).transpose()?,
             patch_embed: PatchEmbed::new(config.in_chans, width, patch, &b.pp("patch_embed"))?,
             blocks: (0..depth)
-                .map(|i| Block::new(layout, drop_path_rate(config.drop_path_rate, i, depth), &b.pp("blocks").pp(i)))
+                .map(|i| {
+                    let drop_path = drop_path_rate(config.drop_path_rate, i, depth);
+                    Block::new(layout.block(drop_path), &b.pp("blocks").pp(i))
+                })
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
             dropout: Dropout::new(config.drop_rate)?,
@@ -218,44 +230,5 @@ impl Model for Vit {
             Some(head) => ((logits + classify(head, 1)?)? * 0.5)?,
             None => logits,
         })
-    }
-}
-
-/// Attention and MLP, each a residual branch behind its norm.
-struct Block {
-    norm1: LayerNorm,
-    attn: Attention,
-    ls1: Option<LayerScale>,
-    norm2: LayerNorm,
-    mlp: Mlp,
-    ls2: Option<LayerScale>,
-    drop_path: DropPath,
-}
-
-impl Block {
-    fn new(layout: Layout, drop_path: f32, b: &Builder) -> Result<Self> {
-        let Layout { width, heads, mlp_ratio, .. } = layout;
-        let hidden = (width as f32 * mlp_ratio) as usize;
-        let scale = |name: &str| layout.layer_scale.map(|init| LayerScale::new(width, init, &b.pp(name))).transpose();
-        Ok(Block {
-            norm1: LayerNorm::new(width, EPS, &b.pp("norm1"))?,
-            attn: Attention::new(width, heads, true, &b.pp("attn"))?,
-            ls1: scale("ls1")?,
-            norm2: LayerNorm::new(width, EPS, &b.pp("norm2"))?,
-            mlp: Mlp::new(width, hidden, Activation::Gelu, 0.0, &b.pp("mlp"))?,
-            ls2: scale("ls2")?,
-            drop_path: DropPath::new(drop_path)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let branch = |y: Tensor, scale: &Option<LayerScale>| {
-            let y = scale.as_ref().map_or(Ok(y.clone()), |scale| scale.forward(&y))?;
-            self.drop_path.forward(&y, mode)
-        };
-        let y = self.attn.forward(&self.norm1.forward(x)?, None)?;
-        let x = add_activate(x, &branch(y, &self.ls1)?, Activation::Identity)?;
-        let y = self.mlp.forward(&self.norm2.forward(&x)?, mode)?;
-        add_activate(&x, &branch(y, &self.ls2)?, Activation::Identity)
     }
 }
