@@ -12,7 +12,7 @@ use tallow_nn::{Builder, ParamStore};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
-use crate::hybrid::{levit, mobilevit};
+use crate::hybrid::{coatnet, levit, maxvit, mobilevit};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
 use crate::vit::{cct, deit, mlp_mixer, swin, vit};
@@ -126,6 +126,10 @@ pub enum Arch {
     Levit(levit::Layout),
     /// MobileViT, Mehta & Rastegari 2021, and its second version.
     MobileVit(mobilevit::Layout),
+    /// CoAtNet, Dai et al. 2021.
+    CoAtNet(coatnet::Layout),
+    /// MaxViT, Tu et al. 2022.
+    MaxVit(maxvit::Layout),
 }
 
 impl Arch {
@@ -143,6 +147,8 @@ impl Arch {
             Arch::MlpMixer(layout) => Box::new(mlp_mixer::MlpMixer::new(layout, config, b)?),
             Arch::Levit(layout) => Box::new(levit::Levit::new(layout, config, b)?),
             Arch::MobileVit(layout) => Box::new(mobilevit::MobileVit::new(layout, config, b)?),
+            Arch::CoAtNet(layout) => Box::new(coatnet::CoAtNet::new(layout, config, b)?),
+            Arch::MaxVit(layout) => Box::new(maxvit::MaxVit::new(layout, config, b)?),
         })
     }
 
@@ -158,6 +164,8 @@ impl Arch {
             Arch::MlpMixer(layout) => layout.num_features(config),
             Arch::Levit(layout) => layout.num_features(),
             Arch::MobileVit(layout) => layout.num_features(),
+            Arch::CoAtNet(layout) => layout.num_features(),
+            Arch::MaxVit(layout) => layout.num_features(),
         }
     }
 }
@@ -175,6 +183,8 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         mlp_mixer::PRESETS,
         levit::PRESETS,
         mobilevit::PRESETS,
+        coatnet::PRESETS,
+        maxvit::PRESETS,
     ]
     .concat()
 });

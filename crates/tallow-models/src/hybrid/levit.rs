@@ -19,6 +19,7 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::{ConvNorm, ConvNormSpec};
 use crate::config::{Key, ModelConfig};
+use crate::layers::attention::split_heads;
 use crate::layers::patch_embed::{image, tokens};
 use crate::layers::windows::pad;
 use crate::layers::{TRUNCATED, add};
@@ -250,19 +251,6 @@ impl AttentionSpec {
     fn scale(self) -> f32 {
         1.0 / (self.key_dim as f32).sqrt()
     }
-
-    /// Splits `[n, tokens, heads · Σ widths]`, which lies head by head, at these widths of a head.
-    fn split<const N: usize>(self, x: &Tensor, widths: [usize; N]) -> Result<[Tensor; N]> {
-        let (n, l, c) = x.dims3()?;
-        let x = x.reshape((n, l, self.heads, c / self.heads))?;
-        let mut start = 0;
-        let mut parts = Vec::with_capacity(N);
-        for width in widths {
-            parts.push(x.narrow(3, start, width)?.reshape((n, l, self.heads * width))?);
-            start += width;
-        }
-        Ok(std::array::from_fn(|i| parts[i].clone()))
-    }
 }
 
 /// A learned value for each head and each distance down and across.
@@ -317,7 +305,7 @@ impl Attention {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let AttentionSpec { heads, key_dim, value_dim, .. } = self.spec;
         let qkv = self.qkv.forward(x, Identity, mode)?;
-        let [q, k, v] = self.spec.split(&qkv, [key_dim, key_dim, value_dim])?;
+        let [q, k, v] = split_heads(&qkv, heads, [key_dim, key_dim, value_dim])?;
         let y = attention(&q, &k, &v, heads, self.spec.scale(), Some(&self.bias.forward()?))?;
         self.proj.forward(&activate(&y, Hardswish)?, Identity, mode)
     }
@@ -347,7 +335,7 @@ impl AttentionDownsample {
     /// `[n, h · w, in]` → `[n, ⌈h / 2⌉ · ⌈w / 2⌉, out]`.
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let AttentionSpec { heads, key_dim, value_dim, size: (h, w) } = self.spec;
-        let [k, v] = self.spec.split(&self.kv.forward(x, Identity, mode)?, [key_dim, value_dim])?;
+        let [k, v] = split_heads(&self.kv.forward(x, Identity, mode)?, heads, [key_dim, value_dim])?;
         let (n, _, c) = x.dims3()?;
         let map = pad(&x.reshape((n, h, w, c))?, (2, 2))?;
         let (h, w) = (map.dims()[1] / 2, map.dims()[2] / 2);

@@ -1,6 +1,9 @@
 //! Networks of convolutions and attention, one family a file; here, what several of them share.
 
+pub(crate) mod coatnet;
 pub(crate) mod levit;
+pub(crate) mod maxvit;
+mod mbconv;
 pub(crate) mod mobilevit;
 
 use candle_core::Tensor;

@@ -36,3 +36,17 @@ impl Attention {
         self.proj.forward(&attention_qkv(&self.qkv.forward(x)?, self.heads, self.scale, bias)?)
     }
 }
+
+/// Splits `[n, tokens, heads · Σ widths]`, which lies head by head, into one `[n, tokens, heads · width]`
+/// for each width.
+pub(crate) fn split_heads<const N: usize>(x: &Tensor, heads: usize, widths: [usize; N]) -> Result<[Tensor; N]> {
+    let (n, l, c) = x.dims3()?;
+    let x = x.reshape((n, l, heads, c / heads))?;
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(N);
+    for width in widths {
+        parts.push(x.narrow(3, start, width)?.reshape((n, l, heads * width))?);
+        start += width;
+    }
+    Ok(std::array::from_fn(|i| parts[i].clone()))
+}

@@ -43,3 +43,18 @@ pub(crate) fn pad(x: &Tensor, multiple: (usize, usize)) -> Result<Tensor> {
     }
     Ok(x)
 }
+
+/// Cuts a map into grids of `gh` × `gw` pixels that lie as far apart as there are grids, down and across.
+pub(crate) fn grid_partition(x: &Tensor, (gh, gw): (usize, usize)) -> Result<Tensor> {
+    let (n, h, w, c) = x.dims4()?;
+    let x = x.reshape(vec![n, gh, h / gh, gw, w / gw, c])?;
+    Ok(x.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((n * (h / gh) * (w / gw), gh * gw, c))?)
+}
+
+/// Puts the grids of [`grid_partition`] together to maps of `h` × `w`.
+pub(crate) fn grid_reverse(grids: &Tensor, (gh, gw): (usize, usize), (h, w): (usize, usize)) -> Result<Tensor> {
+    let c = grids.dims()[2];
+    let n = grids.dims()[0] / ((h / gh) * (w / gw));
+    let x = grids.reshape(vec![n, h / gh, w / gw, gh, gw, c])?;
+    Ok(x.permute(vec![0, 3, 1, 4, 2, 5])?.reshape((n, h, w, c))?)
+}
