@@ -12,8 +12,10 @@ use tallow_nn::{Builder, ParamStore};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
+use crate::hybrid::{coatnet, levit, maxvit, mobilevit};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
+use crate::vit::{cct, deit, mlp_mixer, swin, vit};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +32,8 @@ pub struct Preset {
     pub input_size: (usize, usize),
     /// The least height and width that leave a pixel after the last pooling.
     pub min_input_size: usize,
-    /// Height and width must be multiples of this: the size of a patch or of a window.
+    /// Height and width must be multiples of this: the size of a patch or of a window. The config's
+    /// `patch_size` takes its place.
     pub size_multiple: usize,
     /// Default number of channels.
     pub in_chans: usize,
@@ -44,7 +47,7 @@ pub struct Preset {
     pub crop_pct: f32,
     /// `bilinear` or `bicubic`.
     pub interpolation: &'static str,
-    /// How features are pooled before the classifier: `avg` or `max`.
+    /// How features are pooled before the classifier: `avg`, `max`, or `token` for the class token.
     pub global_pool: &'static str,
     /// The module of the first convolution.
     pub first_conv: &'static str,
@@ -111,6 +114,22 @@ pub enum Arch {
     WideResNet(wide_resnet::Layout),
     /// A LeNet-sized network.
     SmallCnn,
+    /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
+    Vit(vit::Layout),
+    /// Compact Convolutional Transformer, Hassani et al. 2021.
+    Cct(cct::Layout),
+    /// Swin Transformer, Liu et al. 2021.
+    Swin(swin::Layout),
+    /// MLP-Mixer, Tolstikhin et al. 2021.
+    MlpMixer(mlp_mixer::Layout),
+    /// LeViT, Graham et al. 2021.
+    Levit(levit::Layout),
+    /// MobileViT, Mehta & Rastegari 2021, and its second version.
+    MobileVit(mobilevit::Layout),
+    /// CoAtNet, Dai et al. 2021.
+    CoAtNet(coatnet::Layout),
+    /// MaxViT, Tu et al. 2022.
+    MaxVit(maxvit::Layout),
 }
 
 impl Arch {
@@ -122,6 +141,14 @@ impl Arch {
                 Box::new(wide_resnet::WideResNet::new(layout.with(preset, config)?, config, b)?)
             }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
+            Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
+            Arch::Cct(layout) => Box::new(cct::Cct::new(layout.with(preset, config)?, config, b)?),
+            Arch::Swin(layout) => Box::new(swin::Swin::new(layout, config, b)?),
+            Arch::MlpMixer(layout) => Box::new(mlp_mixer::MlpMixer::new(layout, config, b)?),
+            Arch::Levit(layout) => Box::new(levit::Levit::new(layout, config, b)?),
+            Arch::MobileVit(layout) => Box::new(mobilevit::MobileVit::new(layout, config, b)?),
+            Arch::CoAtNet(layout) => Box::new(coatnet::CoAtNet::new(layout, config, b)?),
+            Arch::MaxVit(layout) => Box::new(maxvit::MaxVit::new(layout, config, b)?),
         })
     }
 
@@ -131,12 +158,36 @@ impl Arch {
             Arch::ResNet9 => resnet9::num_features(config),
             Arch::WideResNet(layout) => layout.num_features(config),
             Arch::SmallCnn => small_cnn::num_features(config),
+            Arch::Vit(layout) => layout.num_features(config),
+            Arch::Cct(layout) => layout.num_features(config),
+            Arch::Swin(layout) => layout.num_features(),
+            Arch::MlpMixer(layout) => layout.num_features(config),
+            Arch::Levit(layout) => layout.num_features(),
+            Arch::MobileVit(layout) => layout.num_features(),
+            Arch::CoAtNet(layout) => layout.num_features(),
+            Arch::MaxVit(layout) => layout.num_features(),
         }
     }
 }
 
-static PRESETS: LazyLock<Vec<Preset>> =
-    LazyLock::new(|| [resnet::PRESETS, resnet9::PRESETS, wide_resnet::PRESETS, small_cnn::PRESETS].concat());
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    [
+        resnet::PRESETS,
+        resnet9::PRESETS,
+        wide_resnet::PRESETS,
+        small_cnn::PRESETS,
+        vit::PRESETS,
+        deit::PRESETS,
+        cct::PRESETS,
+        swin::PRESETS,
+        mlp_mixer::PRESETS,
+        levit::PRESETS,
+        mobilevit::PRESETS,
+        coatnet::PRESETS,
+        maxvit::PRESETS,
+    ]
+    .concat()
+});
 
 /// Every preset, family by family.
 pub fn list() -> &'static [Preset] {

@@ -1,0 +1,52 @@
+//! Multi-head self-attention over rows of tokens.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::attention::attention_qkv;
+use tallow_nn::layers::Linear;
+use tallow_nn::{Builder, Result};
+
+use super::TRUNCATED;
+
+/// Queries, keys and values from one linear layer, and another on what the heads found together.
+///
+/// # Source
+/// Vaswani et al. 2017; timm's `Attention`.
+#[derive(Debug, Clone)]
+pub(crate) struct Attention {
+    qkv: Linear,
+    proj: Linear,
+    heads: usize,
+    scale: f32,
+}
+
+impl Attention {
+    /// `heads` must divide `dim`.
+    pub(crate) fn new(dim: usize, heads: usize, qkv_bias: bool, b: &Builder) -> Result<Self> {
+        Ok(Attention {
+            qkv: Linear::new(dim, 3 * dim, qkv_bias, TRUNCATED, &b.pp("qkv"))?,
+            proj: Linear::new(dim, dim, true, TRUNCATED, &b.pp("proj"))?,
+            heads,
+            scale: 1.0 / ((dim / heads) as f32).sqrt(),
+        })
+    }
+
+    /// `[n, tokens, dim]` → the same. `bias` is added to the scores: `[heads, tokens, tokens]`, or
+    /// `[m, heads, tokens, tokens]` where m divides n and row i takes `bias[i % m]`.
+    pub(crate) fn forward(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        self.proj.forward(&attention_qkv(&self.qkv.forward(x)?, self.heads, self.scale, bias)?)
+    }
+}
+
+/// Splits `[n, tokens, heads · Σ widths]`, which lies head by head, into one `[n, tokens, heads · width]`
+/// for each width.
+pub(crate) fn split_heads<const N: usize>(x: &Tensor, heads: usize, widths: [usize; N]) -> Result<[Tensor; N]> {
+    let (n, l, c) = x.dims3()?;
+    let x = x.reshape((n, l, heads, c / heads))?;
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(N);
+    for width in widths {
+        parts.push(x.narrow(3, start, width)?.reshape((n, l, heads * width))?);
+        start += width;
+    }
+    Ok(std::array::from_fn(|i| parts[i].clone()))
+}

@@ -1,0 +1,7 @@
+//! Transformers, one family a file.
+
+pub(crate) mod cct;
+pub(crate) mod deit;
+pub(crate) mod mlp_mixer;
+pub(crate) mod swin;
+pub(crate) mod vit;
