@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod group_norm;
+pub(crate) mod conv_bn_act;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
 pub(crate) mod mlp;
@@ -11,6 +12,8 @@ pub(crate) mod pos_embed;
 pub(crate) mod rel_pos;
 pub(crate) mod resize;
 pub(crate) mod windows;
+pub(crate) mod same_pad;
+pub(crate) mod squeeze_excite;
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
