@@ -44,6 +44,15 @@ pub struct ModelConfig {
     /// starts as the identity; true by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zero_init_last: Option<bool>,
+    /// Heads of each attention; they must divide the width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_heads: Option<usize>,
+    /// Hidden channels of a transformer's MLPs, as a multiple of its width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp_ratio: Option<f32>,
+    /// Pixels of a patch's side; it must divide height and width of the images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<usize>,
 }
 
 impl Default for ModelConfig {
@@ -59,6 +68,9 @@ impl Default for ModelConfig {
             width: None,
             depth: None,
             zero_init_last: None,
+            num_heads: None,
+            mlp_ratio: None,
+            patch_size: None,
         }
     }
 }
@@ -78,11 +90,27 @@ pub enum Key {
     DropPathRate,
     /// `zero_init_last`
     ZeroInitLast,
+    /// `num_heads`
+    NumHeads,
+    /// `mlp_ratio`
+    MlpRatio,
+    /// `patch_size`
+    PatchSize,
 }
 
 impl Key {
     /// All of them, in the order of the config.
-    pub const ALL: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::Stem, Key::Width, Key::Depth, Key::ZeroInitLast];
+    pub const ALL: &[Key] = &[
+        Key::DropRate,
+        Key::DropPathRate,
+        Key::Stem,
+        Key::Width,
+        Key::Depth,
+        Key::ZeroInitLast,
+        Key::NumHeads,
+        Key::MlpRatio,
+        Key::PatchSize,
+    ];
 
     /// The key as it is written in a recipe.
     pub fn name(self) -> &'static str {
@@ -93,6 +121,9 @@ impl Key {
             Key::DropRate => "drop_rate",
             Key::DropPathRate => "drop_path_rate",
             Key::ZeroInitLast => "zero_init_last",
+            Key::NumHeads => "num_heads",
+            Key::MlpRatio => "mlp_ratio",
+            Key::PatchSize => "patch_size",
         }
     }
 
@@ -104,6 +135,9 @@ impl Key {
             Key::DropRate => config.drop_rate != 0.0,
             Key::DropPathRate => config.drop_path_rate != 0.0,
             Key::ZeroInitLast => config.zero_init_last.is_some(),
+            Key::NumHeads => config.num_heads.is_some(),
+            Key::MlpRatio => config.mlp_ratio.is_some(),
+            Key::PatchSize => config.patch_size.is_some(),
         }
     }
 }
@@ -119,21 +153,28 @@ impl ModelConfig {
             ("num_classes", self.num_classes, 1),
             ("in_chans", self.in_chans, 1),
             ("width", self.width.unwrap_or(1), 1),
-            ("input_size", h.min(w), preset.min_input_size),
+            ("depth", self.depth.unwrap_or(1), 1),
+            ("num_heads", self.num_heads.unwrap_or(1), 1),
+            ("patch_size", self.patch_size.unwrap_or(1), 1),
+            ("input_size", h.min(w), self.patch_size.unwrap_or(preset.min_input_size)),
         ];
         for (key, found, least) in size {
             if found < least {
                 return Err(preset.bad_value(key, format!("at least {least}"), found));
             }
         }
-        if h % preset.size_multiple != 0 || w % preset.size_multiple != 0 {
-            let expected = format!("a height and width that {} divides", preset.size_multiple);
+        let multiple = self.patch_size.unwrap_or(preset.size_multiple);
+        if h % multiple != 0 || w % multiple != 0 {
+            let expected = format!("a height and width that {multiple} divides");
             return Err(preset.bad_value("input_size", expected, format!("{h}×{w}")));
         }
         for (key, rate) in [("drop_rate", self.drop_rate), ("drop_path_rate", self.drop_path_rate)] {
             if !(0.0..1.0).contains(&rate) {
                 return Err(preset.bad_value(key, "at least 0 and below 1", rate));
             }
+        }
+        if let Some(ratio) = self.mlp_ratio.filter(|ratio| !(0.1..=64.0).contains(ratio)) {
+            return Err(preset.bad_value("mlp_ratio", "from 0.1 to 64", ratio));
         }
         match Key::ALL.iter().find(|key| key.is_set(self) && !preset.keys.contains(key)) {
             None => Ok(()),

@@ -14,6 +14,7 @@ use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
+use crate::vit::{deit, vit};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +31,8 @@ pub struct Preset {
     pub input_size: (usize, usize),
     /// The least height and width that leave a pixel after the last pooling.
     pub min_input_size: usize,
-    /// Height and width must be multiples of this: the size of a patch or of a window.
+    /// Height and width must be multiples of this: the size of a patch or of a window. The config's
+    /// `patch_size` takes its place.
     pub size_multiple: usize,
     /// Default number of channels.
     pub in_chans: usize,
@@ -44,7 +46,7 @@ pub struct Preset {
     pub crop_pct: f32,
     /// `bilinear` or `bicubic`.
     pub interpolation: &'static str,
-    /// How features are pooled before the classifier: `avg` or `max`.
+    /// How features are pooled before the classifier: `avg`, `max`, or `token` for the class token.
     pub global_pool: &'static str,
     /// The module of the first convolution.
     pub first_conv: &'static str,
@@ -111,6 +113,8 @@ pub enum Arch {
     WideResNet(wide_resnet::Layout),
     /// A LeNet-sized network.
     SmallCnn,
+    /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
+    Vit(vit::Layout),
 }
 
 impl Arch {
@@ -122,6 +126,7 @@ impl Arch {
                 Box::new(wide_resnet::WideResNet::new(layout.with(preset, config)?, config, b)?)
             }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
+            Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
         })
     }
 
@@ -131,12 +136,14 @@ impl Arch {
             Arch::ResNet9 => resnet9::num_features(config),
             Arch::WideResNet(layout) => layout.num_features(config),
             Arch::SmallCnn => small_cnn::num_features(config),
+            Arch::Vit(layout) => layout.num_features(config),
         }
     }
 }
 
-static PRESETS: LazyLock<Vec<Preset>> =
-    LazyLock::new(|| [resnet::PRESETS, resnet9::PRESETS, wide_resnet::PRESETS, small_cnn::PRESETS].concat());
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    [resnet::PRESETS, resnet9::PRESETS, wide_resnet::PRESETS, small_cnn::PRESETS, vit::PRESETS, deit::PRESETS].concat()
+});
 
 /// Every preset, family by family.
 pub fn list() -> &'static [Preset] {

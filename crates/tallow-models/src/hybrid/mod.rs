@@ -1,0 +1,1 @@
+//! Networks of convolutions and attention, one family a file.

@@ -1,0 +1,24 @@
+//! LayerNorm over the channels of an image batch: each pixel for itself.
+
+use candle_core::Tensor;
+use tallow_nn::layers::LayerNorm;
+use tallow_nn::{Builder, Result};
+
+/// LayerNorm over `c` of `[n, c, h, w]`; `weight` and `bias` `[c]`.
+///
+/// # Source
+/// timm's `LayerNorm2d`.
+#[derive(Debug, Clone)]
+pub(crate) struct LayerNorm2d(LayerNorm);
+
+impl LayerNorm2d {
+    pub(crate) fn new(channels: usize, eps: f32, b: &Builder) -> Result<Self> {
+        Ok(LayerNorm2d(LayerNorm::new(channels, eps, b)?))
+    }
+
+    /// `[n, c, h, w]` → the same, channels-last.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        // Pixels lie one after the other, the channels of each together: a view, not a copy.
+        Ok(self.0.forward(&x.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?)
+    }
+}

@@ -1,0 +1,35 @@
+//! LayerScale: a residual branch scaled channel by channel, by little at first.
+
+use candle_core::Tensor;
+use tallow_nn::{Builder, Init, Result};
+
+/// `x · gamma`, `gamma` `[dim]`.
+///
+/// # Source
+/// Touvron et al. 2021, <https://arxiv.org/abs/2103.17239>; timm's `LayerScale` and `LayerScale2d`.
+#[derive(Debug, Clone)]
+pub(crate) struct LayerScale {
+    gamma: Tensor,
+}
+
+impl LayerScale {
+    /// Under the name `gamma`.
+    pub(crate) fn new(dim: usize, init: f32, b: &Builder) -> Result<Self> {
+        LayerScale::named("gamma", dim, init, b)
+    }
+
+    /// Under a name of the family's own.
+    pub(crate) fn named(name: &str, dim: usize, init: f32, b: &Builder) -> Result<Self> {
+        Ok(LayerScale { gamma: b.param(name, &[dim], Init::Constant(init))? })
+    }
+
+    /// `[.., dim]` → the same.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.broadcast_mul(&self.gamma)?) // to be replaced
+    }
+
+    /// `[n, dim, h, w]` → the same.
+    pub(crate) fn forward_2d(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.forward(&x.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?)
+    }
+}

@@ -1,0 +1,46 @@
+//! DeiT: Vision Transformers that ImageNet alone suffices to train.
+//!
+//! Touvron et al. 2020, <https://arxiv.org/abs/2012.12877>. The distilled ones have a second token
+//! with a classifier of its own, `dist_token` and `head_dist`; the logits are the mean of both, in
+//! training too (timm's default, without a teacher). DeiT III, Touvron et al. 2022,
+//! <https://arxiv.org/abs/2204.07118>, scales its branches (LayerScale) and gives the class token no
+//! position embedding.
+//!
+//! Reference: timm's `deit_*` and `deit3_*`; names, keys and initial values as in [`super::vit`].
+
+use super::vit::{KEYS, Layout};
+use crate::registry::{Arch, Preset};
+
+pub(crate) const PRESETS: &[Preset] = &[
+    preset("deit_tiny_patch16_224", Layout::plain(16, 192, 3)),
+    preset("deit_small_patch16_224", Layout::plain(16, 384, 6)),
+    preset("deit_base_patch16_224", Layout::plain(16, 768, 12)),
+    preset("deit_tiny_distilled_patch16_224", distilled(192, 3)),
+    preset("deit_small_distilled_patch16_224", distilled(384, 6)),
+    preset("deit_base_distilled_patch16_224", distilled(768, 12)),
+    preset("deit3_small_patch16_224", deit3(384, 6)),
+    preset("deit3_base_patch16_224", deit3(768, 12)),
+];
+
+const fn distilled(width: usize, heads: usize) -> Layout {
+    Layout { distilled: true, ..Layout::plain(16, width, heads) }
+}
+
+const fn deit3(width: usize, heads: usize) -> Layout {
+    Layout { layer_scale: Some(1e-6), embed_class: false, ..Layout::plain(16, width, heads) }
+}
+
+/// Preprocessing is that of timm's default weights, `fb_in1k`.
+const fn preset(name: &'static str, layout: Layout) -> Preset {
+    Preset {
+        keys: KEYS,
+        min_input_size: 16,
+        size_multiple: 16,
+        crop_pct: 0.9,
+        interpolation: "bicubic",
+        global_pool: "token",
+        first_conv: "patch_embed.proj",
+        classifier: "head",
+        ..Preset::imagenet(name, "vit/deit", Arch::Vit(layout))
+    }
+}

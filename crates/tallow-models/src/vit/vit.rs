@@ -1,0 +1,261 @@
+//! Vision Transformer: an image as a sequence of patches.
+//!
+//! Dosovitskiy et al. 2020, <https://arxiv.org/abs/2010.11929>; trained as in Steiner et al. 2021,
+//! <https://arxiv.org/abs/2106.10270>. Pre-norm blocks of attention and MLP; the class token is
+//! classified. `vit_small_patch14_dinov2` scales its branches (LayerScale; Oquab et al. 2023,
+//! <https://arxiv.org/abs/2304.07193>).
+//!
+//! Reference: timm's `vit_*`. Weight names are its own: `cls_token`, `pos_embed`,
+//! `patch_embed.proj`, `blocks.0.norm1`, `blocks.0.attn.qkv`, …, `norm`, `head`. Initial values too.
+//! `drop_rate` is the dropout before the classifier, drop path grows linearly from block to block.
+//!
+//! `vit_tiny_patch4_32` is ViT-Tiny with patches of 4 pixels, for images of 28 to 64 pixels; timm
+//! makes it with `create_model("vit_tiny_patch16_224", img_size=32, patch_size=4)`. The keys
+//! `patch_size`, `width`, `depth`, `num_heads` and `mlp_ratio` give any other; with a `width` alone
+//! there is one head for every 64 channels, as in all of the papers' models.
+//!
+//! Deviation: the size is fixed when the model is built; [`crate::resample_pos_embed`] moves weights
+//! from one size to another.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation;
+use tallow_nn::kernels::elementwise::add_activate;
+use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::{Builder, Init, Mode, Result};
+
+use crate::config::{Key, ModelConfig};
+use crate::layers::attention::Attention;
+use crate::layers::layer_scale::LayerScale;
+use crate::layers::mlp::Mlp;
+use crate::layers::patch_embed::{PatchEmbed, tokens};
+use crate::layers::{TRUNCATED, drop_path_rate};
+use crate::model::Model;
+use crate::registry::{Arch, Preset};
+
+const EPS: f32 = 1e-6;
+
+/// What tells one Vision Transformer from another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layout {
+    /// Pixels of a patch's side.
+    pub(super) patch: usize,
+    /// Channels of a token.
+    pub(super) width: usize,
+    pub(super) heads: usize,
+    /// Blocks.
+    pub(super) depth: usize,
+    /// Hidden channels of an MLP, as a multiple of the width.
+    pub(super) mlp_ratio: f32,
+    /// Where LayerScale starts, if there is one.
+    pub(super) layer_scale: Option<f32>,
+    /// Whether the class token has a position embedding.
+    pub(super) embed_class: bool,
+    /// Whether there is a distillation token with a classifier of its own.
+    pub(super) distilled: bool,
+}
+
+impl Layout {
+    /// A plain ViT.
+    pub(super) const fn plain(patch: usize, width: usize, heads: usize) -> Layout {
+        Layout {
+            patch,
+            width,
+            heads,
+            depth: 12,
+            mlp_ratio: 4.0,
+            layer_scale: None,
+            embed_class: true,
+            distilled: false,
+        }
+    }
+
+    /// This layout with what the config says otherwise.
+    ///
+    /// # Errors
+    /// Heads that do not divide the width.
+    pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<Layout> {
+        let width = config.width.unwrap_or(self.width);
+        let heads = match (config.num_heads, config.width) {
+            (Some(heads), _) => heads,
+            (None, Some(width)) => (width / 64).max(1),
+            (None, None) => self.heads,
+        };
+        if !width.is_multiple_of(heads) {
+            return Err(preset.bad_value("num_heads", format!("a divisor of the width, {width},"), heads));
+        }
+        Ok(Layout {
+            patch: config.patch_size.unwrap_or(self.patch),
+            width,
+            heads,
+            depth: config.depth.unwrap_or(self.depth),
+            mlp_ratio: config.mlp_ratio.unwrap_or(self.mlp_ratio),
+            ..self
+        })
+    }
+
+    /// Channels that the classifier sees.
+    pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
+        config.width.unwrap_or(self.width)
+    }
+
+    /// Class and distillation tokens.
+    fn prefix(self) -> usize {
+        1 + usize::from(self.distilled)
+    }
+}
+
+pub(crate) const KEYS: &[Key] =
+    &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::NumHeads, Key::MlpRatio, Key::PatchSize];
+
+pub(crate) const PRESETS: &[Preset] = &[
+    preset("vit_tiny_patch4_32", 32, Layout::plain(4, 192, 3)),
+    preset("vit_tiny_patch16_224", 224, Layout::plain(16, 192, 3)),
+    preset("vit_tiny_patch16_384", 384, Layout::plain(16, 192, 3)),
+    preset("vit_small_patch32_224", 224, Layout::plain(32, 384, 6)),
+    preset("vit_small_patch16_224", 224, Layout::plain(16, 384, 6)),
+    preset("vit_small_patch16_384", 384, Layout::plain(16, 384, 6)),
+    preset("vit_base_patch16_224", 224, Layout::plain(16, 768, 12)),
+    preset("vit_base_patch16_384", 384, Layout::plain(16, 768, 12)),
+    Preset {
+        mean: &[0.485, 0.456, 0.406],
+        std: &[0.229, 0.224, 0.225],
+        ..preset("vit_small_patch14_dinov2", 518, Layout { layer_scale: Some(1e-5), ..Layout::plain(14, 384, 6) })
+    },
+];
+
+/// Preprocessing is that of timm's default weights, `augreg_in21k_ft_in1k`.
+const fn preset(name: &'static str, size: usize, layout: Layout) -> Preset {
+    Preset {
+        keys: KEYS,
+        input_size: (size, size),
+        min_input_size: layout.patch,
+        size_multiple: layout.patch,
+        mean: &[0.5; 3],
+        std: &[0.5; 3],
+        crop_pct: if size == 224 { 0.9 } else { 1.0 },
+        interpolation: "bicubic",
+        global_pool: "token",
+        first_conv: "patch_embed.proj",
+        classifier: "head",
+        ..Preset::imagenet(name, "vit/vit", Arch::Vit(layout))
+    }
+}
+
+pub(crate) struct Vit {
+    layout: Layout,
+    cls_token: Tensor,
+    pos_embed: Tensor,
+    dist_token: Option<Tensor>,
+    patch_embed: PatchEmbed,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    dropout: Dropout,
+    head: Linear,
+    head_dist: Option<Linear>,
+}
+
+impl Vit {
+    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let Layout { patch, width, depth, distilled, .. } = layout;
+        let (h, w) = config.input_size;
+        let embedded = (h / patch) * (w / patch) + if layout.embed_class { layout.prefix() } else { 0 };
+        let token = |name: &str, init| b.param(name, &[1, 1, width], init);
+        let head = |name: &str| Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp(name));
+        Ok(Vit {
+            layout,
+            cls_token: token("cls_token", Init::Normal(1e-6))?,
+            pos_embed: b.param("pos_embed", &[1, embedded, width], TRUNCATED)?,
+            dist_token: distilled.then(|| token("dist_token", TRUNCATED)).transpose()?,
+            patch_embed: PatchEmbed::new(config.in_chans, width, patch, &b.pp("patch_embed"))?,
+            blocks: (0..depth)
+                .map(|i| Block::new(layout, drop_path_rate(config.drop_path_rate, i, depth), &b.pp("blocks").pp(i)))
+                .collect::<Result<_>>()?,
+            norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
+            dropout: Dropout::new(config.drop_rate)?,
+            head: head("head")?,
+            head_dist: distilled.then(|| head("head_dist")).transpose()?,
+        })
+    }
+
+    /// Puts the class token and its like before the patches, and says where each patch lies.
+    fn embed(&self, patches: &Tensor) -> Result<Tensor> {
+        let (n, l, c) = patches.dims3()?;
+        let expected = self.pos_embed.dims()[1] - if self.layout.embed_class { self.layout.prefix() } else { 0 };
+        if l != expected {
+            let found = format!("{l} patches");
+            return Err(tallow_nn::Error::input("vit", format!("the {expected} patches it was built for"), found));
+        }
+        let tokens = [Some(&self.cls_token), self.dist_token.as_ref()].into_iter().flatten();
+        let tokens = tokens.map(|token| token.broadcast_as((n, 1, c))).collect::<candle_core::Result<Vec<_>>>()?;
+        let with_tokens = |x: &Tensor| {
+            let rows: Vec<&Tensor> = tokens.iter().chain([x]).collect();
+            Tensor::cat(&rows, 1)
+        };
+        Ok(if self.layout.embed_class {
+            with_tokens(patches)?.broadcast_add(&self.pos_embed)?
+        } else {
+            with_tokens(&patches.broadcast_add(&self.pos_embed)?)?
+        })
+    }
+}
+
+impl Model for Vit {
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let mut x = self.embed(&tokens(&self.patch_embed.forward(images)?)?)?;
+        for block in &self.blocks {
+            x = block.forward(&x, mode)?;
+        }
+        self.norm.forward(&x)
+    }
+
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let classify = |head: &Linear, token: usize| {
+            let x = features.narrow(1, token, 1)?.squeeze(1)?;
+            head.forward(&self.dropout.forward(&x, mode)?)
+        };
+        let logits = classify(&self.head, 0)?;
+        Ok(match &self.head_dist {
+            Some(head) => ((logits + classify(head, 1)?)? * 0.5)?,
+            None => logits,
+        })
+    }
+}
+
+/// Attention and MLP, each a residual branch behind its norm.
+struct Block {
+    norm1: LayerNorm,
+    attn: Attention,
+    ls1: Option<LayerScale>,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    ls2: Option<LayerScale>,
+    drop_path: DropPath,
+}
+
+impl Block {
+    fn new(layout: Layout, drop_path: f32, b: &Builder) -> Result<Self> {
+        let Layout { width, heads, mlp_ratio, .. } = layout;
+        let hidden = (width as f32 * mlp_ratio) as usize;
+        let scale = |name: &str| layout.layer_scale.map(|init| LayerScale::new(width, init, &b.pp(name))).transpose();
+        Ok(Block {
+            norm1: LayerNorm::new(width, EPS, &b.pp("norm1"))?,
+            attn: Attention::new(width, heads, true, &b.pp("attn"))?,
+            ls1: scale("ls1")?,
+            norm2: LayerNorm::new(width, EPS, &b.pp("norm2"))?,
+            mlp: Mlp::new(width, hidden, Activation::Gelu, 0.0, &b.pp("mlp"))?,
+            ls2: scale("ls2")?,
+            drop_path: DropPath::new(drop_path)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let branch = |y: Tensor, scale: &Option<LayerScale>| {
+            let y = scale.as_ref().map_or(Ok(y.clone()), |scale| scale.forward(&y))?;
+            self.drop_path.forward(&y, mode)
+        };
+        let y = self.attn.forward(&self.norm1.forward(x)?, None)?;
+        let x = add_activate(x, &branch(y, &self.ls1)?, Activation::Identity)?;
+        let y = self.mlp.forward(&self.norm2.forward(&x)?, mode)?;
+        add_activate(&x, &branch(y, &self.ls2)?, Activation::Identity)
+    }
+}
