@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use candle_core::Device;
 use tallow_nn::{Builder, ParamStore};
 
+use crate::cnn::vgg;
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
@@ -115,6 +116,8 @@ pub enum Arch {
     SmallCnn,
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
     Vit(vit::Layout),
+    /// VGG, Simonyan & Zisserman 2014.
+    Vgg(vgg::Layout),
 }
 
 impl Arch {
@@ -127,6 +130,7 @@ impl Arch {
             }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
+            Arch::Vgg(layout) => Box::new(vgg::Vgg::new(layout, config, b)?),
         })
     }
 
@@ -137,12 +141,22 @@ impl Arch {
             Arch::WideResNet(layout) => layout.num_features(config),
             Arch::SmallCnn => small_cnn::num_features(config),
             Arch::Vit(layout) => layout.num_features(config),
+            Arch::Vgg(layout) => layout.num_features(config),
         }
     }
 }
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    [resnet::PRESETS, resnet9::PRESETS, wide_resnet::PRESETS, small_cnn::PRESETS, vit::PRESETS, deit::PRESETS].concat()
+    [
+        resnet::PRESETS,
+        resnet9::PRESETS,
+        wide_resnet::PRESETS,
+        small_cnn::PRESETS,
+        vit::PRESETS,
+        deit::PRESETS,
+        vgg::PRESETS,
+    ]
+    .concat()
 });
 
 /// Every preset, family by family.

@@ -3,6 +3,7 @@
 pub(crate) mod resnet;
 pub(crate) mod resnet9;
 pub(crate) mod small_cnn;
+pub(crate) mod vgg;
 pub(crate) mod wide_resnet;
 
 use candle_core::Tensor;

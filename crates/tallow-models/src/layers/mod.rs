@@ -1,5 +1,6 @@
 //! Blocks that several families share, one a file; layers with a kernel of their own are in tallow-nn.
 
+pub(crate) mod adaptive_pool;
 pub(crate) mod attention;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
