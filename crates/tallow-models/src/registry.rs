@@ -10,6 +10,7 @@ use candle_core::Device;
 use tallow_nn::{Builder, ParamStore};
 
 use crate::cnn::vgg;
+use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
@@ -118,6 +119,14 @@ pub enum Arch {
     Vit(vit::Layout),
     /// VGG, Simonyan & Zisserman 2014.
     Vgg(vgg::Layout),
+    /// DenseNet, Huang et al. 2016.
+    DenseNet(densenet::Layout),
+    /// SqueezeNet, Iandola et al. 2016.
+    SqueezeNet,
+    /// GoogLeNet, Szegedy et al. 2014.
+    GoogLeNet,
+    /// Pre-activation ResNet, He et al. 2016.
+    PreactResNet(preact_resnet::Layout),
 }
 
 impl Arch {
@@ -131,6 +140,10 @@ impl Arch {
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
             Arch::Vgg(layout) => Box::new(vgg::Vgg::new(layout, config, b)?),
+            Arch::DenseNet(layout) => Box::new(densenet::DenseNet::new(layout, config, b)?),
+            Arch::SqueezeNet => Box::new(squeezenet::SqueezeNet::new(config, b)?),
+            Arch::GoogLeNet => Box::new(googlenet::GoogLeNet::new(config, b)?),
+            Arch::PreactResNet(layout) => Box::new(preact_resnet::PreactResNet::new(layout, config, b)?),
         })
     }
 
@@ -142,6 +155,10 @@ impl Arch {
             Arch::SmallCnn => small_cnn::num_features(config),
             Arch::Vit(layout) => layout.num_features(config),
             Arch::Vgg(layout) => layout.num_features(config),
+            Arch::DenseNet(layout) => layout.num_features(),
+            Arch::SqueezeNet => squeezenet::NUM_FEATURES,
+            Arch::GoogLeNet => googlenet::NUM_FEATURES,
+            Arch::PreactResNet(layout) => layout.num_features(),
         }
     }
 }
@@ -155,6 +172,10 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         vit::PRESETS,
         deit::PRESETS,
         vgg::PRESETS,
+        densenet::PRESETS,
+        squeezenet::PRESETS,
+        googlenet::PRESETS,
+        preact_resnet::PRESETS,
     ]
     .concat()
 });

@@ -1,8 +1,13 @@
 //! Convolutional networks, one family a file; here, what several of them share.
 
+mod conv_norm;
+pub(crate) mod densenet;
+pub(crate) mod googlenet;
+pub(crate) mod preact_resnet;
 pub(crate) mod resnet;
 pub(crate) mod resnet9;
 pub(crate) mod small_cnn;
+pub(crate) mod squeezenet;
 pub(crate) mod vgg;
 pub(crate) mod wide_resnet;
 
