@@ -10,6 +10,7 @@ use candle_core::Device;
 use tallow_nn::{Builder, ParamStore};
 
 use crate::cnn::vgg;
+use crate::cnn::{convnext, inception_v3, inception_v4};
 use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
@@ -127,6 +128,12 @@ pub enum Arch {
     GoogLeNet,
     /// Pre-activation ResNet, He et al. 2016.
     PreactResNet(preact_resnet::Layout),
+    /// ConvNeXt, Liu et al. 2022; V2, Woo et al. 2023.
+    ConvNext(convnext::Layout),
+    /// Inception v3, Szegedy et al. 2015.
+    InceptionV3,
+    /// Inception v4, Szegedy et al. 2016.
+    InceptionV4,
 }
 
 impl Arch {
@@ -144,6 +151,9 @@ impl Arch {
             Arch::SqueezeNet => Box::new(squeezenet::SqueezeNet::new(config, b)?),
             Arch::GoogLeNet => Box::new(googlenet::GoogLeNet::new(config, b)?),
             Arch::PreactResNet(layout) => Box::new(preact_resnet::PreactResNet::new(layout, config, b)?),
+            Arch::ConvNext(layout) => Box::new(convnext::ConvNext::new(layout, config, b)?),
+            Arch::InceptionV3 => Box::new(inception_v3::InceptionV3::new(config, b)?),
+            Arch::InceptionV4 => Box::new(inception_v4::InceptionV4::new(config, b)?),
         })
     }
 
@@ -159,6 +169,9 @@ impl Arch {
             Arch::SqueezeNet => squeezenet::NUM_FEATURES,
             Arch::GoogLeNet => googlenet::NUM_FEATURES,
             Arch::PreactResNet(layout) => layout.num_features(),
+            Arch::ConvNext(layout) => layout.num_features(),
+            Arch::InceptionV3 => inception_v3::NUM_FEATURES,
+            Arch::InceptionV4 => inception_v4::NUM_FEATURES,
         }
     }
 }
@@ -176,6 +189,9 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         squeezenet::PRESETS,
         googlenet::PRESETS,
         preact_resnet::PRESETS,
+        convnext::PRESETS,
+        inception_v3::PRESETS,
+        inception_v4::PRESETS,
     ]
     .concat()
 });

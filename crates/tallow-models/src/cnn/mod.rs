@@ -1,8 +1,11 @@
 //! Convolutional networks, one family a file; here, what several of them share.
 
 mod conv_norm;
+pub(crate) mod convnext;
 pub(crate) mod densenet;
 pub(crate) mod googlenet;
+pub(crate) mod inception_v3;
+pub(crate) mod inception_v4;
 pub(crate) mod preact_resnet;
 pub(crate) mod resnet;
 pub(crate) mod resnet9;

@@ -3,6 +3,7 @@
 pub(crate) mod adaptive_pool;
 pub(crate) mod attention;
 pub(crate) mod concat;
+pub(crate) mod grn;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
 pub(crate) mod mlp;
