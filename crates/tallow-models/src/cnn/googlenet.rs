@@ -13,6 +13,7 @@ use tallow_nn::layers::{Dropout, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};
+use super::halve_up;
 use crate::config::{Key, ModelConfig};
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
@@ -74,12 +75,12 @@ impl GoogLeNet {
 
 impl Model for GoogLeNet {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = halve(&self.conv1.forward(images, mode)?, 3)?;
+        let x = halve_up(&self.conv1.forward(images, mode)?, 3)?;
         let x = self.conv3.forward(&self.conv2.forward(&x, mode)?, mode)?;
-        let mut x = halve(&x, 3)?;
+        let mut x = halve_up(&x, 3)?;
         for (i, group) in self.groups.iter().enumerate() {
             if i > 0 {
-                x = halve(&x, if i == 1 { 3 } else { 2 })?;
+                x = halve_up(&x, if i == 1 { 3 } else { 2 })?;
             }
             for module in group {
                 x = module.forward(&x, mode)?;
@@ -92,11 +93,6 @@ impl Model for GoogLeNet {
         let x = global_avg_pool(features)?;
         self.fc.forward(&self.dropout.forward(&x, mode)?)
     }
-}
-
-/// Max-pooling of stride 2; a last window that ends outside counts.
-fn halve(x: &Tensor, kernel: usize) -> Result<Tensor> {
-    max_pool2d(x, PoolConfig { ceil_mode: true, ..PoolConfig::square(kernel, 2, 0) })
 }
 
 struct Inception {

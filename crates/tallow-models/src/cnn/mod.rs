@@ -29,6 +29,14 @@ fn halve(x: &Tensor) -> Result<Tensor> {
     max_pool2d(x, PoolConfig::square(2, 2, 0))
 }
 
+/// Max-pooling of stride 2 where a last window that ends outside counts, torchvision's `ceil_mode`; an
+/// image smaller than the window is one.
+fn halve_up(x: &Tensor, kernel: usize) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    let pool = PoolConfig { kernel: (h.min(kernel), w.min(kernel)), ceil_mode: true, ..PoolConfig::square(2, 2, 0) };
+    max_pool2d(x, pool)
+}
+
 /// A classifier with PyTorch's initial values: weight and bias uniform within 1 / √inputs.
 fn linear(inputs: usize, outputs: usize, b: &Builder) -> Result<Linear> {
     let bound = 1.0 / (inputs as f32).sqrt();

@@ -11,10 +11,11 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
 use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
+use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, Dropout};
 use tallow_nn::{Builder, Init, Mode, Result};
 
+use super::halve_up;
 use crate::config::{Key, ModelConfig};
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
@@ -65,7 +66,7 @@ impl Model for SqueezeNet {
     fn forward_features(&self, images: &Tensor, _mode: &Mode) -> Result<Tensor> {
         let mut x = activate(&self.conv.forward(images)?, Relu)?;
         for group in &self.groups {
-            x = max_pool2d(&x, PoolConfig { ceil_mode: true, ..PoolConfig::square(3, 2, 0) })?;
+            x = halve_up(&x, 3)?;
             for fire in group {
                 x = fire.forward(&x)?;
             }
