@@ -11,6 +11,9 @@ use tallow_nn::{Builder, ParamStore};
 
 use crate::cnn::mobile::{self, MobileNet};
 use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
+use crate::cnn::vgg;
+use crate::cnn::{convnext, inception_v3, inception_v4};
+use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
@@ -146,6 +149,22 @@ pub enum Arch {
     CoAtNet(coatnet::Layout),
     /// MaxViT, Tu et al. 2022.
     MaxVit(maxvit::Layout),
+    /// VGG, Simonyan & Zisserman 2014.
+    Vgg(vgg::Layout),
+    /// DenseNet, Huang et al. 2016.
+    DenseNet(densenet::Layout),
+    /// SqueezeNet, Iandola et al. 2016.
+    SqueezeNet,
+    /// GoogLeNet, Szegedy et al. 2014.
+    GoogLeNet,
+    /// Pre-activation ResNet, He et al. 2016.
+    PreactResNet(preact_resnet::Layout),
+    /// ConvNeXt, Liu et al. 2022; V2, Woo et al. 2023.
+    ConvNext(convnext::Layout),
+    /// Inception v3, Szegedy et al. 2015.
+    InceptionV3,
+    /// Inception v4, Szegedy et al. 2016.
+    InceptionV4,
 }
 
 impl Arch {
@@ -172,6 +191,14 @@ impl Arch {
             Arch::MobileVit(layout) => Box::new(mobilevit::MobileVit::new(layout, config, b)?),
             Arch::CoAtNet(layout) => Box::new(coatnet::CoAtNet::new(layout, config, b)?),
             Arch::MaxVit(layout) => Box::new(maxvit::MaxVit::new(layout, config, b)?),
+            Arch::Vgg(layout) => Box::new(vgg::Vgg::new(layout, config, b)?),
+            Arch::DenseNet(layout) => Box::new(densenet::DenseNet::new(layout, config, b)?),
+            Arch::SqueezeNet => Box::new(squeezenet::SqueezeNet::new(config, b)?),
+            Arch::GoogLeNet => Box::new(googlenet::GoogLeNet::new(config, b)?),
+            Arch::PreactResNet(layout) => Box::new(preact_resnet::PreactResNet::new(layout, config, b)?),
+            Arch::ConvNext(layout) => Box::new(convnext::ConvNext::new(layout, config, b)?),
+            Arch::InceptionV3 => Box::new(inception_v3::InceptionV3::new(config, b)?),
+            Arch::InceptionV4 => Box::new(inception_v4::InceptionV4::new(config, b)?),
         })
     }
 
@@ -196,6 +223,14 @@ impl Arch {
             Arch::MobileVit(layout) => layout.num_features(),
             Arch::CoAtNet(layout) => layout.num_features(),
             Arch::MaxVit(layout) => layout.num_features(),
+            Arch::Vgg(layout) => layout.num_features(config),
+            Arch::DenseNet(layout) => layout.num_features(),
+            Arch::SqueezeNet => squeezenet::NUM_FEATURES,
+            Arch::GoogLeNet => googlenet::NUM_FEATURES,
+            Arch::PreactResNet(layout) => layout.num_features(),
+            Arch::ConvNext(layout) => layout.num_features(),
+            Arch::InceptionV3 => inception_v3::NUM_FEATURES,
+            Arch::InceptionV4 => inception_v4::NUM_FEATURES,
         }
     }
 }
@@ -222,6 +257,14 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         efficientnet::PRESETS,
         efficientnet_lite::PRESETS,
         efficientnetv2::PRESETS,
+        vgg::PRESETS,
+        densenet::PRESETS,
+        squeezenet::PRESETS,
+        googlenet::PRESETS,
+        preact_resnet::PRESETS,
+        convnext::PRESETS,
+        inception_v3::PRESETS,
+        inception_v4::PRESETS,
     ]
     .concat()
 });

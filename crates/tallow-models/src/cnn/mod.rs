@@ -8,9 +8,18 @@ pub(crate) mod mobilenetv1;
 pub(crate) mod mobilenetv2;
 pub(crate) mod mobilenetv3;
 pub(crate) mod mobilenetv4;
+mod conv_norm;
+pub(crate) mod convnext;
+pub(crate) mod densenet;
+pub(crate) mod googlenet;
+pub(crate) mod inception_v3;
+pub(crate) mod inception_v4;
+pub(crate) mod preact_resnet;
 pub(crate) mod resnet;
 pub(crate) mod resnet9;
 pub(crate) mod small_cnn;
+pub(crate) mod squeezenet;
+pub(crate) mod vgg;
 pub(crate) mod wide_resnet;
 
 use candle_core::Tensor;
@@ -26,6 +35,14 @@ fn conv(inputs: usize, outputs: usize, kernel: usize, stride: usize, b: &Builder
 /// 2×2 max-pooling; a last odd row or column is dropped.
 fn halve(x: &Tensor) -> Result<Tensor> {
     max_pool2d(x, PoolConfig::square(2, 2, 0))
+}
+
+/// Max-pooling of stride 2 where a last window that ends outside counts, torchvision's `ceil_mode`; an
+/// image smaller than the window is one.
+fn halve_up(x: &Tensor, kernel: usize) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    let pool = PoolConfig { kernel: (h.min(kernel), w.min(kernel)), ceil_mode: true, ..PoolConfig::square(2, 2, 0) };
+    max_pool2d(x, pool)
 }
 
 /// A classifier with PyTorch's initial values: weight and bias uniform within 1 / √inputs.

@@ -1,9 +1,12 @@
 //! Blocks that several families share, one a file; layers with a kernel of their own are in tallow-nn.
 
+pub(crate) mod adaptive_pool;
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod group_norm;
 pub(crate) mod conv_bn_act;
+pub(crate) mod concat;
+pub(crate) mod grn;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
 pub(crate) mod mlp;

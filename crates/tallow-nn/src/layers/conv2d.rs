@@ -54,10 +54,10 @@ impl Default for Conv2dOptions {
     }
 }
 
-/// A 2-D convolution with a square kernel.
+/// A 2-D convolution.
 #[derive(Debug, Clone)]
 pub struct Conv2d {
-    /// `[out, in / groups, kernel, kernel]`.
+    /// `[out, in / groups, kernel height, kernel width]`.
     pub weight: Tensor,
     /// `[out]`.
     pub bias: Option<Tensor>,
@@ -76,25 +76,36 @@ impl Conv2d {
         options: Conv2dOptions,
         b: &Builder,
     ) -> Result<Self> {
-        let Conv2dOptions { stride, padding, dilation, groups, bias, init } = options;
+        let padding = (options.padding, options.padding);
+        Conv2d::rectangular(in_channels, out_channels, (kernel, kernel), padding, options, b)
+    }
+
+    /// The same with a kernel and a padding (height, width) each; `padding` takes the place of the options'.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn rectangular(
+        in_channels: usize,
+        out_channels: usize,
+        kernel: (usize, usize),
+        padding: (usize, usize),
+        options: Conv2dOptions,
+        b: &Builder,
+    ) -> Result<Self> {
+        let Conv2dOptions { stride, padding: _, dilation, groups, bias, init } = options;
         let refuse = |reason| Err(Error::Config { op: "Conv2d", reason });
-        if [in_channels, out_channels, kernel, stride, dilation, groups].contains(&0) {
+        if [in_channels, out_channels, kernel.0, kernel.1, stride, dilation, groups].contains(&0) {
             return refuse(format!(
-                "channels {in_channels} → {out_channels}, kernel {kernel}, stride {stride}, dilation {dilation}, \
+                "channels {in_channels} → {out_channels}, kernel {kernel:?}, stride {stride}, dilation {dilation}, \
                  groups {groups}: each must be positive"
             ));
         }
         if !in_channels.is_multiple_of(groups) || !out_channels.is_multiple_of(groups) {
             return refuse(format!("{groups} groups must divide {in_channels} and {out_channels} channels"));
         }
-        let weight = b.param("weight", &[out_channels, in_channels / groups, kernel, kernel], init)?;
+        let weight = b.param("weight", &[out_channels, in_channels / groups, kernel.0, kernel.1], init)?;
         let bias = if bias { Some(b.param("bias", &[out_channels], Init::ZEROS)?) } else { None };
-        let config = ConvConfig {
-            stride: (stride, stride),
-            padding: (padding, padding),
-            dilation: (dilation, dilation),
-            groups,
-        };
+        let config = ConvConfig { stride: (stride, stride), padding, dilation: (dilation, dilation), groups };
         Ok(Conv2d { weight, bias, config })
     }
 

@@ -1,0 +1,236 @@
+//! ConvNeXt: a ResNet rebuilt after the transformers: 7×7 depthwise convolutions, LayerNorm, wide MLPs.
+//!
+//! Liu et al. 2022, <https://arxiv.org/abs/2201.03545>; V2, Woo et al. 2023,
+//! <https://arxiv.org/abs/2301.00808>, normalises responses within the MLP instead of scaling the branch.
+//! Atto to nano are timm's.
+//!
+//! Reference: timm's `convnext_*` and `convnextv2_*`. Weight names are its own: `stem.0`, `stem.1`,
+//! `stages.1.downsample.0` (norm) and `.1`, `stages.0.blocks.0.gamma`, `.conv_dw`, `.norm`, `.mlp.fc1`,
+//! `.mlp.grn`, `.mlp.fc2`, `head.norm`, `head.fc`. Up to nano `fc1` and `fc2` are 1×1
+//! convolutions. Initial values too: normal of 0.02 truncated at 2, biases zero, `gamma` 1e-6.
+//! Drop path grows linearly from block to block.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation::Gelu;
+use tallow_nn::kernels::activation::activate;
+use tallow_nn::kernels::elementwise::add_activate;
+use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::{Builder, Mode, Result};
+
+use crate::config::{Key, ModelConfig};
+use crate::layers::grn::GlobalResponseNorm;
+use crate::layers::layer_norm2d::LayerNorm2d;
+use crate::layers::layer_scale::LayerScale;
+use crate::layers::{TRUNCATED, drop_path_rate};
+use crate::model::Model;
+use crate::registry::{Arch, Preset};
+
+/// What tells one ConvNeXt from another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layout {
+    /// Channels of the first stage; each next one has twice as many.
+    width: usize,
+    /// Blocks in each of the four stages.
+    depths: [usize; 4],
+    /// Whether the MLPs are written as 1×1 convolutions.
+    conv_mlp: bool,
+    /// Response normalisation instead of LayerScale.
+    v2: bool,
+}
+
+impl Layout {
+    const fn new(width: usize, depths: [usize; 4]) -> Layout {
+        Layout { width, depths, conv_mlp: false, v2: false }
+    }
+
+    const fn conv(self) -> Layout {
+        Layout { conv_mlp: true, ..self }
+    }
+
+    const fn v2(self) -> Layout {
+        Layout { v2: true, ..self }
+    }
+
+    /// Channels that the classifier sees.
+    pub(crate) fn num_features(self) -> usize {
+        8 * self.width
+    }
+}
+
+const ATTO: Layout = Layout::new(40, [2, 2, 6, 2]).conv();
+const NANO: Layout = Layout::new(80, [2, 2, 8, 2]).conv();
+const TINY: Layout = Layout::new(96, [3, 3, 9, 3]);
+
+pub(crate) const PRESETS: &[Preset] = &[
+    preset("convnext_atto", 0.875, ATTO),
+    preset("convnext_femto", 0.875, Layout { width: 48, ..ATTO }),
+    preset("convnext_pico", 0.875, Layout { width: 64, ..ATTO }),
+    preset("convnext_nano", 0.95, NANO),
+    preset("convnext_tiny", 0.95, TINY),
+    preset("convnext_small", 0.95, Layout::new(96, [3, 3, 27, 3])),
+    preset("convnext_base", 0.875, Layout::new(128, [3, 3, 27, 3])),
+    preset("convnextv2_atto", 0.875, ATTO.v2()),
+    preset("convnextv2_nano", 0.875, NANO.v2()),
+    preset("convnextv2_tiny", 0.875, TINY.v2()),
+];
+
+/// Preprocessing is that of timm's default weights.
+const fn preset(name: &'static str, crop_pct: f32, layout: Layout) -> Preset {
+    Preset {
+        keys: &[Key::DropRate, Key::DropPathRate],
+        min_input_size: 32,
+        crop_pct,
+        interpolation: "bicubic",
+        first_conv: "stem.0",
+        classifier: "head.fc",
+        ..Preset::imagenet(name, "cnn/convnext", Arch::ConvNext(layout))
+    }
+}
+
+const EPS: f32 = 1e-6;
+
+pub(crate) struct ConvNext {
+    stem: Conv2d,
+    stem_norm: LayerNorm2d,
+    stages: Vec<Stage>,
+    norm: LayerNorm,
+    dropout: Dropout,
+    fc: Linear,
+}
+
+impl ConvNext {
+    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let total = layout.depths.iter().sum();
+        let stage = |index: usize| {
+            let before: usize = layout.depths[..index].iter().sum();
+            let drop_path = |i| drop_path_rate(config.drop_path_rate, before + i, total);
+            Stage::new(layout, index, drop_path, &b.pp("stages").pp(index))
+        };
+        let head = b.pp("head");
+        Ok(ConvNext {
+            stem: patches(config.in_chans, layout.width, 4, &b.pp("stem").pp(0))?,
+            stem_norm: LayerNorm2d::new(layout.width, EPS, &b.pp("stem").pp(1))?,
+            stages: (0..layout.depths.len()).map(stage).collect::<Result<_>>()?,
+            norm: LayerNorm::new(layout.num_features(), EPS, &head.pp("norm"))?,
+            dropout: Dropout::new(config.drop_rate)?,
+            fc: Linear::new(layout.num_features(), config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+        })
+    }
+}
+
+impl Model for ConvNext {
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let mut x = self.stem_norm.forward(&self.stem.forward(images)?)?;
+        for stage in &self.stages {
+            x = stage.forward(&x, mode)?;
+        }
+        Ok(x)
+    }
+
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.norm.forward(&global_avg_pool(features)?)?;
+        self.fc.forward(&self.dropout.forward(&x, mode)?)
+    }
+}
+
+struct Stage {
+    /// But for the first: a norm, and 2×2 patches as pixels.
+    downsample: Option<(LayerNorm2d, Conv2d)>,
+    blocks: Vec<Block>,
+}
+
+impl Stage {
+    fn new(layout: Layout, index: usize, drop_path: impl Fn(usize) -> f32, b: &Builder) -> Result<Self> {
+        let channels = layout.width << index;
+        let downsample = if index > 0 {
+            let (b, inputs) = (b.pp("downsample"), channels / 2);
+            Some((LayerNorm2d::new(inputs, EPS, &b.pp(0))?, patches(inputs, channels, 2, &b.pp(1))?))
+        } else {
+            None
+        };
+        let block = |i| Block::new(layout, channels, drop_path(i), &b.pp("blocks").pp(i));
+        Ok(Stage { downsample, blocks: (0..layout.depths[index]).map(block).collect::<Result<_>>()? })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = match &self.downsample {
+            Some((norm, conv)) => conv.forward(&norm.forward(x)?)?,
+            None => x.clone(),
+        };
+        self.blocks.iter().try_fold(x, |x, block| block.forward(&x, mode))
+    }
+}
+
+struct Block {
+    gamma: Option<LayerScale>,
+    conv_dw: Conv2d,
+    norm: LayerNorm2d,
+    fc1: PixelLinear,
+    grn: Option<GlobalResponseNorm>,
+    fc2: PixelLinear,
+    drop_path: DropPath,
+}
+
+impl Block {
+    fn new(layout: Layout, channels: usize, drop_path: f32, b: &Builder) -> Result<Self> {
+        let depthwise = Conv2dOptions { padding: 3, groups: channels, ..biased() };
+        let (mlp, hidden) = (b.pp("mlp"), 4 * channels);
+        let linear = |inputs, outputs, name: &str| PixelLinear::new(layout.conv_mlp, inputs, outputs, &mlp.pp(name));
+        let grn = || GlobalResponseNorm::new(hidden, &mlp.pp("grn"));
+        Ok(Block {
+            gamma: (!layout.v2).then(|| LayerScale::new(channels, 1e-6, b)).transpose()?,
+            conv_dw: Conv2d::new(channels, channels, 7, depthwise, &b.pp("conv_dw"))?,
+            norm: LayerNorm2d::new(channels, EPS, &b.pp("norm"))?,
+            fc1: linear(channels, hidden, "fc1")?,
+            grn: layout.v2.then(grn).transpose()?,
+            fc2: linear(hidden, channels, "fc2")?,
+            drop_path: DropPath::new(drop_path)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.norm.forward(&self.conv_dw.forward(x)?)?;
+        let mut y = activate(&self.fc1.forward(&y)?, Gelu)?;
+        if let Some(grn) = &self.grn {
+            y = grn.forward(&y)?;
+        }
+        y = self.fc2.forward(&y)?;
+        if let Some(gamma) = &self.gamma {
+            y = gamma.forward_2d(&y)?;
+        }
+        add_activate(&self.drop_path.forward(&y, mode)?, x, Activation::Identity)
+    }
+}
+
+/// The same linear layer on each pixel, under either of timm's shapes.
+enum PixelLinear {
+    Conv(Conv2d),
+    Linear(Linear),
+}
+
+impl PixelLinear {
+    fn new(conv: bool, inputs: usize, outputs: usize, b: &Builder) -> Result<Self> {
+        Ok(if conv {
+            PixelLinear::Conv(Conv2d::new(inputs, outputs, 1, biased(), b)?)
+        } else {
+            PixelLinear::Linear(Linear::new(inputs, outputs, true, TRUNCATED, b)?)
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            PixelLinear::Conv(conv) => conv.forward(x),
+            PixelLinear::Linear(linear) => Ok(linear.forward(&x.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?),
+        }
+    }
+}
+
+/// Patches of `side`×`side` pixels, side by side, as one pixel each.
+fn patches(inputs: usize, outputs: usize, side: usize, b: &Builder) -> Result<Conv2d> {
+    Conv2d::new(inputs, outputs, side, Conv2dOptions { stride: side, ..biased() }, b)
+}
+
+fn biased() -> Conv2dOptions {
+    Conv2dOptions { bias: true, init: TRUNCATED, ..Default::default() }
+}

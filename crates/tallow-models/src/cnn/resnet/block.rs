@@ -1,0 +1,200 @@
+//! The residual blocks of a ResNet, and the shortcut around them.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
+use tallow_nn::kernels::activation::activate;
+use tallow_nn::kernels::elementwise::add_activate;
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
+use tallow_nn::kernels::scale::scale_channels;
+use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropPath};
+use tallow_nn::{Builder, Mode, Result};
+
+use super::{BlockKind, Layout};
+use crate::cnn::conv;
+
+/// What tells one block from another.
+pub(super) struct BlockSpec {
+    pub layout: Layout,
+    pub inputs: usize,
+    /// Of the stage: 64, 128, 256, 512.
+    pub channels: usize,
+    pub stride: usize,
+    pub drop_path: f32,
+    pub zero_init_last: bool,
+}
+
+impl BlockSpec {
+    /// The initial scale of the block's last norm.
+    fn last_scale(&self) -> f32 {
+        if self.zero_init_last { 0.0 } else { 1.0 }
+    }
+
+    fn outputs(&self) -> usize {
+        self.channels * self.layout.block.expansion()
+    }
+}
+
+pub(super) enum Block {
+    Basic(BasicBlock),
+    Bottleneck(Bottleneck),
+}
+
+impl Block {
+    pub fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
+        Ok(match spec.layout.block {
+            BlockKind::Basic => Block::Basic(BasicBlock::new(spec, b)?),
+            BlockKind::Bottleneck => Block::Bottleneck(Bottleneck::new(spec, b)?),
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        match self {
+            Block::Basic(block) => block.forward(x, mode),
+            Block::Bottleneck(block) => block.forward(x, mode),
+        }
+    }
+}
+
+struct BasicBlock {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    downsample: Option<Downsample>,
+    drop_path: DropPath,
+}
+
+impl BasicBlock {
+    fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
+        let channels = spec.channels;
+        Ok(BasicBlock {
+            conv1: conv(spec.inputs, channels, 3, spec.stride, &b.pp("conv1"))?,
+            bn1: norm(channels, 1.0, &b.pp("bn1"))?,
+            conv2: conv(channels, channels, 3, 1, &b.pp("conv2"))?,
+            bn2: norm(channels, spec.last_scale(), &b.pp("bn2"))?,
+            downsample: Downsample::new(&spec, b)?,
+            drop_path: DropPath::new(spec.drop_path)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
+        let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Identity, mode)?;
+        let y = self.drop_path.forward(&y, mode)?;
+        add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
+    }
+}
+
+struct Bottleneck {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    conv3: Conv2d,
+    bn3: BatchNorm2d,
+    se: Option<SqueezeExcite>,
+    downsample: Option<Downsample>,
+    drop_path: DropPath,
+}
+
+impl Bottleneck {
+    fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
+        let Layout { groups, base_width, squeeze_excite, .. } = spec.layout;
+        let (width, outputs) = (spec.channels * base_width / 64 * groups, spec.outputs());
+        let grouped = Conv2dOptions { stride: spec.stride, padding: 1, groups, ..Default::default() };
+        let se = || SqueezeExcite::new(outputs, &b.pp("se"));
+        Ok(Bottleneck {
+            conv1: conv(spec.inputs, width, 1, 1, &b.pp("conv1"))?,
+            bn1: norm(width, 1.0, &b.pp("bn1"))?,
+            conv2: Conv2d::new(width, width, 3, grouped, &b.pp("conv2"))?,
+            bn2: norm(width, 1.0, &b.pp("bn2"))?,
+            conv3: conv(width, outputs, 1, 1, &b.pp("conv3"))?,
+            bn3: norm(outputs, spec.last_scale(), &b.pp("bn3"))?,
+            se: squeeze_excite.then(se).transpose()?,
+            downsample: Downsample::new(&spec, b)?,
+            drop_path: DropPath::new(spec.drop_path)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
+        let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Relu, mode)?;
+        let mut y = self.bn3.forward_act(&self.conv3.forward(&y)?, Identity, mode)?;
+        if let Some(se) = &self.se {
+            y = se.forward(&y)?;
+        }
+        let y = self.drop_path.forward(&y, mode)?;
+        add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
+    }
+}
+
+/// Each channel times a gate that the means of all channels decide (Hu et al. 2017,
+/// <https://arxiv.org/abs/1709.01507>).
+struct SqueezeExcite {
+    fc1: Conv2d,
+    fc2: Conv2d,
+}
+
+impl SqueezeExcite {
+    fn new(channels: usize, b: &Builder) -> Result<Self> {
+        let options = Conv2dOptions { bias: true, ..Default::default() };
+        let squeezed = channels / 16;
+        Ok(SqueezeExcite {
+            fc1: Conv2d::new(channels, squeezed, 1, options, &b.pp("fc1"))?,
+            fc2: Conv2d::new(squeezed, channels, 1, options, &b.pp("fc2"))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, c, _, _) = x.dims4()?;
+        let means = global_avg_pool(x)?.reshape((n, c, 1, 1))?;
+        let hidden = activate(&self.fc1.forward(&means)?, Relu)?;
+        let gates = activate(&self.fc2.forward(&hidden)?, Sigmoid)?;
+        scale_channels(x, &gates.reshape((n, c))?)
+    }
+}
+
+/// The shortcut where size or channels change: a 1×1 convolution and a norm.
+struct Downsample {
+    /// The mean of 2×2 pixels instead of every second one, a last odd row or column by itself.
+    average: bool,
+    conv: Conv2d,
+    bn: BatchNorm2d,
+}
+
+impl Downsample {
+    /// `None` where the block's output has the shape of its input.
+    fn new(spec: &BlockSpec, b: &Builder) -> Result<Option<Self>> {
+        let (inputs, outputs) = (spec.inputs, spec.outputs());
+        if spec.stride == 1 && inputs == outputs {
+            return Ok(None);
+        }
+        let (b, average) = (b.pp("downsample"), spec.layout.deep);
+        // The pooling, or what stands for it, is module 0.
+        let first = usize::from(average);
+        Ok(Some(Downsample {
+            average: average && spec.stride > 1,
+            conv: conv(inputs, outputs, 1, if average { 1 } else { spec.stride }, &b.pp(first))?,
+            bn: norm(outputs, 1.0, &b.pp(first + 1))?,
+        }))
+    }
+}
+
+fn shortcut(downsample: &Option<Downsample>, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+    let Some(Downsample { average, conv, bn }) = downsample else {
+        return Ok(x.clone());
+    };
+    let x = if *average { average_pairs(x)? } else { x.clone() };
+    bn.forward_act(&conv.forward(&x)?, Identity, mode)
+}
+
+fn average_pairs(x: &Tensor) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    let pool = PoolConfig { kernel: (h.min(2), w.min(2)), ceil_mode: true, ..PoolConfig::square(2, 2, 0) };
+    avg_pool2d(x, pool, false)
+}
+
+/// `scale`: the initial γ.
+pub(super) fn norm(channels: usize, scale: f32, b: &Builder) -> Result<BatchNorm2d> {
+    BatchNorm2d::new(channels, BatchNormOptions { weight_init: scale, ..Default::default() }, b)
+}

@@ -1,0 +1,159 @@
+//! VGG: 3×3 convolutions one after another, and most of the parameters in the classifier.
+//!
+//! Simonyan & Zisserman 2014, <https://arxiv.org/abs/1409.1556>, configurations A, B, D and E;
+//! `_bn` has a BatchNorm behind each convolution.
+//!
+//! Reference: timm's `vgg*`. Weight names are its own: `features.0`, counted over convolutions, norms,
+//! activations and poolings; the paper's first two fully connected layers as convolutions,
+//! `pre_logits.fc1` (7×7) and `pre_logits.fc2`; `head.fc`. Where fewer than 7×7 pixels are left, they
+//! are averaged up to that many. Initial values too: Kaiming normal by fan-out, normal of 0.01 for
+//! `head.fc`. `drop_rate` is the dropout between the fully connected layers (the paper's 0.5).
+//!
+//! Deviation: `width`, channels after the first convolution, scales the whole network (4096 = 64 · 64).
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation::Relu;
+use tallow_nn::kernels::activation::activate;
+use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
+use tallow_nn::{Builder, Init, Mode, Result};
+
+use super::halve;
+use crate::config::{Key, ModelConfig};
+use crate::layers::adaptive_pool::adaptive_avg_pool2d;
+use crate::model::Model;
+use crate::registry::{Arch, Preset};
+
+/// What tells one VGG from another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layout {
+    /// Convolutions in each of the five stages.
+    convs: [usize; 5],
+    /// Whether a norm follows each.
+    norm: bool,
+}
+
+impl Layout {
+    /// Channels of the features.
+    pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
+        8 * width(config)
+    }
+}
+
+const A: [usize; 5] = [1, 1, 2, 2, 2];
+const B: [usize; 5] = [2, 2, 2, 2, 2];
+const D: [usize; 5] = [2, 2, 3, 3, 3];
+const E: [usize; 5] = [2, 2, 4, 4, 4];
+
+pub(crate) const PRESETS: &[Preset] = &[
+    preset("vgg11", A, false),
+    preset("vgg11_bn", A, true),
+    preset("vgg13", B, false),
+    preset("vgg13_bn", B, true),
+    preset("vgg16", D, false),
+    preset("vgg16_bn", D, true),
+    preset("vgg19", E, false),
+    preset("vgg19_bn", E, true),
+];
+
+const fn preset(name: &'static str, convs: [usize; 5], norm: bool) -> Preset {
+    Preset {
+        keys: &[Key::DropRate, Key::Width],
+        min_input_size: 32,
+        first_conv: "features.0",
+        classifier: "head.fc",
+        ..Preset::imagenet(name, "cnn/vgg", Arch::Vgg(Layout { convs, norm }))
+    }
+}
+
+/// The side of the first fully connected layer's kernel.
+const SIDE: usize = 7;
+
+/// Channels after the first convolution.
+fn width(config: &ModelConfig) -> usize {
+    config.width.unwrap_or(64)
+}
+
+pub(crate) struct Vgg {
+    /// A 2×2 max-pooling follows each.
+    stages: Vec<Vec<Layer>>,
+    fc1: Conv2d,
+    fc2: Conv2d,
+    dropout: Dropout,
+    fc: Linear,
+}
+
+impl Vgg {
+    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let width = width(config);
+        let features = b.pp("features");
+        let (mut stages, mut inputs, mut index) = (Vec::new(), config.in_chans, 0);
+        for (stage, count) in layout.convs.into_iter().enumerate() {
+            let channels = width << stage.min(3);
+            let mut layers = Vec::new();
+            for _ in 0..count {
+                layers.push(Layer {
+                    conv: conv(inputs, channels, 3, 1, &features.pp(index))?,
+                    norm: if layout.norm {
+                        Some(BatchNorm2d::new(channels, Default::default(), &features.pp(index + 1))?)
+                    } else {
+                        None
+                    },
+                });
+                inputs = channels;
+                index += if layout.norm { 3 } else { 2 };
+            }
+            index += 1;
+            stages.push(layers);
+        }
+        let (hidden, head) = (64 * width, b.pp("pre_logits"));
+        Ok(Vgg {
+            stages,
+            fc1: conv(inputs, hidden, SIDE, 0, &head.pp("fc1"))?,
+            fc2: conv(hidden, hidden, 1, 0, &head.pp("fc2"))?,
+            dropout: Dropout::new(config.drop_rate)?,
+            fc: Linear::new(hidden, config.num_classes, true, Init::Normal(0.01), &b.pp("head").pp("fc"))?,
+        })
+    }
+}
+
+impl Model for Vgg {
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let mut x = images.clone();
+        for stage in &self.stages {
+            for layer in stage {
+                x = layer.forward(&x, mode)?;
+            }
+            x = halve(&x)?;
+        }
+        Ok(x)
+    }
+
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let (_, _, h, w) = features.dims4()?;
+        let x = adaptive_avg_pool2d(features, (h.max(SIDE), w.max(SIDE)))?;
+        let x = self.dropout.forward(&activate(&self.fc1.forward(&x)?, Relu)?, mode)?;
+        let x = global_avg_pool(&activate(&self.fc2.forward(&x)?, Relu)?)?;
+        self.fc.forward(&self.dropout.forward(&x, mode)?)
+    }
+}
+
+struct Layer {
+    conv: Conv2d,
+    norm: Option<BatchNorm2d>,
+}
+
+impl Layer {
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.conv.forward(x)?;
+        match &self.norm {
+            Some(norm) => norm.forward_act(&x, Relu, mode),
+            None => activate(&x, Relu),
+        }
+    }
+}
+
+/// With a bias.
+fn conv(inputs: usize, outputs: usize, kernel: usize, padding: usize, b: &Builder) -> Result<Conv2d> {
+    Conv2d::new(inputs, outputs, kernel, Conv2dOptions { padding, bias: true, ..Default::default() }, b)
+}
