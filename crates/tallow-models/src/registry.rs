@@ -12,10 +12,10 @@ use tallow_nn::{Builder, ParamStore};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
-use crate::hybrid::{coatnet, levit, maxvit, mobilevit};
+use crate::hybrid::{coatnet, efficientformer, levit, maxvit, mobilevit, poolformer, vit_hybrid};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
-use crate::vit::{cct, deit, mlp_mixer, swin, vit};
+use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vit};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,6 +130,14 @@ pub enum Arch {
     CoAtNet(coatnet::Layout),
     /// MaxViT, Tu et al. 2022.
     MaxVit(maxvit::Layout),
+    /// CaiT, Touvron et al. 2021.
+    Cait(cait::Layout),
+    /// ConViT, d'Ascoli et al. 2021.
+    ConVit(convit::Layout),
+    /// EfficientFormer, Li et al. 2022.
+    EfficientFormer(efficientformer::Layout),
+    /// PoolFormer, Yu et al. 2021.
+    PoolFormer(poolformer::Layout),
 }
 
 impl Arch {
@@ -149,6 +157,10 @@ impl Arch {
             Arch::MobileVit(layout) => Box::new(mobilevit::MobileVit::new(layout, config, b)?),
             Arch::CoAtNet(layout) => Box::new(coatnet::CoAtNet::new(layout, config, b)?),
             Arch::MaxVit(layout) => Box::new(maxvit::MaxVit::new(layout, config, b)?),
+            Arch::Cait(layout) => Box::new(cait::Cait::new(layout, config, b)?),
+            Arch::ConVit(layout) => Box::new(convit::ConVit::new(layout, config, b)?),
+            Arch::EfficientFormer(layout) => Box::new(efficientformer::EfficientFormer::new(layout, config, b)?),
+            Arch::PoolFormer(layout) => Box::new(poolformer::PoolFormer::new(layout, config, b)?),
         })
     }
 
@@ -166,6 +178,10 @@ impl Arch {
             Arch::MobileVit(layout) => layout.num_features(),
             Arch::CoAtNet(layout) => layout.num_features(),
             Arch::MaxVit(layout) => layout.num_features(),
+            Arch::Cait(layout) => layout.num_features(),
+            Arch::ConVit(layout) => layout.num_features(),
+            Arch::EfficientFormer(layout) => layout.num_features(),
+            Arch::PoolFormer(layout) => layout.num_features(),
         }
     }
 }
@@ -185,6 +201,11 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         mobilevit::PRESETS,
         coatnet::PRESETS,
         maxvit::PRESETS,
+        cait::PRESETS,
+        convit::PRESETS,
+        efficientformer::PRESETS,
+        poolformer::PRESETS,
+        vit_hybrid::PRESETS,
     ]
     .concat()
 });

@@ -2,6 +2,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod block;
+pub(crate) mod distance_bias;
 pub(crate) mod group_norm;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
