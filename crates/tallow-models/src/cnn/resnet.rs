@@ -132,7 +132,7 @@ impl ResNet {
 
 impl Model for ResNet {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self.bn1.forward_act(&self.conv1.forward(images)?, Relu, mode)?;
+        let mut x = self.bn1.forward_conv(&self.conv1, images, Relu, mode)?;
         if let Some(pool) = self.max_pool {
             x = max_pool2d(&x, pool)?;
         }
@@ -209,8 +209,8 @@ impl BasicBlock {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
-        let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Identity, mode)?;
+        let y = self.bn1.forward_conv(&self.conv1, x, Relu, mode)?;
+        let y = self.bn2.forward_conv(&self.conv2, &y, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
         add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
@@ -244,9 +244,9 @@ impl Bottleneck {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
-        let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Relu, mode)?;
-        let y = self.bn3.forward_act(&self.conv3.forward(&y)?, Identity, mode)?;
+        let y = self.bn1.forward_conv(&self.conv1, x, Relu, mode)?;
+        let y = self.bn2.forward_conv(&self.conv2, &y, Relu, mode)?;
+        let y = self.bn3.forward_conv(&self.conv3, &y, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
         add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
@@ -274,7 +274,7 @@ impl Downsample {
 
 fn shortcut(downsample: &Option<Downsample>, x: &Tensor, mode: &Mode) -> Result<Tensor> {
     match downsample {
-        Some(Downsample { conv, bn }) => bn.forward_act(&conv.forward(x)?, Identity, mode),
+        Some(Downsample { conv, bn }) => bn.forward_conv(conv, x, Identity, mode),
         None => Ok(x.clone()),
     }
 }
