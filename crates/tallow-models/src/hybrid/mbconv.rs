@@ -28,7 +28,7 @@ impl Stem {
     }
 
     pub(super) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.conv2.forward(&self.norm1.forward_act(&self.conv1.forward(x)?, Silu, mode)?)
+        self.conv2.forward(&self.norm1.forward_conv(&self.conv1, x, Silu, mode)?)
     }
 }
 
@@ -129,7 +129,7 @@ impl MbConv {
         if self.style.pool && self.shortcut.is_some() {
             y = halve(&y)?;
         }
-        let y = self.norm1.forward_act(&self.conv1_1x1.forward(&y)?, Silu, mode)?;
+        let y = self.norm1.forward_conv(&self.conv1_1x1, &y, Silu, mode)?;
         let y = self.conv2_kxk.forward(&y)?;
         let y = if self.style.early_squeeze {
             self.norm2.forward_act(&self.se.forward(&y)?, Silu, mode)?

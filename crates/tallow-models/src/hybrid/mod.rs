@@ -52,6 +52,6 @@ impl ConvNorm {
     }
 
     fn forward(&self, x: &Tensor, activation: Activation, mode: &Mode) -> Result<Tensor> {
-        self.bn.forward_act(&self.conv.forward(x)?, activation, mode)
+        self.bn.forward_conv(&self.conv, x, activation, mode)
     }
 }

@@ -148,6 +148,36 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     tape::emit(output, &inputs, Conv2dBackward { geometry, input, filters })
 }
 
+/// The products of a linear layer: rows are images of one pixel.
+pub(super) struct Rows {
+    pub rows: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+impl Rows {
+    fn geometry(&self) -> Geometry {
+        let Rows { rows, inputs, outputs } = *self;
+        let config = ConvConfig::default();
+        Geometry { n: rows, h: 1, w: 1, c: inputs, oh: 1, ow: 1, o: outputs, kh: 1, kw: 1, config }
+    }
+
+    /// `x [rows, inputs] · weightᵀ + bias`.
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        gather::forward(Isa::best(), &self.geometry(), x, weight, Epilogue { shift: bias, ..Epilogue::default() })
+    }
+
+    /// `dy [rows, outputs] · weight`.
+    pub fn input_grad(&self, dy: &[f32], weight: &[f32]) -> Vec<f32> {
+        gather::input_grad(Isa::best(), &self.geometry(), dy, weight)
+    }
+
+    /// `dyᵀ · x`.
+    pub fn weight_grad(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        weight_grad::weight_grad(Isa::best(), &self.geometry(), x, dy)
+    }
+}
+
 /// `activation(scale · conv2d(x, weight) + shift)`, the scale folded into the weights as they are packed:
 /// convolution, BatchNorm and activation of inference in one pass. Never recorded.
 ///
