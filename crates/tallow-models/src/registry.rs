@@ -17,10 +17,10 @@ use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
-use crate::hybrid::{coatnet, levit, maxvit, mobilevit};
+use crate::hybrid::{coatnet, efficientformer, levit, maxvit, mobilevit, poolformer, vit_hybrid};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
-use crate::vit::{cct, deit, mlp_mixer, swin, vit};
+use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vit};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,6 +165,14 @@ pub enum Arch {
     InceptionV3,
     /// Inception v4, Szegedy et al. 2016.
     InceptionV4,
+    /// CaiT, Touvron et al. 2021.
+    Cait(cait::Layout),
+    /// ConViT, d'Ascoli et al. 2021.
+    ConVit(convit::Layout),
+    /// EfficientFormer, Li et al. 2022.
+    EfficientFormer(efficientformer::Layout),
+    /// PoolFormer, Yu et al. 2021.
+    PoolFormer(poolformer::Layout),
 }
 
 impl Arch {
@@ -199,6 +207,10 @@ impl Arch {
             Arch::ConvNext(layout) => Box::new(convnext::ConvNext::new(layout, config, b)?),
             Arch::InceptionV3 => Box::new(inception_v3::InceptionV3::new(config, b)?),
             Arch::InceptionV4 => Box::new(inception_v4::InceptionV4::new(config, b)?),
+            Arch::Cait(layout) => Box::new(cait::Cait::new(layout, config, b)?),
+            Arch::ConVit(layout) => Box::new(convit::ConVit::new(layout, config, b)?),
+            Arch::EfficientFormer(layout) => Box::new(efficientformer::EfficientFormer::new(layout, config, b)?),
+            Arch::PoolFormer(layout) => Box::new(poolformer::PoolFormer::new(layout, config, b)?),
         })
     }
 
@@ -231,6 +243,10 @@ impl Arch {
             Arch::ConvNext(layout) => layout.num_features(),
             Arch::InceptionV3 => inception_v3::NUM_FEATURES,
             Arch::InceptionV4 => inception_v4::NUM_FEATURES,
+            Arch::Cait(layout) => layout.num_features(),
+            Arch::ConVit(layout) => layout.num_features(),
+            Arch::EfficientFormer(layout) => layout.num_features(),
+            Arch::PoolFormer(layout) => layout.num_features(),
         }
     }
 }
@@ -265,6 +281,11 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         convnext::PRESETS,
         inception_v3::PRESETS,
         inception_v4::PRESETS,
+        cait::PRESETS,
+        convit::PRESETS,
+        efficientformer::PRESETS,
+        poolformer::PRESETS,
+        vit_hybrid::PRESETS,
     ]
     .concat()
 });

@@ -18,10 +18,19 @@ fn representatives() -> Vec<&'static Preset> {
     found
 }
 
-/// Small, because the tests run unoptimised; not square, and odd where the architecture permits.
+/// Small, because the tests run unoptimised; not square, and odd where the architecture permits. Where attention
+/// follows halvings, so large that the last still has two tokens to choose from.
 fn size(preset: &Preset) -> (usize, usize) {
     let at_least = |least: usize| least.max(preset.min_input_size).next_multiple_of(preset.size_multiple);
-    (at_least(17), at_least(13))
+    match preset.family {
+        "vit/swin"
+        | "hybrid/coatnet"
+        | "hybrid/efficientformer"
+        | "hybrid/levit"
+        | "hybrid/maxvit"
+        | "hybrid/poolformer" => (at_least(65), at_least(33)),
+        _ => (at_least(17), at_least(13)),
+    }
 }
 
 fn small(preset: &Preset, in_chans: usize) -> Built {

@@ -9,7 +9,7 @@
 //! `stages.1.downsample.attn_downsample.q.ln`, `head.bn`, `head.linear`, `head_dist`. The size is
 //! fixed when the model is built. Drop path is the same in every block.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{self, Hardswish, Identity};
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::attention::attention;
@@ -20,6 +20,7 @@ use tallow_nn::{Builder, Init, Mode, Result};
 use super::{ConvNorm, ConvNormSpec};
 use crate::config::{Key, ModelConfig};
 use crate::layers::attention::split_heads;
+use crate::layers::distance_bias::DistanceBias;
 use crate::layers::patch_embed::{image, tokens};
 use crate::layers::windows::pad;
 use crate::layers::{TRUNCATED, add};
@@ -253,37 +254,6 @@ impl AttentionSpec {
     }
 }
 
-/// A learned value for each head and each distance down and across.
-struct DistanceBias {
-    /// `[heads, h · w]`.
-    biases: Tensor,
-    /// Distance of each query, `stride` apart, from each key.
-    index: Tensor,
-    /// (queries, keys).
-    shape: (usize, usize),
-}
-
-impl DistanceBias {
-    fn new(spec: AttentionSpec, stride: usize, b: &Builder) -> Result<Self> {
-        let (h, w) = spec.size;
-        let places = |step: usize| (0..h).step_by(step).flat_map(move |y| (0..w).step_by(step).map(move |x| (y, x)));
-        let index: Vec<u32> = places(stride)
-            .flat_map(|q| places(1).map(move |k| (q.0.abs_diff(k.0) * w + q.1.abs_diff(k.1)) as u32))
-            .collect();
-        Ok(DistanceBias {
-            biases: b.param("attention_biases", &[spec.heads, h * w], Init::ZEROS)?,
-            shape: (index.len() / (h * w), h * w),
-            index: Tensor::from_iter(index, &Device::Cpu)?,
-        })
-    }
-
-    /// `[heads, queries, keys]`.
-    fn forward(&self) -> Result<Tensor> {
-        let (queries, keys) = self.shape;
-        Ok(self.biases.index_select(&self.index, 1)?.reshape(((), queries, keys))?)
-    }
-}
-
 struct Attention {
     bias: DistanceBias,
     qkv: LinearNorm,
@@ -295,7 +265,7 @@ impl Attention {
     fn new(dim: usize, spec: AttentionSpec, b: &Builder) -> Result<Self> {
         let AttentionSpec { heads, key_dim, value_dim, .. } = spec;
         Ok(Attention {
-            bias: DistanceBias::new(spec, 1, b)?,
+            bias: DistanceBias::new(spec.size, 1, heads, b)?,
             qkv: LinearNorm::new(dim, heads * (2 * key_dim + value_dim), 1.0, &b.pp("qkv"))?,
             proj: LinearNorm::new(heads * value_dim, dim, 0.0, &b.pp("proj").pp("ln"))?,
             spec,
@@ -324,7 +294,7 @@ impl AttentionDownsample {
     fn new(inputs: usize, outputs: usize, spec: AttentionSpec, b: &Builder) -> Result<Self> {
         let AttentionSpec { heads, key_dim, value_dim, .. } = spec;
         Ok(AttentionDownsample {
-            bias: DistanceBias::new(spec, 2, b)?,
+            bias: DistanceBias::new(spec.size, 2, heads, b)?,
             kv: LinearNorm::new(inputs, heads * (key_dim + value_dim), 1.0, &b.pp("kv"))?,
             q: LinearNorm::new(inputs, heads * key_dim, 1.0, &b.pp("q").pp("ln"))?,
             proj: LinearNorm::new(heads * value_dim, outputs, 1.0, &b.pp("proj").pp("ln"))?,

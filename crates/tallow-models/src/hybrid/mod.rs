@@ -1,10 +1,14 @@
 //! Networks of convolutions and attention, one family a file; here, what several of them share.
 
 pub(crate) mod coatnet;
+pub(crate) mod efficientformer;
 pub(crate) mod levit;
 pub(crate) mod maxvit;
 mod mbconv;
 pub(crate) mod mobilevit;
+pub(crate) mod poolformer;
+pub(crate) mod resnetv2;
+pub(crate) mod vit_hybrid;
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;

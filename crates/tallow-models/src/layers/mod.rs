@@ -3,6 +3,7 @@
 pub(crate) mod adaptive_pool;
 pub(crate) mod attention;
 pub(crate) mod block;
+pub(crate) mod distance_bias;
 pub(crate) mod group_norm;
 pub(crate) mod conv_bn_act;
 pub(crate) mod concat;
