@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 use candle_core::Device;
 use tallow_nn::{Builder, ParamStore};
 
+use crate::cnn::mobile::{self, MobileNet};
+use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
@@ -113,6 +115,20 @@ pub enum Arch {
     WideResNet(wide_resnet::Layout),
     /// A LeNet-sized network.
     SmallCnn,
+    /// MobileNetV1, Howard et al. 2017.
+    MobileNetV1(mobile::Layout),
+    /// MobileNetV2, Sandler et al. 2018.
+    MobileNetV2(mobile::Layout),
+    /// MobileNetV3, Howard et al. 2019.
+    MobileNetV3(mobile::Layout),
+    /// MobileNetV4, Qin et al. 2024.
+    MobileNetV4(mobile::Layout),
+    /// EfficientNet, Tan & Le 2019.
+    EfficientNet(mobile::Layout),
+    /// EfficientNet-Lite, Liu 2020.
+    EfficientNetLite(mobile::Layout),
+    /// EfficientNetV2, Tan & Le 2021.
+    EfficientNetV2(mobile::Layout),
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
     Vit(vit::Layout),
 }
@@ -126,6 +142,13 @@ impl Arch {
                 Box::new(wide_resnet::WideResNet::new(layout.with(preset, config)?, config, b)?)
             }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
+            Arch::MobileNetV1(layout)
+            | Arch::MobileNetV2(layout)
+            | Arch::MobileNetV3(layout)
+            | Arch::MobileNetV4(layout)
+            | Arch::EfficientNet(layout)
+            | Arch::EfficientNetLite(layout)
+            | Arch::EfficientNetV2(layout) => Box::new(MobileNet::new(layout, config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
         })
     }
@@ -136,13 +159,35 @@ impl Arch {
             Arch::ResNet9 => resnet9::num_features(config),
             Arch::WideResNet(layout) => layout.num_features(config),
             Arch::SmallCnn => small_cnn::num_features(config),
+            Arch::MobileNetV1(layout)
+            | Arch::MobileNetV2(layout)
+            | Arch::MobileNetV3(layout)
+            | Arch::MobileNetV4(layout)
+            | Arch::EfficientNet(layout)
+            | Arch::EfficientNetLite(layout)
+            | Arch::EfficientNetV2(layout) => layout.num_features(config),
             Arch::Vit(layout) => layout.num_features(config),
         }
     }
 }
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
-    [resnet::PRESETS, resnet9::PRESETS, wide_resnet::PRESETS, small_cnn::PRESETS, vit::PRESETS, deit::PRESETS].concat()
+    [
+        resnet::PRESETS,
+        resnet9::PRESETS,
+        wide_resnet::PRESETS,
+        small_cnn::PRESETS,
+        mobilenetv1::PRESETS,
+        mobilenetv2::PRESETS,
+        mobilenetv3::PRESETS,
+        mobilenetv4::PRESETS,
+        efficientnet::PRESETS,
+        efficientnet_lite::PRESETS,
+        efficientnetv2::PRESETS,
+        vit::PRESETS,
+        deit::PRESETS,
+    ]
+    .concat()
 });
 
 /// Every preset, family by family.

@@ -163,6 +163,8 @@ fn every_preset_refuses_what_it_does_not_use() {
         Key::NumHeads => config.num_heads = Some(1),
         Key::MlpRatio => config.mlp_ratio = Some(2.0),
         Key::PatchSize => config.patch_size = Some(1),
+        Key::ChannelMultiplier => config.channel_multiplier = Some(0.5),
+        Key::DepthMultiplier => config.depth_multiplier = Some(0.5),
     };
     for preset in list() {
         for key in Key::ALL {
@@ -201,6 +203,8 @@ fn values_out_of_range_are_refused() {
         ("vit_tiny_patch4_32", ModelConfig { mlp_ratio: Some(0.0), ..base.clone() }),
         ("vit_tiny_patch4_32", ModelConfig { patch_size: Some(5), ..base.clone() }),
         ("vit_tiny_patch16_224", base.clone()),
+        ("mobilenetv2_050", ModelConfig { channel_multiplier: Some(0.0), ..base.clone() }),
+        ("mobilenetv2_050", ModelConfig { depth_multiplier: Some(f32::NAN), ..base.clone() }),
     ] {
         assert!(matches!(build(name, &config, 0, &Device::Cpu), Err(Error::BadValue { .. })), "{name} {config:?}");
     }
@@ -214,6 +218,8 @@ fn dropout_and_drop_path_draw_in_training_alone() {
         ("resnet18", ModelConfig { drop_path_rate: 0.5, ..base.clone() }),
         ("wide_resnet16_4", ModelConfig { drop_rate: 0.5, ..base.clone() }),
         ("small_cnn", ModelConfig { drop_rate: 0.5, ..base.clone() }),
+        ("mobilenetv2_050", ModelConfig { drop_rate: 0.5, ..base.clone() }),
+        ("mobilenetv2_050", ModelConfig { drop_path_rate: 0.5, ..base.clone() }),
         ("vit_tiny_patch4_32", ModelConfig { input_size: (16, 12), drop_path_rate: 0.5, ..base.clone() }),
     ] {
         let built = build(name, &config, 0, &Device::Cpu).unwrap();

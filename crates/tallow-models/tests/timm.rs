@@ -3,9 +3,9 @@
 mod common;
 
 use candle_core::Device;
-use common::{fill, images, recorded, relative_difference};
+use common::{fill, images, recorded, relative_difference, targets};
 use tallow_models::build;
-use tallow_nn::Mode;
+use tallow_nn::{Mode, Tape};
 
 #[test]
 fn state_dicts_are_timms() {
@@ -33,6 +33,34 @@ fn logits_are_timms() {
         let difference = relative_difference(&logits.to_vec2().unwrap(), &expected.logits);
         println!("{file}: logits differ by {difference:.1e} relative");
         assert!(difference < 1e-4, "{file}: logits differ by {difference}");
+    }
+}
+
+/// Each parameter's gradient has PyTorch's norm, to 1e-3 of it; where that is next to nothing (a bias that
+/// a softmax cancels), to 1e-7 of the largest.
+#[test]
+fn gradients_are_timms() {
+    for (file, expected) in recorded() {
+        let Some(norms) = expected.grad_norms else { continue };
+        let built = build(&expected.model, &expected.config, 0, &Device::Cpu).unwrap();
+        fill(&built.store);
+        let (h, w) = expected.config.input_size;
+        let tape = Tape::start();
+        let logits = built.model.forward(&images((2, expected.config.in_chans, h, w)), &Mode::eval()).unwrap();
+        let loss = (logits * targets((2, expected.config.num_classes))).unwrap().sum_all().unwrap();
+        let grads = tape.backward(&loss).unwrap();
+        let floor = 1e-4 * norms.iter().fold(0f64, |most, norm| most.max(*norm));
+        assert_eq!(built.store.parameters().count(), norms.len(), "{file}");
+        let mut worst = 0f64;
+        for ((name, parameter), norm) in built.store.parameters().zip(norms) {
+            let grad = grads.get(parameter).unwrap_or_else(|| panic!("{file}: no gradient on {name}"));
+            let grad = grad.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let found = grad.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            let difference = (found - norm).abs() / norm.max(floor);
+            assert!(difference < 1e-3, "{file}: the gradient of {name} has norm {found}, expected {norm}");
+            worst = worst.max(difference);
+        }
+        println!("{file}: norms of gradients differ by {worst:.1e} relative");
     }
 }
 

@@ -1,11 +1,14 @@
 //! Blocks that several families share, one a file; layers with a kernel of their own are in tallow-nn.
 
 pub(crate) mod attention;
+pub(crate) mod conv_bn_act;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
 pub(crate) mod mlp;
 pub(crate) mod patch_embed;
 pub(crate) mod pos_embed;
+pub(crate) mod same_pad;
+pub(crate) mod squeeze_excite;
 
 use tallow_nn::Init;
 

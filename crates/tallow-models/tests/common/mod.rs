@@ -16,6 +16,8 @@ pub struct Recorded {
     pub parameters: usize,
     pub state_dict: Vec<(String, Vec<usize>)>,
     pub logits: Vec<Vec<f32>>,
+    /// Of each parameter's gradient, in the order of the state dict.
+    pub grad_norms: Option<Vec<f64>>,
 }
 
 /// Every recorded model, by file name.
@@ -60,6 +62,12 @@ pub fn fill(store: &ParamStore) {
 pub fn images(shape: (usize, usize, usize, usize)) -> Tensor {
     let (n, c, h, w) = shape;
     let values: Vec<f32> = uniform(1_000_000, n * c * h * w).map(|u| u as f32).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// What the formula's loss, `Σ logits · targets`, weighs the logits with.
+pub fn targets(shape: (usize, usize)) -> Tensor {
+    let values: Vec<f32> = uniform(1_000_001, shape.0 * shape.1).map(|u| u as f32).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
