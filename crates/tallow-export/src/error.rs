@@ -11,7 +11,7 @@ pub enum Error {
     /// The file system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `replace`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -127,6 +127,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: tallow_models::Error,
+    },
+    /// A repository on the Hugging Face Hub that could not be fetched.
+    #[error("hf:{repository}: {reason}")]
+    Hub {
+        /// `OWNER/REPO`, with the revision if one was given.
+        repository: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A parameter could not be read or set.
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! BatchNorm: `y = (x − mean) / √(var + eps) · weight + bias`, each channel by its own statistics.
 //!
 //! In training those of the batch, which also move the running statistics by `momentum`; in
-//! evaluation the running ones. Names as PyTorch's: parameters `weight` (γ), `bias` (β), buffers
+//! evaluation, or with statistics that are [frozen](Buffer::freeze), the running ones. Names as PyTorch's: parameters `weight` (γ), `bias` (β), buffers
 //! `running_mean`, `running_var`, each `[channels]`.
 //!
 //! ```
@@ -105,7 +105,7 @@ impl BatchNorm2d {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn forward_act(&self, x: &Tensor, activation: Activation, mode: &Mode) -> Result<Tensor> {
-        if !mode.is_train() {
+        if !mode.is_train() || self.running_mean.is_frozen() {
             let (mean, var) = (self.running_mean.get(), self.running_var.get());
             return batch_norm_eval(x, &self.weight, &self.bias, &mean, &var, self.eps, activation);
         }
