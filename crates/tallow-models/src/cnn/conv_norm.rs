@@ -46,7 +46,7 @@ impl ConvNorm {
     }
 
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.bn.forward_act(&self.conv.forward(x)?, Relu, mode)
+        self.bn.forward_conv(&self.conv, x, Relu, mode)
     }
 }
 

@@ -101,7 +101,7 @@ impl DenseNet {
 
 impl Model for DenseNet {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.norm0.forward_act(&self.conv0.forward(images)?, Relu, mode)?;
+        let x = self.norm0.forward_conv(&self.conv0, images, Relu, mode)?;
         let mut x = max_pool2d(&x, PoolConfig::square(3, 2, 1))?;
         for (layers, transition) in &self.blocks {
             for layer in layers {

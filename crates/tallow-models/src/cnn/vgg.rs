@@ -145,10 +145,9 @@ struct Layer {
 
 impl Layer {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.conv.forward(x)?;
         match &self.norm {
-            Some(norm) => norm.forward_act(&x, Relu, mode),
-            None => activate(&x, Relu),
+            Some(norm) => norm.forward_conv(&self.conv, x, Relu, mode),
+            None => activate(&self.conv.forward(x)?, Relu),
         }
     }
 }

@@ -136,7 +136,7 @@ impl Model for EfficientFormer {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut x = images.clone();
         for ConvNorm { conv, norm } in &self.stem {
-            x = norm.forward_act(&conv.forward(&x)?, Relu, mode)?;
+            x = norm.forward_conv(conv, &x, Relu, mode)?;
         }
         for Stage { downsample, blocks } in &self.stages {
             if let Some(ConvNorm { conv, norm }) = downsample {
@@ -211,8 +211,8 @@ impl PoolBlock {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.ls1.forward_2d(&pool_difference(x)?)?;
         let x = add(x, &self.drop_path.forward(&y, mode)?)?;
-        let y = self.fc1.norm.forward_act(&self.fc1.conv.forward(&x)?, Gelu, mode)?;
-        let y = self.fc2.norm.forward_act(&self.fc2.conv.forward(&y)?, Identity, mode)?;
+        let y = self.fc1.norm.forward_conv(&self.fc1.conv, &x, Gelu, mode)?;
+        let y = self.fc2.norm.forward_conv(&self.fc2.conv, &y, Identity, mode)?;
         add(&x, &self.drop_path.forward(&self.ls2.forward_2d(&y)?, mode)?)
     }
 }

@@ -130,11 +130,11 @@ impl MbConv {
             y = halve(&y)?;
         }
         let y = self.norm1.forward_conv(&self.conv1_1x1, &y, Silu, mode)?;
-        let y = self.conv2_kxk.forward(&y)?;
         let y = if self.style.early_squeeze {
+            let y = self.conv2_kxk.forward(&y)?;
             self.norm2.forward_act(&self.se.forward(&y)?, Silu, mode)?
         } else {
-            self.se.forward(&self.norm2.forward_act(&y, Silu, mode)?)?
+            self.se.forward(&self.norm2.forward_conv(&self.conv2_kxk, &y, Silu, mode)?)?
         };
         let y = self.drop_path.forward(&self.conv3_1x1.forward(&y)?, mode)?;
         match &self.shortcut {

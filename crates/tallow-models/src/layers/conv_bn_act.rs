@@ -37,6 +37,6 @@ impl ConvBnAct {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.bn.forward_act(&self.conv.forward(x)?, self.activation, mode)
+        self.bn.forward_conv(&self.conv.conv, &self.conv.pad(x)?, self.activation, mode)
     }
 }

@@ -60,9 +60,14 @@ pub(crate) struct PaddedConv2d {
 
 impl PaddedConv2d {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.conv.forward(&self.pad(x)?)
+    }
+
+    /// `x` with the zeros that [`conv`](Self::conv) does not put around it itself.
+    pub(crate) fn pad(&self, x: &Tensor) -> Result<Tensor> {
         match self.same {
-            Some((kernel, stride)) => self.conv.forward(&pad_same(x, kernel, stride)?),
-            None => self.conv.forward(x),
+            Some((kernel, stride)) => pad_same(x, kernel, stride),
+            None => Ok(x.clone()),
         }
     }
 }

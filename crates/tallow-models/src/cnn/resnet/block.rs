@@ -78,8 +78,8 @@ impl BasicBlock {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
-        let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Identity, mode)?;
+        let y = self.bn1.forward_conv(&self.conv1, x, Relu, mode)?;
+        let y = self.bn2.forward_conv(&self.conv2, &y, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
         add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
@@ -117,9 +117,9 @@ impl Bottleneck {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
-        let y = self.bn2.forward_act(&self.conv2.forward(&y)?, Relu, mode)?;
-        let mut y = self.bn3.forward_act(&self.conv3.forward(&y)?, Identity, mode)?;
+        let y = self.bn1.forward_conv(&self.conv1, x, Relu, mode)?;
+        let y = self.bn2.forward_conv(&self.conv2, &y, Relu, mode)?;
+        let mut y = self.bn3.forward_conv(&self.conv3, &y, Identity, mode)?;
         if let Some(se) = &self.se {
             y = se.forward(&y)?;
         }
@@ -185,7 +185,7 @@ fn shortcut(downsample: &Option<Downsample>, x: &Tensor, mode: &Mode) -> Result<
         return Ok(x.clone());
     };
     let x = if *average { average_pairs(x)? } else { x.clone() };
-    bn.forward_act(&conv.forward(&x)?, Identity, mode)
+    bn.forward_conv(conv, &x, Identity, mode)
 }
 
 fn average_pairs(x: &Tensor) -> Result<Tensor> {

@@ -225,8 +225,8 @@ impl StemConv {
         match self {
             StemConv::Plain(conv) => conv.forward(x),
             StemConv::Deep { convs: [first, second, third], norms: [first_norm, second_norm] } => {
-                let x = first_norm.forward_act(&first.forward(x)?, Relu, mode)?;
-                let x = second_norm.forward_act(&second.forward(&x)?, Relu, mode)?;
+                let x = first_norm.forward_conv(first, x, Relu, mode)?;
+                let x = second_norm.forward_conv(second, &x, Relu, mode)?;
                 third.forward(&x)
             }
         }
