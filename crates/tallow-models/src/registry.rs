@@ -11,6 +11,7 @@ use tallow_nn::{Builder, ParamStore};
 
 use crate::cnn::mobile::{self, MobileNet};
 use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
+use crate::cnn::{ghostnet, regnet, repvgg};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
@@ -129,6 +130,12 @@ pub enum Arch {
     EfficientNetLite(mobile::Layout),
     /// EfficientNetV2, Tan & Le 2021.
     EfficientNetV2(mobile::Layout),
+    /// RegNet, Radosavovic et al. 2020.
+    RegNet(regnet::Layout),
+    /// GhostNet, Han et al. 2019.
+    GhostNet,
+    /// RepVGG, Ding et al. 2021.
+    RepVgg(repvgg::Layout),
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
     Vit(vit::Layout),
 }
@@ -149,6 +156,9 @@ impl Arch {
             | Arch::EfficientNet(layout)
             | Arch::EfficientNetLite(layout)
             | Arch::EfficientNetV2(layout) => Box::new(MobileNet::new(layout, config, b)?),
+            Arch::RegNet(layout) => Box::new(regnet::RegNet::new(layout, config, b)?),
+            Arch::GhostNet => Box::new(ghostnet::GhostNet::new(config, b)?),
+            Arch::RepVgg(layout) => Box::new(repvgg::RepVgg::new(layout, config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
         })
     }
@@ -166,6 +176,9 @@ impl Arch {
             | Arch::EfficientNet(layout)
             | Arch::EfficientNetLite(layout)
             | Arch::EfficientNetV2(layout) => layout.num_features(config),
+            Arch::RegNet(layout) => layout.num_features(),
+            Arch::GhostNet => ghostnet::num_features(),
+            Arch::RepVgg(layout) => layout.num_features(),
             Arch::Vit(layout) => layout.num_features(config),
         }
     }
@@ -184,6 +197,9 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         efficientnet::PRESETS,
         efficientnet_lite::PRESETS,
         efficientnetv2::PRESETS,
+        regnet::PRESETS,
+        ghostnet::PRESETS,
+        repvgg::PRESETS,
         vit::PRESETS,
         deit::PRESETS,
     ]

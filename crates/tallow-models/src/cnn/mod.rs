@@ -3,11 +3,14 @@
 pub(crate) mod efficientnet;
 pub(crate) mod efficientnet_lite;
 pub(crate) mod efficientnetv2;
+pub(crate) mod ghostnet;
 pub(crate) mod mobile;
 pub(crate) mod mobilenetv1;
 pub(crate) mod mobilenetv2;
 pub(crate) mod mobilenetv3;
 pub(crate) mod mobilenetv4;
+pub(crate) mod regnet;
+pub(crate) mod repvgg;
 pub(crate) mod resnet;
 pub(crate) mod resnet9;
 pub(crate) mod small_cnn;
