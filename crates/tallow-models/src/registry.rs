@@ -14,6 +14,7 @@ use crate::cnn::vgg;
 use crate::cnn::{convnext, inception_v3, inception_v4};
 use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
 use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
+use crate::cnn::{ghostnet, regnet, repvgg};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
@@ -133,6 +134,12 @@ pub enum Arch {
     EfficientNetLite(mobile::Layout),
     /// EfficientNetV2, Tan & Le 2021.
     EfficientNetV2(mobile::Layout),
+    /// RegNet, Radosavovic et al. 2020.
+    RegNet(regnet::Layout),
+    /// GhostNet, Han et al. 2019.
+    GhostNet,
+    /// RepVGG, Ding et al. 2021.
+    RepVgg(repvgg::Layout),
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
     Vit(vit::Layout),
     /// Compact Convolutional Transformer, Hassani et al. 2021.
@@ -191,6 +198,9 @@ impl Arch {
             | Arch::EfficientNet(layout)
             | Arch::EfficientNetLite(layout)
             | Arch::EfficientNetV2(layout) => Box::new(MobileNet::new(layout, config, b)?),
+            Arch::RegNet(layout) => Box::new(regnet::RegNet::new(layout, config, b)?),
+            Arch::GhostNet => Box::new(ghostnet::GhostNet::new(config, b)?),
+            Arch::RepVgg(layout) => Box::new(repvgg::RepVgg::new(layout, config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
             Arch::Cct(layout) => Box::new(cct::Cct::new(layout.with(preset, config)?, config, b)?),
             Arch::Swin(layout) => Box::new(swin::Swin::new(layout, config, b)?),
@@ -227,6 +237,9 @@ impl Arch {
             | Arch::EfficientNet(layout)
             | Arch::EfficientNetLite(layout)
             | Arch::EfficientNetV2(layout) => layout.num_features(config),
+            Arch::RegNet(layout) => layout.num_features(),
+            Arch::GhostNet => ghostnet::num_features(),
+            Arch::RepVgg(layout) => layout.num_features(),
             Arch::Vit(layout) => layout.num_features(config),
             Arch::Cct(layout) => layout.num_features(config),
             Arch::Swin(layout) => layout.num_features(),
@@ -286,6 +299,11 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         efficientformer::PRESETS,
         poolformer::PRESETS,
         vit_hybrid::PRESETS,
+        regnet::PRESETS,
+        ghostnet::PRESETS,
+        repvgg::PRESETS,
+        vit::PRESETS,
+        deit::PRESETS,
     ]
     .concat()
 });
