@@ -7,6 +7,7 @@ mod data;
 mod evaluate;
 mod models;
 mod predict;
+mod pretrained;
 mod run;
 mod tidy;
 mod train;

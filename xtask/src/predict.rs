@@ -1,24 +1,28 @@
 //! `cargo xtask predict`: classes of images from a run, or logits of a tensor from any weights.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
-use tallow_augment::rng;
-use tallow_models::ModelConfig;
+use tallow_augment::{Normalization, Pipeline, rng};
+use tallow_export::LoadOptions;
+use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
 
+use crate::pretrained::{Pretrained, eval_pipeline};
 use crate::run::Finished;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask predict runs/r9 shoe.png --topk 3
   cargo xtask predict runs/r9 photos/*.jpg --format csv
+  cargo xtask predict --model resnet18 --weights hf:timm/resnet18.a1_in1k --labels imagenet.txt cat.jpg
   cargo xtask predict --model resnet18 --classes 10 --weights model.safetensors --tensor in.safetensors --logits out.safetensors")]
 pub struct Args {
     /// A run directory
-    #[arg(value_name = "RUN", required_unless_present = "model", conflicts_with = "model")]
+    #[arg(value_name = "RUN", required_unless_present = "model")]
     run: Option<PathBuf>,
     /// The images to classify
     #[arg(value_name = "IMAGE", required_unless_present = "model")]
@@ -30,19 +34,25 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Instead of a run: an architecture …
-    #[arg(long, value_name = "NAME", requires_all = ["weights", "tensor", "logits"])]
+    #[arg(long, value_name = "NAME", requires = "weights")]
     model: Option<String>,
     /// … with this many classes [default: the architecture's]
     #[arg(long, value_name = "N", requires = "model")]
     classes: Option<usize>,
-    /// … with these weights
+    /// … with these weights: a file, a folder, or hf:OWNER/REPO[@REVISION]
+    #[arg(long, value_name = "hf:REPO|FILE|DIR", requires = "model")]
+    weights: Option<String>,
+    /// … matched with the model's by order instead of name
+    #[arg(long, requires = "model")]
+    weights_by_order: bool,
+    /// … whose classes have these names, one a line
     #[arg(long, value_name = "FILE", requires = "model")]
-    weights: Option<PathBuf>,
-    /// … applied to the tensor `input` [n, c, h, w] in f32 of this file
-    #[arg(long, value_name = "FILE", requires = "model")]
+    labels: Option<PathBuf>,
+    /// … applied, instead of images, to the tensor `input` [n, c, h, w] in f32 of this file
+    #[arg(long, value_name = "FILE", requires_all = ["model", "logits"])]
     tensor: Option<PathBuf>,
     /// … with the tensor `logits` [n, k] written to this file
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE", requires = "tensor")]
     logits: Option<PathBuf>,
 }
 
@@ -54,12 +64,62 @@ enum Format {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    match (&args.run, &args.model, &args.weights, &args.tensor, &args.logits) {
-        (Some(run), ..) => classify(run, &args.images, args.topk as usize, args.format),
-        (None, Some(model), Some(weights), Some(tensor), Some(logits)) => {
-            tensor_logits(model, args.classes, weights, tensor, logits)
+    let (topk, format) = (args.topk as usize, args.format);
+    let Some(model) = &args.model else {
+        let run = args.run.context("give a run and images")?;
+        let Finished { classes, built, pipeline, .. } = Finished::open(&run)?;
+        return classify(&Classifier { classes, built, pipeline }, &args.images, topk, format);
+    };
+    let weights = args.weights.context("--model needs --weights")?;
+    let pretrained = Pretrained::find(&weights)?;
+    if let (Some(tensor), Some(logits)) = (&args.tensor, &args.logits) {
+        return tensor_logits(model, args.classes, &pretrained, args.weights_by_order, tensor, logits);
+    }
+    // Without a run, the first argument is an image as well.
+    let images: Vec<PathBuf> = args.run.into_iter().chain(args.images).collect();
+    let classifier = Classifier::of(model, args.classes, &pretrained, args.weights_by_order, args.labels.as_deref())?;
+    classify(&classifier, &images, topk, format)
+}
+
+/// A model with what it takes to classify pictures.
+struct Classifier {
+    classes: Vec<String>,
+    built: Built,
+    pipeline: Arc<Pipeline>,
+}
+
+impl Classifier {
+    /// An architecture with trained weights and their own preprocessing.
+    fn of(
+        model: &str,
+        classes: Option<usize>,
+        pretrained: &Pretrained,
+        by_order: bool,
+        labels: Option<&Path>,
+    ) -> Result<Self> {
+        let built = pretrained.build(model, classes)?;
+        let report = pretrained.load(&built, LoadOptions { by_order, allow_mismatch: false })?;
+        if !report.is_complete() {
+            bail!("{report}\nthe classifier has no weights: give --classes as the weights have it");
         }
-        _ => bail!("give a run and images, or --model with --weights, --tensor and --logits"),
+        let count = built.info.config.num_classes;
+        let known = pretrained.info.as_ref().map(|info| info.label_names.clone()).filter(|names| !names.is_empty());
+        let classes = match labels {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+                if names.len() != count {
+                    bail!("{}: {} names, the model has {count} classes", path.display(), names.len());
+                }
+                names
+            }
+            None => known.unwrap_or_else(|| (0..count).map(|class| class.to_string()).collect()),
+        };
+        let channels = built.info.config.in_chans;
+        let (expected, size) = pretrained.preprocessing(model, channels)?;
+        let normalization = Normalization { mean: expected.mean.clone(), std: expected.std.clone() };
+        let pipeline = Arc::new(eval_pipeline(&expected, size)?.build(channels, &normalization)?);
+        Ok(Classifier { classes, built, pipeline })
     }
 }
 
@@ -75,21 +135,20 @@ struct Class {
     probability: f32,
 }
 
-fn classify(run: &Path, images: &[PathBuf], topk: usize, format: Format) -> Result<()> {
-    let finished = Finished::open(run)?;
-    let (h, w, c) = finished.pipeline.output_shape();
-    let k = finished.classes.len();
+fn classify(classifier: &Classifier, images: &[PathBuf], topk: usize, format: Format) -> Result<()> {
+    let (h, w, c) = classifier.pipeline.output_shape();
+    let k = classifier.classes.len();
     let mut predictions = Vec::new();
     for path in images {
         let image = tallow_data::decode::decode_file(path)?;
         let mut pixels = vec![0f32; h * w * c];
-        finished.pipeline.apply(image, &mut rng::keyed(0, 0, 0, rng::AUGMENT), &mut pixels)?;
+        classifier.pipeline.apply(image, &mut rng::keyed(0, 0, 0, rng::AUGMENT), &mut pixels)?;
         let input = Tensor::from_vec(pixels, (1, h, w, c), &Device::Cpu)?.permute((0, 3, 1, 2))?;
-        let logits = finished.built.model.forward(&input, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        let logits = classifier.built.model.forward(&input, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
         let probabilities = tallow_metrics::softmax(&logits, k)?;
         let mut order: Vec<usize> = (0..k).collect();
         order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-        let class = |&i: &usize| Class { label: finished.classes[i].clone(), probability: probabilities[i] };
+        let class = |&i: &usize| Class { label: classifier.classes[i].clone(), probability: probabilities[i] };
         let classes = order.iter().take(topk).map(class).collect();
         predictions.push(Prediction { image: path.display().to_string(), classes });
     }
@@ -118,7 +177,14 @@ fn classify(run: &Path, images: &[PathBuf], topk: usize, format: Format) -> Resu
     Ok(())
 }
 
-fn tensor_logits(model: &str, classes: Option<usize>, weights: &Path, tensor: &Path, logits: &Path) -> Result<()> {
+fn tensor_logits(
+    model: &str,
+    classes: Option<usize>,
+    weights: &Pretrained,
+    by_order: bool,
+    tensor: &Path,
+    logits: &Path,
+) -> Result<()> {
     let mut tensors = candle_core::safetensors::load(tensor, &Device::Cpu)
         .with_context(|| format!("{}: cannot be read as safetensors", tensor.display()))?;
     let input = tensors.remove("input").with_context(|| {
@@ -133,7 +199,10 @@ fn tensor_logits(model: &str, classes: Option<usize>, weights: &Path, tensor: &P
     let num_classes = classes.unwrap_or(preset.num_classes);
     let config = ModelConfig { num_classes, in_chans, input_size: (h, w), ..preset.config() };
     let built = tallow_models::build(model, &config, 0, &Device::Cpu)?;
-    tallow_export::load_weights(weights, &built.store, true)?;
+    let report = weights.load(&built, LoadOptions { by_order, allow_mismatch: false })?;
+    if !report.is_complete() {
+        bail!("{report}\nthe classifier has no weights: give --classes as the weights have it");
+    }
     let output = built.model.forward(&input.to_dtype(DType::F32)?, &Mode::eval())?.contiguous()?;
     let bytes = safetensors::serialize([("logits", &output)], None)?;
     tallow_export::write_atomically(logits, &bytes)?;

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
+use tallow_export::LoadOptions;
 use tallow_metrics::{Curve, curves_svg};
 use tallow_train::{
     RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve, train_loader,
 };
 
+use crate::pretrained::Pretrained;
 use crate::run::{self, Finished};
 
 #[derive(clap::Args)]
@@ -17,6 +19,7 @@ use crate::run::{self, Finished};
   cargo xtask train
   cargo xtask train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
   cargo xtask train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
+  cargo xtask train --data photos/ --model resnet18 --pretrained hf:timm/resnet18.a1_in1k --freeze backbone
   cargo xtask train --resume --out runs/r9
 
 Every key of the configuration is listed in docs/train.md.")]
@@ -40,6 +43,18 @@ pub struct Args {
     /// Change a key of the configuration, such as train.epochs=8; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Trained weights to start from: a file (.safetensors, .pth, .bin), a folder, or hf:OWNER/REPO[@REVISION]
+    #[arg(long, value_name = "hf:REPO|FILE|DIR", conflicts_with = "resume")]
+    pretrained: Option<String>,
+    /// Match their tensors with the model's by order instead of name
+    #[arg(long, requires = "pretrained")]
+    weights_by_order: bool,
+    /// Report tensors that are missing, unexpected or of another shape instead of stopping
+    #[arg(long, requires = "pretrained")]
+    allow_mismatch: bool,
+    /// Leave parameters as they are: a module (layer1), a pattern (*.bn1), or backbone; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    freeze: Vec<String>,
     /// What to do about images that cannot be read: stop, or skip and list them
     #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], hide_possible_values = true)]
     on_corrupt: Option<String>,
@@ -58,11 +73,20 @@ impl Args {
             ("--data", "data.spec", &self.data),
             ("--data-dir", "data.data_dir", &self.data_dir),
             ("--model", "model.name", &self.model),
+            ("--pretrained", "transfer.pretrained", &self.pretrained),
             ("--on-corrupt", "data.on_corrupt", &self.on_corrupt),
         ];
         let flags =
             flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
         let mut settings: Vec<Setting> = flags.collect();
+        if !self.freeze.is_empty() {
+            settings.push(Setting::parse(&format!("transfer.freeze={:?}", self.freeze))?);
+        }
+        for (set, key) in [(self.weights_by_order, "weights_by_order"), (self.allow_mismatch, "allow_mismatch")] {
+            if set {
+                settings.push(Setting::parse(&format!("transfer.{key}=true"))?);
+            }
+        }
         for text in &self.set {
             settings.push(Setting::parse(text)?);
         }
@@ -76,15 +100,30 @@ static STOP: AtomicBool = AtomicBool::new(false);
 pub fn run(args: Args) -> Result<()> {
     let settings = args.settings()?;
     let resumed = args.out.as_ref().filter(|_| args.resume).map(RunDir::open).transpose()?;
-    let config = match &resumed {
+    let mut config = match &resumed {
         Some(run) => run.config(&settings)?,
         None => load(&args.recipe, &settings)?,
     };
     let classes = resumed.as_ref().map(RunDir::classes).transpose()?;
     let splits = tallow_data::open(&config.data.spec, &config.open_options(classes))?;
+    // A run that was stopped before its first checkpoint starts from them again.
+    let started = resumed.as_ref().is_some_and(|run| run.last().is_file());
+    let spec = config.transfer.pretrained.as_ref().filter(|_| !started);
+    let pretrained = spec.map(|spec| Pretrained::find(spec)).transpose()?;
+    if let Some(pretrained) = &pretrained {
+        pretrained.complete(&mut config, &splits)?;
+    }
     let resolved = resolve(config, &splits)?;
     let config = &resolved.config;
     let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
+    if let Some(pretrained) = &pretrained {
+        let transfer = &config.transfer;
+        let (by_order, allow_mismatch) = (transfer.weights_by_order, transfer.allow_mismatch);
+        let report = pretrained.load(&built, LoadOptions { by_order, allow_mismatch })?;
+        if !args.quiet {
+            println!("{report}");
+        }
+    }
     let run = match resumed {
         Some(run) => run,
         None => RunDir::create(args.out.unwrap_or_else(|| free_name(config)), config, splits.train.class_names())?,
@@ -113,7 +152,7 @@ pub fn run(args: Args) -> Result<()> {
         run: &run,
         built: &built,
         loss: config.loss.build().as_ref(),
-        optimizer: config.optim.build(&built.store).as_mut(),
+        optimizer: config.optim.build_for(&built).as_mut(),
         train: Split { name: "train", loader: &train },
         eval: eval.as_ref().map(|loader| Split { name, loader }),
         eval_chooses: chooses,

@@ -11,7 +11,7 @@ pub enum Error {
     /// The file system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `replace`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -26,11 +26,44 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The weights' names are not the model's.
+    /// A file of PyTorch's that is damaged, or uses what is not read here.
+    #[error("{}: cannot be read as weights of PyTorch's: {reason}; download it again, or save its state dict once more", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A pickle that holds no state dict.
     #[error(
-        "{} does not hold this architecture's weights: {}; give the architecture and the options that it was saved with",
-        path.display(), differences(missing, unexpected)
+        "{}: expected a state dict (name → tensor), alone or under state_dict_ema, model_ema, state_dict or model; found \
+         {found}; save it with torch.save(model.state_dict(), …)",
+        path.display()
     )]
+    NoWeights {
+        /// The file.
+        path: PathBuf,
+        /// What it holds instead.
+        found: String,
+    },
+    /// A file of another kind.
+    #[error("{} is {found}", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        found: &'static str,
+    },
+    /// Tensors that do not fit the model's in their order.
+    #[error("{}: its tensors do not fit the model's in their order: {reason}", path.display())]
+    Order {
+        /// The file.
+        path: PathBuf,
+        /// The first that does not.
+        reason: String,
+    },
+    /// The weights' names are not the model's.
+    #[error("{} does not hold this architecture's weights: {}; {hint}", path.display(), differences(missing, unexpected))]
     OtherArchitecture {
         /// The file.
         path: PathBuf,
@@ -38,6 +71,8 @@ pub enum Error {
         missing: Vec<String>,
         /// Names that the file has and the model has not.
         unexpected: Vec<String>,
+        /// What to do.
+        hint: &'static str,
     },
     /// A tensor of another shape than the model's.
     #[error(
@@ -93,6 +128,14 @@ pub enum Error {
         /// Why.
         source: tallow_models::Error,
     },
+    /// A repository on the Hugging Face Hub that could not be fetched.
+    #[error("hf:{repository}: {reason}")]
+    Hub {
+        /// `OWNER/REPO`, with the revision if one was given.
+        repository: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A parameter could not be read or set.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),
@@ -114,5 +157,6 @@ fn differences(missing: &[String], unexpected: &[String]) -> String {
         (!names.is_empty()).then(|| format!("{} {what} ({shown}{more})", names.len()))
     };
     let parts = [some(missing, "missing"), some(unexpected, "unexpected")];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "not one tensor fits".to_owned() } else { parts.join(", ") }
 }

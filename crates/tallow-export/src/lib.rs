@@ -2,18 +2,27 @@
 //!
 //! - [`save`]: a model with what it needs to be used → a folder, each file written atomically.
 //! - [`open`]: such a folder → the model, ready to run. [`read_config`] and [`load_weights`] are its halves.
+//! - [`StateDict::read`] and [`load_pretrained`]: weights of any file → a model for other classes, channels or sizes.
+//! - [`Hub::fetch`]: weights of a repository on the Hugging Face Hub.
 //!
 //! Names are timm's throughout: `timm.create_model("local-dir:FOLDER", pretrained=True)` loads what
 //! [`save`] wrote, for every architecture that timm has.
 
+mod adapt;
 mod atomic;
 mod checkpoint;
 mod config;
 mod error;
+mod hub;
+mod pretrained;
+mod read;
 mod weights;
 
 pub use atomic::write_atomically;
 pub use checkpoint::{CONFIG_FILE, WEIGHTS_FILE, open, save};
 pub use config::{CheckpointInfo, Preprocessing, read_config};
 pub use error::{Error, Result};
+pub use hub::{Fetched, Hub};
+pub use pretrained::{LoadOptions, Matching, PretrainedReport, load_pretrained};
+pub use read::{Format, StateDict};
 pub use weights::{LoadReport, load_weights, with_num_batches_tracked};

@@ -1,18 +1,17 @@
-//! `model.safetensors`: a state dict to bytes and back.
+//! A model's state dict to the bytes of `model.safetensors`, and from a file back.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use candle_core::safetensors::Load;
-use candle_core::{DType, Device, Tensor};
-use safetensors::{Dtype, SafeTensors};
+use candle_core::{Device, Tensor};
 use tallow_nn::ParamStore;
 
 use crate::error::{Error, Result};
+use crate::read::StateDict;
 
 /// PyTorch's counter of training batches in each BatchNorm. Its value is never used at momentum 0.1,
 /// but PyTorch's strict loading wants it.
-const COUNTER: &str = "num_batches_tracked";
+pub(crate) const COUNTER: &str = "num_batches_tracked";
 
 /// What a file gave to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +49,8 @@ pub(crate) fn to_bytes(path: &Path, state: Vec<(String, Tensor)>) -> Result<Vec<
         .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: e.to_string() })
 }
 
-/// Loads the weights of a `.safetensors` file into a model, by name. Half precision is widened,
-/// `num_batches_tracked` left out. If anything is wrong, no parameter has changed.
+/// Loads the weights of a file into a model, by name: `.safetensors` or PyTorch's own ([`StateDict::read`]). Half
+/// precision is widened, `num_batches_tracked` left out. If anything is wrong, no parameter has changed.
 ///
 /// `strict`: the names must be the model's, all of them and no others.
 ///
@@ -59,42 +58,35 @@ pub(crate) fn to_bytes(path: &Path, state: Vec<(String, Tensor)>) -> Result<Vec<
 /// The file cannot be read or is truncated; under `strict`, other names; in any case, another shape or
 /// a type that is not floating point.
 pub fn load_weights(path: &Path, store: &ParamStore, strict: bool) -> Result<LoadReport> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: e.to_string() })?;
+    let file = StateDict::read(path)?;
     let state = store.state_dict();
     let own: HashSet<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
-    let mut unexpected: Vec<String> = file.names().into_iter().map(str::to_string).collect();
-    unexpected.retain(|name| !own.contains(name.as_str()) && name.rsplit('.').next() != Some(COUNTER));
+    let mut unexpected: Vec<String> = file.names().map(str::to_string).collect();
+    unexpected.retain(|name| !own.contains(name.as_str()));
     unexpected.sort();
     let mut report = LoadReport { loaded: Vec::new(), missing: Vec::new(), unexpected };
     let mut values = Vec::with_capacity(state.len());
     for (name, current) in &state {
-        let Ok(view) = file.tensor(name) else {
-            report.missing.push(name.clone());
-            continue;
-        };
-        if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
-            let found = format!("{:?}", view.dtype());
-            return Err(Error::ElementType { path: path.to_path_buf(), name: name.clone(), found });
+        match file.find(name) {
+            Some(entry) => values.push((name, current, file.tensor(entry)?)),
+            None => report.missing.push(name.clone()),
         }
-        values.push((name, current, view));
     }
     if strict && !(report.missing.is_empty() && report.unexpected.is_empty()) {
         let LoadReport { missing, unexpected, .. } = report;
-        return Err(Error::OtherArchitecture { path: path.to_path_buf(), missing, unexpected });
+        let hint = "give the architecture and the options that it was saved with";
+        return Err(Error::OtherArchitecture { path: path.to_path_buf(), missing, unexpected, hint });
     }
-    if let Some((name, current, view)) = values.iter().find(|(_, current, view)| view.shape() != current.dims()) {
+    if let Some((name, current, tensor)) = values.iter().find(|(_, current, found)| found.dims() != current.dims()) {
         return Err(Error::Shape {
             path: path.to_path_buf(),
             name: name.to_string(),
             expected: current.dims().to_vec(),
-            found: view.shape().to_vec(),
+            found: tensor.dims().to_vec(),
         });
     }
-    for (name, _, view) in values {
-        let tensor = view.load(&Device::Cpu).and_then(|t| t.to_dtype(DType::F32)).map_err(tallow_nn::Error::from)?;
-        store.set(name, &tensor)?;
+    for (name, _, tensor) in values {
+        store.set(name, tensor)?;
         report.loaded.push(name.clone());
     }
     Ok(report)

@@ -53,6 +53,12 @@ pub struct ModelConfig {
     /// Pixels of a patch's side; it must divide height and width of the images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
+    /// Multiplies the channels of a mobile network, each rounded to a multiple of 8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_multiplier: Option<f32>,
+    /// Multiplies the number of blocks of each stage of a mobile network, rounded up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth_multiplier: Option<f32>,
 }
 
 impl Default for ModelConfig {
@@ -71,6 +77,8 @@ impl Default for ModelConfig {
             num_heads: None,
             mlp_ratio: None,
             patch_size: None,
+            channel_multiplier: None,
+            depth_multiplier: None,
         }
     }
 }
@@ -96,6 +104,10 @@ pub enum Key {
     MlpRatio,
     /// `patch_size`
     PatchSize,
+    /// `channel_multiplier`
+    ChannelMultiplier,
+    /// `depth_multiplier`
+    DepthMultiplier,
 }
 
 impl Key {
@@ -110,6 +122,8 @@ impl Key {
         Key::NumHeads,
         Key::MlpRatio,
         Key::PatchSize,
+        Key::ChannelMultiplier,
+        Key::DepthMultiplier,
     ];
 
     /// The key as it is written in a recipe.
@@ -124,6 +138,8 @@ impl Key {
             Key::NumHeads => "num_heads",
             Key::MlpRatio => "mlp_ratio",
             Key::PatchSize => "patch_size",
+            Key::ChannelMultiplier => "channel_multiplier",
+            Key::DepthMultiplier => "depth_multiplier",
         }
     }
 
@@ -138,6 +154,8 @@ impl Key {
             Key::NumHeads => config.num_heads.is_some(),
             Key::MlpRatio => config.mlp_ratio.is_some(),
             Key::PatchSize => config.patch_size.is_some(),
+            Key::ChannelMultiplier => config.channel_multiplier.is_some(),
+            Key::DepthMultiplier => config.depth_multiplier.is_some(),
         }
     }
 }
@@ -175,6 +193,13 @@ impl ModelConfig {
         }
         if let Some(ratio) = self.mlp_ratio.filter(|ratio| !(0.1..=64.0).contains(ratio)) {
             return Err(preset.bad_value("mlp_ratio", "from 0.1 to 64", ratio));
+        }
+        let multipliers =
+            [("channel_multiplier", self.channel_multiplier), ("depth_multiplier", self.depth_multiplier)];
+        for (key, multiplier) in multipliers {
+            if let Some(multiplier) = multiplier.filter(|multiplier| !(0.05..=16.0).contains(multiplier)) {
+                return Err(preset.bad_value(key, "from 0.05 to 16", multiplier));
+            }
         }
         match Key::ALL.iter().find(|key| key.is_set(self) && !preset.keys.contains(key)) {
             None => Ok(()),

@@ -9,15 +9,18 @@ use std::sync::LazyLock;
 use candle_core::Device;
 use tallow_nn::{Builder, ParamStore};
 
+use crate::cnn::mobile::{self, MobileNet};
+use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
 use crate::cnn::vgg;
 use crate::cnn::{convnext, inception_v3, inception_v4};
 use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
+use crate::hybrid::{coatnet, efficientformer, levit, maxvit, mobilevit, poolformer, vit_hybrid};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
-use crate::vit::{deit, vit};
+use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vit};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,8 +119,36 @@ pub enum Arch {
     WideResNet(wide_resnet::Layout),
     /// A LeNet-sized network.
     SmallCnn,
+    /// MobileNetV1, Howard et al. 2017.
+    MobileNetV1(mobile::Layout),
+    /// MobileNetV2, Sandler et al. 2018.
+    MobileNetV2(mobile::Layout),
+    /// MobileNetV3, Howard et al. 2019.
+    MobileNetV3(mobile::Layout),
+    /// MobileNetV4, Qin et al. 2024.
+    MobileNetV4(mobile::Layout),
+    /// EfficientNet, Tan & Le 2019.
+    EfficientNet(mobile::Layout),
+    /// EfficientNet-Lite, Liu 2020.
+    EfficientNetLite(mobile::Layout),
+    /// EfficientNetV2, Tan & Le 2021.
+    EfficientNetV2(mobile::Layout),
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
     Vit(vit::Layout),
+    /// Compact Convolutional Transformer, Hassani et al. 2021.
+    Cct(cct::Layout),
+    /// Swin Transformer, Liu et al. 2021.
+    Swin(swin::Layout),
+    /// MLP-Mixer, Tolstikhin et al. 2021.
+    MlpMixer(mlp_mixer::Layout),
+    /// LeViT, Graham et al. 2021.
+    Levit(levit::Layout),
+    /// MobileViT, Mehta & Rastegari 2021, and its second version.
+    MobileVit(mobilevit::Layout),
+    /// CoAtNet, Dai et al. 2021.
+    CoAtNet(coatnet::Layout),
+    /// MaxViT, Tu et al. 2022.
+    MaxVit(maxvit::Layout),
     /// VGG, Simonyan & Zisserman 2014.
     Vgg(vgg::Layout),
     /// DenseNet, Huang et al. 2016.
@@ -134,6 +165,14 @@ pub enum Arch {
     InceptionV3,
     /// Inception v4, Szegedy et al. 2016.
     InceptionV4,
+    /// CaiT, Touvron et al. 2021.
+    Cait(cait::Layout),
+    /// ConViT, d'Ascoli et al. 2021.
+    ConVit(convit::Layout),
+    /// EfficientFormer, Li et al. 2022.
+    EfficientFormer(efficientformer::Layout),
+    /// PoolFormer, Yu et al. 2021.
+    PoolFormer(poolformer::Layout),
 }
 
 impl Arch {
@@ -145,7 +184,21 @@ impl Arch {
                 Box::new(wide_resnet::WideResNet::new(layout.with(preset, config)?, config, b)?)
             }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
+            Arch::MobileNetV1(layout)
+            | Arch::MobileNetV2(layout)
+            | Arch::MobileNetV3(layout)
+            | Arch::MobileNetV4(layout)
+            | Arch::EfficientNet(layout)
+            | Arch::EfficientNetLite(layout)
+            | Arch::EfficientNetV2(layout) => Box::new(MobileNet::new(layout, config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
+            Arch::Cct(layout) => Box::new(cct::Cct::new(layout.with(preset, config)?, config, b)?),
+            Arch::Swin(layout) => Box::new(swin::Swin::new(layout, config, b)?),
+            Arch::MlpMixer(layout) => Box::new(mlp_mixer::MlpMixer::new(layout, config, b)?),
+            Arch::Levit(layout) => Box::new(levit::Levit::new(layout, config, b)?),
+            Arch::MobileVit(layout) => Box::new(mobilevit::MobileVit::new(layout, config, b)?),
+            Arch::CoAtNet(layout) => Box::new(coatnet::CoAtNet::new(layout, config, b)?),
+            Arch::MaxVit(layout) => Box::new(maxvit::MaxVit::new(layout, config, b)?),
             Arch::Vgg(layout) => Box::new(vgg::Vgg::new(layout, config, b)?),
             Arch::DenseNet(layout) => Box::new(densenet::DenseNet::new(layout, config, b)?),
             Arch::SqueezeNet => Box::new(squeezenet::SqueezeNet::new(config, b)?),
@@ -154,6 +207,10 @@ impl Arch {
             Arch::ConvNext(layout) => Box::new(convnext::ConvNext::new(layout, config, b)?),
             Arch::InceptionV3 => Box::new(inception_v3::InceptionV3::new(config, b)?),
             Arch::InceptionV4 => Box::new(inception_v4::InceptionV4::new(config, b)?),
+            Arch::Cait(layout) => Box::new(cait::Cait::new(layout, config, b)?),
+            Arch::ConVit(layout) => Box::new(convit::ConVit::new(layout, config, b)?),
+            Arch::EfficientFormer(layout) => Box::new(efficientformer::EfficientFormer::new(layout, config, b)?),
+            Arch::PoolFormer(layout) => Box::new(poolformer::PoolFormer::new(layout, config, b)?),
         })
     }
 
@@ -163,7 +220,21 @@ impl Arch {
             Arch::ResNet9 => resnet9::num_features(config),
             Arch::WideResNet(layout) => layout.num_features(config),
             Arch::SmallCnn => small_cnn::num_features(config),
+            Arch::MobileNetV1(layout)
+            | Arch::MobileNetV2(layout)
+            | Arch::MobileNetV3(layout)
+            | Arch::MobileNetV4(layout)
+            | Arch::EfficientNet(layout)
+            | Arch::EfficientNetLite(layout)
+            | Arch::EfficientNetV2(layout) => layout.num_features(config),
             Arch::Vit(layout) => layout.num_features(config),
+            Arch::Cct(layout) => layout.num_features(config),
+            Arch::Swin(layout) => layout.num_features(),
+            Arch::MlpMixer(layout) => layout.num_features(config),
+            Arch::Levit(layout) => layout.num_features(),
+            Arch::MobileVit(layout) => layout.num_features(),
+            Arch::CoAtNet(layout) => layout.num_features(),
+            Arch::MaxVit(layout) => layout.num_features(),
             Arch::Vgg(layout) => layout.num_features(config),
             Arch::DenseNet(layout) => layout.num_features(),
             Arch::SqueezeNet => squeezenet::NUM_FEATURES,
@@ -172,6 +243,10 @@ impl Arch {
             Arch::ConvNext(layout) => layout.num_features(),
             Arch::InceptionV3 => inception_v3::NUM_FEATURES,
             Arch::InceptionV4 => inception_v4::NUM_FEATURES,
+            Arch::Cait(layout) => layout.num_features(),
+            Arch::ConVit(layout) => layout.num_features(),
+            Arch::EfficientFormer(layout) => layout.num_features(),
+            Arch::PoolFormer(layout) => layout.num_features(),
         }
     }
 }
@@ -184,6 +259,20 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         small_cnn::PRESETS,
         vit::PRESETS,
         deit::PRESETS,
+        cct::PRESETS,
+        swin::PRESETS,
+        mlp_mixer::PRESETS,
+        levit::PRESETS,
+        mobilevit::PRESETS,
+        coatnet::PRESETS,
+        maxvit::PRESETS,
+        mobilenetv1::PRESETS,
+        mobilenetv2::PRESETS,
+        mobilenetv3::PRESETS,
+        mobilenetv4::PRESETS,
+        efficientnet::PRESETS,
+        efficientnet_lite::PRESETS,
+        efficientnetv2::PRESETS,
         vgg::PRESETS,
         densenet::PRESETS,
         squeezenet::PRESETS,
@@ -192,6 +281,11 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         convnext::PRESETS,
         inception_v3::PRESETS,
         inception_v4::PRESETS,
+        cait::PRESETS,
+        convit::PRESETS,
+        efficientformer::PRESETS,
+        poolformer::PRESETS,
+        vit_hybrid::PRESETS,
     ]
     .concat()
 });

@@ -18,10 +18,19 @@ fn representatives() -> Vec<&'static Preset> {
     found
 }
 
-/// Small, because the tests run unoptimised; not square, and odd where the architecture permits.
+/// Small, because the tests run unoptimised; not square, and odd where the architecture permits. Where attention
+/// follows halvings, so large that the last still has two tokens to choose from.
 fn size(preset: &Preset) -> (usize, usize) {
     let at_least = |least: usize| least.max(preset.min_input_size).next_multiple_of(preset.size_multiple);
-    (at_least(17), at_least(13))
+    match preset.family {
+        "vit/swin"
+        | "hybrid/coatnet"
+        | "hybrid/efficientformer"
+        | "hybrid/levit"
+        | "hybrid/maxvit"
+        | "hybrid/poolformer" => (at_least(65), at_least(33)),
+        _ => (at_least(17), at_least(13)),
+    }
 }
 
 fn small(preset: &Preset, in_chans: usize) -> Built {
@@ -163,6 +172,8 @@ fn every_preset_refuses_what_it_does_not_use() {
         Key::NumHeads => config.num_heads = Some(1),
         Key::MlpRatio => config.mlp_ratio = Some(2.0),
         Key::PatchSize => config.patch_size = Some(1),
+        Key::ChannelMultiplier => config.channel_multiplier = Some(0.5),
+        Key::DepthMultiplier => config.depth_multiplier = Some(0.5),
     };
     for preset in list() {
         for key in Key::ALL {
@@ -201,6 +212,8 @@ fn values_out_of_range_are_refused() {
         ("vit_tiny_patch4_32", ModelConfig { mlp_ratio: Some(0.0), ..base.clone() }),
         ("vit_tiny_patch4_32", ModelConfig { patch_size: Some(5), ..base.clone() }),
         ("vit_tiny_patch16_224", base.clone()),
+        ("mobilenetv2_050", ModelConfig { channel_multiplier: Some(0.0), ..base.clone() }),
+        ("mobilenetv2_050", ModelConfig { depth_multiplier: Some(f32::NAN), ..base.clone() }),
     ] {
         assert!(matches!(build(name, &config, 0, &Device::Cpu), Err(Error::BadValue { .. })), "{name} {config:?}");
     }
@@ -214,6 +227,8 @@ fn dropout_and_drop_path_draw_in_training_alone() {
         ("resnet18", ModelConfig { drop_path_rate: 0.5, ..base.clone() }),
         ("wide_resnet16_4", ModelConfig { drop_rate: 0.5, ..base.clone() }),
         ("small_cnn", ModelConfig { drop_rate: 0.5, ..base.clone() }),
+        ("mobilenetv2_050", ModelConfig { drop_rate: 0.5, ..base.clone() }),
+        ("mobilenetv2_050", ModelConfig { drop_path_rate: 0.5, ..base.clone() }),
         ("vit_tiny_patch4_32", ModelConfig { input_size: (16, 12), drop_path_rate: 0.5, ..base.clone() }),
     ] {
         let built = build(name, &config, 0, &Device::Cpu).unwrap();

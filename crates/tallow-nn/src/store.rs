@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use candle_core::{Device, Tensor, Var};
@@ -16,17 +17,33 @@ use crate::rng;
 
 /// A tensor that is saved with the model but not trained. Clones share the value.
 #[derive(Debug, Clone)]
-pub struct Buffer(Arc<RwLock<Tensor>>);
+pub struct Buffer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    value: RwLock<Tensor>,
+    frozen: AtomicBool,
+}
 
 impl Buffer {
     /// The present value.
     pub fn get(&self) -> Tensor {
-        self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.0.value.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Replaces the value.
     pub fn set(&self, value: Tensor) {
-        *self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
+        *self.0.value.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
+    }
+
+    /// Says whether training leaves it as it is: BatchNorm then normalises by it, as in evaluation.
+    pub fn freeze(&self, frozen: bool) {
+        self.0.frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    /// Whether training leaves it as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.0.frozen.load(Ordering::Relaxed)
     }
 }
 
@@ -162,7 +179,10 @@ impl Builder {
     /// # Errors
     /// When the device cannot hold it.
     pub fn buffer(&self, name: &str, shape: &[usize], value: f32) -> Result<Buffer> {
-        let buffer = Buffer(Arc::new(RwLock::new(Tensor::full(value, shape, &self.device)?)));
+        let buffer = Buffer(Arc::new(Shared {
+            value: RwLock::new(Tensor::full(value, shape, &self.device)?),
+            frozen: AtomicBool::new(false),
+        }));
         self.entries.borrow_mut().push((self.full(name), Value::Buffer(buffer.clone())));
         Ok(buffer)
     }

@@ -90,6 +90,8 @@ struct Recording {
     known: HashSet<TensorId>,
     /// The variable under a channels-last output → that output.
     leaves: HashMap<TensorId, TensorId>,
+    /// Variables that are taken for constants.
+    frozen: HashSet<TensorId>,
 }
 
 thread_local! {
@@ -105,7 +107,14 @@ pub struct Tape {
 impl Tape {
     /// Starts recording on this thread. A tape that is already recording is replaced.
     pub fn start() -> Tape {
-        RECORDING.with(|r| *r.borrow_mut() = Some(Recording::default()));
+        Tape::start_without(&[])
+    }
+
+    /// Starts recording with some variables taken for constants: what depends on no others is computed as in
+    /// inference, without a backward. Where Candle's own ops use them, they may receive gradients all the same.
+    pub fn start_without(frozen: &[Tensor]) -> Tape {
+        let frozen = frozen.iter().map(Tensor::id).collect();
+        RECORDING.with(|r| *r.borrow_mut() = Some(Recording { frozen, ..Recording::default() }));
         Tape { not_send: PhantomData }
     }
 
@@ -174,7 +183,7 @@ impl Recording {
         if self.known.contains(&id) {
             return Some(id);
         }
-        if !tensor.track_op() {
+        if !tensor.track_op() || self.frozen.contains(&id) {
             return None;
         }
         // A plain variable needs no node: its gradient is the result.

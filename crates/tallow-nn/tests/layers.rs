@@ -45,6 +45,25 @@ fn layers_name_their_parameters_as_pytorch_does() -> Result<()> {
 }
 
 #[test]
+fn batch_norm_folds_into_the_convolution_before_it() -> Result<()> {
+    let options = Conv2dOptions { bias: true, padding: 1, ..Default::default() };
+    let ((conv, norm), store) =
+        build(|b| Ok((Conv2d::new(3, 5, 3, options, &b.pp("conv"))?, BatchNorm2d::new(5, Default::default(), b)?)))?;
+    for (i, name) in ["conv.bias", "weight", "bias", "running_mean"].into_iter().enumerate() {
+        store.set(name, &random(i as u64, &[5]))?;
+    }
+    store.set("running_var", &random(9, &[5]).affine(0.4, 1.0)?)?;
+    let x = random(1, &[2, 3, 6, 5]);
+    let apart = norm.forward_act(&conv.forward(&x)?, Activation::Silu, &Mode::eval())?;
+    let folded = norm.forward_conv(&conv, &x, Activation::Silu, &Mode::eval())?;
+    common::assert_close("evaluation", &folded, &apart, 1e-6);
+    let trained = norm.forward_conv(&conv, &x, Activation::Silu, &Mode::train(0, 0))?;
+    let apart = norm.forward_act(&conv.forward(&x)?, Activation::Silu, &Mode::train(0, 0))?;
+    common::assert_close("training", &trained, &apart, 1e-6);
+    Ok(())
+}
+
+#[test]
 fn batch_norm_trains_and_evaluates_differently() -> Result<()> {
     let (norm, _store) = build(|b| BatchNorm2d::new(3, Default::default(), b))?;
     let x = random(1, &[4, 3, 5, 5]).affine(3.0, 2.0)?;

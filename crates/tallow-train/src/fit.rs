@@ -22,6 +22,7 @@ use crate::clip::{clip_grad_norm, scale};
 use crate::config::{EarlyStoppingConfig, Metric};
 use crate::ema::Ema;
 use crate::record::{Record, stopped};
+use crate::transfer::{Frozen, check_gradients, drop_frozen};
 use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, predict};
 
 /// What a training run works with.
@@ -94,6 +95,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     let batches = train.loader.batches() as u64;
     let steps_per_epoch = batches.div_ceil(options.accumulate);
     let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs);
+    let frozen = Frozen::new(&config.transfer, built)?;
     let mut ema = options.ema_decay.map(|decay| Ema::new(decay, store)).transpose()?;
 
     let mut position = Position::default();
@@ -133,6 +135,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             break;
         }
         record.start_epoch(position.epoch, batches);
+        let constants = frozen.start_epoch(store, position.epoch);
         let mut clock = Instant::now();
         let mut pending: Option<Gradients> = None;
         let mut pending_batches = 0;
@@ -145,7 +148,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let mode = Mode::train(options.seed, position.epoch * batches + position.batch);
             let input = images(batch.pixels, batch.shape)?;
 
-            let tape = Tape::start();
+            let tape = Tape::start_without(constants);
             let logits = model.forward(&input, &mode)?;
             let loss = loss.loss(&logits, &batch.labels)?;
             let batch_loss = loss.to_scalar::<f32>()?;
@@ -153,9 +156,10 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
                 let ids = batch.indices.iter().map(|&index| train.loader.dataset().id(index)).collect();
                 return Err(non_finite(batch_loss, &position, ids, run));
             }
-            let grads = tape.backward(&loss)?;
-            if position.epoch == 0 && position.batch == 0 {
-                check_gradients(&grads, store)?;
+            let mut grads = tape.backward(&loss)?;
+            drop_frozen(&mut grads, constants);
+            if frozen.changes_at(position.epoch) && position.batch == 0 {
+                check_gradients(&grads, store, constants)?;
             }
             count(&mut position.running, batch_loss, &logits, &batch.labels)?;
             position.images += batch.labels.len() as u64;
@@ -279,12 +283,6 @@ fn add(mut sum: Gradients, mut grads: Gradients, store: &ParamStore) -> Result<G
         }
     }
     Ok(sum)
-}
-
-fn check_gradients(grads: &Gradients, store: &ParamStore) -> Result<()> {
-    let without: Vec<&str> =
-        store.parameters().filter(|(_, var)| grads.get(var).is_none()).map(|(name, _)| name).collect();
-    if without.is_empty() { Ok(()) } else { Err(Error::NoGradient { names: without.join(", ") }) }
 }
 
 fn non_finite(loss: f32, position: &Position, ids: Vec<String>, run: &RunDir) -> Error {

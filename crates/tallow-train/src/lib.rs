@@ -8,6 +8,7 @@
 //! | [`run_dir`] | the run's folder, written before the first step |
 //! | [`loaders`] | batches of each split |
 //! | [`loss`], [`optim`], [`schedule`], [`clip`], [`ema`] | the parts of a step |
+//! | [`transfer`] | trained weights: what of them stays as it is |
 //! | [`fit`](mod@fit) | the loop |
 //! | [`checkpoint`] | from where a run goes on |
 //! | [`evaluate`] | logits of a whole split |
@@ -28,6 +29,7 @@ pub mod loss;
 pub mod optim;
 pub mod run_dir;
 pub mod schedule;
+pub mod transfer;
 
 mod error;
 mod record;
@@ -42,3 +44,4 @@ pub use loss::{Loss, LossConfig};
 pub use optim::{OptimConfig, Optimizer};
 pub use run_dir::RunDir;
 pub use schedule::{Rates, Schedule, ScheduleConfig};
+pub use transfer::TransferConfig;

@@ -105,7 +105,7 @@ impl ConvNormRelu {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.norm.forward_act(&self.conv.forward(x)?, Relu, mode)
+        self.norm.forward_conv(&self.conv, x, Relu, mode)
     }
 }
 

@@ -71,9 +71,9 @@ impl SmallCnn {
 
 impl Model for SmallCnn {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.bn1.forward_act(&self.conv1.forward(images)?, Relu, mode)?;
-        let x = self.bn2.forward_act(&self.conv2.forward(&halve(&x)?)?, Relu, mode)?;
-        self.bn3.forward_act(&self.conv3.forward(&halve(&x)?)?, Relu, mode)
+        let x = self.bn1.forward_conv(&self.conv1, images, Relu, mode)?;
+        let x = self.bn2.forward_conv(&self.conv2, &halve(&x)?, Relu, mode)?;
+        self.bn3.forward_conv(&self.conv3, &halve(&x)?, Relu, mode)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -137,7 +137,7 @@ impl PreActBlock {
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let activated = self.bn1.forward_act(x, Relu, mode)?;
-        let y = self.bn2.forward_act(&self.conv1.forward(&activated)?, Relu, mode)?;
+        let y = self.bn2.forward_conv(&self.conv1, &activated, Relu, mode)?;
         let y = self.conv2.forward(&self.dropout.forward(&y, mode)?)?;
         // A shortcut that must change the shape starts from the activated input; others are the identity.
         let shortcut = match &self.downsample {

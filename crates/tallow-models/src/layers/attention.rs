@@ -1,7 +1,7 @@
 //! Multi-head self-attention over rows of tokens.
 
-use candle_core::{D, Tensor};
-use tallow_nn::kernels::softmax::softmax;
+use candle_core::Tensor;
+use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::layers::Linear;
 use tallow_nn::{Builder, Result};
 
@@ -37,33 +37,16 @@ impl Attention {
     }
 }
 
-/// `softmax(scale · q · kᵀ + bias) · v`, head by head. To be replaced.
-pub(crate) fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    heads: usize,
-    scale: f32,
-    bias: Option<&Tensor>,
-) -> Result<Tensor> {
-    let split = |t: &Tensor| -> Result<Tensor> {
-        let (b, n, c) = t.dims3()?;
-        Ok(t.reshape((b, n, heads, c / heads))?.transpose(1, 2)?.contiguous()?)
-    };
-    let (q, k, v) = (split(q)?, split(k)?, split(v)?);
-    let mut scores = (q.matmul(&k.transpose(D::Minus1, D::Minus2)?)? * f64::from(scale))?;
-    let (b, _, nq, nk) = scores.dims4()?;
-    if let Some(bias) = bias {
-        let m = if bias.rank() == 4 { bias.dims()[0] } else { 1 };
-        let bias = bias.reshape((1, m, heads, nq, nk))?;
-        scores = scores.reshape((b / m, m, heads, nq, nk))?.broadcast_add(&bias)?.reshape((b, heads, nq, nk))?;
+/// Splits `[n, tokens, heads · Σ widths]`, which lies head by head, into one `[n, tokens, heads · width]`
+/// for each width.
+pub(crate) fn split_heads<const N: usize>(x: &Tensor, heads: usize, widths: [usize; N]) -> Result<[Tensor; N]> {
+    let (n, l, c) = x.dims3()?;
+    let x = x.reshape((n, l, heads, c / heads))?;
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(N);
+    for width in widths {
+        parts.push(x.narrow(3, start, width)?.reshape((n, l, heads * width))?);
+        start += width;
     }
-    Ok(softmax(&scores)?.matmul(&v)?.transpose(1, 2)?.contiguous()?.flatten_from(2)?)
-}
-
-/// Of `qkv` `[b, n, 3 · heads · d]`, laid out (3, heads, d). To be replaced.
-pub(crate) fn attention_qkv(qkv: &Tensor, heads: usize, scale: f32, bias: Option<&Tensor>) -> Result<Tensor> {
-    let c = qkv.dims()[2] / 3;
-    let part = |i: usize| qkv.narrow(2, i * c, c);
-    attention(&part(0)?, &part(1)?, &part(2)?, heads, scale, bias)
+    Ok(std::array::from_fn(|i| parts[i].clone()))
 }

@@ -1,6 +1,7 @@
 //! LayerScale: a residual branch scaled channel by channel, by little at first.
 
 use candle_core::Tensor;
+use tallow_nn::kernels::scale::scale_last;
 use tallow_nn::{Builder, Init, Result};
 
 /// `x · gamma`, `gamma` `[dim]`.
@@ -25,7 +26,7 @@ impl LayerScale {
 
     /// `[.., dim]` → the same.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.broadcast_mul(&self.gamma)?) // to be replaced
+        scale_last(x, &self.gamma)
     }
 
     /// `[n, dim, h, w]` → the same.

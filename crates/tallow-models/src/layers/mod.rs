@@ -2,6 +2,10 @@
 
 pub(crate) mod adaptive_pool;
 pub(crate) mod attention;
+pub(crate) mod block;
+pub(crate) mod distance_bias;
+pub(crate) mod group_norm;
+pub(crate) mod conv_bn_act;
 pub(crate) mod concat;
 pub(crate) mod grn;
 pub(crate) mod layer_norm2d;
@@ -9,8 +13,16 @@ pub(crate) mod layer_scale;
 pub(crate) mod mlp;
 pub(crate) mod patch_embed;
 pub(crate) mod pos_embed;
+pub(crate) mod rel_pos;
+pub(crate) mod resize;
+pub(crate) mod windows;
+pub(crate) mod same_pad;
+pub(crate) mod squeeze_excite;
 
-use tallow_nn::Init;
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation;
+use tallow_nn::kernels::elementwise::add_activate;
+use tallow_nn::{Init, Result};
 
 /// How timm's transformers start their linear layers; biases start at zero.
 pub(crate) const TRUNCATED: Init = Init::TruncatedNormal { std: 0.02, limit: 2.0 };
@@ -18,4 +30,9 @@ pub(crate) const TRUNCATED: Init = Init::TruncatedNormal { std: 0.02, limit: 2.0
 /// Drop path of block `index` of `depth`: from 0 linearly to `rate` at the last.
 pub(crate) fn drop_path_rate(rate: f32, index: usize, depth: usize) -> f32 {
     if depth < 2 { 0.0 } else { rate * index as f32 / (depth - 1) as f32 }
+}
+
+/// A shortcut and its branch, of one shape.
+pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    add_activate(a, b, Activation::Identity)
 }

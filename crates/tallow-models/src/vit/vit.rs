@@ -19,14 +19,12 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
-use crate::layers::attention::Attention;
-use crate::layers::layer_scale::LayerScale;
-use crate::layers::mlp::Mlp;
+use crate::hybrid::resnetv2::{Backbone, ResNetV2};
+use crate::layers::block::{Block, BlockSpec};
 use crate::layers::patch_embed::{PatchEmbed, tokens};
 use crate::layers::{TRUNCATED, drop_path_rate};
 use crate::model::Model;
@@ -38,25 +36,27 @@ const EPS: f32 = 1e-6;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layout {
     /// Pixels of a patch's side.
-    pub(super) patch: usize,
+    pub(crate) patch: usize,
     /// Channels of a token.
-    pub(super) width: usize,
-    pub(super) heads: usize,
+    pub(crate) width: usize,
+    pub(crate) heads: usize,
     /// Blocks.
-    pub(super) depth: usize,
+    pub(crate) depth: usize,
     /// Hidden channels of an MLP, as a multiple of the width.
-    pub(super) mlp_ratio: f32,
+    pub(crate) mlp_ratio: f32,
     /// Where LayerScale starts, if there is one.
-    pub(super) layer_scale: Option<f32>,
+    pub(crate) layer_scale: Option<f32>,
     /// Whether the class token has a position embedding.
-    pub(super) embed_class: bool,
+    pub(crate) embed_class: bool,
     /// Whether there is a distillation token with a classifier of its own.
-    pub(super) distilled: bool,
+    pub(crate) distilled: bool,
+    /// Convolutions before the patches are cut.
+    pub(crate) backbone: Backbone,
 }
 
 impl Layout {
     /// A plain ViT.
-    pub(super) const fn plain(patch: usize, width: usize, heads: usize) -> Layout {
+    pub(crate) const fn plain(patch: usize, width: usize, heads: usize) -> Layout {
         Layout {
             patch,
             width,
@@ -66,6 +66,7 @@ impl Layout {
             layer_scale: None,
             embed_class: true,
             distilled: false,
+            backbone: Backbone::None,
         }
     }
 
@@ -96,6 +97,18 @@ impl Layout {
     /// Channels that the classifier sees.
     pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
         config.width.unwrap_or(self.width)
+    }
+
+    fn block(self, drop_path: f32) -> BlockSpec {
+        BlockSpec {
+            dim: self.width,
+            heads: self.heads,
+            hidden: (self.width as f32 * self.mlp_ratio) as usize,
+            activation: Activation::Gelu,
+            eps: EPS,
+            layer_scale: self.layer_scale,
+            drop_path,
+        }
     }
 
     /// Class and distillation tokens.
@@ -146,6 +159,7 @@ pub(crate) struct Vit {
     cls_token: Tensor,
     pos_embed: Tensor,
     dist_token: Option<Tensor>,
+    backbone: Option<ResNetV2>,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
     norm: LayerNorm,
@@ -158,17 +172,23 @@ impl Vit {
     pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let Layout { patch, width, depth, distilled, .. } = layout;
         let (h, w) = config.input_size;
-        let embedded = (h / patch) * (w / patch) + if layout.embed_class { layout.prefix() } else { 0 };
+        let stride = patch * layout.backbone.stride();
+        let embedded = (h / stride) * (w / stride) + if layout.embed_class { layout.prefix() } else { 0 };
         let token = |name: &str, init| b.param(name, &[1, 1, width], init);
         let head = |name: &str| Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp(name));
+        let embed = b.pp("patch_embed");
         Ok(Vit {
             layout,
             cls_token: token("cls_token", Init::Normal(1e-6))?,
             pos_embed: b.param("pos_embed", &[1, embedded, width], TRUNCATED)?,
             dist_token: distilled.then(|| token("dist_token", TRUNCATED)).transpose()?,
-            patch_embed: PatchEmbed::new(config.in_chans, width, patch, &b.pp("patch_embed"))?,
+            backbone: ResNetV2::new(layout.backbone, config.in_chans, &embed.pp("backbone"))?,
+            patch_embed: PatchEmbed::new(layout.backbone.channels(config.in_chans), width, patch, &embed)?,
             blocks: (0..depth)
-                .map(|i| Block::new(layout, drop_path_rate(config.drop_path_rate, i, depth), &b.pp("blocks").pp(i)))
+                .map(|i| {
+                    let drop_path = drop_path_rate(config.drop_path_rate, i, depth);
+                    Block::new(layout.block(drop_path), &b.pp("blocks").pp(i))
+                })
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
             dropout: Dropout::new(config.drop_rate)?,
@@ -201,7 +221,11 @@ impl Vit {
 
 impl Model for Vit {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self.embed(&tokens(&self.patch_embed.forward(images)?)?)?;
+        let x = match &self.backbone {
+            Some(backbone) => &backbone.forward(images)?,
+            None => images,
+        };
+        let mut x = self.embed(&tokens(&self.patch_embed.forward(x)?)?)?;
         for block in &self.blocks {
             x = block.forward(&x, mode)?;
         }
@@ -218,44 +242,5 @@ impl Model for Vit {
             Some(head) => ((logits + classify(head, 1)?)? * 0.5)?,
             None => logits,
         })
-    }
-}
-
-/// Attention and MLP, each a residual branch behind its norm.
-struct Block {
-    norm1: LayerNorm,
-    attn: Attention,
-    ls1: Option<LayerScale>,
-    norm2: LayerNorm,
-    mlp: Mlp,
-    ls2: Option<LayerScale>,
-    drop_path: DropPath,
-}
-
-impl Block {
-    fn new(layout: Layout, drop_path: f32, b: &Builder) -> Result<Self> {
-        let Layout { width, heads, mlp_ratio, .. } = layout;
-        let hidden = (width as f32 * mlp_ratio) as usize;
-        let scale = |name: &str| layout.layer_scale.map(|init| LayerScale::new(width, init, &b.pp(name))).transpose();
-        Ok(Block {
-            norm1: LayerNorm::new(width, EPS, &b.pp("norm1"))?,
-            attn: Attention::new(width, heads, true, &b.pp("attn"))?,
-            ls1: scale("ls1")?,
-            norm2: LayerNorm::new(width, EPS, &b.pp("norm2"))?,
-            mlp: Mlp::new(width, hidden, Activation::Gelu, 0.0, &b.pp("mlp"))?,
-            ls2: scale("ls2")?,
-            drop_path: DropPath::new(drop_path)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let branch = |y: Tensor, scale: &Option<LayerScale>| {
-            let y = scale.as_ref().map_or(Ok(y.clone()), |scale| scale.forward(&y))?;
-            self.drop_path.forward(&y, mode)
-        };
-        let y = self.attn.forward(&self.norm1.forward(x)?, None)?;
-        let x = add_activate(x, &branch(y, &self.ls1)?, Activation::Identity)?;
-        let y = self.mlp.forward(&self.norm2.forward(&x)?, mode)?;
-        add_activate(&x, &branch(y, &self.ls2)?, Activation::Identity)
     }
 }

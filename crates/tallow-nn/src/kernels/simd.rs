@@ -7,6 +7,9 @@
 
 use std::sync::OnceLock;
 
+/// Lanes of the widest vector.
+pub const MAX_LANES: usize = 16;
+
 /// Instruction sets, from the least to the most capable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
@@ -47,14 +50,19 @@ impl Isa {
         [vec![Isa::Wide], Isa::available()].concat()
     }
 
-    /// Columns of a register tile: two vectors.
-    pub fn panel_width(self) -> usize {
+    /// Values in a vector ([`Simd::LANES`]).
+    pub fn lanes(self) -> usize {
         match self {
             #[cfg(test)]
-            Isa::Wide => 32,
-            Isa::Avx512 => 32,
-            Isa::Portable | Isa::Avx2 => 16,
+            Isa::Wide => 16,
+            Isa::Avx512 => 16,
+            Isa::Portable | Isa::Avx2 => 8,
         }
+    }
+
+    /// Columns of a register tile: two vectors.
+    pub fn panel_width(self) -> usize {
+        2 * self.lanes()
     }
 
     /// Rows of a register tile ([`Simd::ROWS`]).
@@ -126,8 +134,8 @@ pub trait Simd: Copy {
     /// `from` is valid for `len` values.
     #[inline(always)]
     unsafe fn load_partial(from: *const f32, len: usize) -> Self::V {
-        let mut lanes = [0f32; 16];
-        // SAFETY: LANES ≤ 16, and the caller's pointer holds `len` values.
+        let mut lanes = [0f32; MAX_LANES];
+        // SAFETY: LANES ≤ MAX_LANES, and the caller's pointer holds `len` values.
         unsafe {
             std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), len);
             Self::load(lanes.as_ptr())
@@ -140,8 +148,8 @@ pub trait Simd: Copy {
     /// `to` is valid for `len` values.
     #[inline(always)]
     unsafe fn store_partial(to: *mut f32, v: Self::V, len: usize) {
-        let mut lanes = [0f32; 16];
-        // SAFETY: LANES ≤ 16, and the caller's pointer holds `len` values.
+        let mut lanes = [0f32; MAX_LANES];
+        // SAFETY: LANES ≤ MAX_LANES, and the caller's pointer holds `len` values.
         unsafe {
             Self::store(lanes.as_mut_ptr(), v);
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, len);

@@ -1,7 +1,7 @@
 //! BatchNorm: `y = (x − mean) / √(var + eps) · weight + bias`, each channel by its own statistics.
 //!
 //! In training those of the batch, which also move the running statistics by `momentum`; in
-//! evaluation the running ones. Names as PyTorch's: parameters `weight` (γ), `bias` (β), buffers
+//! evaluation, or with statistics that are [frozen](Buffer::freeze), the running ones. Names as PyTorch's: parameters `weight` (γ), `bias` (β), buffers
 //! `running_mean`, `running_var`, each `[channels]`.
 //!
 //! ```
@@ -25,6 +25,9 @@ use crate::kernels::activation::Activation;
 use crate::kernels::norm::{BatchStats, batch_norm_eval, batch_norm_train};
 use crate::mode::Mode;
 use crate::store::{Buffer, Builder};
+use crate::tape;
+
+use super::Conv2d;
 
 /// Options of a [`BatchNorm2d`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,13 +105,34 @@ impl BatchNorm2d {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn forward_act(&self, x: &Tensor, activation: Activation, mode: &Mode) -> Result<Tensor> {
-        if !mode.is_train() {
+        if !mode.is_train() || self.running_mean.is_frozen() {
             let (mean, var) = (self.running_mean.get(), self.running_var.get());
             return batch_norm_eval(x, &self.weight, &self.bias, &mean, &var, self.eps, activation);
         }
         let (y, stats) = batch_norm_train(x, &self.weight, &self.bias, self.eps, activation)?;
         self.update_running(&stats)?;
         Ok(y)
+    }
+
+    /// `conv`, then this norm, then `activation`. An evaluation that records no gradients folds the norm
+    /// into the convolution, and makes one pass of all three.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward) and [`Conv2d::forward`].
+    pub fn forward_conv(&self, conv: &Conv2d, x: &Tensor, activation: Activation, mode: &Mode) -> Result<Tensor> {
+        if mode.is_train() || tape::records(&[x, &conv.weight, &self.weight, &self.bias]) {
+            return self.forward_act(&conv.forward(x)?, activation, mode);
+        }
+        let vector = |t: &Tensor| -> Result<Vec<f32>> { Ok(t.to_vec1()?) };
+        let (gamma, beta) = (vector(&self.weight)?, vector(&self.bias)?);
+        let (mean, var) = (vector(&self.running_mean.get())?, vector(&self.running_var.get())?);
+        let scale: Vec<f32> = gamma.iter().zip(&var).map(|(gamma, var)| gamma / (var + self.eps).sqrt()).collect();
+        let mut shift: Vec<f32> = (0..beta.len()).map(|i| beta[i] - mean[i] * scale[i]).collect();
+        if let Some(bias) = &conv.bias {
+            let bias = vector(bias)?;
+            shift.iter_mut().zip(bias).zip(&scale).for_each(|((shift, bias), scale)| *shift += bias * scale);
+        }
+        conv.forward_folded(x, &scale, &shift, activation)
     }
 
     fn update_running(&self, stats: &BatchStats) -> Result<()> {

@@ -18,7 +18,8 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::init::{Fan, Init};
-use crate::kernels::conv2d::{ConvConfig, conv2d};
+use crate::kernels::activation::Activation;
+use crate::kernels::conv2d::{ConvConfig, conv2d, conv2d_folded};
 use crate::macs;
 use crate::store::Builder;
 
@@ -117,6 +118,19 @@ impl Conv2d {
     /// Another channel count; an image smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = conv2d(x, &self.weight, self.bias.as_ref(), self.config)?;
+        macs::record(&y, &self.weight);
+        Ok(y)
+    }
+
+    /// `activation(scale · (weight ∗ x) + shift)`, the bias left out: what BatchNorm makes of it in evaluation.
+    pub(super) fn forward_folded(
+        &self,
+        x: &Tensor,
+        scale: &[f32],
+        shift: &[f32],
+        activation: Activation,
+    ) -> Result<Tensor> {
+        let y = conv2d_folded(x, &self.weight, scale, shift, activation, self.config)?;
         macs::record(&y, &self.weight);
         Ok(y)
     }

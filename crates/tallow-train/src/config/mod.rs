@@ -24,7 +24,7 @@ pub use layers::{Setting, load, read};
 pub use recipes::{RECIPES, Recipe};
 pub use resolve::{Resolved, build_pipeline, resolve};
 
-use crate::{LossConfig, OptimConfig, ScheduleConfig};
+use crate::{LossConfig, OptimConfig, ScheduleConfig, TransferConfig};
 
 /// Everything that decides the outcome of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// Which network.
     pub model: ModelChoice,
+    /// Which weights it starts from, and what of them stays.
+    pub transfer: TransferConfig,
     /// What is done to pixels.
     pub augment: AugmentConfig,
     /// What is made small.
@@ -51,6 +53,7 @@ impl Default for RunConfig {
         Self {
             data: DataConfig::default(),
             model: ModelChoice::default(),
+            transfer: TransferConfig::default(),
             augment: AugmentConfig::default(),
             loss: LossConfig::CrossEntropy(Default::default()),
             optim: OptimConfig::Sgd(Default::default()),

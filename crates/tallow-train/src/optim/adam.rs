@@ -25,11 +25,24 @@ pub struct AdamConfig {
     pub weight_decay: f64,
     /// Whether normalisation parameters and biases are spared from the decay.
     pub no_decay_on_norm_and_bias: bool,
+    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
+    /// at most 1; 1 for none.
+    pub layer_decay: f64,
+    /// What the classifier's learning rate is multiplied by, above 0.
+    pub head_lr_scale: f64,
 }
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, no_decay_on_norm_and_bias: false }
+        Self {
+            lr: 1e-3,
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            weight_decay: 0.0,
+            no_decay_on_norm_and_bias: false,
+            layer_decay: 1.0,
+            head_lr_scale: 1.0,
+        }
     }
 }
 
@@ -86,7 +99,6 @@ impl Moments {
         self.state.steps += 1;
         let (beta1, beta2) = (rates.momentum.unwrap_or(self.betas.0), self.betas.1);
         let t = self.state.steps as f64;
-        let step_size = (rates.lr / (1.0 - beta1.powf(t))) as f32;
         let root_correction = (1.0 - beta2.powf(t)).sqrt() as f32;
         let (keep2, take1, take2) = (beta2 as f32, (1.0 - beta1) as f32, (1.0 - beta2) as f32);
         let eps = self.eps as f32;
@@ -94,8 +106,10 @@ impl Moments {
             let Some(grad) = grads.get(&param.var) else {
                 continue;
             };
+            let lr = rates.lr * param.lr_scale;
+            let step_size = (lr / (1.0 - beta1.powf(t))) as f32;
             let (l2, shrink) = match decoupled {
-                true => (0.0, (1.0 - rates.lr * param.weight_decay) as f32),
+                true => (0.0, (1.0 - lr * param.weight_decay) as f32),
                 false => (param.weight_decay as f32, 1.0),
             };
             update(&param.var, grad, vectors, |p, g, [mean, square]| {

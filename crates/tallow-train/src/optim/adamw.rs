@@ -24,11 +24,24 @@ pub struct AdamWConfig {
     pub weight_decay: f64,
     /// Whether normalisation parameters and biases are spared from the decay.
     pub no_decay_on_norm_and_bias: bool,
+    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
+    /// at most 1; 1 for none.
+    pub layer_decay: f64,
+    /// What the classifier's learning rate is multiplied by, above 0.
+    pub head_lr_scale: f64,
 }
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01, no_decay_on_norm_and_bias: false }
+        Self {
+            lr: 1e-3,
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            weight_decay: 0.01,
+            no_decay_on_norm_and_bias: false,
+            layer_decay: 1.0,
+            head_lr_scale: 1.0,
+        }
     }
 }
 

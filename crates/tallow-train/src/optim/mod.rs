@@ -5,11 +5,13 @@
 
 mod adam;
 mod adamw;
+mod layer_decay;
 mod rmsprop;
 mod sgd;
 mod state;
 mod update;
 
+pub(crate) use layer_decay::is_classifier;
 pub(crate) use update::update;
 
 #[cfg(test)]
@@ -19,6 +21,7 @@ use std::collections::HashMap;
 
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
+use tallow_models::Built;
 use tallow_nn::{Gradients, ParamStore};
 
 pub use adam::{Adam, AdamConfig};
@@ -74,9 +77,33 @@ impl OptimConfig {
         }
     }
 
+    /// How learning rates differ between parameters: `layer_decay` and `head_lr_scale`.
+    fn scales(&self) -> (f64, f64) {
+        match self {
+            Self::Sgd(c) => (c.layer_decay, c.head_lr_scale),
+            Self::Adam(c) => (c.layer_decay, c.head_lr_scale),
+            Self::AdamW(c) => (c.layer_decay, c.head_lr_scale),
+            Self::RmsProp(c) => (c.layer_decay, c.head_lr_scale),
+        }
+    }
+
     /// The optimiser of a model's parameters.
+    pub fn build_for(&self, built: &Built) -> Box<dyn Optimizer> {
+        self.build_scaled(&built.store, Some(built.info.preset.classifier))
+    }
+
+    /// The optimiser of parameters of which none are a classifier's.
     pub fn build(&self, store: &ParamStore) -> Box<dyn Optimizer> {
-        let params = |decay, sparing| Param::of(store, decay, sparing);
+        self.build_scaled(store, None)
+    }
+
+    fn build_scaled(&self, store: &ParamStore, classifier: Option<&str>) -> Box<dyn Optimizer> {
+        let (layer_decay, head_lr_scale) = self.scales();
+        let params = |decay, sparing| {
+            let mut params = Param::of(store, decay, sparing);
+            layer_decay::scale(&mut params, classifier, layer_decay, head_lr_scale);
+            params
+        };
         match self {
             Self::Sgd(c) => Box::new(Sgd::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
             Self::Adam(c) => Box::new(Adam::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
@@ -96,6 +123,13 @@ impl OptimConfig {
         if !(lr >= 0.0 && lr.is_finite()) {
             return Some(("lr", "a learning rate, 0 or more"));
         }
+        let (layer_decay, head_lr_scale) = self.scales();
+        if !(layer_decay > 0.0 && layer_decay <= 1.0) {
+            return Some(("layer_decay", "a factor above 0 and at most 1"));
+        }
+        if !(head_lr_scale > 0.0 && head_lr_scale.is_finite()) {
+            return Some(("head_lr_scale", "a factor above 0"));
+        }
         if !(decay >= 0.0 && decay.is_finite()) {
             return Some(("weight_decay", "0 or more"));
         }
@@ -112,6 +146,8 @@ pub struct Param {
     pub var: Var,
     /// Its own weight decay: 0 where it is spared.
     pub weight_decay: f64,
+    /// What its learning rate is multiplied by; 1 where nothing is said.
+    pub lr_scale: f64,
 }
 
 impl Param {
@@ -120,7 +156,8 @@ impl Param {
     pub fn of(store: &ParamStore, weight_decay: f64, no_decay_on_norm_and_bias: bool) -> Vec<Param> {
         let param = |(name, var): (&str, &Var)| {
             let spared = no_decay_on_norm_and_bias && (var.rank() <= 1 || name.ends_with("bias"));
-            Param { name: name.to_owned(), var: var.clone(), weight_decay: if spared { 0.0 } else { weight_decay } }
+            let weight_decay = if spared { 0.0 } else { weight_decay };
+            Param { name: name.to_owned(), var: var.clone(), weight_decay, lr_scale: 1.0 }
         };
         store.parameters().map(param).collect()
     }

@@ -29,6 +29,11 @@ pub struct RmsPropConfig {
     pub weight_decay: f64,
     /// Whether normalisation parameters and biases are spared from the decay.
     pub no_decay_on_norm_and_bias: bool,
+    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
+    /// at most 1; 1 for none.
+    pub layer_decay: f64,
+    /// What the classifier's learning rate is multiplied by, above 0.
+    pub head_lr_scale: f64,
 }
 
 impl Default for RmsPropConfig {
@@ -41,6 +46,8 @@ impl Default for RmsPropConfig {
             centered: false,
             weight_decay: 0.0,
             no_decay_on_norm_and_bias: false,
+            layer_decay: 1.0,
+            head_lr_scale: 1.0,
         }
     }
 }
@@ -77,14 +84,14 @@ impl RmsProp {
 impl Optimizer for RmsProp {
     fn step(&mut self, grads: &Gradients, rates: Rates) -> Result<()> {
         self.state.steps += 1;
-        let (lr, eps) = (rates.lr as f32, self.config.eps as f32);
+        let eps = self.config.eps as f32;
         let (keep, take) = (self.config.alpha as f32, (1.0 - self.config.alpha) as f32);
         let momentum = rates.momentum.unwrap_or(self.config.momentum) as f32;
         for (param, vectors) in self.params.iter().zip(&mut self.state.vectors) {
             let Some(grad) = grads.get(&param.var) else {
                 continue;
             };
-            let l2 = param.weight_decay as f32;
+            let (l2, lr) = (param.weight_decay as f32, (rates.lr * param.lr_scale) as f32);
             update(&param.var, grad, vectors, |p, g, [square, buffer, mean]| {
                 for (i, ((p, &g), square)) in p.iter_mut().zip(g).zip(square).enumerate() {
                     let g = g + l2 * *p;

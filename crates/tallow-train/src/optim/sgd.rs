@@ -27,6 +27,11 @@ pub struct SgdConfig {
     pub decoupled: bool,
     /// Whether normalisation parameters and biases are spared from the decay.
     pub no_decay_on_norm_and_bias: bool,
+    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
+    /// at most 1; 1 for none.
+    pub layer_decay: f64,
+    /// What the classifier's learning rate is multiplied by, above 0.
+    pub head_lr_scale: f64,
 }
 
 impl Default for SgdConfig {
@@ -38,6 +43,8 @@ impl Default for SgdConfig {
             weight_decay: 0.0,
             decoupled: false,
             no_decay_on_norm_and_bias: false,
+            layer_decay: 1.0,
+            head_lr_scale: 1.0,
         }
     }
 }
@@ -71,17 +78,18 @@ impl Sgd {
 impl Optimizer for Sgd {
     fn step(&mut self, grads: &Gradients, rates: Rates) -> Result<()> {
         self.state.steps += 1;
-        let lr = rates.lr as f32;
         let momentum = rates.momentum.unwrap_or(self.config.momentum) as f32;
         let nesterov = self.config.nesterov;
         for (param, vectors) in self.params.iter().zip(&mut self.state.vectors) {
             let Some(grad) = grads.get(&param.var) else {
                 continue;
             };
+            let lr = rates.lr * param.lr_scale;
             let (l2, shrink) = match self.config.decoupled {
-                true => (0.0, (1.0 - rates.lr * param.weight_decay) as f32),
+                true => (0.0, (1.0 - lr * param.weight_decay) as f32),
                 false => (param.weight_decay as f32, 1.0),
             };
+            let lr = lr as f32;
             update(&param.var, grad, vectors, |p, g, [buffer]| {
                 if buffer.is_empty() {
                     for (p, &g) in p.iter_mut().zip(g) {

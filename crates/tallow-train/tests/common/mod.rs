@@ -57,7 +57,7 @@ impl Run<'_> {
             run: &run,
             built: &built,
             loss: wrap(config.loss.build()).as_ref(),
-            optimizer: config.optim.build(&built.store).as_mut(),
+            optimizer: config.optim.build_for(&built).as_mut(),
             train: Split { name: "train", loader: &train },
             eval: eval.as_ref().map(|loader| Split { name: "validation", loader }),
             eval_chooses: chooses,

@@ -6,33 +6,36 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pack::{Columns, Packed};
-use super::{Geometry, Walk, output_buffer};
-use crate::kernels::memory::SharedMut;
+use super::{Epilogue, Geometry, Tap, Walk};
+use crate::kernels::activation::curves::Curve as _;
+use crate::kernels::activation::{Activation, with_curve};
+use crate::kernels::memory::{SharedMut, Uninit};
 use crate::kernels::simd::{self, Isa, Kernel, Simd};
 
-/// Below this many channels a tap is too short a run: the taps are unfolded into one.
+/// Below this many channels a tap is too short a run: the taps of a filter's row, which lie side by
+/// side in the image, are joined into one.
 const SHORT_RUN: usize = 8;
 /// Source values a task works on: they should stay in the L2 cache while the panels pass.
 const TASK_VALUES: usize = 48 * 1024;
 
-pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let packed = Packed::new(g, w, Columns::Outputs, isa.panel_width());
-    let mut y = output_buffer(g.n * g.oh * g.ow * g.o);
+pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
+    let packed = Packed::new(g, w, after.scale, Columns::Outputs, isa.panel_width());
+    let mut y = Uninit::new(g.n * g.oh * g.ow * g.o);
     let walk = Walk::forward(g);
     let source = Image { values: x, h: g.h, w: g.w, c: g.c };
     let target = Target { start: SharedMut::new(y.as_mut_ptr()), h: g.oh, w: g.ow, c: g.o };
-    product(isa, g, source, &packed, &walk, target, bias);
+    product(isa, g, source, &packed, &walk, target, after);
     // SAFETY: the walk visits every output pixel and writes all its channels.
     unsafe { y.finish() }
 }
 
 pub fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
-    let packed = Packed::new(g, w, Columns::Inputs, isa.panel_width());
-    let mut dx = output_buffer(g.n * g.h * g.w * g.c);
+    let packed = Packed::new(g, w, None, Columns::Inputs, isa.panel_width());
+    let mut dx = Uninit::new(g.n * g.h * g.w * g.c);
     let source = Image { values: dy, h: g.oh, w: g.ow, c: g.o };
     let target = Target { start: SharedMut::new(dx.as_mut_ptr()), h: g.h, w: g.w, c: g.c };
     for walk in Walk::input_grad(g) {
-        product(isa, g, source, &packed, &walk, target, None);
+        product(isa, g, source, &packed, &walk, target, Epilogue::default());
     }
     // SAFETY: the phases together visit every input pixel; one without taps writes zeros.
     unsafe { dx.finish() }
@@ -56,13 +59,12 @@ struct Target {
     c: usize,
 }
 
-fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, target: Target, bias: Option<&[f32]>) {
+fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, target: Target, after: Epilogue) {
     let pixels = g.n * walk.grid.0 * walk.grid.1;
     let panels = g.config.groups * packed.panels;
-    let unfold = packed.k < SHORT_RUN && g.config.groups == 1 && walk.taps.len() > 1 && walk.taps.len() == packed.taps;
+    let joined = if packed.k < SHORT_RUN && g.config.groups == 1 { walk.joined() } else { 1 };
     let threads = rayon::current_num_threads();
-    let values_per_pixel = if unfold { packed.k * packed.taps } else { source.c };
-    let chunk = (TASK_VALUES / values_per_pixel).clamp(48, 4096).min(pixels.div_ceil(4 * threads).next_multiple_of(48));
+    let chunk = (TASK_VALUES / source.c).clamp(48, 4096).min(pixels.div_ceil(4 * threads).next_multiple_of(48));
     let chunks = pixels.div_ceil(chunk);
     // Few pixels (late layers, one image): the panels are divided among tasks as well.
     let parts = (2 * threads).div_ceil(chunks).min(panels);
@@ -76,8 +78,8 @@ fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, 
                 packed,
                 walk,
                 target,
-                bias,
-                unfold,
+                after,
+                joined,
                 pixels: index * chunk..pixels.min((index + 1) * chunk),
                 panels: part * panels / parts..(part + 1) * panels / parts,
             },
@@ -91,8 +93,9 @@ struct Task<'a> {
     packed: &'a Packed,
     walk: &'a Walk,
     target: Target,
-    bias: Option<&'a [f32]>,
-    unfold: bool,
+    after: Epilogue<'a>,
+    /// Taps that are one run.
+    joined: usize,
     pixels: Range<usize>,
     panels: Range<usize>,
 }
@@ -111,7 +114,8 @@ struct Pixel {
 struct Scratch {
     pixels: Vec<Pixel>,
     zeros: Vec<f32>,
-    unfolded: Vec<f32>,
+    /// A joined run for each pixel of a tile, where it lies partly outside the image.
+    edges: Vec<f32>,
 }
 
 thread_local! {
@@ -128,25 +132,28 @@ impl Kernel for Task<'_> {
         // Taken out rather than borrowed in a closure: closures do not inherit the instruction set.
         let mut scratch = SCRATCH.take();
         self.locate(&mut scratch.pixels);
-        if scratch.zeros.len() < self.packed.k {
-            scratch.zeros.resize(self.packed.k, 0.0);
+        let run = self.joined * self.packed.k;
+        if scratch.zeros.len() < run {
+            scratch.zeros.resize(run, 0.0);
         }
-        if self.unfold {
-            self.unfold(&scratch.pixels, &mut scratch.unfolded);
-        }
-        let Scratch { pixels, zeros, unfolded } = &scratch;
-        let run = if self.unfold { self.packed.k * self.packed.taps } else { 0 };
+        scratch.edges.resize(S::ROWS * run, 0.0);
+        let Scratch { pixels, zeros, edges } = &mut scratch;
         for panel in self.panels.clone() {
             let mut first = 0;
             while first < pixels.len() {
                 let rows = simd::tile_height::<S>(pixels.len() - first);
                 let tile = &pixels[first..first + rows];
-                let unfolded = &unfolded[first * run..];
                 macro_rules! rows {
                     ($($r:literal)*) => {
                         match rows {
                             // SAFETY: `tile` has $r pixels; the instruction set is available.
-                            $($r if $r <= S::ROWS => unsafe { self.tile::<S, $r>(panel, tile, zeros, unfolded) },)*
+                            $($r if $r <= S::ROWS => unsafe {
+                                if self.joined == 1 {
+                                    self.tile::<S, $r, false>(panel, tile, zeros, edges)
+                                } else {
+                                    self.tile::<S, $r, true>(panel, tile, zeros, edges)
+                                }
+                            },)*
                             _ => unreachable!("a height of tile_height"),
                         }
                     };
@@ -155,28 +162,61 @@ impl Kernel for Task<'_> {
                 first += rows;
             }
         }
+        if self.after.activation != Activation::Identity {
+            with_curve!(self.after.activation, C => {
+                let columns = self.columns();
+                for pixel in pixels.iter() {
+                    // SAFETY: this task has written these columns of this pixel, which are its alone.
+                    let row = unsafe {
+                        std::slice::from_raw_parts_mut(self.target.start.at(pixel.target + columns.start), columns.len())
+                    };
+                    for value in row {
+                        *value = C::value(*value);
+                    }
+                }
+            });
+        }
         SCRATCH.set(scratch);
     }
 }
 
 impl Task<'_> {
+    /// The channels of the target that this task's panels are.
+    #[inline(always)]
+    fn columns(&self) -> Range<usize> {
+        let packed = self.packed;
+        let start = |panel: usize| panel / packed.panels * packed.columns + panel % packed.panels * packed.width;
+        let last = self.panels.end - 1;
+        let used = packed.width.min(packed.columns - last % packed.panels * packed.width);
+        start(self.panels.start)..start(last) + used
+    }
+
     /// The points of this task's part of the grid.
     #[inline(always)]
     fn locate(&self, pixels: &mut Vec<Pixel>) {
         let (gh, gw) = self.walk.grid;
         let (source, target) = (&self.source, &self.target);
+        let (mut n, mut y, mut x) =
+            (self.pixels.start / (gh * gw), self.pixels.start / gw % gh, self.pixels.start % gw);
         pixels.clear();
-        pixels.extend(self.pixels.clone().map(|index| {
-            let (n, y, x) = (index / (gh * gw), index / gw % gh, index % gw);
+        // Counted, not divided: three divisions a pixel cost more than a stem's product.
+        for _ in self.pixels.clone() {
             let ty = self.walk.start.0 + y * self.walk.spacing.0;
             let tx = self.walk.start.1 + x * self.walk.spacing.1;
-            Pixel {
+            pixels.push(Pixel {
                 image: n * source.h * source.w * source.c,
                 y: (y * self.walk.step.0) as isize,
                 x: (x * self.walk.step.1) as isize,
                 target: ((n * target.h + ty) * target.w + tx) * target.c,
+            });
+            x += 1;
+            if x == gw {
+                (x, y) = (0, y + 1);
             }
-        }));
+            if y == gh {
+                (y, n) = (0, n + 1);
+            }
+        }
     }
 
     /// Offset in the source of what a tap sees from a pixel, or `None` outside the image.
@@ -187,19 +227,26 @@ impl Task<'_> {
         (y < self.source.h && x < self.source.w).then(|| pixel.image + (y * self.source.w + x) * self.source.c)
     }
 
-    /// All taps of each pixel as one run: `[pixel][tap][channel]`.
+    /// Where a pixel's run of joined taps starts: in the source, in the zeros, or, where it lies
+    /// partly outside the image, in `edge`, into which it is copied.
     #[inline(always)]
-    fn unfold(&self, pixels: &[Pixel], unfolded: &mut Vec<f32>) {
-        let c = self.packed.k;
-        unfolded.clear();
-        for pixel in pixels {
-            for tap in &self.walk.taps {
-                match self.offset(pixel, tap.dy, tap.dx) {
-                    Some(offset) => unfolded.extend_from_slice(&self.source.values[offset..offset + c]),
-                    None => unfolded.resize(unfolded.len() + c, 0.0),
-                }
+    fn joined_run(&self, pixel: &Pixel, tap: &Tap, zeros: &[f32], edge: &mut [f32]) -> *const f32 {
+        let Image { values, h, w, c } = self.source;
+        let (y, x) = ((pixel.y + tap.dy) as usize, pixel.x + tap.dx);
+        if y >= h {
+            return zeros.as_ptr();
+        }
+        let row = pixel.image + y * w * c;
+        if x >= 0 && x as usize + self.joined <= w {
+            return values[row + x as usize * c..].as_ptr();
+        }
+        for (i, out) in edge.chunks_exact_mut(c).enumerate() {
+            match usize::try_from(x + i as isize) {
+                Ok(x) if x < w => out.copy_from_slice(&values[row + x * c..][..c]),
+                _ => out.fill(0.0),
             }
         }
+        edge.as_ptr()
     }
 
     /// One register tile: `R` pixels × one panel, over all taps and channels.
@@ -208,24 +255,33 @@ impl Task<'_> {
     /// The instruction set of `S` is available; `tile` has `R` pixels of this task; no other task
     /// writes this panel's columns of their targets.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize>(&self, panel: usize, tile: &[Pixel], zeros: &[f32], unfolded: &[f32]) {
+    unsafe fn tile<S: Simd, const R: usize, const JOINED: bool>(
+        &self,
+        panel: usize,
+        tile: &[Pixel],
+        zeros: &[f32],
+        edges: &mut [f32],
+    ) {
         let packed = self.packed;
         let (group, panel) = (panel / packed.panels, panel % packed.panels);
         let weights = packed.panel(group, panel);
         let first = group * packed.columns + panel * packed.width;
         let used = packed.width.min(packed.columns - panel * packed.width);
-        // SAFETY: each row's pointer is valid for the run it is used for (a tap's channels within the
-        // source, the zeros, or the unfolded run); weights hold `run × width` values at each tap;
+        // SAFETY: each row's pointer is valid for the run it is used for (channels within the source,
+        // the zeros, or a copied edge); weights hold `run × width` values at each run;
         // targets are in the buffer, and `used` columns of a pixel belong to this panel alone.
         unsafe {
             let mut acc = [[S::splat(0.0); 2]; R];
             let mut rows = [zeros.as_ptr(); R];
-            if self.unfold {
-                let run = packed.k * packed.taps;
-                for (r, row) in rows.iter_mut().enumerate() {
-                    *row = unfolded.as_ptr().add(r * run);
+            if JOINED {
+                let run = self.joined * packed.k;
+                for tap in self.walk.taps.iter().step_by(self.joined) {
+                    for ((row, pixel), edge) in rows.iter_mut().zip(tile).zip(edges.chunks_exact_mut(run)) {
+                        *row = self.joined_run(pixel, tap, zeros, edge);
+                    }
+                    let weights = weights.as_ptr().add(tap.index * packed.k * packed.width);
+                    multiply::<S, R>(&mut acc, &rows, weights, run);
                 }
-                multiply::<S, R>(&mut acc, &rows, weights.as_ptr(), run);
             } else {
                 let base = group * packed.k;
                 for tap in &self.walk.taps {
@@ -241,7 +297,7 @@ impl Task<'_> {
             }
             let low = used.min(S::LANES);
             let mut bias = [S::splat(0.0); 2];
-            if let Some(values) = self.bias {
+            if let Some(values) = self.after.shift {
                 let values = values.as_ptr().add(first);
                 bias = [S::load_partial(values, low), S::load_partial(values.add(low), used - low)];
             }

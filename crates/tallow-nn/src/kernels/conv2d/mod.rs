@@ -15,7 +15,8 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::memory::{self, Uninit};
+use super::activation::Activation;
+use super::memory;
 use super::simd::Isa;
 use crate::error::{Error, Result};
 use crate::tape::{self, Backward, Output};
@@ -136,7 +137,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     let y = {
         let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
         let bs = bias_values.as_ref().map(|b| memory::values("conv2d", b)).transpose()?;
-        forward(Isa::best(), &geometry, &xs, &ws, bs.as_deref())
+        forward(Isa::best(), &geometry, &xs, &ws, Epilogue { shift: bs.as_deref(), ..Epilogue::default() })
     };
     let output = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o));
     let mut inputs = vec![x, weight];
@@ -145,6 +146,71 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
         return output.into_tensor();
     }
     tape::emit(output, &inputs, Conv2dBackward { geometry, input, filters })
+}
+
+/// The products of a linear layer: rows are images of one pixel.
+pub(super) struct Rows {
+    pub rows: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+impl Rows {
+    fn geometry(&self) -> Geometry {
+        let Rows { rows, inputs, outputs } = *self;
+        let config = ConvConfig::default();
+        Geometry { n: rows, h: 1, w: 1, c: inputs, oh: 1, ow: 1, o: outputs, kh: 1, kw: 1, config }
+    }
+
+    /// `x [rows, inputs] · weightᵀ + bias`.
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        gather::forward(Isa::best(), &self.geometry(), x, weight, Epilogue { shift: bias, ..Epilogue::default() })
+    }
+
+    /// `dy [rows, outputs] · weight`.
+    pub fn input_grad(&self, dy: &[f32], weight: &[f32]) -> Vec<f32> {
+        gather::input_grad(Isa::best(), &self.geometry(), dy, weight)
+    }
+
+    /// `dyᵀ · x`.
+    pub fn weight_grad(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        weight_grad::weight_grad(Isa::best(), &self.geometry(), x, dy)
+    }
+}
+
+/// `activation(scale · conv2d(x, weight) + shift)`, the scale folded into the weights as they are packed:
+/// convolution, BatchNorm and activation of inference in one pass. Never recorded.
+///
+/// # Shapes
+/// As [`conv2d`]'s; `scale` and `shift` one value an output channel.
+///
+/// # Errors
+/// As [`conv2d`]'s; a scale or shift of another length.
+pub fn conv2d_folded(
+    x: &Tensor,
+    weight: &Tensor,
+    scale: &[f32],
+    shift: &[f32],
+    activation: Activation,
+    config: ConvConfig,
+) -> Result<Tensor> {
+    let geometry = Geometry::new(x, weight, config)?;
+    if scale.len() != geometry.o || shift.len() != geometry.o {
+        let found = format!("{} and {}", scale.len(), shift.len());
+        return Err(Error::input("conv2d_folded", format!("{} scales and shifts", geometry.o), found));
+    }
+    let (input, filters) = (memory::channels_last("conv2d", x)?, memory::contiguous(weight)?);
+    let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
+    let y = forward(Isa::best(), &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
+    Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()
+}
+
+/// What becomes of each output: `activation(scale · y + shift)`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Epilogue<'a> {
+    scale: Option<&'a [f32]>,
+    shift: Option<&'a [f32]>,
+    activation: Activation,
 }
 
 /// What the gradients need: the image (channels-last) and the filters.
@@ -178,8 +244,8 @@ impl Backward for Conv2dBackward {
     }
 }
 
-fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    if g.is_depthwise() { depthwise::forward(isa, g, x, w, bias) } else { gather::forward(isa, g, x, w, bias) }
+fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
+    if g.is_depthwise() { depthwise::forward(isa, g, x, w, after) } else { gather::forward(isa, g, x, w, after) }
 }
 
 fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
@@ -247,6 +313,15 @@ impl Walk {
         Walk { grid: (g.oh, g.ow), step: g.config.stride, taps: taps.collect(), start: (0, 0), spacing: (1, 1) }
     }
 
+    /// Taps side by side in the image and in the filter: those of a filter's row, or 1.
+    fn joined(&self) -> usize {
+        let Some(first) = self.taps.first() else { return 1 };
+        let row = self.taps.iter().take_while(|tap| tap.dy == first.dy).count();
+        let side_by_side = |pair: &[Tap]| pair[1].dx == pair[0].dx + 1 && pair[1].index == pair[0].index + 1;
+        let whole = self.taps.chunks(row).all(|taps| taps.len() == row && taps.windows(2).all(side_by_side));
+        if whole { row } else { 1 }
+    }
+
     /// Input pixel (y, x) received tap k of output pixel (y − offset_k) / stride, where that is whole:
     /// pixels of one residue modulo the stride share their taps.
     fn input_grad(g: &Geometry) -> Vec<Walk> {
@@ -271,9 +346,4 @@ impl Walk {
             })
             .collect()
     }
-}
-
-/// A buffer for a kernel's result of `len` values.
-fn output_buffer(len: usize) -> Uninit {
-    Uninit::new(len)
 }

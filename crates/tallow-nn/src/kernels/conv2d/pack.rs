@@ -27,8 +27,8 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs filters `[o, c/groups, kh, kw]`.
-    pub fn new(g: &Geometry, weights: &[f32], side: Columns, width: usize) -> Packed {
+    /// Packs filters `[o, c/groups, kh, kw]`, each multiplied by its output's `scale` where there is one.
+    pub fn new(g: &Geometry, weights: &[f32], scale: Option<&[f32]>, side: Columns, width: usize) -> Packed {
         let taps = g.taps();
         // Strides of a column and of a contracted channel in `weights`.
         let (columns, k, column_stride, k_stride) = match side {
@@ -42,10 +42,14 @@ impl Packed {
             let (group, first) = (index / panels, index % panels * width);
             let weights = &weights[group * group_len..][..group_len];
             let used = width.min(columns - first);
+            let scale = scale.map(|scale| &scale[group * columns + first..][..used]);
             for (row, out) in panel.chunks_exact_mut(width).enumerate() {
                 let (tap, k) = (row / k, row % k);
                 for (j, out) in out[..used].iter_mut().enumerate() {
                     *out = weights[(first + j) * column_stride + k * k_stride + tap];
+                }
+                if let Some(scale) = scale {
+                    out.iter_mut().zip(scale).for_each(|(out, scale)| *out *= scale);
                 }
             }
         });

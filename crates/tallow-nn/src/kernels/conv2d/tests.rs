@@ -45,16 +45,21 @@ fn check(g: &Geometry) {
     let x = random(g.n * g.h * g.w * g.c, 0);
     let w = random(g.o * g.cg() * g.taps(), 1);
     let dy = random(g.n * g.oh * g.ow * g.o, 2);
-    let bias = random(g.o, 3);
-    let mut want_y: Vec<f64> = (0..dy.len()).map(|i| f64::from(bias[i % g.o])).collect();
+    let (shift, scale) = (random(g.o, 3), random(g.o, 4));
+    let mut want_y = vec![0f64; dy.len()];
     let (mut want_dx, mut want_dw) = (vec![0f64; x.len()], vec![0f64; w.len()]);
     each_product(g, |y_at, x_at, w_at| {
         want_y[y_at] += f64::from(x[x_at]) * f64::from(w[w_at]);
         want_dx[x_at] += f64::from(dy[y_at]) * f64::from(w[w_at]);
         want_dw[w_at] += f64::from(dy[y_at]) * f64::from(x[x_at]);
     });
+    let want_folded: Vec<f64> = (want_y.iter().enumerate())
+        .map(|(i, y)| (y * f64::from(scale[i % g.o]) + f64::from(shift[i % g.o])).clamp(0.0, 6.0))
+        .collect();
+    let folded = Epilogue { scale: Some(&scale), shift: Some(&shift), activation: Activation::Relu6 };
     for isa in Isa::testable() {
-        assert_close("y", &forward(isa, g, &x, &w, Some(&bias)), &want_y, g, isa);
+        assert_close("y", &forward(isa, g, &x, &w, Epilogue::default()), &want_y, g, isa);
+        assert_close("folded y", &forward(isa, g, &x, &w, folded), &want_folded, g, isa);
         assert_close("dx", &input_grad(isa, g, &dy, &w), &want_dx, g, isa);
         assert_close("dw", &weight_gradient(isa, g, &x, &dy), &want_dw, g, isa);
     }
@@ -103,7 +108,11 @@ fn sums_do_not_depend_on_the_thread_count() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let isa = Isa::best();
             pool.install(|| {
-                (forward(isa, &g, &x, &w, None), input_grad(isa, &g, &dy, &w), weight_gradient(isa, &g, &x, &dy))
+                (
+                    forward(isa, &g, &x, &w, Epilogue::default()),
+                    input_grad(isa, &g, &dy, &w),
+                    weight_gradient(isa, &g, &x, &dy),
+                )
             })
         };
         assert!(run(1) == run(2) && run(1) == run(3) && run(1) == run(4), "{g:?}");
@@ -118,46 +127,4 @@ fn shapes_that_do_not_fit_are_named() {
     assert!(error.to_string().contains("[8, 4, 3, 3]"), "{error}");
     let error = conv2d(&zeros(&[1, 3, 2, 2]), &zeros(&[8, 3, 3, 3]), None, ConvConfig::default()).unwrap_err();
     assert!(error.to_string().contains("at least as large as the kernel"), "{error}");
-}
-
-#[test]
-#[ignore = "a measurement: cargo test --release -p tallow-nn --lib conv2d::tests::speed -- --ignored --nocapture"]
-fn speed() {
-    // Channels, outputs, side, kernel, stride, groups.
-    let shapes = [
-        (64, 64, 32, 3, 1, 1),
-        (128, 128, 16, 3, 1, 1),
-        (256, 256, 8, 3, 1, 1),
-        (512, 512, 4, 3, 1, 1),
-        (64, 128, 32, 1, 1, 1),
-        (64, 128, 32, 3, 2, 1),
-        (96, 96, 16, 3, 1, 96),
-        (3, 64, 32, 3, 1, 1),
-    ];
-    for (c, o, side, k, stride, groups) in shapes {
-        let config = ConvConfig { stride: (stride, stride), padding: (k / 2, k / 2), dilation: (1, 1), groups };
-        let out = (side + 2 * (k / 2) - k) / stride + 1;
-        let g = Geometry { n: 64, h: side, w: side, c, oh: out, ow: out, o, kh: k, kw: k, config };
-        let x = random(g.n * g.h * g.w * g.c, 0);
-        let w = random(g.o * g.cg() * g.taps(), 1);
-        let dy = random(g.n * g.oh * g.ow * g.o, 2);
-        let flop = 2.0 * (dy.len() * g.cg() * g.taps()) as f64;
-        let gflops = |work: &dyn Fn() -> Vec<f32>| {
-            let seconds = |_| {
-                let start = std::time::Instant::now();
-                std::hint::black_box(work());
-                start.elapsed().as_secs_f64()
-            };
-            let mut times: Vec<f64> = (0..10).map(seconds).skip(1).collect();
-            times.sort_by(f64::total_cmp);
-            flop / times[4] / 1e9
-        };
-        let isa = Isa::best();
-        println!(
-            "{c}→{o} {side}² {k}×{k}/{stride} groups {groups}: forward {:.0}, dX {:.0}, dW {:.0} GFLOP/s",
-            gflops(&|| forward(isa, &g, &x, &w, None)),
-            gflops(&|| input_grad(isa, &g, &dy, &w)),
-            gflops(&|| weight_gradient(isa, &g, &x, &dy)),
-        );
-    }
 }

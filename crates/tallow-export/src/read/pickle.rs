@@ -1,0 +1,361 @@
+//! Python's pickle, as far as PyTorch's state dicts need it, executing nothing.
+//!
+//! A pickle is a program for a stack machine that may call any Python function. Here a function is a
+//! name: the few that state dicts need are understood, whatever any other would have made is kept as
+//! [`Node::Opaque`] and passed over. Nodes live in one vector and refer to each other by index, so
+//! that no file, however nested, can exhaust the stack.
+
+use std::collections::HashMap;
+
+/// The index of a node.
+pub(super) type Id = usize;
+
+/// A Python value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Node {
+    Mark,
+    None,
+    Bool(bool),
+    Int(i64),
+    Float,
+    Text(String),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    /// A function or class: `torch._utils`, `_rebuild_tensor_v2`.
+    Global(String, String),
+    /// What a storage's persistent id says: type, key and number of elements.
+    Storage {
+        kind: String,
+        key: String,
+        len: usize,
+    },
+    /// A view of a storage; offset and strides in elements.
+    Tensor(View),
+    /// The result of a call that is not made: of what, as `module.name`.
+    Opaque(String),
+}
+
+/// Where a tensor's values lie.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct View {
+    pub storage: Id,
+    pub offset: usize,
+    pub size: Vec<usize>,
+    pub stride: Vec<usize>,
+}
+
+/// What a pickle made: its nodes and the last of them, the result.
+#[derive(Debug)]
+pub(super) struct Pickled {
+    pub nodes: Vec<Node>,
+    pub root: Id,
+    /// Bytes up to and with the end of this pickle.
+    pub len: usize,
+}
+
+impl Pickled {
+    /// The entries of a dict with texts as keys; `None` if it is not a dict.
+    pub fn entries(&self, id: Id) -> Option<Vec<(&str, Id)>> {
+        let Node::Dict(entries) = self.nodes.get(id)? else { return None };
+        let named = entries.iter().filter_map(|&(key, value)| match &self.nodes[key] {
+            Node::Text(key) => Some((key.as_str(), value)),
+            _ => None,
+        });
+        Some(named.collect())
+    }
+
+    /// What a value is, in a word or two.
+    pub fn describe(&self, id: Id) -> String {
+        match &self.nodes[id] {
+            Node::Opaque(what) => format!("a Python object of {what}"),
+            Node::Tensor(_) => "a single tensor".into(),
+            Node::Dict(_) => "a dict".into(),
+            Node::List(_) | Node::Tuple(_) => "a list".into(),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// Why bytes are not such a pickle.
+pub(super) type Failure = String;
+
+/// Reads one pickle from the start of `bytes`.
+pub(super) fn read(bytes: &[u8]) -> Result<Pickled, Failure> {
+    let mut machine = Machine { bytes, at: 0, nodes: Vec::new(), stack: Vec::new(), memo: HashMap::new() };
+    let root = machine.run()?;
+    Ok(Pickled { nodes: machine.nodes, root, len: machine.at })
+}
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    nodes: Vec<Node>,
+    stack: Vec<Id>,
+    memo: HashMap<usize, Id>,
+}
+
+impl Machine<'_> {
+    fn run(&mut self) -> Result<Id, Failure> {
+        loop {
+            let op = self.take(1)?[0];
+            match op {
+                b'.' => return self.pop(),
+                0x80 => drop(self.take(1)?), // protocol
+                0x95 => drop(self.take(8)?), // frame
+                b'(' => self.push(Node::Mark),
+                b'N' => self.push(Node::None),
+                0x88 => self.push(Node::Bool(true)),
+                0x89 => self.push(Node::Bool(false)),
+                b'J' => self.int(4, true)?,
+                b'K' => self.int(1, false)?,
+                b'M' => self.int(2, false)?,
+                0x8a => {
+                    let len = self.length(1)?;
+                    self.int(len, true)?;
+                }
+                b'G' => {
+                    self.take(8)?;
+                    self.push(Node::Float);
+                }
+                b'X' => self.text(4)?,
+                0x8c => self.text(1)?,
+                0x8d => self.text(8)?,
+                b'T' | b'B' => self.text(4)?, // bytes: read as text, used only where they are
+                b'U' | b'C' => self.text(1)?,
+                b')' => self.push(Node::Tuple(vec![])),
+                b']' => self.push(Node::List(vec![])),
+                b'}' | 0x8f => self.push(Node::Dict(vec![])),
+                b't' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Node::Tuple(items));
+                }
+                b'l' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Node::List(items));
+                }
+                b'd' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Node::Dict(pairs(&items)?));
+                }
+                0x85..=0x87 => {
+                    let count = usize::from(op - 0x84);
+                    let first = self.stack.len().checked_sub(count).ok_or("a tuple of more than there is")?;
+                    let items = self.stack.split_off(first);
+                    self.push(Node::Tuple(items));
+                }
+                b'a' | b'e' => {
+                    let items = if op == b'a' { vec![self.pop()?] } else { self.pop_to_mark()? };
+                    let list = self.top()?;
+                    match &mut self.nodes[list] {
+                        Node::List(list) => list.extend(items),
+                        Node::Opaque(_) => {}
+                        other => return Err(format!("items for {other:?}")),
+                    }
+                }
+                0x90 => drop(self.pop_to_mark()?), // items of a set
+                b's' | b'u' => {
+                    let items = if op == b's' {
+                        let value = self.pop()?;
+                        vec![self.pop()?, value]
+                    } else {
+                        self.pop_to_mark()?
+                    };
+                    let dict = self.top()?;
+                    match &mut self.nodes[dict] {
+                        Node::Dict(dict) => dict.extend(pairs(&items)?),
+                        Node::Opaque(_) => {}
+                        other => return Err(format!("entries for {other:?}")),
+                    }
+                }
+                b'c' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    self.push(Node::Global(module, name));
+                }
+                0x93 => {
+                    let (name, module) = (self.pop()?, self.pop()?);
+                    match (&self.nodes[module], &self.nodes[name]) {
+                        (Node::Text(module), Node::Text(name)) => {
+                            let global = Node::Global(module.clone(), name.clone());
+                            self.push(global);
+                        }
+                        _ => return Err("a function without a name".into()),
+                    }
+                }
+                b'R' | 0x81 => {
+                    let (args, callee) = (self.pop()?, self.pop()?);
+                    let made = self.call(callee, args)?;
+                    self.push(made);
+                }
+                0x92 => {
+                    let (_, _, class) = (self.pop()?, self.pop()?, self.pop()?);
+                    let made = Node::Opaque(self.name(class));
+                    self.push(made);
+                }
+                // An object's attributes: those of a dict (`_metadata`) say nothing about tensors.
+                b'b' => drop(self.pop()?),
+                b'Q' => {
+                    let id = self.pop()?;
+                    let storage = self.storage(id)?;
+                    self.push(storage);
+                }
+                b'0' => drop(self.pop()?),
+                b'1' => drop(self.pop_to_mark()?),
+                b'2' => {
+                    let top = self.top()?;
+                    self.stack.push(top);
+                }
+                b'q' | b'r' => {
+                    let key = self.length(if op == b'q' { 1 } else { 4 })?;
+                    let top = self.top()?;
+                    self.memo.insert(key, top);
+                }
+                0x94 => {
+                    let (key, top) = (self.memo.len(), self.top()?);
+                    self.memo.insert(key, top);
+                }
+                b'h' | b'j' => {
+                    let key = self.length(if op == b'h' { 1 } else { 4 })?;
+                    let id = *self.memo.get(&key).ok_or_else(|| format!("no value {key} was put aside"))?;
+                    self.stack.push(id);
+                }
+                other => return Err(format!("instruction {other:#04x} at byte {}", self.at - 1)),
+            }
+        }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&[u8], Failure> {
+        let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len()).ok_or("it ends too early")?;
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// An unsigned length of `width` bytes.
+    fn length(&mut self, width: usize) -> Result<usize, Failure> {
+        let bytes = self.take(width)?;
+        let value = bytes.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
+        usize::try_from(value).map_err(|_| "a length that no memory has".into())
+    }
+
+    /// A little-endian number; one wider than 64 bits, as the legacy format's mark, is cut to its low ones.
+    fn int(&mut self, width: usize, signed: bool) -> Result<(), Failure> {
+        let bytes = self.take(width)?;
+        let negative = signed && bytes.last().is_some_and(|&byte| byte & 0x80 != 0);
+        let mut wide = [if negative { 0xff } else { 0 }; 8];
+        wide.iter_mut().zip(bytes).for_each(|(to, &byte)| *to = byte);
+        self.push(Node::Int(i64::from_le_bytes(wide)));
+        Ok(())
+    }
+
+    fn text(&mut self, width: usize) -> Result<(), Failure> {
+        let len = self.length(width)?;
+        let text = String::from_utf8_lossy(self.take(len)?).into_owned();
+        self.push(Node::Text(text));
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        let rest = &self.bytes[self.at..];
+        let len = rest.iter().position(|&byte| byte == b'\n').ok_or("a name without an end")?;
+        let line = String::from_utf8_lossy(&rest[..len]).into_owned();
+        self.at += len + 1;
+        Ok(line)
+    }
+
+    fn push(&mut self, node: Node) {
+        self.stack.push(self.nodes.len());
+        self.nodes.push(node);
+    }
+
+    fn top(&self) -> Result<Id, Failure> {
+        self.stack.last().copied().ok_or_else(|| "its stack is empty".into())
+    }
+
+    fn pop(&mut self) -> Result<Id, Failure> {
+        self.stack.pop().ok_or_else(|| "its stack is empty".into())
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Id>, Failure> {
+        let mark = self.stack.iter().rposition(|&id| self.nodes[id] == Node::Mark).ok_or("no mark on its stack")?;
+        let items = self.stack.split_off(mark + 1);
+        self.stack.pop();
+        Ok(items)
+    }
+
+    fn name(&self, id: Id) -> String {
+        match &self.nodes[id] {
+            Node::Global(module, name) => format!("{module}.{name}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn tuple(&self, id: Id) -> Result<&[Id], Failure> {
+        match &self.nodes[id] {
+            Node::Tuple(items) => Ok(items),
+            other => Err(format!("arguments that are {other:?}")),
+        }
+    }
+
+    /// What calling `callee` gives, as far as it is known here.
+    fn call(&self, callee: Id, args: Id) -> Result<Node, Failure> {
+        let Node::Global(module, name) = &self.nodes[callee] else {
+            return Ok(Node::Opaque(self.name(callee)));
+        };
+        match (module.as_str(), name.as_str()) {
+            ("collections", "OrderedDict" | "defaultdict") => Ok(Node::Dict(vec![])),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => match *self.tuple(args)? {
+                [storage, offset, size, stride, ..] => Ok(Node::Tensor(View {
+                    storage,
+                    offset: self.count(offset)?,
+                    size: self.counts(size)?,
+                    stride: self.counts(stride)?,
+                })),
+                _ => Err("a tensor with too few arguments".into()),
+            },
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => match *self.tuple(args)? {
+                [tensor, ..] => Ok(self.nodes[tensor].clone()),
+                _ => Err("a parameter without a tensor".into()),
+            },
+            ("torch._tensor", "_rebuild_from_type_v2") => match *self.tuple(args)? {
+                [function, _, args, ..] if function != callee => match &self.nodes[function] {
+                    Node::Global(_, name) if name == "_rebuild_from_type_v2" => Ok(Node::Opaque(self.name(function))),
+                    _ => self.call(function, args),
+                },
+                _ => Err("a tensor of a type with too few arguments".into()),
+            },
+            _ => Ok(Node::Opaque(format!("{module}.{name}"))),
+        }
+    }
+
+    fn count(&self, id: Id) -> Result<usize, Failure> {
+        match self.nodes[id] {
+            Node::Int(value) => usize::try_from(value).map_err(|_| format!("{value} where a count is expected")),
+            ref other => Err(format!("{other:?} where a count is expected")),
+        }
+    }
+
+    fn counts(&self, id: Id) -> Result<Vec<usize>, Failure> {
+        self.tuple(id)?.iter().map(|&id| self.count(id)).collect()
+    }
+
+    /// `("storage", torch.FloatStorage, key, device, elements[, view])`.
+    fn storage(&self, id: Id) -> Result<Node, Failure> {
+        let [_, kind, key, _, len, ..] = *self.tuple(id)? else {
+            return Err("a storage with too few fields".into());
+        };
+        match (&self.nodes[kind], &self.nodes[key]) {
+            (Node::Global(_, kind), Node::Text(key)) => {
+                Ok(Node::Storage { kind: kind.clone(), key: key.clone(), len: self.count(len)? })
+            }
+            _ => Err("a storage without type or key".into()),
+        }
+    }
+}
+
+fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>, Failure> {
+    match items.as_chunks::<2>() {
+        (pairs, []) => Ok(pairs.iter().map(|&[key, value]| (key, value)).collect()),
+        _ => Err("a key without a value".into()),
+    }
+}

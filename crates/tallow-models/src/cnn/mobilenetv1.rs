@@ -1,0 +1,25 @@
+//! MobileNetV1: depthwise-separable convolutions, one after the other, without shortcuts.
+//!
+//! Howard et al. 2017, <https://arxiv.org/abs/1704.04861>. Reference: timm's `mobilenetv1_100`. The network
+//! itself is in `mobile/`.
+
+use super::mobile::{Head, INCEPTION, Layout, preset};
+use crate::registry::{Arch, Preset};
+
+const STAGES: &[&[&str]] = &[
+    &["dsa_r1_k3_s1_c64"],
+    &["dsa_r2_k3_s2_c128"],
+    &["dsa_r2_k3_s2_c256"],
+    &["dsa_r6_k3_s2_c512"],
+    &["dsa_r2_k3_s2_c1024"],
+];
+
+pub(crate) const PRESETS: &[Preset] = &[Preset {
+    mean: INCEPTION,
+    std: INCEPTION,
+    ..preset(
+        "mobilenetv1_100",
+        "cnn/mobilenetv1",
+        Arch::MobileNetV1(Layout { head: Head::Pool(1024), ..Layout::new(STAGES) }),
+    )
+}];

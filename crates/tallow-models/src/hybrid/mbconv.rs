@@ -1,0 +1,170 @@
+//! The convolutional half of CoAtNet and MaxViT: their stem, and pre-norm inverted residuals.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation::{Identity, Sigmoid, Silu};
+use tallow_nn::kernels::activation::{Activation, activate};
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
+use tallow_nn::kernels::scale::scale_channels;
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath};
+use tallow_nn::{Builder, Mode, Result};
+
+use crate::layers::add;
+
+/// Two convolutions of 3×3, the first of stride 2.
+pub(super) struct Stem {
+    conv1: Conv2d,
+    norm1: BatchNorm2d,
+    conv2: Conv2d,
+}
+
+impl Stem {
+    pub(super) fn new(inputs: usize, widths: [usize; 2], b: &Builder) -> Result<Self> {
+        let wide = |stride| Conv2dOptions { stride, padding: 1, ..Default::default() };
+        Ok(Stem {
+            conv1: Conv2d::new(inputs, widths[0], 3, wide(2), &b.pp("conv1"))?,
+            norm1: BatchNorm2d::new(widths[0], Default::default(), &b.pp("norm1"))?,
+            conv2: Conv2d::new(widths[0], widths[1], 3, wide(1), &b.pp("conv2"))?,
+        })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        self.conv2.forward(&self.norm1.forward_conv(&self.conv1, x, Silu, mode)?)
+    }
+}
+
+/// 2×2 average pooling; a last odd row or column is dropped.
+pub(super) fn halve(x: &Tensor) -> Result<Tensor> {
+    avg_pool2d(x, PoolConfig::square(2, 2, 0), false)
+}
+
+/// The shortcut of a block that halves the map: average pooling, and a 1×1 convolution where channels change.
+pub(super) struct Downsample {
+    expand: Option<Conv2d>,
+}
+
+impl Downsample {
+    pub(super) fn new(inputs: usize, outputs: usize, bias: bool, b: &Builder) -> Result<Self> {
+        let options = Conv2dOptions { bias, ..Default::default() };
+        let expand = || Conv2d::new(inputs, outputs, 1, options, &b.pp("expand"));
+        Ok(Downsample { expand: (inputs != outputs).then(expand).transpose()? })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = halve(x)?;
+        self.expand.as_ref().map_or(Ok(x.clone()), |conv| conv.forward(&x))
+    }
+}
+
+/// How the models' inverted residuals differ.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct MbConvStyle {
+    /// Whether average pooling halves the map, rather than the 3×3 convolution's stride.
+    pub(super) pool: bool,
+    /// Whether the shortcut's and the last convolution have a bias.
+    pub(super) bias: bool,
+    /// Whether squeeze-excite comes before the second norm rather than after it.
+    pub(super) early_squeeze: bool,
+    /// Whether an activation follows the first norm.
+    pub(super) activate_first: bool,
+    /// Of squeeze-excite.
+    pub(super) squeeze_activation: Activation,
+    /// Channels within the block for one within squeeze-excite.
+    pub(super) squeeze: usize,
+}
+
+/// Norm, 1×1 up to four times the channels, 3×3 channel by channel, squeeze-excite, 1×1 down.
+///
+/// # Source
+/// Sandler et al. 2018 with Hu et al. 2017; timm's `MbConvBlock` in maxxvit.
+pub(super) struct MbConv {
+    shortcut: Option<Downsample>,
+    pre_norm: BatchNorm2d,
+    conv1_1x1: Conv2d,
+    norm1: BatchNorm2d,
+    conv2_kxk: Conv2d,
+    norm2: BatchNorm2d,
+    se: SqueezeExcite,
+    conv3_1x1: Conv2d,
+    drop_path: DropPath,
+    style: MbConvStyle,
+}
+
+impl MbConv {
+    /// `stride` 1 or 2.
+    pub(super) fn new(
+        (inputs, outputs): (usize, usize),
+        stride: usize,
+        style: MbConvStyle,
+        drop_path: f32,
+        b: &Builder,
+    ) -> Result<Self> {
+        let hidden = 4 * inputs;
+        let plain = |bias| Conv2dOptions { bias, ..Default::default() };
+        let stride_of_conv = if style.pool { 1 } else { stride };
+        let depthwise = Conv2dOptions { stride: stride_of_conv, padding: 1, groups: hidden, ..Default::default() };
+        let norm = |name: &str, channels| BatchNorm2d::new(channels, Default::default(), &b.pp(name));
+        let squeeze =
+            |name: &str| SqueezeExcite::new(hidden, hidden / style.squeeze, style.squeeze_activation, &b.pp(name));
+        let shortcut = || Downsample::new(inputs, outputs, style.bias, &b.pp("shortcut"));
+        let shortcut = (stride == 2).then(shortcut).transpose()?;
+        let pre_norm = norm("pre_norm", inputs)?;
+        let conv1_1x1 = Conv2d::new(inputs, hidden, 1, plain(false), &b.pp("conv1_1x1"))?;
+        let norm1 = norm("norm1", hidden)?;
+        let conv2_kxk = Conv2d::new(hidden, hidden, 3, depthwise, &b.pp("conv2_kxk"))?;
+        // The order of the weights is that of the layers.
+        let (norm2, se) = if style.early_squeeze {
+            let se = squeeze("se_early")?;
+            (norm("norm2", hidden)?, se)
+        } else {
+            (norm("norm2", hidden)?, squeeze("se")?)
+        };
+        let conv3_1x1 = Conv2d::new(hidden, outputs, 1, plain(style.bias), &b.pp("conv3_1x1"))?;
+        let drop_path = DropPath::new(drop_path)?;
+        Ok(MbConv { shortcut, pre_norm, conv1_1x1, norm1, conv2_kxk, norm2, se, conv3_1x1, drop_path, style })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let first = if self.style.activate_first { Silu } else { Identity };
+        let mut y = self.pre_norm.forward_act(x, first, mode)?;
+        if self.style.pool && self.shortcut.is_some() {
+            y = halve(&y)?;
+        }
+        let y = self.norm1.forward_conv(&self.conv1_1x1, &y, Silu, mode)?;
+        let y = self.conv2_kxk.forward(&y)?;
+        let y = if self.style.early_squeeze {
+            self.norm2.forward_act(&self.se.forward(&y)?, Silu, mode)?
+        } else {
+            self.se.forward(&self.norm2.forward_act(&y, Silu, mode)?)?
+        };
+        let y = self.drop_path.forward(&self.conv3_1x1.forward(&y)?, mode)?;
+        match &self.shortcut {
+            Some(shortcut) => add(&y, &shortcut.forward(x)?),
+            None => add(&y, x),
+        }
+    }
+}
+
+/// Channels weighed by what the whole image shows; its layers are 1×1 convolutions.
+struct SqueezeExcite {
+    fc1: Conv2d,
+    fc2: Conv2d,
+    activation: Activation,
+}
+
+impl SqueezeExcite {
+    fn new(channels: usize, squeezed: usize, activation: Activation, b: &Builder) -> Result<Self> {
+        let options = Conv2dOptions { bias: true, ..Default::default() };
+        Ok(SqueezeExcite {
+            fc1: Conv2d::new(channels, squeezed, 1, options, &b.pp("fc1"))?,
+            fc2: Conv2d::new(squeezed, channels, 1, options, &b.pp("fc2"))?,
+            activation,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, c, _, _) = x.dims4()?;
+        let squeezed = self.fc1.forward(&global_avg_pool(x)?.reshape((n, c, 1, 1))?)?;
+        let gates = self.fc2.forward(&activate(&squeezed, self.activation)?)?;
+        scale_channels(x, &activate(&gates.reshape((n, c))?, Sigmoid)?)
+    }
+}

@@ -1,0 +1,387 @@
+//! MobileViT: inverted residuals, and transformers over the pixels that share a place in their patch.
+//!
+//! Mehta & Rastegari 2021, <https://arxiv.org/abs/2110.02178>. MobileViTv2, 2022,
+//! <https://arxiv.org/abs/2206.02680>, replaces attention by one of linear cost: a softmax over the
+//! patches weighs the keys into one context vector, which scales every value.
+//!
+//! Reference: timm's `mobilevit_*` and `mobilevitv2_*`. Weight names are its own: `stem.conv`,
+//! `stages.0.0.conv1_1x1.conv`, `stages.2.1.conv_kxk.conv`, `stages.2.1.transformer.0.attn.qkv`
+//! (v2: `.attn.qkv_proj`), `final_conv.conv`, `head.fc`. Initial values: Kaiming normal by fan-out, the
+//! last norm of each residual branch zero. A map that patches of 2×2 do not divide is resized, as in
+//! timm. Drop path grows linearly from block to block.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation::{Identity, Relu, Silu};
+use tallow_nn::kernels::activation::activate;
+use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::kernels::scale::scale_channels;
+use tallow_nn::kernels::softmax::softmax;
+use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::{Builder, Init, Mode, Result};
+
+use super::{ConvNorm, ConvNormSpec};
+use crate::config::{Key, ModelConfig};
+use crate::layers::block::{Block, BlockSpec};
+use crate::layers::group_norm::GroupNorm;
+use crate::layers::resize::bilinear;
+use crate::layers::{add, drop_path_rate};
+use crate::model::Model;
+use crate::registry::{Arch, Preset};
+
+/// Pixels of a patch's side.
+const PATCH: usize = 2;
+const HEADS: usize = 4;
+const EPS: f32 = 1e-5;
+
+/// Inverted residuals of each stage.
+const RESIDUALS: [usize; 5] = [1, 2, 1, 1, 1];
+/// Transformer blocks of each stage.
+const TRANSFORMERS: [usize; 5] = [0, 0, 2, 4, 3];
+
+/// What tells one MobileViT from another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layout {
+    stem: usize,
+    /// Channels of each stage.
+    widths: [usize; 5],
+    /// How many times wider an inverted residual is within.
+    expansion: usize,
+    version: Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Version {
+    /// Channels of the tokens of the last three stages; channels of the last convolution.
+    One { tokens: [usize; 3], features: usize },
+    /// Tokens have half as many channels as the map.
+    Two,
+}
+
+impl Layout {
+    /// Channels that the classifier sees.
+    pub(crate) fn num_features(self) -> usize {
+        match self.version {
+            Version::One { features, .. } => features,
+            Version::Two => self.widths[4],
+        }
+    }
+
+    /// Inverted residuals of a stage.
+    fn residuals(self, stage: usize) -> usize {
+        // The first version has one more in its second stage.
+        RESIDUALS[stage] + usize::from(stage == 1 && self.version != Version::Two)
+    }
+}
+
+pub(crate) const PRESETS: &[Preset] = &[
+    one("mobilevit_xxs", [16, 24, 48, 64, 80], 2, [64, 80, 96], 320),
+    one("mobilevit_xs", [32, 48, 64, 80, 96], 4, [96, 120, 144], 384),
+    one("mobilevit_s", [32, 64, 96, 128, 160], 4, [144, 192, 240], 640),
+    two("mobilevitv2_050", 16),
+    two("mobilevitv2_075", 24),
+    two("mobilevitv2_100", 32),
+];
+
+const fn one(name: &'static str, widths: [usize; 5], expansion: usize, tokens: [usize; 3], features: usize) -> Preset {
+    preset(name, Layout { stem: 16, widths, expansion, version: Version::One { tokens, features } })
+}
+
+const fn two(name: &'static str, stem: usize) -> Preset {
+    let widths = [2 * stem, 4 * stem, 8 * stem, 12 * stem, 16 * stem];
+    Preset { crop_pct: 0.888, ..preset(name, Layout { stem, widths, expansion: 2, version: Version::Two }) }
+}
+
+/// Preprocessing is that of timm's default weights, `cvnets_in1k`: pixels from 0 to 1 as they are.
+const fn preset(name: &'static str, layout: Layout) -> Preset {
+    Preset {
+        keys: &[Key::DropRate, Key::DropPathRate, Key::ZeroInitLast],
+        input_size: (256, 256),
+        mean: &[0.0; 3],
+        std: &[1.0; 3],
+        crop_pct: 0.9,
+        interpolation: "bicubic",
+        first_conv: "stem.conv",
+        classifier: "head.fc",
+        ..Preset::imagenet(name, "hybrid/mobilevit", Arch::MobileVit(layout))
+    }
+}
+
+pub(crate) struct MobileVit {
+    stem: ConvNorm,
+    stages: Vec<StageBlock>,
+    final_conv: Option<ConvNorm>,
+    dropout: Dropout,
+    fc: Linear,
+}
+
+impl MobileVit {
+    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let Layout { stem, widths, expansion, version } = layout;
+        // A transformer with its convolutions counts as one block.
+        let transformers = TRANSFORMERS.iter().filter(|depth| **depth > 0).count();
+        let total = (0..5).map(|stage| layout.residuals(stage)).sum::<usize>() + transformers;
+        let spec = ConvNormSpec { kernel: 3, stride: 2, ..Default::default() };
+        let stem_conv = ConvNorm::new(config.in_chans, stem, spec, &b.pp("stem"))?;
+        let (mut stages, mut inputs) = (Vec::new(), stem);
+        for (stage, channels) in widths.into_iter().enumerate() {
+            let b = b.pp("stages").pp(stage);
+            let residuals = layout.residuals(stage);
+            for i in 0..residuals {
+                let spec = ResidualSpec {
+                    inputs,
+                    hidden: inputs * expansion,
+                    outputs: channels,
+                    stride: if i == 0 && stage > 0 { 2 } else { 1 },
+                    zero_init_last: config.zero_init_last.unwrap_or(true),
+                    drop_path: drop_path_rate(config.drop_path_rate, stages.len(), total),
+                };
+                stages.push(StageBlock::Residual(InvertedResidual::new(spec, &b.pp(i))?));
+                inputs = channels;
+            }
+            if TRANSFORMERS[stage] > 0 {
+                let drop_path = drop_path_rate(config.drop_path_rate, stages.len(), total);
+                let (depth, b) = (TRANSFORMERS[stage], b.pp(residuals));
+                stages.push(match version {
+                    Version::One { tokens, .. } => {
+                        let block = MobileVitBlock::new(channels, tokens[stage - 2], depth, drop_path, &b)?;
+                        StageBlock::One(Box::new(block))
+                    }
+                    Version::Two => StageBlock::Two(Box::new(MobileVitV2Block::new(channels, depth, drop_path, &b)?)),
+                });
+            }
+        }
+        let final_conv = match version {
+            Version::One { features, .. } => {
+                Some(ConvNorm::new(inputs, features, Default::default(), &b.pp("final_conv"))?)
+            }
+            Version::Two => None,
+        };
+        let classifier = Init::Normal(0.01);
+        Ok(MobileVit {
+            stem: stem_conv,
+            stages,
+            final_conv,
+            dropout: Dropout::new(config.drop_rate)?,
+            fc: Linear::new(layout.num_features(), config.num_classes, true, classifier, &b.pp("head").pp("fc"))?,
+        })
+    }
+}
+
+impl Model for MobileVit {
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let mut x = self.stem.forward(images, Silu, mode)?;
+        for block in &self.stages {
+            x = match block {
+                StageBlock::Residual(block) => block.forward(&x, mode)?,
+                StageBlock::One(block) => block.forward(&x, mode)?,
+                StageBlock::Two(block) => block.forward(&x, mode)?,
+            };
+        }
+        match &self.final_conv {
+            Some(conv) => conv.forward(&x, Silu, mode),
+            None => Ok(x),
+        }
+    }
+
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+    }
+}
+
+enum StageBlock {
+    Residual(InvertedResidual),
+    One(Box<MobileVitBlock>),
+    Two(Box<MobileVitV2Block>),
+}
+
+struct ResidualSpec {
+    inputs: usize,
+    hidden: usize,
+    outputs: usize,
+    stride: usize,
+    zero_init_last: bool,
+    drop_path: f32,
+}
+
+/// 1×1 up, 3×3 channel by channel, 1×1 down; a shortcut where the shape stays.
+struct InvertedResidual {
+    conv1_1x1: ConvNorm,
+    conv2_kxk: ConvNorm,
+    conv3_1x1: ConvNorm,
+    shortcut: bool,
+    drop_path: DropPath,
+}
+
+impl InvertedResidual {
+    fn new(spec: ResidualSpec, b: &Builder) -> Result<Self> {
+        let ResidualSpec { inputs, hidden, outputs, stride, zero_init_last, drop_path } = spec;
+        let shortcut = stride == 1 && inputs == outputs;
+        let depthwise = ConvNormSpec { kernel: 3, stride, groups: hidden, ..Default::default() };
+        let last = ConvNormSpec { scale: if shortcut && zero_init_last { 0.0 } else { 1.0 }, ..Default::default() };
+        Ok(InvertedResidual {
+            conv1_1x1: ConvNorm::new(inputs, hidden, Default::default(), &b.pp("conv1_1x1"))?,
+            conv2_kxk: ConvNorm::new(hidden, hidden, depthwise, &b.pp("conv2_kxk"))?,
+            conv3_1x1: ConvNorm::new(hidden, outputs, last, &b.pp("conv3_1x1"))?,
+            shortcut,
+            drop_path: DropPath::new(drop_path)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.conv2_kxk.forward(&self.conv1_1x1.forward(x, Silu, mode)?, Silu, mode)?;
+        let y = self.drop_path.forward(&self.conv3_1x1.forward(&y, Identity, mode)?, mode)?;
+        if self.shortcut { add(x, &y) } else { Ok(y) }
+    }
+}
+
+/// Height and width that patches divide.
+fn divided(x: &Tensor) -> Result<(usize, usize)> {
+    let (_, _, h, w) = x.dims4()?;
+    Ok((h.next_multiple_of(PATCH), w.next_multiple_of(PATCH)))
+}
+
+/// `[n, c, h, w]` → `[n, places in a patch, patches, c]`.
+fn unfold(x: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = x.dims4()?;
+    let x = x.permute((0, 2, 3, 1))?.reshape(vec![n, h / PATCH, PATCH, w / PATCH, PATCH, c])?;
+    Ok(x.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((n, PATCH * PATCH, (h / PATCH) * (w / PATCH), c))?)
+}
+
+/// The inverse of [`unfold`], to a map of `h` × `w`; the first two dimensions may have merged.
+fn fold(x: &Tensor, n: usize, (h, w): (usize, usize)) -> Result<Tensor> {
+    let x = x.reshape(vec![n, PATCH, PATCH, h / PATCH, w / PATCH, x.elem_count() / (n * h * w)])?;
+    let x = x.permute(vec![0, 3, 1, 4, 2, 5])?.reshape((n, h, w, ()))?;
+    Ok(x.permute((0, 3, 1, 2))?)
+}
+
+struct MobileVitBlock {
+    conv_kxk: ConvNorm,
+    conv_1x1: Conv2d,
+    transformer: Vec<Block>,
+    norm: LayerNorm,
+    conv_proj: ConvNorm,
+    conv_fusion: ConvNorm,
+}
+
+impl MobileVitBlock {
+    fn new(channels: usize, tokens: usize, depth: usize, drop_path: f32, b: &Builder) -> Result<Self> {
+        let spec = BlockSpec {
+            dim: tokens,
+            heads: HEADS,
+            hidden: 2 * tokens,
+            activation: Silu,
+            eps: EPS,
+            layer_scale: None,
+            drop_path,
+        };
+        let wide = ConvNormSpec { kernel: 3, ..Default::default() };
+        Ok(MobileVitBlock {
+            conv_kxk: ConvNorm::new(channels, channels, wide, &b.pp("conv_kxk"))?,
+            conv_1x1: Conv2d::new(channels, tokens, 1, Default::default(), &b.pp("conv_1x1"))?,
+            transformer: (0..depth).map(|i| Block::new(spec, &b.pp("transformer").pp(i))).collect::<Result<_>>()?,
+            norm: LayerNorm::new(tokens, EPS, &b.pp("norm"))?,
+            conv_proj: ConvNorm::new(tokens, channels, Default::default(), &b.pp("conv_proj"))?,
+            conv_fusion: ConvNorm::new(2 * channels, channels, wide, &b.pp("conv_fusion"))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.conv_1x1.forward(&self.conv_kxk.forward(x, Silu, mode)?)?;
+        let (n, _, h, w) = y.dims4()?;
+        let size = divided(&y)?;
+        let resize = |y: &Tensor, from, to| if from == to { Ok(y.clone()) } else { bilinear(y, to, false) };
+        let mut y = unfold(&resize(&y, (h, w), size)?)?.flatten(0, 1)?;
+        for block in &self.transformer {
+            y = block.forward(&y, mode)?;
+        }
+        let y = resize(&fold(&self.norm.forward(&y)?, n, size)?, size, (h, w))?;
+        let y = self.conv_proj.forward(&y, Silu, mode)?;
+        let both = Tensor::cat(&[x.permute((0, 2, 3, 1))?, y.permute((0, 2, 3, 1))?], 3)?;
+        self.conv_fusion.forward(&both.permute((0, 3, 1, 2))?, Silu, mode)
+    }
+}
+
+struct MobileVitV2Block {
+    conv_kxk: ConvNorm,
+    conv_1x1: Conv2d,
+    transformer: Vec<LinearTransformerBlock>,
+    norm: GroupNorm,
+    conv_proj: ConvNorm,
+}
+
+impl MobileVitV2Block {
+    fn new(channels: usize, depth: usize, drop_path: f32, b: &Builder) -> Result<Self> {
+        let tokens = channels / 2;
+        let depthwise = ConvNormSpec { kernel: 3, groups: channels, ..Default::default() };
+        Ok(MobileVitV2Block {
+            conv_kxk: ConvNorm::new(channels, channels, depthwise, &b.pp("conv_kxk"))?,
+            conv_1x1: Conv2d::new(channels, tokens, 1, Default::default(), &b.pp("conv_1x1"))?,
+            transformer: (0..depth)
+                .map(|i| LinearTransformerBlock::new(tokens, drop_path, &b.pp("transformer").pp(i)))
+                .collect::<Result<_>>()?,
+            norm: GroupNorm::new(1, tokens, EPS, &b.pp("norm"))?,
+            conv_proj: ConvNorm::new(tokens, channels, Default::default(), &b.pp("conv_proj"))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let (n, _, h, w) = x.dims4()?;
+        let size = divided(x)?;
+        let x = if size == (h, w) { x.clone() } else { bilinear(x, size, true)? };
+        let x = self.conv_1x1.forward(&self.conv_kxk.forward(&x, Silu, mode)?)?;
+        // As an image of places by patches, so that 1×1 convolutions and norms apply.
+        let mut x = unfold(&x)?.permute((0, 3, 1, 2))?;
+        for block in &self.transformer {
+            x = block.forward(&x, mode)?;
+        }
+        let x = self.norm.forward(&x)?.permute((0, 2, 3, 1))?;
+        self.conv_proj.forward(&fold(&x, n, size)?, Identity, mode)
+    }
+}
+
+/// Attention of linear cost and an MLP of 1×1 convolutions, over `[n, c, places, patches]`.
+struct LinearTransformerBlock {
+    norm1: GroupNorm,
+    qkv_proj: Conv2d,
+    out_proj: Conv2d,
+    norm2: GroupNorm,
+    fc1: Conv2d,
+    fc2: Conv2d,
+    drop_path: DropPath,
+}
+
+impl LinearTransformerBlock {
+    fn new(dim: usize, drop_path: f32, b: &Builder) -> Result<Self> {
+        let conv = |inputs: usize, outputs: usize, b: Builder| {
+            Conv2d::new(inputs, outputs, 1, Conv2dOptions { bias: true, ..Default::default() }, &b)
+        };
+        let (attn, mlp) = (b.pp("attn"), b.pp("mlp"));
+        Ok(LinearTransformerBlock {
+            norm1: GroupNorm::new(1, dim, EPS, &b.pp("norm1"))?,
+            qkv_proj: conv(dim, 1 + 2 * dim, attn.pp("qkv_proj"))?,
+            out_proj: conv(dim, dim, attn.pp("out_proj"))?,
+            norm2: GroupNorm::new(1, dim, EPS, &b.pp("norm2"))?,
+            fc1: conv(dim, 2 * dim, mlp.pp("fc1"))?,
+            fc2: conv(2 * dim, dim, mlp.pp("fc2"))?,
+            drop_path: DropPath::new(drop_path)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.attention(&self.norm1.forward(x)?)?;
+        let x = add(x, &self.drop_path.forward(&y, mode)?)?;
+        let y = activate(&self.fc1.forward(&self.norm2.forward(&x)?)?, Silu)?;
+        add(&x, &self.drop_path.forward(&self.fc2.forward(&y)?, mode)?)
+    }
+
+    fn attention(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, c, places, patches) = x.dims4()?;
+        let qkv = self.qkv_proj.forward(x)?.permute((0, 2, 3, 1))?.reshape((n * places, patches, 1 + 2 * c))?;
+        let scores = softmax(&qkv.narrow(2, 0, 1)?.reshape((n * places, 1, patches))?)?;
+        let context = scores.matmul(&qkv.narrow(2, 1, c)?.contiguous()?)?.squeeze(1)?;
+        let value = qkv.narrow(2, 1 + c, c)?.reshape((n * places, 1, patches, c))?.permute((0, 3, 1, 2))?;
+        let y = scale_channels(&activate(&value, Relu)?, &context)?;
+        let y = y.permute((0, 2, 3, 1))?.reshape((n, places, patches, c))?.permute((0, 3, 1, 2))?;
+        self.out_proj.forward(&y)
+    }
+}

@@ -1,0 +1,172 @@
+//! The ResNet that hybrid Vision Transformers cut their patches from: standardised weights, GroupNorm.
+//!
+//! Kolesnikov et al. 2019 (Big Transfer), <https://arxiv.org/abs/1912.11370>; weight standardisation: Qiao
+//! et al. 2019, <https://arxiv.org/abs/1903.10520>. Blocks are those of ResNet v1.5, convolutions and
+//! pooling are padded as in TensorFlow (SAME).
+//!
+//! Reference: timm's `resnetv2` as `vision_transformer_hybrid` builds it: names `stem.conv`, `stem.norm`,
+//! `stages.0.blocks.0.downsample.conv`, `.conv1`, `.norm1`, …; `conv` and `norm` where the stem is all.
+
+use candle_core::{DType, Tensor};
+use tallow_nn::kernels::activation::Activation::{Identity, Relu};
+use tallow_nn::kernels::activation::{Activation, activate};
+use tallow_nn::kernels::elementwise::add_activate;
+use tallow_nn::kernels::norm::layer_norm;
+use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
+use tallow_nn::layers::{Conv2d, Conv2dOptions};
+use tallow_nn::{Builder, Fan, Init, Result};
+
+use crate::layers::group_norm::GroupNorm;
+
+/// How much of the ResNet there is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Backbone {
+    /// Nothing.
+    None,
+    /// A 7×7 convolution and pooling.
+    Stem,
+    /// Four stages of this many blocks behind them.
+    Stages([usize; 4]),
+}
+
+impl Backbone {
+    /// Pixels of the image for one of the result.
+    pub(crate) const fn stride(self) -> usize {
+        match self {
+            Backbone::None => 1,
+            Backbone::Stem => 4,
+            Backbone::Stages(_) => 32,
+        }
+    }
+
+    /// Channels of the result.
+    pub(crate) fn channels(self, in_chans: usize) -> usize {
+        match self {
+            Backbone::None => in_chans,
+            Backbone::Stem => 64,
+            Backbone::Stages(_) => 2048,
+        }
+    }
+}
+
+pub(crate) struct ResNetV2 {
+    stem: StdConvNorm,
+    blocks: Vec<Bottleneck>,
+}
+
+impl ResNetV2 {
+    /// `None` where the backbone is none.
+    pub(crate) fn new(backbone: Backbone, in_chans: usize, b: &Builder) -> Result<Option<Self>> {
+        let (stages, stem) = match backbone {
+            Backbone::None => return Ok(None),
+            Backbone::Stem => ([0; 4], b.clone()),
+            Backbone::Stages(stages) => (stages, b.pp("stem")),
+        };
+        let stem = StdConvNorm::new(in_chans, 64, 7, 2, &stem.pp("conv"), &stem.pp("norm"))?;
+        let (mut blocks, mut inputs) = (Vec::new(), 64);
+        for (stage, depth) in stages.into_iter().enumerate() {
+            for i in 0..depth {
+                let stride = if i == 0 && stage > 0 { 2 } else { 1 };
+                let b = b.pp("stages").pp(stage).pp("blocks").pp(i);
+                blocks.push(Bottleneck::new(inputs, 256 << stage, stride, &b)?);
+                inputs = 256 << stage;
+            }
+        }
+        Ok(Some(ResNetV2 { stem, blocks }))
+    }
+
+    pub(crate) fn forward(&self, images: &Tensor) -> Result<Tensor> {
+        let x = self.stem.forward(images, Relu)?;
+        // Nothing is below zero behind a ReLU, so zeros around the image never are the maximum alone.
+        let mut x = max_pool2d(&pad_same(&x, 3, 2)?, PoolConfig::square(3, 2, 0))?;
+        for block in &self.blocks {
+            x = block.forward(&x)?;
+        }
+        Ok(x)
+    }
+}
+
+/// 1×1 down, 3×3, 1×1 up; a projected shortcut in a stage's first block.
+struct Bottleneck {
+    downsample: Option<StdConvNorm>,
+    conv1: StdConvNorm,
+    conv2: StdConvNorm,
+    conv3: StdConvNorm,
+}
+
+impl Bottleneck {
+    fn new(inputs: usize, outputs: usize, stride: usize, b: &Builder) -> Result<Self> {
+        let narrow = outputs / 4;
+        let layer = |i: usize, from, to, kernel, stride| {
+            StdConvNorm::new(from, to, kernel, stride, &b.pp(format!("conv{i}")), &b.pp(format!("norm{i}")))
+        };
+        let down = b.pp("downsample");
+        let down = || StdConvNorm::new(inputs, outputs, 1, stride, &down.pp("conv"), &down.pp("norm"));
+        Ok(Bottleneck {
+            downsample: (stride == 2 || inputs != outputs).then(down).transpose()?,
+            conv1: layer(1, inputs, narrow, 1, 1)?,
+            conv2: layer(2, narrow, narrow, 3, stride)?,
+            conv3: layer(3, narrow, outputs, 1, 1)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let shortcut = match &self.downsample {
+            Some(layer) => layer.forward(x, Identity)?,
+            None => x.clone(),
+        };
+        let y = self.conv2.forward(&self.conv1.forward(x, Relu)?, Relu)?;
+        add_activate(&self.conv3.forward(&y, Identity)?, &shortcut, Relu)
+    }
+}
+
+/// A convolution whose every filter is brought to mean 0 and variance 1 first, and a GroupNorm.
+struct StdConvNorm {
+    conv: Conv2d,
+    norm: GroupNorm,
+    kernel: usize,
+    stride: usize,
+}
+
+impl StdConvNorm {
+    fn new(
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+        conv: &Builder,
+        norm: &Builder,
+    ) -> Result<Self> {
+        let options = Conv2dOptions { stride, init: Init::KaimingNormal(Fan::Out), ..Default::default() };
+        Ok(StdConvNorm {
+            conv: Conv2d::new(inputs, outputs, kernel, options, conv)?,
+            norm: GroupNorm::new(32, outputs, 1e-5, norm)?,
+            kernel,
+            stride,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        let weight = &self.conv.weight;
+        let rows = weight.flatten_from(1)?;
+        let ones = Tensor::ones(rows.dims()[1], DType::F32, weight.device())?;
+        let standardised = layer_norm(&rows, &ones, &ones.zeros_like()?, 1e-8)?.reshape(weight.dims())?;
+        let mut conv = self.conv.clone();
+        conv.weight = standardised;
+        activate(&self.norm.forward(&conv.forward(&pad_same(x, self.kernel, self.stride)?)?)?, activation)
+    }
+}
+
+/// Zeros around `[n, c, h, w]` so that there is an output for every `stride` pixels, more below and to the
+/// right than above and to the left where they cannot be even.
+fn pad_same(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
+    let mut x = x.permute((0, 2, 3, 1))?;
+    for dim in [1, 2] {
+        let len = x.dims()[dim];
+        let missing = ((len.div_ceil(stride) - 1) * stride + kernel).saturating_sub(len);
+        if missing > 0 {
+            x = x.pad_with_zeros(dim, missing / 2, missing - missing / 2)?;
+        }
+    }
+    Ok(x.permute((0, 3, 1, 2))?)
+}

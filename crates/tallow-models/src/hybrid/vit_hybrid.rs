@@ -1,0 +1,37 @@
+//! Vision Transformers that cut their patches from a small ResNet's features instead of the image.
+//!
+//! Dosovitskiy et al. 2020, <https://arxiv.org/abs/2010.11929>; Steiner et al. 2021,
+//! <https://arxiv.org/abs/2106.10270>.
+//!
+//! Reference: timm's `vision_transformer_hybrid`; names, keys and initial values as in
+//! [`crate::vit::vit`], with the ResNet under `patch_embed.backbone` ([`super::resnetv2`]).
+
+use super::resnetv2::Backbone;
+use crate::config::Key;
+use crate::registry::{Arch, Preset};
+use crate::vit::vit::Layout;
+
+pub(crate) const PRESETS: &[Preset] = &[
+    Preset {
+        first_conv: "patch_embed.backbone.conv",
+        ..preset("vit_tiny_r_s16_p8_224", Layout { backbone: Backbone::Stem, ..Layout::plain(8, 192, 3) })
+    },
+    preset("vit_small_r26_s32_224", Layout { backbone: Backbone::Stages([2, 2, 2, 2]), ..Layout::plain(1, 384, 6) }),
+];
+
+/// Preprocessing is that of timm's default weights, `augreg_in21k_ft_in1k`.
+const fn preset(name: &'static str, layout: Layout) -> Preset {
+    Preset {
+        keys: &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::NumHeads, Key::MlpRatio],
+        min_input_size: 32,
+        size_multiple: 32,
+        mean: &[0.5; 3],
+        std: &[0.5; 3],
+        crop_pct: 0.9,
+        interpolation: "bicubic",
+        global_pool: "token",
+        first_conv: "patch_embed.backbone.stem.conv",
+        classifier: "head",
+        ..Preset::imagenet(name, "hybrid/vit_hybrid", Arch::Vit(layout))
+    }
+}

@@ -1,0 +1,60 @@
+//! Attention within windows: cutting a map of tokens into windows and putting it together again.
+//!
+//! A map is `[n, h, w, c]`; windows are `[n · windows, wh · ww, c]`, row by row within each image.
+
+use candle_core::Tensor;
+use tallow_nn::Result;
+
+/// Cuts a map, whose sides the window divides, into windows of neighbours.
+pub(crate) fn partition(x: &Tensor, (wh, ww): (usize, usize)) -> Result<Tensor> {
+    let (n, h, w, c) = x.dims4()?;
+    let x = x.reshape(vec![n, h / wh, wh, w / ww, ww, c])?;
+    Ok(x.permute(vec![0, 1, 3, 2, 4, 5])?.reshape((n * (h / wh) * (w / ww), wh * ww, c))?)
+}
+
+/// Puts the windows of [`partition`] together to maps of `h` × `w`.
+pub(crate) fn reverse(windows: &Tensor, (wh, ww): (usize, usize), (h, w): (usize, usize)) -> Result<Tensor> {
+    let c = windows.dims()[2];
+    let n = windows.dims()[0] / ((h / wh) * (w / ww));
+    let x = windows.reshape(vec![n, h / wh, w / ww, wh, ww, c])?;
+    Ok(x.permute(vec![0, 1, 3, 2, 4, 5])?.reshape((n, h, w, c))?)
+}
+
+/// Shifts a map up and left by `shift`; what leaves it comes in at the other end.
+pub(crate) fn roll(x: &Tensor, shift: (usize, usize)) -> Result<Tensor> {
+    let mut x = x.clone();
+    for (dim, by) in [(1, shift.0), (2, shift.1)] {
+        if by > 0 {
+            let len = x.dims()[dim];
+            x = Tensor::cat(&[x.narrow(dim, by, len - by)?, x.narrow(dim, 0, by)?], dim)?;
+        }
+    }
+    Ok(x)
+}
+
+/// Zeros below and to the right, until `multiple` divides height and width.
+pub(crate) fn pad(x: &Tensor, multiple: (usize, usize)) -> Result<Tensor> {
+    let mut x = x.clone();
+    for (dim, multiple) in [(1, multiple.0), (2, multiple.1)] {
+        let missing = x.dims()[dim].next_multiple_of(multiple) - x.dims()[dim];
+        if missing > 0 {
+            x = x.pad_with_zeros(dim, 0, missing)?;
+        }
+    }
+    Ok(x)
+}
+
+/// Cuts a map into grids of `gh` × `gw` pixels that lie as far apart as there are grids, down and across.
+pub(crate) fn grid_partition(x: &Tensor, (gh, gw): (usize, usize)) -> Result<Tensor> {
+    let (n, h, w, c) = x.dims4()?;
+    let x = x.reshape(vec![n, gh, h / gh, gw, w / gw, c])?;
+    Ok(x.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((n * (h / gh) * (w / gw), gh * gw, c))?)
+}
+
+/// Puts the grids of [`grid_partition`] together to maps of `h` × `w`.
+pub(crate) fn grid_reverse(grids: &Tensor, (gh, gw): (usize, usize), (h, w): (usize, usize)) -> Result<Tensor> {
+    let c = grids.dims()[2];
+    let n = grids.dims()[0] / ((h / gh) * (w / gw));
+    let x = grids.reshape(vec![n, h / gh, w / gw, gh, gw, c])?;
+    Ok(x.permute(vec![0, 3, 1, 4, 2, 5])?.reshape((n, h, w, c))?)
+}

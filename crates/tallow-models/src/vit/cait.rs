@@ -1,0 +1,211 @@
+//! CaiT: a deep Vision Transformer whose class token joins for the last two blocks alone.
+//!
+//! Touvron et al. 2021, <https://arxiv.org/abs/2103.17239>. Residual branches are scaled (LayerScale);
+//! heads exchange their scores before and after the softmax (talking heads, Shazeer et al. 2020,
+//! <https://arxiv.org/abs/2003.02436>); in the last two blocks only the class token asks.
+//!
+//! Reference: timm's `cait_*`. Weight names are its own: `cls_token`, `pos_embed`, `blocks.0.gamma_1`,
+//! `blocks.0.attn.proj_l`, `blocks_token_only.0.attn.q`, `norm`, `head`. Initial values too. The size is
+//! fixed when the model is built. Drop path is the same in every block but the last two, which have none.
+
+use candle_core::{D, Tensor};
+use tallow_nn::kernels::activation::Activation;
+use tallow_nn::kernels::attention::attention;
+use tallow_nn::kernels::softmax::softmax;
+use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::{Builder, Mode, Result};
+
+use crate::config::{Key, ModelConfig};
+use crate::layers::layer_scale::LayerScale;
+use crate::layers::mlp::Mlp;
+use crate::layers::patch_embed::{PatchEmbed, tokens};
+use crate::layers::{TRUNCATED, add};
+use crate::model::Model;
+use crate::registry::{Arch, Preset};
+
+const PATCH: usize = 16;
+const EPS: f32 = 1e-6;
+const SCALE_INIT: f32 = 1e-5;
+
+/// What tells one CaiT from another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layout {
+    /// Channels of a token.
+    width: usize,
+    /// Blocks before the class token joins.
+    depth: usize,
+    heads: usize,
+}
+
+impl Layout {
+    /// Channels that the classifier sees.
+    pub(crate) fn num_features(self) -> usize {
+        self.width
+    }
+}
+
+pub(crate) const PRESETS: &[Preset] = &[
+    preset("cait_xxs24_224", Layout { width: 192, depth: 24, heads: 4 }),
+    preset("cait_xxs36_224", Layout { width: 192, depth: 36, heads: 4 }),
+];
+
+/// Preprocessing is that of timm's default weights, `fb_dist_in1k`.
+const fn preset(name: &'static str, layout: Layout) -> Preset {
+    Preset {
+        keys: &[Key::DropRate, Key::DropPathRate],
+        min_input_size: PATCH,
+        size_multiple: PATCH,
+        crop_pct: 1.0,
+        interpolation: "bicubic",
+        global_pool: "token",
+        first_conv: "patch_embed.proj",
+        classifier: "head",
+        ..Preset::imagenet(name, "vit/cait", Arch::Cait(layout))
+    }
+}
+
+pub(crate) struct Cait {
+    cls_token: Tensor,
+    pos_embed: Tensor,
+    patch_embed: PatchEmbed,
+    blocks: Vec<Block<TalkingHeads>>,
+    blocks_token_only: Vec<Block<ClassAttention>>,
+    norm: LayerNorm,
+    dropout: Dropout,
+    head: Linear,
+}
+
+impl Cait {
+    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let Layout { width, depth, heads } = layout;
+        let patches = (config.input_size.0 / PATCH) * (config.input_size.1 / PATCH);
+        let talking = |b: &Builder| TalkingHeads::new(width, heads, b);
+        let class = |b: &Builder| ClassAttention::new(width, heads, b);
+        Ok(Cait {
+            cls_token: b.param("cls_token", &[1, 1, width], TRUNCATED)?,
+            pos_embed: b.param("pos_embed", &[1, patches, width], TRUNCATED)?,
+            patch_embed: PatchEmbed::new(config.in_chans, width, PATCH, &b.pp("patch_embed"))?,
+            blocks: (0..depth)
+                .map(|i| Block::new(width, config.drop_path_rate, talking, &b.pp("blocks").pp(i)))
+                .collect::<Result<_>>()?,
+            blocks_token_only: (0..2)
+                .map(|i| Block::new(width, 0.0, class, &b.pp("blocks_token_only").pp(i)))
+                .collect::<Result<_>>()?,
+            norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
+            dropout: Dropout::new(config.drop_rate)?,
+            head: Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp("head"))?,
+        })
+    }
+}
+
+impl Model for Cait {
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let mut x = tokens(&self.patch_embed.forward(images)?)?.broadcast_add(&self.pos_embed)?;
+        for block in &self.blocks {
+            let y = block.attn.forward(&block.norm1.forward(&x)?)?;
+            x = block.rest(&x, &y, mode)?;
+        }
+        let (n, _, c) = x.dims3()?;
+        let mut class = self.cls_token.broadcast_as((n, 1, c))?.contiguous()?;
+        for block in &self.blocks_token_only {
+            let all = Tensor::cat(&[&class, &x], 1)?;
+            let y = block.attn.forward(&block.norm1.forward(&all)?)?;
+            class = block.rest(&class, &y, mode)?;
+        }
+        self.norm.forward(&Tensor::cat(&[&class, &x], 1)?)
+    }
+
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = features.narrow(1, 0, 1)?.squeeze(1)?;
+        self.head.forward(&self.dropout.forward(&x, mode)?)
+    }
+}
+
+struct Block<A> {
+    gamma_1: LayerScale,
+    gamma_2: LayerScale,
+    norm1: LayerNorm,
+    attn: A,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    drop_path: DropPath,
+}
+
+impl<A> Block<A> {
+    fn new(dim: usize, drop_path: f32, attn: impl Fn(&Builder) -> Result<A>, b: &Builder) -> Result<Self> {
+        Ok(Block {
+            gamma_1: LayerScale::named("gamma_1", dim, SCALE_INIT, b)?,
+            gamma_2: LayerScale::named("gamma_2", dim, SCALE_INIT, b)?,
+            norm1: LayerNorm::new(dim, EPS, &b.pp("norm1"))?,
+            attn: attn(&b.pp("attn"))?,
+            norm2: LayerNorm::new(dim, EPS, &b.pp("norm2"))?,
+            mlp: Mlp::new(dim, 4 * dim, Activation::Gelu, 0.0, &b.pp("mlp"))?,
+            drop_path: DropPath::new(drop_path)?,
+        })
+    }
+
+    /// Adds what attention found, and the MLP's branch.
+    fn rest(&self, x: &Tensor, attended: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.gamma_1.forward(attended)?;
+        let x = add(x, &self.drop_path.forward(&y, mode)?)?;
+        let y = self.gamma_2.forward(&self.mlp.forward(&self.norm2.forward(&x)?, mode)?)?;
+        add(&x, &self.drop_path.forward(&y, mode)?)
+    }
+}
+
+/// Attention whose heads mix their scores, and then their weights.
+struct TalkingHeads {
+    qkv: Linear,
+    proj: Linear,
+    proj_l: Linear,
+    proj_w: Linear,
+    heads: usize,
+}
+
+impl TalkingHeads {
+    fn new(dim: usize, heads: usize, b: &Builder) -> Result<Self> {
+        Ok(TalkingHeads {
+            qkv: Linear::new(dim, 3 * dim, true, TRUNCATED, &b.pp("qkv"))?,
+            proj: Linear::new(dim, dim, true, TRUNCATED, &b.pp("proj"))?,
+            proj_l: Linear::new(heads, heads, true, TRUNCATED, &b.pp("proj_l"))?,
+            proj_w: Linear::new(heads, heads, true, TRUNCATED, &b.pp("proj_w"))?,
+            heads,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, l, c) = x.dims3()?;
+        let each = c / self.heads;
+        let qkv = self.qkv.forward(x)?.reshape((n, l, 3, self.heads, each))?;
+        let part = |i: usize| qkv.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
+        let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+        let scores = (q.matmul(&k.transpose(D::Minus1, D::Minus2)?)? * (1.0 / (each as f64).sqrt()))?;
+        let scores = self.proj_l.forward(&scores.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?;
+        let weights = self.proj_w.forward(&softmax(&scores)?.permute((0, 2, 3, 1))?)?;
+        let y = weights.permute((0, 3, 1, 2))?.contiguous()?.matmul(&v)?;
+        self.proj.forward(&y.transpose(1, 2)?.reshape((n, l, c))?)
+    }
+}
+
+/// Attention of the first token to all.
+struct ClassAttention {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    proj: Linear,
+    heads: usize,
+}
+
+impl ClassAttention {
+    fn new(dim: usize, heads: usize, b: &Builder) -> Result<Self> {
+        let linear = |name: &str| Linear::new(dim, dim, true, TRUNCATED, &b.pp(name));
+        Ok(ClassAttention { q: linear("q")?, k: linear("k")?, v: linear("v")?, proj: linear("proj")?, heads })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let scale = 1.0 / ((x.dims()[2] / self.heads) as f32).sqrt();
+        let q = self.q.forward(&x.narrow(1, 0, 1)?)?;
+        let y = attention(&q, &self.k.forward(x)?, &self.v.forward(x)?, self.heads, scale, None)?;
+        self.proj.forward(&y)
+    }
+}

@@ -1,0 +1,134 @@
+//! MLP-Mixer: one MLP across the patches, one across the channels, in turn.
+//!
+//! Tolstikhin et al. 2021, <https://arxiv.org/abs/2105.01601>.
+//!
+//! Reference: timm's `mixer_*`. Weight names are its own: `stem.proj`, `blocks.0.norm1`,
+//! `blocks.0.mlp_tokens.fc1`, `blocks.0.mlp_channels.fc1`, `norm`, `head`. The number of patches is a
+//! layer's width, so the size is fixed when the model is built. Drop path is the same in every block.
+//!
+//! Deviation: linear layers start as in timm's Vision Transformers (truncated normal), the
+//! classifier too, where timm's Mixer uses Xavier and zeros.
+
+use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation;
+use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::{Builder, Mode, Result};
+
+use crate::config::{Key, ModelConfig};
+use crate::layers::mlp::Mlp;
+use crate::layers::patch_embed::{PatchEmbed, image, tokens};
+use crate::layers::{TRUNCATED, add};
+use crate::model::Model;
+use crate::registry::{Arch, Preset};
+
+const EPS: f32 = 1e-6;
+
+/// What tells one Mixer from another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layout {
+    patch: usize,
+    width: usize,
+    depth: usize,
+}
+
+impl Layout {
+    /// This layout with what the config says otherwise.
+    pub(crate) fn with(self, config: &ModelConfig) -> Layout {
+        Layout {
+            patch: config.patch_size.unwrap_or(self.patch),
+            width: config.width.unwrap_or(self.width),
+            depth: config.depth.unwrap_or(self.depth),
+        }
+    }
+
+    /// Channels that the classifier sees.
+    pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
+        self.with(config).width
+    }
+}
+
+pub(crate) const PRESETS: &[Preset] = &[preset("mixer_s16_224", 512, 8), preset("mixer_b16_224", 768, 12)];
+
+/// Preprocessing is that of timm's default weights.
+const fn preset(name: &'static str, width: usize, depth: usize) -> Preset {
+    Preset {
+        keys: &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::PatchSize],
+        min_input_size: 16,
+        size_multiple: 16,
+        mean: &[0.5; 3],
+        std: &[0.5; 3],
+        interpolation: "bicubic",
+        first_conv: "stem.proj",
+        classifier: "head",
+        ..Preset::imagenet(name, "vit/mlp_mixer", Arch::MlpMixer(Layout { patch: 16, width, depth }))
+    }
+}
+
+pub(crate) struct MlpMixer {
+    stem: PatchEmbed,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    dropout: Dropout,
+    head: Linear,
+}
+
+impl MlpMixer {
+    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let Layout { patch, width, depth } = layout.with(config);
+        let patches = (config.input_size.0 / patch) * (config.input_size.1 / patch);
+        Ok(MlpMixer {
+            stem: PatchEmbed::new(config.in_chans, width, patch, &b.pp("stem"))?,
+            blocks: (0..depth)
+                .map(|i| Block::new(width, patches, config.drop_path_rate, &b.pp("blocks").pp(i)))
+                .collect::<Result<_>>()?,
+            norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
+            dropout: Dropout::new(config.drop_rate)?,
+            head: Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp("head"))?,
+        })
+    }
+}
+
+impl Model for MlpMixer {
+    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.stem.forward(images)?;
+        let size = (x.dims()[2], x.dims()[3]);
+        let mut x = tokens(&x)?;
+        for block in &self.blocks {
+            x = block.forward(&x, mode)?;
+        }
+        image(&self.norm.forward(&x)?, size)
+    }
+
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        self.head.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+    }
+}
+
+struct Block {
+    norm1: LayerNorm,
+    mlp_tokens: Mlp,
+    norm2: LayerNorm,
+    mlp_channels: Mlp,
+    drop_path: DropPath,
+}
+
+impl Block {
+    fn new(width: usize, patches: usize, drop_path: f32, b: &Builder) -> Result<Self> {
+        Ok(Block {
+            norm1: LayerNorm::new(width, EPS, &b.pp("norm1"))?,
+            mlp_tokens: Mlp::new(patches, width / 2, Activation::Gelu, 0.0, &b.pp("mlp_tokens"))?,
+            norm2: LayerNorm::new(width, EPS, &b.pp("norm2"))?,
+            mlp_channels: Mlp::new(width, 4 * width, Activation::Gelu, 0.0, &b.pp("mlp_channels"))?,
+            drop_path: DropPath::new(drop_path)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let y = self.norm1.forward(x)?.transpose(1, 2)?;
+        let y = self.mlp_tokens.forward(&y, mode)?.transpose(1, 2)?;
+        let x = add(x, &self.drop_path.forward(&y, mode)?)?;
+        let y = self.mlp_channels.forward(&self.norm2.forward(&x)?, mode)?;
+        add(&x, &self.drop_path.forward(&y, mode)?)
+    }
+}

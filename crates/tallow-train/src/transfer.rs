@@ -1,0 +1,147 @@
+//! Transfer learning: which parameters of a model with trained weights stay as they are, and for how long.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use tallow_models::Built;
+use tallow_nn::{Gradients, ParamStore};
+
+use crate::optim::is_classifier;
+use crate::{Error, Result};
+
+/// Everything but the classifier, as a pattern of `transfer.freeze`.
+pub const BACKBONE: &str = "backbone";
+
+/// The `transfer` table of a run's config.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransferConfig {
+    /// The weights to start from: a file, a folder, or `hf:OWNER/REPO[@REVISION]`; fresh ones if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<String>,
+    /// Whether their tensors are matched with the model's by order instead of name.
+    pub weights_by_order: bool,
+    /// Whether tensors that are missing, unexpected or of another shape are reported instead of refused.
+    pub allow_mismatch: bool,
+    /// Patterns of the parameters that stay as they are: a name or the module it is in (`layer1`), with `*` for
+    /// anything, or `backbone`. The running statistics of frozen BatchNorms stay as they are as well, and normalise.
+    pub freeze: Vec<String>,
+    /// Epochs after which everything is trained; never if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfreeze_after_epochs: Option<u64>,
+}
+
+/// What of a model is frozen.
+#[derive(Debug)]
+pub struct Frozen {
+    parameters: Vec<Tensor>,
+    patterns: Vec<String>,
+    until: u64,
+    classifier: &'static str,
+}
+
+impl Frozen {
+    /// What `config` freezes of a model.
+    ///
+    /// # Errors
+    /// A pattern that matches nothing; patterns that leave nothing to be trained.
+    pub fn new(config: &TransferConfig, built: &Built) -> Result<Self> {
+        let (store, classifier) = (&built.store, built.info.preset.classifier);
+        for pattern in &config.freeze {
+            if !store.parameters().any(|(name, _)| matches(pattern, name, classifier)) {
+                let mut modules: Vec<&str> =
+                    store.parameters().filter_map(|(name, _)| Some(name.split_once('.')?.0)).collect();
+                modules.dedup();
+                return Err(Error::Mismatch(format!(
+                    "transfer.freeze: `{pattern}` matches no parameter of {}; its modules are {}",
+                    built.info.name(),
+                    modules.join(", ")
+                )));
+            }
+        }
+        let any = |name: &str| config.freeze.iter().any(|pattern| matches(pattern, name, classifier));
+        let parameters: Vec<Tensor> =
+            store.parameters().filter(|(name, _)| any(name)).map(|(_, var)| var.as_tensor().clone()).collect();
+        let until = config.unfreeze_after_epochs.unwrap_or(u64::MAX);
+        if parameters.len() == store.parameters().count() && until > 0 {
+            let patterns = config.freeze.join(", ");
+            return Err(Error::Mismatch(format!(
+                "transfer.freeze: {patterns} leaves nothing of the model to be trained"
+            )));
+        }
+        Ok(Self { parameters, patterns: config.freeze.clone(), until, classifier })
+    }
+
+    /// Freezes and unfreezes statistics for an epoch, counted from 0; returns the parameters that are frozen in it.
+    pub fn start_epoch(&self, store: &ParamStore, epoch: u64) -> &[Tensor] {
+        let holds = epoch < self.until;
+        for (name, buffer) in store.buffers() {
+            buffer.freeze(holds && self.patterns.iter().any(|pattern| matches(pattern, name, self.classifier)));
+        }
+        if holds { &self.parameters } else { &[] }
+    }
+
+    /// Whether an epoch is the first in which some parameters are trained.
+    pub(crate) fn changes_at(&self, epoch: u64) -> bool {
+        epoch == 0 || epoch == self.until
+    }
+}
+
+/// Takes the gradients of frozen parameters away: those that came by way of Candle's ops.
+pub(crate) fn drop_frozen(grads: &mut Gradients, frozen: &[Tensor]) {
+    for parameter in frozen {
+        grads.remove(parameter);
+    }
+}
+
+/// Fails if a parameter that is to be trained has no gradient.
+pub(crate) fn check_gradients(grads: &Gradients, store: &ParamStore, frozen: &[Tensor]) -> Result<()> {
+    let trained = |var: &Tensor| frozen.iter().all(|parameter| parameter.id() != var.id());
+    let without = store.parameters().filter(|(_, var)| grads.get(var).is_none() && trained(var));
+    let names: Vec<&str> = without.map(|(name, _)| name).collect();
+    if names.is_empty() { Ok(()) } else { Err(Error::NoGradient { names: names.join(", ") }) }
+}
+
+/// Whether a pattern stands for a parameter: for its whole name, or for a module that it is in.
+fn matches(pattern: &str, name: &str, classifier: &str) -> bool {
+    if pattern == BACKBONE {
+        return !is_classifier(name, classifier);
+    }
+    let ends = name.match_indices('.').map(|(end, _)| end).chain([name.len()]);
+    ends.into_iter().any(|end| glob(pattern.as_bytes(), name[..end].as_bytes()))
+}
+
+/// Whether `pattern`, in which `*` stands for any bytes, is `text`.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    match pattern.iter().position(|&byte| byte == b'*') {
+        None => pattern == text,
+        Some(star) => {
+            let (before, after) = (&pattern[..star], &pattern[star + 1..]);
+            text.starts_with(before) && (star..=text.len()).any(|from| glob(after, &text[from..]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_names_modules_or_globs() {
+        for (pattern, name, expected) in [
+            ("layer1", "layer1.0.conv1.weight", true),
+            ("layer1", "layer10.0.conv1.weight", false),
+            ("layer1.0", "layer1.0.conv1.weight", true),
+            ("layer1.0", "layer1.01.conv1.weight", false),
+            ("conv1.weight", "conv1.weight", true),
+            ("conv1.weight", "layer1.0.conv1.weight", false),
+            ("*.conv1", "layer1.0.conv1.weight", true),
+            ("*bn*", "layer1.0.bn1.running_mean", true),
+            ("layer[12]", "layer1.0.bn1.bias", false),
+            ("*", "anything", true),
+            ("backbone", "layer1.0.bn1.bias", true),
+            ("backbone", "fc.bias", false),
+        ] {
+            assert_eq!(matches(pattern, name, "fc"), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Freezing, unfreezing and learning rates by depth in whole runs.
+
+mod common;
+
+use common::{GO, config, images, run, tensors};
+use tallow_models::Built;
+use tallow_train::{Error, Result};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Every parameter and buffer before training (by the seed alone) and after a run with `settings`.
+fn before_and_after(settings: &[&str]) -> Result<Vec<(String, Vec<f32>, Vec<f32>)>> {
+    let folder = folder();
+    let config = config(&[&["train.epochs=1"], settings].concat());
+    let values = |built: &Built| -> Vec<(String, Vec<f32>)> {
+        let state = built.store.state_dict().into_iter();
+        state.map(|(name, t)| (name, t.flatten_all().and_then(|t| t.to_vec1()).expect("values"))).collect()
+    };
+    let first = std::cell::RefCell::new(Vec::new());
+    let mut run = run(config, images(32), folder.path(), &GO);
+    let keep = |built: Built| {
+        *first.borrow_mut() = values(&built);
+        built
+    };
+    run.prepare = &keep;
+    let (_, built) = run.fit(|loss| loss)?;
+    let first = first.into_inner().into_iter();
+    Ok(first.zip(values(&built)).map(|((name, before), (_, after))| (name, before, after)).collect())
+}
+
+#[test]
+fn frozen_parameters_and_their_statistics_stay_and_all_others_move() -> Result<()> {
+    // A whole block, a BatchNorm alone between parts that are trained, and one weight.
+    for (name, before, after) in before_and_after(&["transfer.freeze=[\"0\", \"*.f.0.1\", \"8.weight\"]"])? {
+        let frozen = name.starts_with("0.") || name.contains(".f.0.1.") || name == "8.weight";
+        assert_eq!(before == after, frozen, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_unfrozen_is_trained_and_resuming_keeps_both() -> Result<()> {
+    let settings = ["transfer.freeze=[\"backbone\"]", "transfer.unfreeze_after_epochs=1", "train.ema_decay=0.9"];
+    let whole = folder();
+    run(config(&[&settings[..], &["train.epochs=2"]].concat()), images(48), whole.path(), &GO).fit(|loss| loss)?;
+    let parts = folder();
+    run(config(&[&settings[..], &["train.epochs=1"]].concat()), images(48), parts.path(), &GO).fit(|loss| loss)?;
+    let moved = |name: &str| tensors(whole.path())[name] != tensors(parts.path())[name];
+    for name in ["1.0.weight", "5.f.1.1.running_var", "8.bias"] {
+        let key = tensors(whole.path()).into_keys().find(|key| key.starts_with("model") && key.ends_with(name));
+        assert!(moved(&key.expect(name)), "{name} was not trained in the second epoch");
+    }
+    let resumed = folder();
+    let stop = Box::leak(Box::new(std::sync::atomic::AtomicBool::new(true)));
+    // Stopped after each step, and at the end of each epoch.
+    for _ in 0..10 {
+        let config = config(&[&settings[..], &["train.epochs=2"]].concat());
+        run(config, images(48), resumed.path(), stop).fit(|loss| loss)?;
+    }
+    assert!(tensors(whole.path()) == tensors(resumed.path()), "the resumed run ended elsewhere");
+    Ok(())
+}
+
+#[test]
+fn patterns_that_mean_nothing_are_refused() {
+    for (freeze, part) in
+        [("[\"layer9\"]", "matches no parameter of resnet9; its modules are"), ("[\"*\"]", "leaves nothing")]
+    {
+        let folder = folder();
+        let config = config(&[&format!("transfer.freeze={freeze}")]);
+        let error = run(config, images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ()).expect_err("a mistake");
+        assert!(matches!(error, Error::Mismatch(_)) && error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_small_layer_decay_hardly_moves_the_stem() -> Result<()> {
+    let moved = |changes: &[(String, Vec<f32>, Vec<f32>)], of: &str| -> f32 {
+        let (_, before, after) = changes.iter().find(|(name, ..)| name == of).expect(of);
+        before.iter().zip(after).map(|(before, after)| (before - after).abs()).sum()
+    };
+    let optim = ["optim.name=sgd", "optim.lr=0.01", "schedule.name=constant", "optim.weight_decay=0"];
+    let plain = before_and_after(&optim)?;
+    let decayed = before_and_after(&[&optim[..], &["optim.layer_decay=0.5"]].concat())?;
+    let ratio = moved(&decayed, "0.0.weight") / moved(&plain, "0.0.weight");
+    assert!((0.005..0.05).contains(&ratio), "six blocks lie between: some 1/64, found {ratio}");
+    Ok(())
+}
