@@ -10,10 +10,10 @@ use candle_core::Device;
 use tallow_nn::{Builder, ParamStore};
 
 use crate::cnn::mobile::{self, MobileNet};
-use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
 use crate::cnn::vgg;
 use crate::cnn::{convnext, inception_v3, inception_v4};
 use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
+use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
 use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};

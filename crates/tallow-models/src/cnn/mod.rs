@@ -1,19 +1,19 @@
 //! Convolutional networks, one family a file; here, what several of them share.
 
+mod conv_norm;
+pub(crate) mod convnext;
+pub(crate) mod densenet;
 pub(crate) mod efficientnet;
 pub(crate) mod efficientnet_lite;
 pub(crate) mod efficientnetv2;
+pub(crate) mod googlenet;
+pub(crate) mod inception_v3;
+pub(crate) mod inception_v4;
 pub(crate) mod mobile;
 pub(crate) mod mobilenetv1;
 pub(crate) mod mobilenetv2;
 pub(crate) mod mobilenetv3;
 pub(crate) mod mobilenetv4;
-mod conv_norm;
-pub(crate) mod convnext;
-pub(crate) mod densenet;
-pub(crate) mod googlenet;
-pub(crate) mod inception_v3;
-pub(crate) mod inception_v4;
 pub(crate) mod preact_resnet;
 pub(crate) mod resnet;
 pub(crate) mod resnet9;

@@ -3,11 +3,11 @@
 pub(crate) mod adaptive_pool;
 pub(crate) mod attention;
 pub(crate) mod block;
-pub(crate) mod distance_bias;
-pub(crate) mod group_norm;
-pub(crate) mod conv_bn_act;
 pub(crate) mod concat;
+pub(crate) mod conv_bn_act;
+pub(crate) mod distance_bias;
 pub(crate) mod grn;
+pub(crate) mod group_norm;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
 pub(crate) mod mlp;
@@ -15,9 +15,9 @@ pub(crate) mod patch_embed;
 pub(crate) mod pos_embed;
 pub(crate) mod rel_pos;
 pub(crate) mod resize;
-pub(crate) mod windows;
 pub(crate) mod same_pad;
 pub(crate) mod squeeze_excite;
+pub(crate) mod windows;
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
