@@ -35,15 +35,15 @@ impl BlockSpec {
 }
 
 pub(super) enum Block {
-    Basic(BasicBlock),
-    Bottleneck(Bottleneck),
+    Basic(Box<BasicBlock>),
+    Bottleneck(Box<Bottleneck>),
 }
 
 impl Block {
     pub fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
         Ok(match spec.layout.block {
-            BlockKind::Basic => Block::Basic(BasicBlock::new(spec, b)?),
-            BlockKind::Bottleneck => Block::Bottleneck(Bottleneck::new(spec, b)?),
+            BlockKind::Basic => Block::Basic(Box::new(BasicBlock::new(spec, b)?)),
+            BlockKind::Bottleneck => Block::Bottleneck(Box::new(Bottleneck::new(spec, b)?)),
         })
     }
 
@@ -55,7 +55,7 @@ impl Block {
     }
 }
 
-struct BasicBlock {
+pub(super) struct BasicBlock {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     conv2: Conv2d,
@@ -85,7 +85,7 @@ impl BasicBlock {
     }
 }
 
-struct Bottleneck {
+pub(super) struct Bottleneck {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     conv2: Conv2d,

@@ -167,7 +167,7 @@ impl ResNet {
         };
         Ok(ResNet {
             conv1: if layout.deep {
-                StemConv::deep(config.in_chans, stride, &b.pp("conv1"))?
+                StemConv::Deep(Box::new(DeepStem::new(config.in_chans, stride, &b.pp("conv1"))?))
             } else {
                 StemConv::Plain(conv(config.in_chans, 64, kernel, stride, &b.pp("conv1"))?)
             },
@@ -204,23 +204,10 @@ impl Model for ResNet {
 /// What stands before the first norm.
 enum StemConv {
     Plain(Conv2d),
-    /// Three 3×3 convolutions, norm and ReLU between them.
-    Deep {
-        convs: [Conv2d; 3],
-        norms: [BatchNorm2d; 2],
-    },
+    Deep(Box<DeepStem>),
 }
 
 impl StemConv {
-    fn deep(in_chans: usize, stride: usize, b: &Builder) -> Result<Self> {
-        let first = conv(in_chans, 32, 3, stride, &b.pp(0))?;
-        let first_norm = norm(32, 1.0, &b.pp(1))?;
-        let second = conv(32, 32, 3, 1, &b.pp(3))?;
-        let second_norm = norm(32, 1.0, &b.pp(4))?;
-        let third = conv(32, 64, 3, 1, &b.pp(6))?;
-        Ok(StemConv::Deep { convs: [first, second, third], norms: [first_norm, second_norm] })
-    }
-
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         match self {
             StemConv::Plain(conv) => conv.forward(x),
@@ -229,6 +216,34 @@ impl StemConv {
                 let x = second_norm.forward_conv(second, &x, Relu, mode)?;
                 third.forward(&x)
             }
+            StemConv::Deep(stem) => stem.forward(x, mode),
         }
+    }
+}
+
+/// Three 3×3 convolutions, norm and ReLU between them.
+struct DeepStem {
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    conv3: Conv2d,
+}
+
+impl DeepStem {
+    fn new(in_chans: usize, stride: usize, b: &Builder) -> Result<Self> {
+        Ok(DeepStem {
+            conv1: conv(in_chans, 32, 3, stride, &b.pp(0))?,
+            bn1: norm(32, 1.0, &b.pp(1))?,
+            conv2: conv(32, 32, 3, 1, &b.pp(3))?,
+            bn2: norm(32, 1.0, &b.pp(4))?,
+            conv3: conv(32, 64, 3, 1, &b.pp(6))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
+        let x = self.bn2.forward_act(&self.conv2.forward(&x)?, Relu, mode)?;
+        self.conv3.forward(&x)
     }
 }
