@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::hybrid::{coatnet, efficientformer, levit, maxvit, mobilevit, poolformer, vit_hybrid};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
-use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vit};
+use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vision_transformer};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,7 +115,7 @@ pub enum Arch {
     /// A LeNet-sized network.
     SmallCnn,
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
-    Vit(vit::Layout),
+    Vit(vision_transformer::Layout),
     /// Compact Convolutional Transformer, Hassani et al. 2021.
     Cct(cct::Layout),
     /// Swin Transformer, Liu et al. 2021.
@@ -149,7 +149,7 @@ impl Arch {
                 Box::new(wide_resnet::WideResNet::new(layout.with(preset, config)?, config, b)?)
             }
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
-            Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
+            Arch::Vit(layout) => Box::new(vision_transformer::Vit::new(layout.with(preset, config)?, config, b)?),
             Arch::Cct(layout) => Box::new(cct::Cct::new(layout.with(preset, config)?, config, b)?),
             Arch::Swin(layout) => Box::new(swin::Swin::new(layout, config, b)?),
             Arch::MlpMixer(layout) => Box::new(mlp_mixer::MlpMixer::new(layout, config, b)?),
@@ -192,7 +192,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         resnet9::PRESETS,
         wide_resnet::PRESETS,
         small_cnn::PRESETS,
-        vit::PRESETS,
+        vision_transformer::PRESETS,
         deit::PRESETS,
         cct::PRESETS,
         swin::PRESETS,
