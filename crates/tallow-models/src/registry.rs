@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::hybrid::{coatnet, efficientformer, levit, maxvit, mobilevit, poolformer, vit_hybrid};
 use crate::model::{Built, Model, ModelInfo};
 use crate::suggest::nearest;
-use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vit};
+use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vision_transformer};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,7 +141,7 @@ pub enum Arch {
     /// RepVGG, Ding et al. 2021.
     RepVgg(repvgg::Layout),
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
-    Vit(vit::Layout),
+    Vit(vision_transformer::Layout),
     /// Compact Convolutional Transformer, Hassani et al. 2021.
     Cct(cct::Layout),
     /// Swin Transformer, Liu et al. 2021.
@@ -202,6 +202,7 @@ impl Arch {
             Arch::GhostNet => Box::new(ghostnet::GhostNet::new(config, b)?),
             Arch::RepVgg(layout) => Box::new(repvgg::RepVgg::new(layout, config, b)?),
             Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
+            Arch::Vit(layout) => Box::new(vision_transformer::Vit::new(layout.with(preset, config)?, config, b)?),
             Arch::Cct(layout) => Box::new(cct::Cct::new(layout.with(preset, config)?, config, b)?),
             Arch::Swin(layout) => Box::new(swin::Swin::new(layout, config, b)?),
             Arch::MlpMixer(layout) => Box::new(mlp_mixer::MlpMixer::new(layout, config, b)?),
@@ -270,7 +271,7 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         resnet9::PRESETS,
         wide_resnet::PRESETS,
         small_cnn::PRESETS,
-        vit::PRESETS,
+        vision_transformer::PRESETS,
         deit::PRESETS,
         cct::PRESETS,
         swin::PRESETS,

@@ -135,7 +135,7 @@ impl MobileVit {
                     zero_init_last: config.zero_init_last.unwrap_or(true),
                     drop_path: drop_path_rate(config.drop_path_rate, stages.len(), total),
                 };
-                stages.push(StageBlock::Residual(InvertedResidual::new(spec, &b.pp(i))?));
+                stages.push(StageBlock::Residual(Box::new(InvertedResidual::new(spec, &b.pp(i))?)));
                 inputs = channels;
             }
             if TRANSFORMERS[stage] > 0 {
@@ -189,7 +189,7 @@ impl Model for MobileVit {
 }
 
 enum StageBlock {
-    Residual(InvertedResidual),
+    Residual(Box<InvertedResidual>),
     One(Box<MobileVitBlock>),
     Two(Box<MobileVitV2Block>),
 }

@@ -4,12 +4,12 @@
 //! <https://arxiv.org/abs/2106.10270>.
 //!
 //! Reference: timm's `vision_transformer_hybrid`; names, keys and initial values as in
-//! [`crate::vit::vit`], with the ResNet under `patch_embed.backbone` ([`super::resnetv2`]).
+//! [`crate::vit::vision_transformer`], with the ResNet under `patch_embed.backbone` ([`super::resnetv2`]).
 
 use super::resnetv2::Backbone;
 use crate::config::Key;
 use crate::registry::{Arch, Preset};
-use crate::vit::vit::Layout;
+use crate::vit::vision_transformer::Layout;
 
 pub(crate) const PRESETS: &[Preset] = &[
     Preset {

@@ -6,9 +6,9 @@
 //! <https://arxiv.org/abs/2204.07118>, scales its branches (LayerScale) and gives the class token no
 //! position embedding.
 //!
-//! Reference: timm's `deit_*` and `deit3_*`; names, keys and initial values as in [`super::vit`].
+//! Reference: timm's `deit_*` and `deit3_*`; names, keys and initial values as in [`super::vision_transformer`].
 
-use super::vit::{KEYS, Layout};
+use super::vision_transformer::{KEYS, Layout};
 use crate::registry::{Arch, Preset};
 
 pub(crate) const PRESETS: &[Preset] = &[

@@ -6,4 +6,4 @@ pub(crate) mod convit;
 pub(crate) mod deit;
 pub(crate) mod mlp_mixer;
 pub(crate) mod swin;
-pub(crate) mod vit;
+pub(crate) mod vision_transformer;

@@ -150,7 +150,7 @@ const fn preset(name: &'static str, size: usize, layout: Layout) -> Preset {
         global_pool: "token",
         first_conv: "patch_embed.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/vit", Arch::Vit(layout))
+        ..Preset::imagenet(name, "vit/vision_transformer", Arch::Vit(layout))
     }
 }
 
