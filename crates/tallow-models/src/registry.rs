@@ -9,13 +9,12 @@ use std::sync::LazyLock;
 use candle_core::Device;
 use tallow_nn::{Builder, ParamStore};
 
-use crate::cnn::mobile::{self, MobileNet};
-use crate::cnn::vgg;
-use crate::cnn::{convnext, inception_v3, inception_v4};
-use crate::cnn::{densenet, googlenet, preact_resnet, squeezenet};
-use crate::cnn::{efficientnet, efficientnet_lite, efficientnetv2, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4};
-use crate::cnn::{ghostnet, regnet, repvgg};
-use crate::cnn::{resnet, resnet9, small_cnn, wide_resnet};
+use crate::cnn::mobile::MobileNet;
+use crate::cnn::{
+    convnext, densenet, efficientnet, efficientnet_lite, efficientnetv2, ghostnet, googlenet, inception_v3,
+    inception_v4, mobile, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4, preact_resnet, regnet, repvgg, resnet,
+    resnet9, small_cnn, squeezenet, vgg, wide_resnet,
+};
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
 use crate::hybrid::{coatnet, efficientformer, levit, maxvit, mobilevit, poolformer, vit_hybrid};
@@ -114,12 +113,26 @@ impl Preset {
 pub enum Arch {
     /// ResNet, He et al. 2015.
     ResNet(resnet::Layout),
-    /// The nine-layer residual network of the DAWNBench entries.
-    ResNet9,
+    /// Pre-activation ResNet, He et al. 2016.
+    PreactResNet(preact_resnet::Layout),
     /// Wide ResNet, Zagoruyko & Komodakis 2016.
     WideResNet(wide_resnet::Layout),
+    /// The nine-layer residual network of the DAWNBench entries.
+    ResNet9,
     /// A LeNet-sized network.
     SmallCnn,
+    /// VGG, Simonyan & Zisserman 2014.
+    Vgg(vgg::Layout),
+    /// GoogLeNet, Szegedy et al. 2014.
+    GoogLeNet,
+    /// Inception v3, Szegedy et al. 2015.
+    InceptionV3,
+    /// Inception v4, Szegedy et al. 2016.
+    InceptionV4,
+    /// DenseNet, Huang et al. 2016.
+    DenseNet(densenet::Layout),
+    /// SqueezeNet, Iandola et al. 2016.
+    SqueezeNet,
     /// MobileNetV1, Howard et al. 2017.
     MobileNetV1(mobile::Layout),
     /// MobileNetV2, Sandler et al. 2018.
@@ -140,6 +153,8 @@ pub enum Arch {
     GhostNet,
     /// RepVGG, Ding et al. 2021.
     RepVgg(repvgg::Layout),
+    /// ConvNeXt, Liu et al. 2022; V2, Woo et al. 2023.
+    ConvNext(convnext::Layout),
     /// Vision Transformer, Dosovitskiy et al. 2020; DeiT, Touvron et al. 2020.
     Vit(vision_transformer::Layout),
     /// Compact Convolutional Transformer, Hassani et al. 2021.
@@ -148,6 +163,10 @@ pub enum Arch {
     Swin(swin::Layout),
     /// MLP-Mixer, Tolstikhin et al. 2021.
     MlpMixer(mlp_mixer::Layout),
+    /// CaiT, Touvron et al. 2021.
+    Cait(cait::Layout),
+    /// ConViT, d'Ascoli et al. 2021.
+    ConVit(convit::Layout),
     /// LeViT, Graham et al. 2021.
     Levit(levit::Layout),
     /// MobileViT, Mehta & Rastegari 2021, and its second version.
@@ -156,26 +175,6 @@ pub enum Arch {
     CoAtNet(coatnet::Layout),
     /// MaxViT, Tu et al. 2022.
     MaxVit(maxvit::Layout),
-    /// VGG, Simonyan & Zisserman 2014.
-    Vgg(vgg::Layout),
-    /// DenseNet, Huang et al. 2016.
-    DenseNet(densenet::Layout),
-    /// SqueezeNet, Iandola et al. 2016.
-    SqueezeNet,
-    /// GoogLeNet, Szegedy et al. 2014.
-    GoogLeNet,
-    /// Pre-activation ResNet, He et al. 2016.
-    PreactResNet(preact_resnet::Layout),
-    /// ConvNeXt, Liu et al. 2022; V2, Woo et al. 2023.
-    ConvNext(convnext::Layout),
-    /// Inception v3, Szegedy et al. 2015.
-    InceptionV3,
-    /// Inception v4, Szegedy et al. 2016.
-    InceptionV4,
-    /// CaiT, Touvron et al. 2021.
-    Cait(cait::Layout),
-    /// ConViT, d'Ascoli et al. 2021.
-    ConVit(convit::Layout),
     /// EfficientFormer, Li et al. 2022.
     EfficientFormer(efficientformer::Layout),
     /// PoolFormer, Yu et al. 2021.
@@ -186,11 +185,18 @@ impl Arch {
     fn build(self, preset: &Preset, config: &ModelConfig, b: &Builder) -> Result<Box<dyn Model>> {
         Ok(match self {
             Arch::ResNet(layout) => Box::new(resnet::ResNet::new(layout, config, b)?),
-            Arch::ResNet9 => Box::new(resnet9::ResNet9::new(config, b)?),
+            Arch::PreactResNet(layout) => Box::new(preact_resnet::PreactResNet::new(layout, config, b)?),
             Arch::WideResNet(layout) => {
                 Box::new(wide_resnet::WideResNet::new(layout.with(preset, config)?, config, b)?)
             }
+            Arch::ResNet9 => Box::new(resnet9::ResNet9::new(config, b)?),
             Arch::SmallCnn => Box::new(small_cnn::SmallCnn::new(config, b)?),
+            Arch::Vgg(layout) => Box::new(vgg::Vgg::new(layout, config, b)?),
+            Arch::GoogLeNet => Box::new(googlenet::GoogLeNet::new(config, b)?),
+            Arch::InceptionV3 => Box::new(inception_v3::InceptionV3::new(config, b)?),
+            Arch::InceptionV4 => Box::new(inception_v4::InceptionV4::new(config, b)?),
+            Arch::DenseNet(layout) => Box::new(densenet::DenseNet::new(layout, config, b)?),
+            Arch::SqueezeNet => Box::new(squeezenet::SqueezeNet::new(config, b)?),
             Arch::MobileNetV1(layout)
             | Arch::MobileNetV2(layout)
             | Arch::MobileNetV3(layout)
@@ -201,25 +207,17 @@ impl Arch {
             Arch::RegNet(layout) => Box::new(regnet::RegNet::new(layout, config, b)?),
             Arch::GhostNet => Box::new(ghostnet::GhostNet::new(config, b)?),
             Arch::RepVgg(layout) => Box::new(repvgg::RepVgg::new(layout, config, b)?),
-            Arch::Vit(layout) => Box::new(vit::Vit::new(layout.with(preset, config)?, config, b)?),
+            Arch::ConvNext(layout) => Box::new(convnext::ConvNext::new(layout, config, b)?),
             Arch::Vit(layout) => Box::new(vision_transformer::Vit::new(layout.with(preset, config)?, config, b)?),
             Arch::Cct(layout) => Box::new(cct::Cct::new(layout.with(preset, config)?, config, b)?),
             Arch::Swin(layout) => Box::new(swin::Swin::new(layout, config, b)?),
             Arch::MlpMixer(layout) => Box::new(mlp_mixer::MlpMixer::new(layout, config, b)?),
+            Arch::Cait(layout) => Box::new(cait::Cait::new(layout, config, b)?),
+            Arch::ConVit(layout) => Box::new(convit::ConVit::new(layout, config, b)?),
             Arch::Levit(layout) => Box::new(levit::Levit::new(layout, config, b)?),
             Arch::MobileVit(layout) => Box::new(mobilevit::MobileVit::new(layout, config, b)?),
             Arch::CoAtNet(layout) => Box::new(coatnet::CoAtNet::new(layout, config, b)?),
             Arch::MaxVit(layout) => Box::new(maxvit::MaxVit::new(layout, config, b)?),
-            Arch::Vgg(layout) => Box::new(vgg::Vgg::new(layout, config, b)?),
-            Arch::DenseNet(layout) => Box::new(densenet::DenseNet::new(layout, config, b)?),
-            Arch::SqueezeNet => Box::new(squeezenet::SqueezeNet::new(config, b)?),
-            Arch::GoogLeNet => Box::new(googlenet::GoogLeNet::new(config, b)?),
-            Arch::PreactResNet(layout) => Box::new(preact_resnet::PreactResNet::new(layout, config, b)?),
-            Arch::ConvNext(layout) => Box::new(convnext::ConvNext::new(layout, config, b)?),
-            Arch::InceptionV3 => Box::new(inception_v3::InceptionV3::new(config, b)?),
-            Arch::InceptionV4 => Box::new(inception_v4::InceptionV4::new(config, b)?),
-            Arch::Cait(layout) => Box::new(cait::Cait::new(layout, config, b)?),
-            Arch::ConVit(layout) => Box::new(convit::ConVit::new(layout, config, b)?),
             Arch::EfficientFormer(layout) => Box::new(efficientformer::EfficientFormer::new(layout, config, b)?),
             Arch::PoolFormer(layout) => Box::new(poolformer::PoolFormer::new(layout, config, b)?),
         })
@@ -228,9 +226,16 @@ impl Arch {
     fn num_features(self, config: &ModelConfig) -> usize {
         match self {
             Arch::ResNet(layout) => layout.num_features(),
-            Arch::ResNet9 => resnet9::num_features(config),
+            Arch::PreactResNet(layout) => layout.num_features(),
             Arch::WideResNet(layout) => layout.num_features(config),
+            Arch::ResNet9 => resnet9::num_features(config),
             Arch::SmallCnn => small_cnn::num_features(config),
+            Arch::Vgg(layout) => layout.num_features(config),
+            Arch::GoogLeNet => googlenet::NUM_FEATURES,
+            Arch::InceptionV3 => inception_v3::NUM_FEATURES,
+            Arch::InceptionV4 => inception_v4::NUM_FEATURES,
+            Arch::DenseNet(layout) => layout.num_features(),
+            Arch::SqueezeNet => squeezenet::NUM_FEATURES,
             Arch::MobileNetV1(layout)
             | Arch::MobileNetV2(layout)
             | Arch::MobileNetV3(layout)
@@ -241,24 +246,17 @@ impl Arch {
             Arch::RegNet(layout) => layout.num_features(),
             Arch::GhostNet => ghostnet::num_features(),
             Arch::RepVgg(layout) => layout.num_features(),
+            Arch::ConvNext(layout) => layout.num_features(),
             Arch::Vit(layout) => layout.num_features(config),
             Arch::Cct(layout) => layout.num_features(config),
             Arch::Swin(layout) => layout.num_features(),
             Arch::MlpMixer(layout) => layout.num_features(config),
+            Arch::Cait(layout) => layout.num_features(),
+            Arch::ConVit(layout) => layout.num_features(),
             Arch::Levit(layout) => layout.num_features(),
             Arch::MobileVit(layout) => layout.num_features(),
             Arch::CoAtNet(layout) => layout.num_features(),
             Arch::MaxVit(layout) => layout.num_features(),
-            Arch::Vgg(layout) => layout.num_features(config),
-            Arch::DenseNet(layout) => layout.num_features(),
-            Arch::SqueezeNet => squeezenet::NUM_FEATURES,
-            Arch::GoogLeNet => googlenet::NUM_FEATURES,
-            Arch::PreactResNet(layout) => layout.num_features(),
-            Arch::ConvNext(layout) => layout.num_features(),
-            Arch::InceptionV3 => inception_v3::NUM_FEATURES,
-            Arch::InceptionV4 => inception_v4::NUM_FEATURES,
-            Arch::Cait(layout) => layout.num_features(),
-            Arch::ConVit(layout) => layout.num_features(),
             Arch::EfficientFormer(layout) => layout.num_features(),
             Arch::PoolFormer(layout) => layout.num_features(),
         }
@@ -268,18 +266,16 @@ impl Arch {
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     [
         resnet::PRESETS,
-        resnet9::PRESETS,
+        preact_resnet::PRESETS,
         wide_resnet::PRESETS,
+        resnet9::PRESETS,
         small_cnn::PRESETS,
-        vision_transformer::PRESETS,
-        deit::PRESETS,
-        cct::PRESETS,
-        swin::PRESETS,
-        mlp_mixer::PRESETS,
-        levit::PRESETS,
-        mobilevit::PRESETS,
-        coatnet::PRESETS,
-        maxvit::PRESETS,
+        vgg::PRESETS,
+        googlenet::PRESETS,
+        inception_v3::PRESETS,
+        inception_v4::PRESETS,
+        densenet::PRESETS,
+        squeezenet::PRESETS,
         mobilenetv1::PRESETS,
         mobilenetv2::PRESETS,
         mobilenetv3::PRESETS,
@@ -287,24 +283,24 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         efficientnet::PRESETS,
         efficientnet_lite::PRESETS,
         efficientnetv2::PRESETS,
-        vgg::PRESETS,
-        densenet::PRESETS,
-        squeezenet::PRESETS,
-        googlenet::PRESETS,
-        preact_resnet::PRESETS,
-        convnext::PRESETS,
-        inception_v3::PRESETS,
-        inception_v4::PRESETS,
-        cait::PRESETS,
-        convit::PRESETS,
-        efficientformer::PRESETS,
-        poolformer::PRESETS,
-        vit_hybrid::PRESETS,
         regnet::PRESETS,
         ghostnet::PRESETS,
         repvgg::PRESETS,
-        vit::PRESETS,
+        convnext::PRESETS,
+        vision_transformer::PRESETS,
         deit::PRESETS,
+        cct::PRESETS,
+        swin::PRESETS,
+        mlp_mixer::PRESETS,
+        cait::PRESETS,
+        convit::PRESETS,
+        levit::PRESETS,
+        mobilevit::PRESETS,
+        coatnet::PRESETS,
+        maxvit::PRESETS,
+        efficientformer::PRESETS,
+        poolformer::PRESETS,
+        vit_hybrid::PRESETS,
     ]
     .concat()
 });

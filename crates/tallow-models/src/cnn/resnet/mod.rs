@@ -211,11 +211,6 @@ impl StemConv {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         match self {
             StemConv::Plain(conv) => conv.forward(x),
-            StemConv::Deep { convs: [first, second, third], norms: [first_norm, second_norm] } => {
-                let x = first_norm.forward_conv(first, x, Relu, mode)?;
-                let x = second_norm.forward_conv(second, &x, Relu, mode)?;
-                third.forward(&x)
-            }
             StemConv::Deep(stem) => stem.forward(x, mode),
         }
     }
@@ -242,8 +237,8 @@ impl DeepStem {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.bn1.forward_act(&self.conv1.forward(x)?, Relu, mode)?;
-        let x = self.bn2.forward_act(&self.conv2.forward(&x)?, Relu, mode)?;
+        let x = self.bn1.forward_conv(&self.conv1, x, Relu, mode)?;
+        let x = self.bn2.forward_conv(&self.conv2, &x, Relu, mode)?;
         self.conv3.forward(&x)
     }
 }
