@@ -71,6 +71,14 @@ pub struct Head<'a> {
     pub scale: f32,
 }
 
+/// How the scores of a query became probabilities: `e^(score − max) · inverse`. Kept apart: their sum
+/// `max − ln inverse` would round away the denominator of large scores.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Softmax {
+    max: f32,
+    inverse: f32,
+}
+
 /// What a thread reuses from head to head: two blocks of scores.
 #[derive(Default)]
 struct Scratch {
@@ -88,11 +96,11 @@ impl Head<'_> {
         (BLOCK_SCORES / self.k.rows).clamp(16, 256).min(self.q.rows)
     }
 
-    /// Writes the head's output and the logarithm of each query's denominator.
+    /// Writes the head's output, and each query's [`Softmax`].
     ///
     /// # Safety
     /// `out` has room for `nq` rows of `dv` values.
-    pub unsafe fn forward(&self, out: RowsMut, denominators: &mut [f32], bias: Option<&[f32]>) {
+    pub unsafe fn forward(&self, out: RowsMut, softmaxes: &mut [Softmax], bias: Option<&[f32]>) {
         let (nq, nk) = (self.q.rows, self.k.rows);
         let block = self.block();
         let mut scratch = SCRATCH.take();
@@ -101,8 +109,8 @@ impl Head<'_> {
             let rows = block.min(nq - first);
             let scores = &mut scratch.scores[..rows * nk];
             self.scores(first, scores, bias);
-            let denominators = &mut denominators[first..first + rows];
-            softmax_rows(scores, denominators, nk);
+            let softmaxes = &mut softmaxes[first..first + rows];
+            softmax_rows(scores, softmaxes, nk);
             // SAFETY: `out` by the contract; scores are rows × nk, v is nk × dv.
             unsafe {
                 product(
@@ -126,7 +134,7 @@ impl Head<'_> {
     pub unsafe fn backward(
         &self,
         dy: Rows,
-        denominators: &[f32],
+        softmaxes: &[Softmax],
         bias: Option<&[f32]>,
         [dq, dk, dv]: [RowsMut; 3],
         mut bias_grad: Option<&mut [f32]>,
@@ -142,7 +150,7 @@ impl Head<'_> {
             let probabilities = &mut scratch.scores[..rows * nk];
             let grads = &mut scratch.grads[..rows * nk];
             self.scores(first, probabilities, bias);
-            exponentials(probabilities, &denominators[first..first + rows], nk);
+            exponentials(probabilities, &softmaxes[first..first + rows], nk);
             let (row, column) = ((nk as isize, 1), (1, nk as isize));
             // SAFETY: outputs by the contract; every factor has the rows and columns named.
             unsafe {
@@ -258,29 +266,28 @@ unsafe fn product(
 }
 
 vectorised! {
-    /// Scores become probabilities; `denominators` receives ln Σ e^score of each row.
-    fn softmax_rows(scores: &mut [f32], denominators: &mut [f32], k: usize) {
-        for (row, denominator) in scores.chunks_exact_mut(k).zip(denominators) {
+    /// Scores become probabilities; how each row did is kept.
+    fn softmax_rows(scores: &mut [f32], softmaxes: &mut [Softmax], k: usize) {
+        for (row, softmax) in scores.chunks_exact_mut(k).zip(softmaxes) {
             let max = reduce([row], f32::NEG_INFINITY, |[x]| x, |a, b| if b > a { b } else { a });
             for x in row.iter_mut() {
                 *x = exp(*x - max);
             }
-            let total = sum([row], |[x]| x);
-            let inverse = 1.0 / total;
+            let inverse = 1.0 / sum([row], |[x]| x);
             for x in row.iter_mut() {
                 *x *= inverse;
             }
-            *denominator = max + total.ln();
+            *softmax = Softmax { max, inverse };
         }
     }
 }
 
 vectorised! {
-    /// Scores become probabilities, by the denominators that the forward found.
-    fn exponentials(scores: &mut [f32], denominators: &[f32], k: usize) {
-        for (row, denominator) in scores.chunks_exact_mut(k).zip(denominators) {
+    /// Scores become the probabilities that they became in the forward, to the last bit.
+    fn exponentials(scores: &mut [f32], softmaxes: &[Softmax], k: usize) {
+        for (row, Softmax { max, inverse }) in scores.chunks_exact_mut(k).zip(softmaxes) {
             for x in row.iter_mut() {
-                *x = exp(*x - denominator);
+                *x = exp(*x - max) * inverse;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Multi-head attention: `softmax(scale · q·kᵀ + bias) · v` for every head, with all gradients.
 //!
 //! One task computes one head of one image, a block of queries at a time, so that the scores stay in
-//! the cache; what the forward keeps is one number a query (the logarithm of its softmax's
+//! the cache; what the forward keeps is two numbers a query (its largest score and its softmax's
 //! denominator), from which the backward computes the probabilities again (Dao et al. 2022,
 //! "FlashAttention", on a CPU). The order of every sum is fixed by the shapes alone.
 
@@ -15,7 +15,7 @@ use crate::tape::{self, Backward, Output, emit};
 
 mod head;
 
-use head::{Head, Rows, RowsMut};
+use head::{Head, Rows, RowsMut, Softmax};
 
 const OP: &str = "attention";
 
@@ -119,13 +119,13 @@ fn run<'a>(
             Some((contiguous(bias)?, period))
         }
     };
-    let op = Attention { sizes, sources, bias: bias_values, denominators: vec![0f32; b * heads * nq] };
-    let (y, denominators) = op.forward()?;
+    let op = Attention { sizes, sources, bias: bias_values, softmaxes: Vec::new() };
+    let (y, softmaxes) = op.forward()?;
     let output = Output::contiguous(y, &[b, nq, heads * dv]);
     if !tape::records(&inputs) {
         return output.into_tensor();
     }
-    emit(output, &inputs, Attention { denominators, ..op })
+    emit(output, &inputs, Attention { softmaxes, ..op })
 }
 
 struct Attention {
@@ -134,31 +134,31 @@ struct Attention {
     sources: Vec<Tensor>,
     /// The bias and its period p.
     bias: Option<(Tensor, usize)>,
-    /// ln Σ e^score of each query: `[b, heads, nq]`.
-    denominators: Vec<f32>,
+    /// `[b, heads, nq]`.
+    softmaxes: Vec<Softmax>,
 }
 
 impl Attention {
-    fn forward(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+    fn forward(&self) -> Result<(Vec<f32>, Vec<Softmax>)> {
         let Sizes { b, heads, nq, dv, .. } = self.sizes;
         let sources = self.sources.iter().map(|t| values(OP, t)).collect::<Result<Vec<_>>>()?;
         let slices: Vec<&[f32]> = sources.iter().map(|s| &**s).collect();
         let bias = self.bias.as_ref().map(|(bias, _)| values(OP, bias)).transpose()?;
         let mut y = Uninit::new(b * nq * heads * dv);
-        let mut denominators = vec![0f32; b * heads * nq];
+        let mut softmaxes = vec![Softmax::default(); b * heads * nq];
         let out = SharedMut::new(y.as_mut_ptr());
-        denominators.par_chunks_mut(nq).enumerate().for_each(|(index, denominators)| {
+        softmaxes.par_chunks_mut(nq).enumerate().for_each(|(index, softmaxes)| {
             let (image, head) = (index / heads, index % heads);
             let bias = bias.as_ref().map(|bias| self.bias_of(bias, image, head));
             let start = (image * nq * heads + head) * dv;
             // SAFETY: this head's columns of this image are this task's alone, and lie within the buffer.
             unsafe {
                 let out = RowsMut::new(out, start, heads * dv);
-                self.head(&slices, image, head).forward(out, denominators, bias);
+                self.head(&slices, image, head).forward(out, softmaxes, bias);
             }
         });
         // SAFETY: the heads of all images cover the buffer.
-        Ok((unsafe { y.finish() }, denominators))
+        Ok((unsafe { y.finish() }, softmaxes))
     }
 
     fn head<'a>(&self, sources: &[&'a [f32]], image: usize, head: usize) -> Head<'a> {
@@ -200,10 +200,10 @@ impl Backward for Attention {
             };
             let out = [output(q, nq, dk), output(k, nk, dk), output(v, nk, dv)];
             let dy = Rows::new(&dy[(image * nq * heads + head) * dv..], heads * dv, nq, dv);
-            let denominators = &self.denominators[(image * heads + head) * nq..][..nq];
+            let softmaxes = &self.softmaxes[(image * heads + head) * nq..][..nq];
             let bias = bias.as_ref().map(|bias| self.bias_of(bias, image, head));
             // SAFETY: as above.
-            unsafe { self.head(&slices, image, head).backward(dy, denominators, bias, out, bias_grad) };
+            unsafe { self.head(&slices, image, head).backward(dy, softmaxes, bias, out, bias_grad) };
         };
         match (&self.bias, bias_needed) {
             // A bias gathers its gradient from every image it was given to, in their order.
