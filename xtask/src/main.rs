@@ -45,6 +45,7 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
+    sigpipe::reset();
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),

@@ -53,7 +53,7 @@ impl Finished {
             ..LoaderConfig::default()
         };
         let loader = Loader::new(dataset, self.pipeline.clone(), config)?;
-        Ok(tallow_train::predict(self.built.model.as_ref(), &loader)?)
+        Ok(tallow_train::predict(self.built.model.as_ref(), &loader, &self.config.augment.tta)?)
     }
 
     /// Measures a split and writes metrics.json and predictions.csv into the run directory.

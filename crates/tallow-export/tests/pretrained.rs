@@ -29,7 +29,8 @@ fn tensor(built: &Built, name: &str) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn load(path: &Path, built: &Built, options: LoadOptions) -> Result<tallow_export::PretrainedReport, Error> {
+#[allow(clippy::result_large_err)] // the library's own error, looked into below
+fn load(path: &Path, built: &Built, options: LoadOptions) -> tallow_export::Result<tallow_export::PretrainedReport> {
     load_pretrained(&StateDict::read(path)?, built, options)
 }
 

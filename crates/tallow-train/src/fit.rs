@@ -205,7 +205,9 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
 
         let mut improved = false;
         if let Some(eval) = eval {
-            let evaluate = || predict(model.as_ref(), eval.loader)?.evaluate(eval.loader.dataset().class_names());
+            let evaluate = || {
+                predict(model.as_ref(), eval.loader, &config.augment.tta)?.evaluate(eval.loader.dataset().class_names())
+            };
             let evaluation = match &ema {
                 Some(ema) => ema.with_average(store, evaluate)?,
                 None => evaluate()?,

@@ -35,7 +35,7 @@ mod error;
 mod record;
 
 pub use checkpoint::{Checkpoint, load_weights};
-pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, build_pipeline, load, resolve};
+pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, View, build_pipeline, load, resolve};
 pub use error::{Error, Result};
 pub use evaluate::{Predictions, predict};
 pub use fit::{FitReport, Split, Training, fit};

@@ -107,7 +107,7 @@ fn matches(pattern: &str, name: &str, classifier: &str) -> bool {
         return !is_classifier(name, classifier);
     }
     let ends = name.match_indices('.').map(|(end, _)| end).chain([name.len()]);
-    ends.into_iter().any(|end| glob(pattern.as_bytes(), name[..end].as_bytes()))
+    ends.into_iter().any(|end| glob(pattern.as_bytes(), &name.as_bytes()[..end]))
 }
 
 /// Whether `pattern`, in which `*` stands for any bytes, is `text`.

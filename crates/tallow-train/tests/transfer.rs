@@ -10,8 +10,11 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
+/// Name, value before training and value after it.
+type Change = (String, Vec<f32>, Vec<f32>);
+
 /// Every parameter and buffer before training (by the seed alone) and after a run with `settings`.
-fn before_and_after(settings: &[&str]) -> Result<Vec<(String, Vec<f32>, Vec<f32>)>> {
+fn before_and_after(settings: &[&str]) -> Result<Vec<Change>> {
     let folder = folder();
     let config = config(&[&["train.epochs=1"], settings].concat());
     let values = |built: &Built| -> Vec<(String, Vec<f32>)> {

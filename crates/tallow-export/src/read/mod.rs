@@ -183,10 +183,10 @@ fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// A floating-point tensor in f32.
+/// A floating-point tensor, or one of indices (below 2²⁴, where f32 still counts), in f32.
 fn widened(tensor: Tensor) -> Option<Tensor> {
     match tensor.dtype() {
-        DType::F32 | DType::F16 | DType::BF16 | DType::F64 => tensor.to_dtype(DType::F32).ok(),
+        DType::F32 | DType::F16 | DType::BF16 | DType::F64 | DType::I64 => tensor.to_dtype(DType::F32).ok(),
         _ => None,
     }
 }

@@ -143,12 +143,23 @@ pub struct AugmentConfig {
     /// The pipeline of evaluated images, without chance; chosen by the image size if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval: Option<PipelineConfig>,
+    /// Test-time augmentation: what is evaluated beside each image itself, the probabilities averaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tta: Vec<View>,
     /// Mean of each channel in units of pixel / 255; measured on the training split if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<Vec<f32>>,
     /// Standard deviation of each channel in units of pixel / 255; measured if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
+}
+
+/// Another view of an image, for test-time augmentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// Left and right exchanged.
+    HFlip,
 }
 
 /// The `train` table.

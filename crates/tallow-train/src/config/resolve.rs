@@ -71,6 +71,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         eval: Some(eval_ops),
         mean: Some(normalization.mean),
         std: Some(normalization.std),
+        tta: std::mem::take(&mut config.augment.tta),
     };
     let model = &mut config.model.config;
     (model.num_classes, model.in_chans, model.input_size) = (dataset.class_names().len(), channels, (height, width));

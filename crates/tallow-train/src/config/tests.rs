@@ -102,6 +102,7 @@ fn the_page_names_every_key() {
             eval: Some(Default::default()),
             mean: Some(Vec::new()),
             std: Some(Vec::new()),
+            tta: vec![View::HFlip],
         }),
         serde_json::to_value(TrainConfig { clip_norm: Some(1.0), ema_decay: Some(0.9), ..Default::default() }),
         serde_json::to_value(EarlyStoppingConfig::default()),

@@ -15,9 +15,9 @@ use crate::kernels::simd::{self, Isa, Kernel, Simd};
 const SHORT_RUN: usize = 8;
 /// Pixels of a block: its panel of gradients stays in the L1 cache.
 const BLOCK_PIXELS: usize = 128;
-/// Slices at most, and the memory that they may take together, in values.
+/// Slices at most, and the memory that they may take together, in values: it is written and read once more.
 const MAX_SLICES: usize = 16;
-const MAX_VALUES: usize = 4 << 20;
+const MAX_VALUES: usize = 512 << 10;
 
 pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let plan = Plan::new(isa, g);
