@@ -20,6 +20,7 @@ use crate::batch::images;
 use crate::checkpoint::{self, Checkpoint, Exact, Position, Running};
 use crate::clip::{clip_grad_norm, scale};
 use crate::config::{EarlyStoppingConfig, Metric};
+use crate::distill::Teacher;
 use crate::ema::Ema;
 use crate::record::{Record, stopped};
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
@@ -96,6 +97,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     let steps_per_epoch = batches.div_ceil(options.accumulate);
     let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs);
     let frozen = Frozen::new(&config.transfer, built)?;
+    let teacher = Teacher::open(config, train.loader.dataset().class_names())?;
     let mut ema = options.ema_decay.map(|decay| Ema::new(decay, store)).transpose()?;
 
     let mut position = Position::default();
@@ -148,9 +150,15 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let mode = Mode::train(options.seed, position.epoch * batches + position.batch);
             let input = images(batch.pixels, batch.shape)?;
 
+            let taught = teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?;
+
             let tape = Tape::start_without(constants);
             let logits = model.forward(&input, &mode)?;
             let loss = loss.loss(&logits, &batch.labels)?;
+            let loss = match teacher.as_ref().zip(taught) {
+                Some((teacher, targets)) => teacher.loss(&loss, &logits, &targets)?,
+                None => loss,
+            };
             let batch_loss = loss.to_scalar::<f32>()?;
             if !batch_loss.is_finite() {
                 let ids = batch.indices.iter().map(|&index| train.loader.dataset().id(index)).collect();

@@ -20,6 +20,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;
+pub mod distill;
 pub mod ema;
 pub mod evaluate;
 pub mod fit;
@@ -36,6 +37,7 @@ mod record;
 
 pub use checkpoint::{Checkpoint, load_weights};
 pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, View, build_pipeline, load, resolve};
+pub use distill::DistillConfig;
 pub use error::{Error, Result};
 pub use evaluate::{Predictions, predict};
 pub use fit::{FitReport, Split, Training, fit};

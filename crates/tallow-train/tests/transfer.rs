@@ -3,8 +3,9 @@
 mod common;
 
 use common::{GO, config, images, run, tensors};
+use tallow_data::Splits;
 use tallow_models::Built;
-use tallow_train::{Error, Result};
+use tallow_train::{Error, Result, eval_loader, predict, resolve};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -89,5 +90,38 @@ fn a_small_layer_decay_hardly_moves_the_stem() -> Result<()> {
     let decayed = before_and_after(&[&optim[..], &["optim.layer_decay=0.5"]].concat())?;
     let ratio = moved(&decayed, "0.0.weight") / moved(&plain, "0.0.weight");
     assert!((0.005..0.05).contains(&ratio), "six blocks lie between: some 1/64, found {ratio}");
+    Ok(())
+}
+
+#[test]
+fn a_student_comes_nearer_to_its_teacher() -> Result<()> {
+    let (teacher, alone, taught) = (folder(), folder(), folder());
+    let fit = |folder: &tempfile::TempDir, settings: &[&str]| -> Result<Vec<f32>> {
+        let config = config(&[&["train.epochs=8", "optim.lr=0.05"], settings].concat());
+        let (_, built) = run(config.clone(), images(96), folder.path(), &GO).fit(|loss| loss)?;
+        let splits = Splits { train: images(96), validation: None, test: None, ignored_files: 0 };
+        let loader = eval_loader(&resolve(config, &splits)?, images(96))?;
+        let logits = predict(built.model.as_ref(), &loader, &[])?.logits;
+        Ok(tallow_metrics::softmax(&logits, 10)?)
+    };
+    // Its labels are smoothed, so that its answers are unlike what the labels alone would teach.
+    let master = fit(&teacher, &["model.width=8", "train.seed=5", "loss.label_smoothing=0.6"])?;
+    let plain = fit(&alone, &[])?;
+    let setting = format!("distill.teacher={:?}", teacher.path());
+    let student = fit(&taught, &[&setting, "distill.alpha=1.0", "distill.temperature=1.0"])?;
+    let distance = |a: &[f32]| -> f32 { a.iter().zip(&master).map(|(a, b)| (a - b).abs()).sum() };
+    let (taught, alone) = (distance(&student), distance(&plain));
+    assert!(taught < 0.8 * alone, "the student is {taught} from its teacher, one without it {alone}");
+    Ok(())
+}
+
+#[test]
+fn a_teacher_of_another_size_is_refused() -> Result<()> {
+    let (teacher, student) = (folder(), folder());
+    run(config(&["train.epochs=1"]), images(32), teacher.path(), &GO).fit(|loss| loss)?;
+    let setting = format!("distill.teacher={:?}", teacher.path());
+    let other = config(&["train.epochs=1", &setting, "augment.mean=[0.5]"]);
+    let error = run(other, images(32), student.path(), &GO).fit(|loss| loss).expect_err("another mean");
+    assert!(matches!(&error, Error::Mismatch(text) if text.contains("augment.mean")), "{error}");
     Ok(())
 }

@@ -24,7 +24,7 @@ pub use layers::{Setting, load, read};
 pub use recipes::{RECIPES, Recipe};
 pub use resolve::{Resolved, build_pipeline, resolve};
 
-use crate::{LossConfig, OptimConfig, ScheduleConfig, TransferConfig};
+use crate::{DistillConfig, LossConfig, OptimConfig, ScheduleConfig, TransferConfig};
 
 /// Everything that decides the outcome of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct RunConfig {
     pub augment: AugmentConfig,
     /// What is made small.
     pub loss: LossConfig,
+    /// Who else teaches.
+    pub distill: DistillConfig,
     /// How.
     pub optim: OptimConfig,
     /// How fast.
@@ -56,6 +58,7 @@ impl Default for RunConfig {
             transfer: TransferConfig::default(),
             augment: AugmentConfig::default(),
             loss: LossConfig::CrossEntropy(Default::default()),
+            distill: DistillConfig::default(),
             optim: OptimConfig::Sgd(Default::default()),
             schedule: ScheduleConfig::Cosine(Default::default()),
             train: TrainConfig::default(),
@@ -283,6 +286,7 @@ impl RunConfig {
         first
             .map(|(_, key, expected)| (key.to_owned(), expected))
             .or_else(|| nested("loss", self.loss.invalid()))
+            .or_else(|| nested("distill", self.distill.invalid()))
             .or_else(|| nested("optim", self.optim.invalid()))
             .or_else(|| nested("schedule", self.schedule.invalid()))
     }

@@ -107,6 +107,7 @@ fn the_page_names_every_key() {
         serde_json::to_value(TrainConfig { clip_norm: Some(1.0), ema_decay: Some(0.9), ..Default::default() }),
         serde_json::to_value(EarlyStoppingConfig::default()),
         serde_json::to_value(LossConfig::CrossEntropy(Default::default())),
+        serde_json::to_value(DistillConfig { teacher: Some("x".into()), ..Default::default() }),
         serde_json::to_value(OptimConfig::Sgd(Default::default())),
         serde_json::to_value(OptimConfig::Adam(Default::default())),
         serde_json::to_value(OptimConfig::AdamW(Default::default())),
