@@ -13,13 +13,13 @@ pub fn run(args: Args) -> Result<()> {
     let filter = args.filter.unwrap_or_default();
     let presets: Vec<_> = tallow_models::list().iter().filter(|preset| preset.name.contains(&filter)).collect();
     anyhow::ensure!(!presets.is_empty(), "no architecture's name contains `{filter}`; without a filter all are listed");
-    println!("{:<20} {:<18} {:>11} {:>9} {:>12}", "name", "family", "parameters", "MACs", "input");
+    println!("{:<32} {:<23} {:>11} {:>9} {:>12}", "name", "family", "parameters", "MACs", "input");
     for preset in presets {
-        let built = tallow_models::build(preset.name, &preset.config(), 0, &Device::Cpu)?;
+        let built = tallow_models::build_zeroed(preset.name, &preset.config(), &Device::Cpu)?;
         let (parameters, macs) = (built.store.parameter_count(), built.macs()?);
         let input = format!("{}×{}×{}", preset.in_chans, preset.input_size.0, preset.input_size.1);
         println!(
-            "{:<20} {:<18} {:>9.2} M {:>7.2} G {input:>12}",
+            "{:<32} {:<23} {:>9.2} M {:>7.2} G {input:>12}",
             preset.name,
             preset.family,
             parameters as f64 / 1e6,

@@ -22,4 +22,4 @@ pub use config::{Key, ModelConfig, Stem};
 pub use error::{Error, Result};
 pub use layers::pos_embed::resample_pos_embed;
 pub use model::{Built, Model, ModelInfo};
-pub use registry::{Arch, Preset, build, find, list};
+pub use registry::{Arch, Preset, build, build_zeroed, find, list};

@@ -338,9 +338,25 @@ pub fn find(name: &str) -> Result<&'static Preset> {
 /// # Errors
 /// An unknown name, a key that the architecture does not use, a value out of range.
 pub fn build(name: &str, config: &ModelConfig, seed: u64, device: &Device) -> Result<Built> {
+    assemble(name, config, |preset| ParamStore::build(seed, device, |b| preset.arch.build(preset, config, b)))
+}
+
+/// Builds the architecture `name` with every parameter zero: to count them, or to load weights into.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_zeroed(name: &str, config: &ModelConfig, device: &Device) -> Result<Built> {
+    assemble(name, config, |preset| ParamStore::build_zeroed(device, |b| preset.arch.build(preset, config, b)))
+}
+
+fn assemble(
+    name: &str,
+    config: &ModelConfig,
+    build: impl FnOnce(&'static Preset) -> Result<(Box<dyn Model>, ParamStore)>,
+) -> Result<Built> {
     let preset = find(name)?;
     config.check(preset)?;
-    let (model, store) = ParamStore::build(seed, device, |b| preset.arch.build(preset, config, b))?;
+    let (model, store) = build(preset)?;
     let info = ModelInfo { preset, config: config.clone(), num_features: preset.num_features(config) };
     Ok(Built { model, store, info })
 }

@@ -70,6 +70,25 @@ impl ParamStore {
         device: &Device,
         build: impl FnOnce(&Builder) -> std::result::Result<M, E>,
     ) -> std::result::Result<(M, ParamStore), E> {
+        Self::build_from(Some(seed), device, build)
+    }
+
+    /// The same with every parameter zero, at no cost: to count them, or to load weights into.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_zeroed<M, E: From<Error>>(
+        device: &Device,
+        build: impl FnOnce(&Builder) -> std::result::Result<M, E>,
+    ) -> std::result::Result<(M, ParamStore), E> {
+        Self::build_from(None, device, build)
+    }
+
+    fn build_from<M, E: From<Error>>(
+        seed: Option<u64>,
+        device: &Device,
+        build: impl FnOnce(&Builder) -> std::result::Result<M, E>,
+    ) -> std::result::Result<(M, ParamStore), E> {
         let entries = Rc::new(RefCell::new(Vec::new()));
         let builder = Builder { entries: entries.clone(), prefix: String::new(), seed, device: device.clone() };
         let model = build(&builder)?;
@@ -146,7 +165,8 @@ impl ParamStore {
 pub struct Builder {
     entries: Rc<RefCell<Vec<(String, Value)>>>,
     prefix: String,
-    seed: u64,
+    /// What initial values are drawn by; none: they are zero.
+    seed: Option<u64>,
     device: Device,
 }
 
@@ -167,7 +187,10 @@ impl Builder {
     /// When the device cannot hold it.
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         let name = self.full(name);
-        let values = init.draw(shape, &mut rng::keyed(self.seed, rng::hash(&name), 0, rng::INIT));
+        let values = match self.seed {
+            Some(seed) => init.draw(shape, &mut rng::keyed(seed, rng::hash(&name), 0, rng::INIT)),
+            None => vec![0f32; shape.iter().product()],
+        };
         let var = Var::from_vec(values, shape, &self.device)?;
         let tensor = var.as_tensor().clone();
         self.entries.borrow_mut().push((name, Value::Parameter(var)));
