@@ -39,7 +39,7 @@ pub struct Args {
     /// … with this many classes [default: the architecture's]
     #[arg(long, value_name = "N", requires = "model")]
     classes: Option<usize>,
-    /// … with these weights: a file, a folder, or hf:OWNER/REPO[@REVISION]
+    /// … with these weights: a file, a folder, or hf:OWNER/REPO, with @REVISION behind it if wanted
     #[arg(long, value_name = "hf:REPO|FILE|DIR", requires = "model")]
     weights: Option<String>,
     /// … matched with the model's by order instead of name
