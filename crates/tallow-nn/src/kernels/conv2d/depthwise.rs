@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Epilogue, Geometry, Walk};
+use super::{Epilogue, Geometry, Image, Target, Walk};
 use crate::kernels::activation::curves::Curve as _;
 use crate::kernels::activation::{Activation, with_curve};
 use crate::kernels::memory::{SharedMut, Uninit};
@@ -28,8 +28,8 @@ const SLICES: usize = 16;
 pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
     let mut y = Uninit::new(g.n * g.oh * g.ow * g.c);
     let filter = Filter::new(g, w, after);
-    let target = Target { start: SharedMut::new(y.as_mut_ptr()), h: g.oh, w: g.ow };
-    filter.run(isa, g.n, Source { values: x, h: g.h, w: g.w, c: g.c }, &Walk::forward(g), target);
+    let target = Target { start: SharedMut::new(y.as_mut_ptr()), h: g.oh, w: g.ow, c: g.c };
+    filter.run(isa, g.n, Image { values: x, h: g.h, w: g.w, c: g.c }, &Walk::forward(g), target);
     // SAFETY: the walk visits every output pixel and writes all its channels.
     unsafe { y.finish() }
 }
@@ -37,29 +37,12 @@ pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) ->
 pub fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
     let mut dx = Uninit::new(g.n * g.h * g.w * g.c);
     let filter = Filter::new(g, w, Epilogue::default());
-    let target = Target { start: SharedMut::new(dx.as_mut_ptr()), h: g.h, w: g.w };
+    let target = Target { start: SharedMut::new(dx.as_mut_ptr()), h: g.h, w: g.w, c: g.c };
     for walk in Walk::input_grad(g) {
-        filter.run(isa, g.n, Source { values: dy, h: g.oh, w: g.ow, c: g.c }, &walk, target);
+        filter.run(isa, g.n, Image { values: dy, h: g.oh, w: g.ow, c: g.c }, &walk, target);
     }
     // SAFETY: the phases together visit every input pixel; one without taps writes zeros.
     unsafe { dx.finish() }
-}
-
-/// Images as they lie, `[n, h, w, c]`.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    values: &'a [f32],
-    h: usize,
-    w: usize,
-    c: usize,
-}
-
-/// Where results go, `[n, h, w, c]`.
-#[derive(Clone, Copy)]
-struct Target {
-    start: SharedMut,
-    h: usize,
-    w: usize,
 }
 
 /// The filters, ready for whole vectors.
@@ -90,7 +73,7 @@ impl Filter {
         Filter { weights, bias: padded, width, activation: after.activation }
     }
 
-    fn run(&self, isa: Isa, n: usize, source: Source, walk: &Walk, target: Target) {
+    fn run(&self, isa: Isa, n: usize, source: Image, walk: &Walk, target: Target) {
         let strips = Strips::new(isa, walk);
         (0..n * strips.count).into_par_iter().for_each(|task| {
             let (image, rows) = (task / strips.count, strips.rows(task % strips.count));
@@ -152,8 +135,8 @@ impl Window {
 
     /// Copies channels `channel..channel + used` of one image, `block` values a pixel.
     #[inline(always)]
-    fn fill(&self, source: &Source, image: usize, channel: usize, used: usize, block: usize, buffer: &mut Vec<f32>) {
-        let Source { values, h, w, c } = *source;
+    fn fill(&self, source: &Image, image: usize, channel: usize, used: usize, block: usize, buffer: &mut Vec<f32>) {
+        let Image { values, h, w, c } = *source;
         buffer.resize(self.rows * self.columns * block, 0.0);
         let first = (-self.x).clamp(0, self.columns as isize) as usize;
         let last = (w as isize - self.x).clamp(first as isize, self.columns as isize) as usize;
@@ -192,7 +175,7 @@ thread_local! {
 /// Some rows of one image.
 struct FilterStrip<'a> {
     filter: &'a Filter,
-    source: Source<'a>,
+    source: Image<'a>,
     walk: &'a Walk,
     target: Target,
     image: usize,
@@ -342,7 +325,7 @@ impl Kernel for GradSlice<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> Vec<f32> {
         let GradSlice { g, walk, strips, x, dy, ref tasks } = self;
-        let source = Source { values: x, h: g.h, w: g.w, c: g.c };
+        let source = Image { values: x, h: g.h, w: g.w, c: g.c };
         let (width, block) = (g.c.next_multiple_of(simd::MAX_LANES), BLOCK_VECTORS * S::LANES);
         let mut sums = vec![0f32; g.taps() * width];
         let mut buffer = BUFFER.take();

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pack::{Columns, Packed};
-use super::{Epilogue, Geometry, Tap, Walk};
+use super::{Epilogue, Geometry, Image, Tap, Target, Walk};
 use crate::kernels::activation::curves::Curve as _;
 use crate::kernels::activation::{Activation, with_curve};
 use crate::kernels::memory::{SharedMut, Uninit};
@@ -39,24 +39,6 @@ pub fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
     }
     // SAFETY: the phases together visit every input pixel; one without taps writes zeros.
     unsafe { dx.finish() }
-}
-
-/// Images as they lie, `[n, h, w, c]`.
-#[derive(Clone, Copy)]
-struct Image<'a> {
-    values: &'a [f32],
-    h: usize,
-    w: usize,
-    c: usize,
-}
-
-/// Where results go, `[n, h, w, c]`.
-#[derive(Clone, Copy)]
-struct Target {
-    start: SharedMut,
-    h: usize,
-    w: usize,
-    c: usize,
 }
 
 fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, target: Target, after: Epilogue) {

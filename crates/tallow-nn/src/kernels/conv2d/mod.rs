@@ -16,7 +16,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::activation::Activation;
-use super::memory;
+use super::memory::{self, SharedMut};
 use super::simd::Isa;
 use crate::error::{Error, Result};
 use crate::tape::{self, Backward, Output};
@@ -278,6 +278,24 @@ fn bias_grad(dy: &[f32], o: usize) -> Vec<f32> {
         }
     }
     total
+}
+
+/// Images as they lie, `[n, h, w, c]`.
+#[derive(Clone, Copy)]
+struct Image<'a> {
+    values: &'a [f32],
+    h: usize,
+    w: usize,
+    c: usize,
+}
+
+/// Where results go, `[n, h, w, c]`.
+#[derive(Clone, Copy)]
+struct Target {
+    start: SharedMut,
+    h: usize,
+    w: usize,
+    c: usize,
 }
 
 /// One position of the filter in a product over an image.
