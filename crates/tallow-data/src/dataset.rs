@@ -24,6 +24,17 @@ pub trait Dataset: Send + Sync {
     /// The class of sample `index`, without decoding its image.
     fn label(&self, index: usize) -> usize;
 
+    /// What sample `index` should be answered with, one number a class, where its label does not say it all: the
+    /// probabilities of soft labels, or 0 and 1 where several classes can hold. `None`: its label alone.
+    fn target(&self, _index: usize) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// How much sample `index` counts in the training loss, beside the others' 1.
+    fn weight(&self, _index: usize) -> f32 {
+        1.0
+    }
+
     /// Reads and decodes the image of sample `index`, upright, in the size and colours it is stored with.
     ///
     /// # Errors
@@ -76,6 +87,14 @@ impl Dataset for Subset {
 
     fn label(&self, index: usize) -> usize {
         self.dataset.label(self.indices[index])
+    }
+
+    fn target(&self, index: usize) -> Option<Vec<f32>> {
+        self.dataset.target(self.indices[index])
+    }
+
+    fn weight(&self, index: usize) -> f32 {
+        self.dataset.weight(self.indices[index])
     }
 
     fn image(&self, index: usize) -> Result<DynamicImage> {

@@ -77,8 +77,13 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     /// Samples, height, width, channels.
     pub shape: (usize, usize, usize, usize),
-    /// The class of each sample.
+    /// The class of each sample; of a mixed one the class that most of it is.
     pub labels: Vec<u32>,
+    /// `[n, classes]`: what each sample should be answered with, where labels do not say it all (soft labels, several
+    /// labels a sample, mixed images).
+    pub targets: Option<Vec<f32>>,
+    /// How much each sample counts, where not all count alike.
+    pub weights: Option<Vec<f32>>,
     /// The index of each sample in the dataset.
     pub indices: Vec<usize>,
     /// The ids of samples that could not be read.
@@ -227,9 +232,30 @@ impl Shared {
             pixels,
             shape: (indices.len(), height, width, channels),
             labels: indices.iter().map(|i| self.labels[*i] as u32).collect(),
+            targets: self.targets(&indices),
+            weights: self.weights(&indices),
             indices,
             skipped,
         })
+    }
+
+    /// The targets of a batch, if any of its samples has one of its own.
+    fn targets(&self, indices: &[usize]) -> Option<Vec<f32>> {
+        let own: Vec<Option<Vec<f32>>> = indices.iter().map(|i| self.dataset.target(*i)).collect();
+        own.iter().any(Option::is_some).then(|| {
+            let one_hot = |index: &usize| {
+                let mut row = vec![0.0; self.dataset.class_names().len()];
+                row[self.labels[*index]] = 1.0;
+                row
+            };
+            own.into_iter().zip(indices).flat_map(|(own, index)| own.unwrap_or_else(|| one_hot(index))).collect()
+        })
+    }
+
+    /// The weights of a batch, if they differ from 1.
+    fn weights(&self, indices: &[usize]) -> Option<Vec<f32>> {
+        let weights: Vec<f32> = indices.iter().map(|i| self.dataset.weight(*i)).collect();
+        weights.iter().any(|weight| *weight != 1.0).then_some(weights)
     }
 
     fn load(&self, index: usize, rng: &mut rng::Rng, out: &mut [f32]) -> Result<()> {

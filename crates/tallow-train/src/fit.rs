@@ -22,6 +22,7 @@ use crate::clip::{clip_grad_norm, scale};
 use crate::config::{EarlyStoppingConfig, Metric};
 use crate::distill::Teacher;
 use crate::ema::Ema;
+use crate::loss::Targets;
 use crate::record::{Record, stopped};
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
 use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, predict};
@@ -143,18 +144,18 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let mut pending_batches = 0;
 
         for batch in train.loader.epoch(position.epoch, position.batch as usize) {
-            let batch = batch?;
+            let mut batch = batch?;
             record.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
             let rates = schedule.at(position.step);
             let mode = Mode::train(options.seed, position.epoch * batches + position.batch);
-            let input = images(batch.pixels, batch.shape)?;
+            let input = images(std::mem::take(&mut batch.pixels), batch.shape)?;
 
             let taught = teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?;
 
             let tape = Tape::start_without(constants);
             let logits = model.forward(&input, &mode)?;
-            let loss = loss.loss(&logits, &batch.labels)?;
+            let loss = loss.loss(&logits, Targets::from(&batch))?;
             let loss = match teacher.as_ref().zip(taught) {
                 Some((teacher, targets)) => teacher.loss(&loss, &logits, &targets)?,
                 None => loss,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tallow_data::{OpenOptions, Subset};
 use tallow_models::Built;
 use tallow_train::Result;
-use tallow_train::loss::Loss;
+use tallow_train::loss::{Loss, Targets};
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -51,8 +51,8 @@ fn set_weights(built: Built) -> Built {
 struct Recording(Box<dyn Loss>, Rc<RefCell<Vec<f32>>>);
 
 impl Loss for Recording {
-    fn loss(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
-        let loss = self.0.loss(logits, labels)?;
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> Result<Tensor> {
+        let loss = self.0.loss(logits, targets)?;
         self.1.borrow_mut().push(loss.to_scalar()?);
         Ok(loss)
     }

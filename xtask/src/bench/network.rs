@@ -5,6 +5,7 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::{Mode, Tape};
+use tallow_train::loss::Targets;
 use tallow_train::{Rates, RunConfig};
 
 use super::{median, peak_bytes, seconds};
@@ -54,7 +55,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
         }
         let tape = Tape::start();
         let logits = built.model.forward(&images, &Mode::train(0, step as u64))?;
-        let loss = loss.loss(&logits, &labels)?;
+        let loss = loss.loss(&logits, Targets::of_labels(&labels))?;
         drop(logits);
         let grads = tape.backward(&loss)?;
         Ok(optimizer.step(&grads, Rates { lr: 0.01, momentum: None })?)

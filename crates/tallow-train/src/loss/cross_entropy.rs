@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tallow_nn::kernels::softmax::cross_entropy;
 
-use super::Loss;
-use crate::{Error, Result};
+use super::{Loss, Targets};
+use crate::Result;
 
 /// `loss.name = "cross_entropy"`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -38,23 +38,23 @@ impl CrossEntropy {
 }
 
 impl Loss for CrossEntropy {
-    fn loss(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> Result<Tensor> {
         let (n, classes) = logits.dims2()?;
-        if labels.len() != n {
-            return Err(Error::Labels { expected: format!("{n} labels"), found: format!("{}", labels.len()) });
-        }
-        let rest = (self.label_smoothing / classes as f64) as f32;
-        let mut targets = vec![rest; n * classes];
-        for (row, &label) in targets.chunks_mut(classes.max(1)).zip(labels) {
-            match row.get_mut(label as usize) {
-                Some(target) => *target = (1.0 - self.label_smoothing + self.label_smoothing / classes as f64) as f32,
-                None => {
-                    let expected = format!("labels below {classes}, the model's class count");
-                    return Err(Error::Labels { expected, found: label.to_string() });
-                }
+        let mut rows = targets.rows(n, classes)?;
+        if self.label_smoothing > 0.0 {
+            let rest = self.label_smoothing / classes.max(1) as f64;
+            for target in &mut rows {
+                *target = (f64::from(*target) * (1.0 - self.label_smoothing) + rest) as f32;
             }
         }
-        let targets = Tensor::from_vec(targets, (n, classes), logits.device())?;
+        // A sample's loss is linear in its target: its weight goes into the target.
+        if let Some(weights) = targets.weights {
+            let mean = weights.iter().sum::<f32>() / n.max(1) as f32;
+            for (row, weight) in rows.chunks_mut(classes.max(1)).zip(weights) {
+                row.iter_mut().for_each(|target| *target *= weight / mean.max(f32::MIN_POSITIVE));
+            }
+        }
+        let targets = Tensor::from_vec(rows, (n, classes), logits.device())?;
         Ok(cross_entropy(logits, &targets)?)
     }
 }
@@ -64,11 +64,12 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::Error;
 
     fn loss(label_smoothing: f64, labels: &[u32]) -> Result<f32> {
         let logits = Tensor::new(&[[1f32, 2.0, -1.0], [0.5, 0.0, 3.0]], &Device::Cpu)?;
         let loss = CrossEntropy::new(&CrossEntropyConfig { label_smoothing });
-        Ok(loss.loss(&logits, labels)?.to_scalar()?)
+        Ok(loss.loss(&logits, Targets::of_labels(labels))?.to_scalar()?)
     }
 
     // torch.nn.functional.cross_entropy(torch.tensor([[1., 2., -1.], [.5, 0., 3.]]), torch.tensor([0, 2]),

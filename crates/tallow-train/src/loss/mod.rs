@@ -4,24 +4,27 @@
 //! A user's own needs only the trait: [`fit`](crate::fit()) takes any.
 
 mod cross_entropy;
+mod targets;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use cross_entropy::{CrossEntropy, CrossEntropyConfig};
+pub use targets::Targets;
 
 use crate::Result;
 
-/// Compares a batch of logits with the labels.
+/// Compares a batch of logits with what they should have been.
 pub trait Loss {
     /// The mean loss of a batch, a scalar that gradients can be taken of.
     ///
     /// # Shapes
-    /// `logits` is `[n, k]`; `labels` has `n` class indices below `k`.
+    /// `logits` is `[n, k]`; `targets` has `n` class indices below `k`, and where those do not say it all, `n × k`
+    /// numbers.
     ///
     /// # Errors
     /// Another shape, a label out of range, whatever the kernels fail with.
-    fn loss(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor>;
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> Result<Tensor>;
 }
 
 /// The `loss` table of a run's config, told apart by `name`.

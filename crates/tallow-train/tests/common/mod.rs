@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use tallow_data::{Dataset, OpenOptions, Splits, Subset};
 use tallow_models::Built;
-use tallow_train::loss::Loss;
+use tallow_train::loss::{Loss, Targets};
 use tallow_train::*;
 
 /// The first `count` bundled training images.
@@ -95,8 +95,8 @@ pub enum Then<'a> {
 }
 
 impl Loss for Counting<'_> {
-    fn loss(&self, logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
-        let loss = self.inner.loss(logits, labels)?;
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> Result<Tensor> {
+        let loss = self.inner.loss(logits, targets)?;
         self.calls.borrow_mut().push(loss.to_scalar()?);
         if self.calls.borrow().len() != self.at {
             return Ok(loss);
