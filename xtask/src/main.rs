@@ -11,6 +11,7 @@ mod pretrained;
 mod run;
 mod tidy;
 mod train;
+mod tune;
 
 /// Keeps its pages: a training step allocates and frees the same sizes again and again.
 #[global_allocator]
@@ -36,6 +37,8 @@ enum Command {
     Predict(predict::Args),
     /// List the architectures with their parameters and multiply-accumulates
     Models(models::Args),
+    /// Search for the best hyper-parameters: random, grid, TPE, with ASHA or Hyperband
+    Tune(tune::Args),
     /// Describe a dataset: counts, sizes, class balance, mean and deviation
     Data(data::Args),
     /// Measure the speed of kernels, training steps, inference and the loader on this machine
@@ -51,6 +54,7 @@ fn main() -> std::process::ExitCode {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Models(args) => models::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::Data(args) => data::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Tidy => tidy::run(),

@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-augment", &[]),
     ("tallow-metrics", &[]),
+    ("tallow-tune", &[]),
     ("tallow-nn", &[]),
     ("tallow-data", &["tallow-augment"]),
     ("tallow-models", &["tallow-nn"]),

@@ -95,7 +95,18 @@ impl Args {
 }
 
 /// Set by Ctrl-C: the step under way is finished and saved.
-static STOP: AtomicBool = AtomicBool::new(false);
+pub static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C set [`STOP`].
+pub fn catch_ctrl_c() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // asked twice
+        }
+        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
+    })
+    .context("cannot catch Ctrl-C")
+}
 
 pub fn run(args: Args) -> Result<()> {
     let settings = args.settings()?;
@@ -137,13 +148,7 @@ pub fn run(args: Args) -> Result<()> {
     if !args.quiet {
         println!("{}", run::headline(&resolved, &splits, &built, &run));
     }
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130); // asked twice
-        }
-        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
-    })
-    .context("cannot catch Ctrl-C")?;
+    catch_ctrl_c()?;
 
     let picture = augmented_grid(&train, &resolved.train)?;
     run.write("augmented.png", &png(&picture)?)?;
@@ -159,6 +164,7 @@ pub fn run(args: Args) -> Result<()> {
         picture: Some(picture),
         stop: &STOP,
         quiet: args.quiet,
+        after_epoch: None,
     })?;
     let path = run.path().display();
     if report.interrupted {

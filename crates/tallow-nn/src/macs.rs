@@ -9,12 +9,18 @@ thread_local! {
 }
 
 /// Runs `forward` and counts the multiply-accumulates of the convolutions, linear layers and attention's
-/// products that run on this thread meanwhile; biases, norms, activations and pooling left out, as fvcore does.
+/// products that it has on this thread; biases, norms, activations and pooling left out, as fvcore does. Convolutions and
+/// linear layers are counted without being computed: what they give is zero.
 pub fn count<T>(forward: impl FnOnce() -> T) -> (T, u64) {
     let outer = COUNT.replace(Some(0));
     let result = forward();
     let counted = COUNT.replace(outer).unwrap_or(0);
     (result, counted)
+}
+
+/// Whether convolutions and linear layers are counted instead of computed.
+pub(crate) fn counting() -> bool {
+    COUNT.get().is_some()
 }
 
 /// A layer of `weight` `[out, …]` made `output`: each of its values took `weight / out` of them.

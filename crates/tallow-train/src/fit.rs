@@ -52,7 +52,13 @@ pub struct Training<'a> {
     pub stop: &'a AtomicBool,
     /// Whether nothing is shown on the screen.
     pub quiet: bool,
+    /// Called after each epoch with the number of epochs done and the evaluation, if there was one; false ends the run
+    /// there as `stop` does, with a checkpoint to go on from.
+    pub after_epoch: Option<AfterEpoch<'a>>,
 }
+
+/// Whether training goes on after so many epochs.
+pub type AfterEpoch<'a> = &'a mut dyn FnMut(u64, Option<&Evaluation>) -> bool;
 
 /// A split and the loader of its batches.
 #[derive(Clone, Copy)]
@@ -92,7 +98,20 @@ pub struct FitReport {
 /// A parameter that no gradient reaches; a loss that is NaN or infinite; images that cannot be read; a run directory
 /// that cannot be written; a checkpoint that does not fit.
 pub fn fit(training: Training<'_>) -> Result<FitReport> {
-    let Training { config, run, built, loss, optimizer, train, eval, eval_chooses, picture, stop, quiet } = training;
+    let Training {
+        config,
+        run,
+        built,
+        loss,
+        optimizer,
+        train,
+        eval,
+        eval_chooses,
+        picture,
+        stop,
+        quiet,
+        mut after_epoch,
+    } = training;
     let (options, model, store) = (&config.train, &built.model, &built.store);
     let batches = train.loader.batches() as u64;
     let steps_per_epoch = batches.div_ceil(options.accumulate);
@@ -237,12 +256,15 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         report.train_loss = position.running.loss.0 / seen;
         report.train_top1 = position.running.correct as f64 / seen;
         position = Position { epoch: position.epoch + 1, batch: 0, running: Running::default(), ..position };
+        // Before the checkpoint: who is killed in between is told again.
+        let evaluation = report.evaluation.as_ref().map(|(_, evaluation)| evaluation);
+        let goes_on = after_epoch.as_mut().is_none_or(|after| after(position.epoch, evaluation));
         if improved {
             checkpoint::save(&run.best(), &config.model.name, &position, store, ema.as_ref(), None)?;
         }
         checkpoint::save(&run.last(), &config.model.name, &position, store, ema.as_ref(), Some(optimizer))?;
         saved = Instant::now();
-        if stopped(stop) && position.epoch < options.epochs {
+        if (stopped(stop) || !goes_on) && position.epoch < options.epochs {
             report.interrupted = true;
             break;
         }
@@ -265,8 +287,8 @@ fn gave_up(config: &EarlyStoppingConfig, position: &Position) -> bool {
     config.patience > 0 && position.epochs_since_best >= config.patience
 }
 
-/// The number by which epochs are compared: higher is better.
-fn score(metric: Metric, evaluation: &Evaluation) -> f64 {
+/// The number by which epochs and trials are compared: higher is better.
+pub fn score(metric: Metric, evaluation: &Evaluation) -> f64 {
     match metric {
         Metric::Top1 => evaluation.top1,
         Metric::Loss => -evaluation.loss,

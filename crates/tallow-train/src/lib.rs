@@ -40,7 +40,7 @@ pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, View, build_pipe
 pub use distill::DistillConfig;
 pub use error::{Error, Result};
 pub use evaluate::{Predictions, predict};
-pub use fit::{FitReport, Split, Training, fit};
+pub use fit::{AfterEpoch, FitReport, Split, Training, fit, score};
 pub use loaders::{augmented_grid, eval_loader, train_loader};
 pub use loss::{Loss, LossConfig};
 pub use optim::{OptimConfig, Optimizer};

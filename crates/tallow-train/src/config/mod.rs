@@ -252,6 +252,17 @@ pub enum Metric {
     MacroF1,
 }
 
+impl Metric {
+    /// Its name in the config, in tables and pictures. Of the loss its negative is compared.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Top1 => "top1",
+            Self::Loss => "-loss",
+            Self::MacroF1 => "macro_f1",
+        }
+    }
+}
+
 impl RunConfig {
     /// How to open the dataset `data.spec`; `classes` are those of a finished run, whose order must be kept.
     pub fn open_options(&self, classes: Option<Vec<String>>) -> OpenOptions {

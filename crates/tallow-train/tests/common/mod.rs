@@ -64,6 +64,7 @@ impl Run<'_> {
             picture: None,
             stop: self.stop,
             quiet: true,
+            after_epoch: None,
         })?;
         Ok((report, built))
     }

@@ -1,0 +1,18 @@
+//! The generator of a trial: its key is what the number is for, so that a resumed study draws what it would have drawn.
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+/// The generator of trial number `trial` in a study with this seed.
+pub(crate) fn keyed(seed: u64, trial: u64, purpose: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, trial, purpose, 0]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}
+
+/// Purpose: the values of a trial.
+pub(crate) const SAMPLE: u64 = 1;
+/// Purpose: the trees of the importance forest.
+pub(crate) const FOREST: u64 = 2;
