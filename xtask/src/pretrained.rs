@@ -21,12 +21,13 @@ pub struct Pretrained {
 }
 
 impl Pretrained {
-    /// Finds what `spec` names: `hf:OWNER/REPO[@REVISION]`, a weights file, or a folder with one. A `config.json`
-    /// beside the weights is read.
+    /// Finds what `spec` names: `hf:OWNER/REPO[@REVISION]`, timm's `MODEL.TAG`, a weights file, or a folder with one. A
+    /// `config.json` beside the weights is read.
     pub fn find(spec: &str) -> Result<Self> {
-        let (weights, config) = match spec.strip_prefix("hf:").or(spec.strip_prefix("hf-hub:")) {
+        let repository = spec.strip_prefix("hf:").or(spec.strip_prefix("hf-hub:")).map(str::to_owned);
+        let (weights, config) = match repository.or_else(|| timm_repository(spec)) {
             Some(repository) => {
-                let fetched = Hub::from_env().fetch(repository)?;
+                let fetched = Hub::from_env().fetch(&repository)?;
                 (fetched.weights, fetched.config)
             }
             None => {
@@ -130,6 +131,14 @@ fn per_channel(values: &[f32], channels: usize) -> Vec<f32> {
     }
 }
 
+/// The repository of timm's weights `resnet18.a1_in1k`: an architecture's name and a tag, where no file is called so.
+fn timm_repository(spec: &str) -> Option<String> {
+    let (model, tag) = spec.split_once('.')?;
+    let file = ["safetensors", "pth", "pt", "bin"].contains(&tag);
+    let known = tallow_models::find(model).is_ok() && !file && !tag.contains(['.', '/']);
+    (known && !Path::new(spec).exists()).then(|| format!("timm/{spec}"))
+}
+
 /// A weights file, or the one in a folder.
 fn local(path: &Path) -> Result<PathBuf> {
     if path.is_dir() {
@@ -138,7 +147,11 @@ fn local(path: &Path) -> Result<PathBuf> {
         return found.with_context(|| format!("{}: there is no {} in it", path.display(), names.join(" or ")));
     }
     if !path.is_file() {
-        bail!("{}: there is no such file or folder; a repository on the Hub is written hf:OWNER/REPO", path.display());
+        bail!(
+            "{}: there is no such file or folder; a repository on the Hub is written hf:OWNER/REPO, timm's weights \
+             resnet18.a1_in1k",
+            path.display()
+        );
     }
     Ok(path.to_owned())
 }

@@ -43,8 +43,9 @@ pub struct Args {
     /// Change a key of the configuration, such as train.epochs=8; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Trained weights to start from: a file (.safetensors, .pth, .bin), a folder, or hf:OWNER/REPO@REVISION of the Hub
-    #[arg(long, value_name = "hf:REPO|FILE|DIR", conflicts_with = "resume")]
+    /// Trained weights to start from: a file (.safetensors, .pth, .bin), a folder, hf:OWNER/REPO@REVISION of the
+    /// Hub, or timm's MODEL.TAG
+    #[arg(long, value_name = "hf:REPO|MODEL.TAG|FILE|DIR", conflicts_with = "resume")]
     pretrained: Option<String>,
     /// Match their tensors with the model's by order instead of name
     #[arg(long, requires = "pretrained")]

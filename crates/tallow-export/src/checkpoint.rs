@@ -9,6 +9,7 @@ use tallow_nn::ParamStore;
 use crate::atomic::write_atomically;
 use crate::config::{CheckpointInfo, read_config};
 use crate::error::{Error, Result};
+use crate::lora::merged;
 use crate::weights::{load_weights, to_bytes, with_num_batches_tracked};
 
 /// The weights' file in a checkpoint's folder.
@@ -17,15 +18,18 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 pub const CONFIG_FILE: &str = "config.json";
 
 /// Writes `model.safetensors` and `config.json` into `dir`, which is made if need be. Each file is
-/// whole or not there; files of these names are replaced.
+/// whole or not there; files of these names are replaced. Low-rank changes are merged into the weights they were learnt
+/// beside.
 ///
 /// # Errors
 /// The folder cannot be made or written, the disk is full.
 pub fn save(dir: &Path, store: &ParamStore, info: &CheckpointInfo) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(Error::io("write", dir))?;
     let weights = dir.join(WEIGHTS_FILE);
-    let state = with_num_batches_tracked(store.state_dict(), info.num_batches_tracked)?;
+    let state = with_num_batches_tracked(merged(store.state_dict())?, info.num_batches_tracked)?;
     write_atomically(&weights, &to_bytes(&weights, state)?)?;
+    let mut info = info.clone();
+    info.model.lora_rank = None; // merged
     let mut config = format!("{:#}", info.to_json());
     config.push('\n');
     write_atomically(&dir.join(CONFIG_FILE), config.as_bytes())

@@ -14,6 +14,7 @@ mod checkpoint;
 mod config;
 mod error;
 mod hub;
+mod lora;
 mod pretrained;
 mod read;
 mod weights;

@@ -9,6 +9,7 @@ use tallow_models::Built;
 
 use crate::adapt;
 use crate::error::{Error, Result};
+use crate::lora::is_lora;
 use crate::read::{Entry, Format, StateDict};
 
 /// What may differ between a file and a model.
@@ -47,7 +48,8 @@ pub struct PretrainedReport {
     pub loaded: Vec<String>,
     /// Loaded after a change: the name, and what was done.
     pub adapted: Vec<(String, String)>,
-    /// The classifier, where it is for other classes: it keeps its fresh values.
+    /// The classifier, where it is for other classes, and low-rank changes that are yet to be learnt: they keep their
+    /// fresh values.
     pub fresh: Vec<String>,
     /// In the model and not in the file: they keep their fresh values.
     pub missing: Vec<String>,
@@ -124,7 +126,8 @@ pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) ->
     for ((name, own), entry) in state.iter().zip(pairs) {
         let name = name.clone();
         let Some(entry) = entry else {
-            let list = if is_classifier(built, &name) { &mut report.fresh } else { &mut report.missing };
+            let list =
+                if is_classifier(built, &name) || is_lora(&name) { &mut report.fresh } else { &mut report.missing };
             list.push(name);
             continue;
         };

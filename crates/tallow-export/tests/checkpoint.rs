@@ -64,6 +64,33 @@ fn the_options_of_the_model_come_back() {
 }
 
 #[test]
+fn low_rank_changes_are_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let base =
+        ModelConfig { num_classes: 3, width: Some(24), depth: Some(2), input_size: (32, 32), ..ModelConfig::default() };
+    let config = ModelConfig { lora_rank: Some(4), ..base.clone() };
+    let built = build("vit_tiny_patch4_32", &config, 0, &Device::Cpu).unwrap();
+    let images = Tensor::arange(0f32, 3072.0, &Device::Cpu).unwrap().affine(1e-3, -1.0).unwrap();
+    let images = images.reshape((1, 3, 32, 32)).unwrap();
+    let logits = |built: &Built| built.model.forward(&images, &Mode::eval()).unwrap().to_vec2::<f32>().unwrap();
+    let before = logits(&built);
+    for (name, tensor) in built.store.state_dict().iter().filter(|(name, _)| name.contains("lora_B")) {
+        let value = Tensor::randn(0f32, 0.3, tensor.dims(), &Device::Cpu).unwrap();
+        built.store.set(name, &value).unwrap();
+    }
+    let changed = logits(&built);
+    let distance = |a: &[Vec<f32>], b: &[Vec<f32>]| {
+        a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(distance(&before, &changed) > 1e-3, "the change does nothing");
+    save(folder.path(), &built.store, &info(&built)).unwrap();
+    let (opened, found) = open(folder.path(), &Device::Cpu).unwrap();
+    assert_eq!(found.model, base);
+    assert!(opened.store.state_dict().iter().all(|(name, _)| !name.contains("lora")));
+    assert!(distance(&logits(&opened), &changed) < 1e-5, "{}", distance(&logits(&opened), &changed));
+}
+
+#[test]
 fn weights_have_timms_names_shapes_and_counters() {
     let recorded: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixture("resnet18.json")).unwrap()).unwrap();

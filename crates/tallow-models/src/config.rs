@@ -59,6 +59,10 @@ pub struct ModelConfig {
     /// Multiplies the number of blocks of each stage of a mobile network, rounded up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub depth_multiplier: Option<f32>,
+    /// Rank of a low-rank change that is learnt beside each attention's `qkv` (LoRA); `transfer.freeze = ["backbone"]`
+    /// leaves it free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_rank: Option<usize>,
 }
 
 impl Default for ModelConfig {
@@ -79,6 +83,7 @@ impl Default for ModelConfig {
             patch_size: None,
             channel_multiplier: None,
             depth_multiplier: None,
+            lora_rank: None,
         }
     }
 }
@@ -108,6 +113,8 @@ pub enum Key {
     ChannelMultiplier,
     /// `depth_multiplier`
     DepthMultiplier,
+    /// `lora_rank`
+    LoraRank,
 }
 
 impl Key {
@@ -124,6 +131,7 @@ impl Key {
         Key::PatchSize,
         Key::ChannelMultiplier,
         Key::DepthMultiplier,
+        Key::LoraRank,
     ];
 
     /// The key as it is written in a recipe.
@@ -140,6 +148,7 @@ impl Key {
             Key::PatchSize => "patch_size",
             Key::ChannelMultiplier => "channel_multiplier",
             Key::DepthMultiplier => "depth_multiplier",
+            Key::LoraRank => "lora_rank",
         }
     }
 
@@ -156,6 +165,7 @@ impl Key {
             Key::PatchSize => config.patch_size.is_some(),
             Key::ChannelMultiplier => config.channel_multiplier.is_some(),
             Key::DepthMultiplier => config.depth_multiplier.is_some(),
+            Key::LoraRank => config.lora_rank.is_some(),
         }
     }
 }
@@ -174,6 +184,7 @@ impl ModelConfig {
             ("depth", self.depth.unwrap_or(1), 1),
             ("num_heads", self.num_heads.unwrap_or(1), 1),
             ("patch_size", self.patch_size.unwrap_or(1), 1),
+            ("lora_rank", self.lora_rank.unwrap_or(1), 1),
             ("input_size", h.min(w), self.patch_size.unwrap_or(preset.min_input_size)),
         ];
         for (key, found, least) in size {

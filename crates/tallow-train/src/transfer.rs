@@ -8,7 +8,7 @@ use tallow_nn::{Gradients, ParamStore};
 use crate::optim::is_classifier;
 use crate::{Error, Result};
 
-/// Everything but the classifier, as a pattern of `transfer.freeze`.
+/// Everything but the classifier and low-rank changes (`model.lora_rank`), as a pattern of `transfer.freeze`.
 pub const BACKBONE: &str = "backbone";
 
 /// The `transfer` table of a run's config.
@@ -104,7 +104,7 @@ pub(crate) fn check_gradients(grads: &Gradients, store: &ParamStore, frozen: &[T
 /// Whether a pattern stands for a parameter: for its whole name, or for a module that it is in.
 fn matches(pattern: &str, name: &str, classifier: &str) -> bool {
     if pattern == BACKBONE {
-        return !is_classifier(name, classifier);
+        return !is_classifier(name, classifier) && !name.contains(".lora_");
     }
     let ends = name.match_indices('.').map(|(end, _)| end).chain([name.len()]);
     ends.into_iter().any(|end| glob(pattern.as_bytes(), &name.as_bytes()[..end]))
@@ -140,6 +140,8 @@ mod tests {
             ("*", "anything", true),
             ("backbone", "layer1.0.bn1.bias", true),
             ("backbone", "fc.bias", false),
+            ("backbone", "blocks.0.attn.qkv.weight", true),
+            ("backbone", "blocks.0.attn.qkv.lora_A.weight", false),
         ] {
             assert_eq!(matches(pattern, name, "fc"), expected, "{pattern} {name}");
         }

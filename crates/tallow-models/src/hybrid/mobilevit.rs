@@ -273,6 +273,7 @@ impl MobileVitBlock {
             eps: EPS,
             layer_scale: None,
             drop_path,
+            lora_rank: 0,
         };
         let wide = ConvNormSpec { kernel: 3, ..Default::default() };
         Ok(MobileVitBlock {

@@ -5,7 +5,8 @@ use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::layers::Linear;
 use tallow_nn::{Builder, Result};
 
-use super::TRUNCATED;
+use super::lora::Lora;
+use super::{TRUNCATED, add};
 
 /// Queries, keys and values from one linear layer, and another on what the heads found together.
 ///
@@ -14,16 +15,18 @@ use super::TRUNCATED;
 #[derive(Debug, Clone)]
 pub(crate) struct Attention {
     qkv: Linear,
+    lora: Option<Lora>,
     proj: Linear,
     heads: usize,
     scale: f32,
 }
 
 impl Attention {
-    /// `heads` must divide `dim`.
-    pub(crate) fn new(dim: usize, heads: usize, qkv_bias: bool, b: &Builder) -> Result<Self> {
+    /// `heads` must divide `dim`; a `lora_rank` above 0 puts a low-rank change beside `qkv`.
+    pub(crate) fn new(dim: usize, heads: usize, qkv_bias: bool, lora_rank: usize, b: &Builder) -> Result<Self> {
         Ok(Attention {
             qkv: Linear::new(dim, 3 * dim, qkv_bias, TRUNCATED, &b.pp("qkv"))?,
+            lora: Lora::new(dim, 3 * dim, lora_rank, &b.pp("qkv"))?,
             proj: Linear::new(dim, dim, true, TRUNCATED, &b.pp("proj"))?,
             heads,
             scale: 1.0 / ((dim / heads) as f32).sqrt(),
@@ -33,7 +36,12 @@ impl Attention {
     /// `[n, tokens, dim]` → the same. `bias` is added to the scores: `[heads, tokens, tokens]`, or
     /// `[m, heads, tokens, tokens]` where m divides n and row i takes `bias[i % m]`.
     pub(crate) fn forward(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        self.proj.forward(&attention_qkv(&self.qkv.forward(x)?, self.heads, self.scale, bias)?)
+        let qkv = self.qkv.forward(x)?;
+        let qkv = match &self.lora {
+            Some(lora) => add(&qkv, &lora.forward(x)?)?,
+            None => qkv,
+        };
+        self.proj.forward(&attention_qkv(&qkv, self.heads, self.scale, bias)?)
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct BlockSpec {
     /// Where LayerScale starts, if there is one.
     pub(crate) layer_scale: Option<f32>,
     pub(crate) drop_path: f32,
+    /// Of the change beside the attention's `qkv`; 0 for none.
+    pub(crate) lora_rank: usize,
 }
 
 /// `x + attn(norm1(x))`, then `x + mlp(norm2(x))`; `ls1` and `ls2` where branches are scaled.
@@ -44,11 +46,11 @@ pub(crate) struct Block {
 
 impl Block {
     pub(crate) fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
-        let BlockSpec { dim, heads, hidden, activation, eps, layer_scale, drop_path } = spec;
+        let BlockSpec { dim, heads, hidden, activation, eps, layer_scale, drop_path, lora_rank } = spec;
         let scale = |name: &str| layer_scale.map(|init| LayerScale::new(dim, init, &b.pp(name))).transpose();
         Ok(Block {
             norm1: LayerNorm::new(dim, eps, &b.pp("norm1"))?,
-            attn: Attention::new(dim, heads, true, &b.pp("attn"))?,
+            attn: Attention::new(dim, heads, true, lora_rank, &b.pp("attn"))?,
             ls1: scale("ls1")?,
             norm2: LayerNorm::new(dim, eps, &b.pp("norm2"))?,
             mlp: Mlp::new(dim, hidden, activation, 0.0, &b.pp("mlp"))?,

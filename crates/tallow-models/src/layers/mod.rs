@@ -10,6 +10,7 @@ pub(crate) mod grn;
 pub(crate) mod group_norm;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
+pub(crate) mod lora;
 pub(crate) mod mlp;
 pub(crate) mod patch_embed;
 pub(crate) mod pos_embed;

@@ -87,7 +87,7 @@ impl ConVit {
             let attn = if i < GATED {
                 Mixer::Gated(GatedAttention::new(width, heads, offsets.clone(), &b.pp("attn"))?)
             } else {
-                Mixer::Plain(Attention::new(width, heads, false, &b.pp("attn"))?)
+                Mixer::Plain(Attention::new(width, heads, false, 0, &b.pp("attn"))?)
             };
             Ok(Block {
                 norm1,

@@ -99,7 +99,7 @@ impl Layout {
         config.width.unwrap_or(self.width)
     }
 
-    fn block(self, drop_path: f32) -> BlockSpec {
+    fn block(self, drop_path: f32, lora_rank: usize) -> BlockSpec {
         BlockSpec {
             dim: self.width,
             heads: self.heads,
@@ -108,6 +108,7 @@ impl Layout {
             eps: EPS,
             layer_scale: self.layer_scale,
             drop_path,
+            lora_rank,
         }
     }
 
@@ -117,8 +118,16 @@ impl Layout {
     }
 }
 
-pub(crate) const KEYS: &[Key] =
-    &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::NumHeads, Key::MlpRatio, Key::PatchSize];
+pub(crate) const KEYS: &[Key] = &[
+    Key::DropRate,
+    Key::DropPathRate,
+    Key::Width,
+    Key::Depth,
+    Key::NumHeads,
+    Key::MlpRatio,
+    Key::PatchSize,
+    Key::LoraRank,
+];
 
 pub(crate) const PRESETS: &[Preset] = &[
     preset("vit_tiny_patch4_32", 32, Layout::plain(4, 192, 3)),
@@ -187,7 +196,7 @@ impl Vit {
             blocks: (0..depth)
                 .map(|i| {
                     let drop_path = drop_path_rate(config.drop_path_rate, i, depth);
-                    Block::new(layout.block(drop_path), &b.pp("blocks").pp(i))
+                    Block::new(layout.block(drop_path, config.lora_rank.unwrap_or(0)), &b.pp("blocks").pp(i))
                 })
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
