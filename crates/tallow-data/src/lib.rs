@@ -27,5 +27,8 @@ pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{ClassOrder, OpenOptions, Splits, open};
 pub use sampler::Sampler;
 pub use sources::named::{cache_dir, known_datasets};
-pub use split::stratified_split;
+pub use split::{
+    Fold, group_k_fold, group_split, k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds,
+    time_split, with_training_parts,
+};
 pub use summary::{Summary, measure, summary};
