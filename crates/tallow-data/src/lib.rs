@@ -16,17 +16,20 @@ pub mod decode;
 mod error;
 mod loader;
 mod open;
+mod order;
 mod sampler;
 mod sources;
 mod split;
 mod summary;
 
-pub use dataset::{Dataset, Subset, class_counts, labels};
+pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{ClassOrder, OpenOptions, Splits, open};
+pub use order::run_shuffled;
 pub use sampler::Sampler;
 pub use sources::named::{cache_dir, known_datasets};
+pub use sources::wds::{EpochSamples, ShardStream, StreamConfig, StreamSample};
 pub use split::{
     Fold, group_k_fold, group_split, k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds,
     time_split, with_training_parts,

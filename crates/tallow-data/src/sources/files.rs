@@ -13,6 +13,29 @@ pub(crate) struct ImageFiles {
     pub class_names: Arc<[String]>,
     /// Below the root, or absolute, with the label of each.
     pub files: Vec<(PathBuf, usize)>,
+    pub details: Details,
+}
+
+/// What is known of each file beside its label; a list is empty where nothing is.
+#[derive(Default)]
+pub(crate) struct Details {
+    pub targets: Vec<Option<Box<[f32]>>>,
+    pub weights: Vec<f32>,
+    pub groups: Vec<usize>,
+    pub times: Vec<f64>,
+    pub multi_label: bool,
+}
+
+impl Details {
+    /// Drops lists that say no more than the labels do.
+    pub fn forget_what_is_plain(&mut self) {
+        if self.targets.iter().all(Option::is_none) {
+            self.targets = Vec::new();
+        }
+        if self.weights.iter().all(|weight| *weight == 1.0) {
+            self.weights = Vec::new();
+        }
+    }
 }
 
 impl Dataset for ImageFiles {
@@ -26,6 +49,30 @@ impl Dataset for ImageFiles {
 
     fn label(&self, index: usize) -> usize {
         self.files[index].1
+    }
+
+    fn target(&self, index: usize) -> Option<Vec<f32>> {
+        self.details.targets.get(index)?.as_ref().map(|target| target.to_vec())
+    }
+
+    fn weight(&self, index: usize) -> f32 {
+        self.details.weights.get(index).copied().unwrap_or(1.0)
+    }
+
+    fn is_multi_label(&self) -> bool {
+        self.details.multi_label
+    }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        self.details.groups.get(index).copied()
+    }
+
+    fn time(&self, index: usize) -> Option<f64> {
+        self.details.times.get(index).copied()
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
+        decode::read_file(&self.root.join(&self.files[index].0)).map(Some)
     }
 
     fn image(&self, index: usize) -> Result<DynamicImage> {

@@ -1,7 +1,9 @@
 //! The crate as its users see it: sources, splits, loader and summary on small real files.
 
 mod cifar;
+mod convert;
 mod decode;
+mod files_of_others;
 mod folder;
 mod idx;
 mod loader;
@@ -21,6 +23,11 @@ fn reference(name: &str) -> serde_json::Value {
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/data").join(name)
+}
+
+/// A file or folder that another library wrote.
+fn others(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/data_files").join(name)
 }
 
 /// Opens a folder or manifest with the default options.
