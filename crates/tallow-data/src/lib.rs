@@ -21,6 +21,7 @@ mod sampler;
 mod sources;
 mod split;
 mod summary;
+mod write;
 
 pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
@@ -35,3 +36,4 @@ pub use split::{
     time_split, with_training_parts,
 };
 pub use summary::{Summary, measure, summary};
+pub use write::{Format, WriteOptions, write};

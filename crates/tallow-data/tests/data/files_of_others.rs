@@ -132,10 +132,8 @@ fn shards_of_the_webdataset_package() {
 #[test]
 fn shards_are_streamed() {
     let expected = expected();
-    let options = OpenOptions {
-        classes: Some(["zebra", "ant", "newt"].map(String::from).to_vec()),
-        ..OpenOptions::default()
-    };
+    let options =
+        OpenOptions { classes: Some(["zebra", "ant", "newt"].map(String::from).to_vec()), ..OpenOptions::default() };
     let spec = others("shards/tiny-train-{0000..0002}.tar");
     let stream = |config: StreamConfig| ShardStream::open(spec.to_str().unwrap(), &options, config).unwrap();
     let ids = |stream: &ShardStream, epoch| -> Vec<String> { stream.epoch(epoch).map(|s| s.unwrap().id).collect() };

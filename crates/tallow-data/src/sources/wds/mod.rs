@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use self::index::{ShardIndex, Shards};
-pub(crate) use self::info::Info;
+pub(crate) use self::info::{Info, SplitInfo};
 pub use self::stream::{EpochSamples, ShardStream, StreamConfig, StreamSample};
 use self::walk::Keys;
 use super::classes::{Classes, numbered};
