@@ -65,6 +65,12 @@ pub trait Dataset: Send + Sync {
         Ok(None)
     }
 
+    /// A number that changes when the stored image of sample `index` does: what a [cache](crate::Cached) of decoded images
+    /// is keyed by, beside the id.
+    fn stamp(&self, _index: usize) -> u64 {
+        0
+    }
+
     /// Reads and decodes the image of sample `index`, upright, in the size and colours it is stored with.
     ///
     /// # Errors
@@ -141,6 +147,10 @@ impl Dataset for Subset {
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
         self.dataset.encoded(self.indices[index])
+    }
+
+    fn stamp(&self, index: usize) -> u64 {
+        self.dataset.stamp(self.indices[index])
     }
 
     fn image(&self, index: usize) -> Result<DynamicImage> {

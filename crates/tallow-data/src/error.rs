@@ -154,6 +154,9 @@ pub enum Error {
         /// What is too large.
         reason: String,
     },
+    /// A dataset on the Hugging Face Hub that could not be fetched.
+    #[error(transparent)]
+    Hub(tallow_hub::Error),
     /// An option is outside its range.
     #[error("`{field}` must be {expected}, found {found}")]
     Option {

@@ -11,6 +11,7 @@
 //!
 //! A new format is one file in `sources/`; a new named dataset is one row of the table in `sources/named.rs`.
 
+mod cache;
 mod dataset;
 pub mod decode;
 mod error;
@@ -23,6 +24,7 @@ mod split;
 mod summary;
 mod write;
 
+pub use cache::Cached;
 pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};

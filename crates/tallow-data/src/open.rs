@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tallow_hub::{Hub, Repository};
 
 use crate::sources::{folder, manifest, named, parquet, paths, wds};
-use crate::{Dataset, Error, Result, Subset, group_split, groups, labels, stratified_split, time_split, times};
+use crate::{Cached, Dataset, Error, Result, Subset, group_split, groups, labels, stratified_split, time_split, times};
+
+/// What a dataset on the Hub is named with: ours, and timm's.
+const HUB: [&str; 3] = ["hf:", "hfds/", "hfids/"];
 
 /// How to open a dataset.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -34,6 +38,10 @@ pub struct OpenOptions {
     pub image_column: Option<String>,
     /// The column of labels in a Parquet file, or the label's key in a shard's JSON. `None`: the usual ones.
     pub label_column: Option<String>,
+    /// The folder of a [cache](Cached) of decoded images. `None`: each is decoded again every epoch.
+    pub cache: Option<PathBuf>,
+    /// The short side that images in the cache are brought to, in pixels, where it is longer. `None`: as they are.
+    pub cache_side: Option<usize>,
 }
 
 /// How class names are sorted.
@@ -65,7 +73,8 @@ pub struct Splits {
 /// `spec` is the name of a [known dataset](crate::known_datasets) (`torch/NAME` as timm has it), a folder of images (a
 /// class a sub-folder), of .parquet files, of .tar shards, or of the files of MNIST or CIFAR; a .csv or .jsonl manifest; or
 /// .parquet files or .tar shards by a pattern (`train-*.parquet`, `x-{0000..0099}.tar`, timm's prefix `wds/` before it or
-/// not). A folder with the name of a known dataset is given as `./name`.
+/// not). `hf:OWNER/NAME[:CONFIG][@REVISION]`, or timm's `hfds/OWNER/NAME`, is a dataset of Parquet files or shards on the
+/// Hugging Face Hub. A folder with the name of a known dataset is given as `./name`.
 ///
 /// # Errors
 /// Files not found (the message lists every place looked at), damaged or inconsistent; an option out of range.
@@ -85,12 +94,29 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Splits> {
             found: options.time_column.clone().unwrap_or_default(),
         });
     }
-    hold_out_validation(open_spec(spec, options)?, options)
+    hold_out_validation(cached(open_spec(spec, options)?, options)?, options)
+}
+
+fn cached(splits: Splits, options: &OpenOptions) -> Result<Splits> {
+    let Some(folder) = &options.cache else { return Ok(splits) };
+    let wrap = |dataset: Arc<dyn Dataset>| -> Result<Arc<dyn Dataset>> {
+        Ok(Arc::new(Cached::new(dataset, folder, options.cache_side)?))
+    };
+    Ok(Splits {
+        train: wrap(splits.train)?,
+        validation: splits.validation.map(wrap).transpose()?,
+        test: splits.test.map(wrap).transpose()?,
+        ignored_files: splits.ignored_files,
+    })
 }
 
 fn open_spec(spec: &str, options: &OpenOptions) -> Result<Splits> {
     if let Some(name) = spec.strip_prefix("torch/") {
         return open_torch(spec, name, options);
+    }
+    if let Some(name) = HUB.iter().find_map(|prefix| spec.strip_prefix(prefix)) {
+        let fetched = Hub::from_env().dataset(name).map_err(Error::Hub)?;
+        return open_repository(&fetched, options);
     }
     if let Some(shards) = spec.strip_prefix("wds/") {
         // timm's name is free, and `data_dir` holds the shards.
@@ -102,6 +128,18 @@ fn open_spec(spec: &str, options: &OpenOptions) -> Result<Splits> {
     match named::find(spec) {
         Some(named) => named.open(options),
         None => open_path(spec, Path::new(spec), options),
+    }
+}
+
+/// The files of a dataset on the Hub.
+fn open_repository(fetched: &Repository, options: &OpenOptions) -> Result<Splits> {
+    let with = |extension| -> Vec<PathBuf> {
+        fetched.files.iter().filter(|file| paths::has_extension(file, &[extension])).cloned().collect()
+    };
+    let (tables, shards) = (with(parquet::EXTENSION), with(wds::EXTENSION));
+    match tables.is_empty() {
+        true => wds::read(&shards, &fetched.folder, options),
+        false => parquet::read(&tables, &fetched.folder, options),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Image files read when they are asked for: what folders and manifests become.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use image::DynamicImage;
 
@@ -75,6 +76,10 @@ impl Dataset for ImageFiles {
         decode::read_file(&self.root.join(&self.files[index].0)).map(Some)
     }
 
+    fn stamp(&self, index: usize) -> u64 {
+        stamp_of(&self.root.join(&self.files[index].0))
+    }
+
     fn image(&self, index: usize) -> Result<DynamicImage> {
         decode::decode_file(&self.root.join(&self.files[index].0))
     }
@@ -87,6 +92,13 @@ impl Dataset for ImageFiles {
     fn channels(&self) -> usize {
         3
     }
+}
+
+/// A file's length and time of change in one number.
+pub(crate) fn stamp_of(path: &Path) -> u64 {
+    let Ok(metadata) = path.metadata() else { return 0 };
+    let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    metadata.len().rotate_left(40) ^ changed.map_or(0, |time| time.as_nanos() as u64)
 }
 
 /// Sorts and removes what occurs twice.
@@ -105,7 +117,7 @@ pub(crate) fn natural(a: &str, b: &str) -> std::cmp::Ordering {
 }
 
 /// The label of a class by name; `path` is where the name was found.
-pub(crate) fn label_of(class: &str, classes: &[String], path: &std::path::Path) -> Result<usize> {
+pub(crate) fn label_of(class: &str, classes: &[String], path: &Path) -> Result<usize> {
     classes.iter().position(|name| name == class).ok_or_else(|| Error::UnknownClass {
         path: path.into(),
         class: class.into(),

@@ -62,15 +62,20 @@ fn assign(groups: &[usize], labels: &[usize], shares: &[f64], seed: u64) -> Vec<
 
     let open: Vec<usize> = (0..shares.len()).filter(|part| shares[*part] > 0.0).collect();
     let mut counts = vec![vec![0.0_f64; classes]; shares.len()];
+    // Of each class: its samples that are placed, and the mean square over the parts of how full they are of it.
+    let (mut placed, mut squares) = (vec![0.0_f64; classes], vec![0.0_f64; classes]);
     let mut parts = vec![Vec::new(); shares.len()];
     for group in order {
-        // How far the classes' shares of the part, as multiples of what it should have, come from those of the other
-        // parts: the sum of squares over classes, of which only those in the group change.
+        // The change in the standard deviation, over the parts, of how full each is of each class (1: its share). The
+        // classes that the group has are all that change.
         let cost = |part: usize| -> f64 {
             let change = |(class, added): (&usize, &f64)| {
-                let filled = |count: f64| count / (totals[*class] * shares[part]);
+                let (total, share) = (totals[*class], shares[part]);
+                let filled = |count: f64| count / (total * share);
                 let (before, after) = (filled(counts[part][*class]), filled(counts[part][*class] + added));
-                (after * after - before * before) * shares[part]
+                let deviation = |placed: f64, squares: f64| (squares - (placed / total).powi(2)).max(0.0).sqrt();
+                let squares_after = squares[*class] + share * (after * after - before * before);
+                deviation(placed[*class] + added, squares_after) - deviation(placed[*class], squares[*class])
             };
             group.counts.iter().map(change).sum()
         };
@@ -78,12 +83,18 @@ fn assign(groups: &[usize], labels: &[usize], shares: &[f64], seed: u64) -> Vec<
         let best = open.iter().copied().min_by(|a, b| {
             let (cost_a, cost_b) = (cost(*a), cost(*b));
             // What differs by rounding alone is a tie.
-            let tie = (cost_a - cost_b).abs() <= 1e-9 * cost_a.abs().max(cost_b.abs());
+            let tie = (cost_a - cost_b).abs() <= 1e-9;
             let by_cost = if tie { std::cmp::Ordering::Equal } else { cost_a.total_cmp(&cost_b) };
             by_cost.then_with(|| fill(*a).total_cmp(&fill(*b)))
         });
         let Some(best) = best else { break };
-        group.counts.iter().for_each(|(class, added)| counts[best][*class] += added);
+        for (class, added) in &group.counts {
+            let filled = |count: f64| count / (totals[*class] * shares[best]);
+            let before = counts[best][*class];
+            squares[*class] += shares[best] * (filled(before + added).powi(2) - filled(before).powi(2));
+            placed[*class] += added;
+            counts[best][*class] = before + added;
+        }
         parts[best].extend(group.indices);
     }
     parts.iter_mut().for_each(|part: &mut Vec<usize>| part.sort_unstable());

@@ -97,7 +97,7 @@ fn validation_splits_and_names_with_slashes_are_kept() {
 
     let bundled = open("fashion-mnist-6k", &OpenOptions::default()).unwrap();
     let few = |dataset| -> std::sync::Arc<dyn Dataset> {
-        std::sync::Arc::new(tallow_data::Subset::new(dataset, (0..40).collect()).unwrap())
+        std::sync::Arc::new(tallow_data::Subset::new(dataset, (0..150).collect()).unwrap())
     };
     let few = Splits { train: few(bundled.train), test: bundled.test.map(few), ..first };
     let few = Splits { validation: None, ..few };

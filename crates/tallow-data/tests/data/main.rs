@@ -1,10 +1,12 @@
 //! The crate as its users see it: sources, splits, loader and summary on small real files.
 
+mod cache;
 mod cifar;
 mod convert;
 mod decode;
 mod files_of_others;
 mod folder;
+mod hub;
 mod idx;
 mod loader;
 mod manifest;

@@ -79,7 +79,7 @@ fn several_labels_a_sample() {
 
 #[test]
 fn soft_labels() {
-    let text = "path,label,p_cat,p_dog\na.png,,0.25,0.75\nb.png,cat,0.2,0.81\nsub/c.png,dog,,\n";
+    let text = "path,label,p_cat,p_dog\na.png,,0.25,0.75\nb.png,cat,0.2,0.805\nsub/c.png,dog,,\n";
     let train = open_manifest(text).unwrap().train;
     assert!(!train.is_multi_label());
     assert_eq!(train.target(0), Some(vec![0.25, 0.75]));

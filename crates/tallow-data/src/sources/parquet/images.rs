@@ -12,6 +12,7 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 
 use super::table::Table;
 use crate::sources::classes::{Groups, times_of};
+use crate::sources::files::stamp_of;
 use crate::{Dataset, Error, OpenOptions, Result, decode};
 
 /// Images of all files of a split that are kept in memory, in bytes, unpacked.
@@ -22,6 +23,7 @@ const CURSORS: usize = 16;
 /// A split of rows.
 pub(super) struct ParquetImages {
     tables: Vec<Table>,
+    stamps: Vec<u64>,
     row_groups: Vec<RowGroup>,
     labels: Vec<u32>,
     class_names: Arc<[String]>,
@@ -73,7 +75,8 @@ impl ParquetImages {
         })?;
         let bytes: u64 = tables.iter().map(Table::image_bytes).sum();
         let kept = (bytes <= KEPT_BYTES).then(|| row_groups.iter().map(|_| OnceLock::new()).collect());
-        Ok(Self { tables, row_groups, labels, class_names, groups, times, kept, cursors: Mutex::default() })
+        let stamps = tables.iter().map(|table| stamp_of(&table.path)).collect();
+        Ok(Self { tables, stamps, row_groups, labels, class_names, groups, times, kept, cursors: Mutex::default() })
     }
 
     /// The row group of a row, and the row in it.
@@ -181,6 +184,10 @@ impl Dataset for ParquetImages {
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
         Ok(Some(self.bytes(index)?.data().to_vec()))
+    }
+
+    fn stamp(&self, index: usize) -> u64 {
+        self.stamps[self.row_groups[self.place(index).0].table]
     }
 
     fn image(&self, index: usize) -> Result<DynamicImage> {

@@ -12,6 +12,7 @@ use tar::{Archive, Header};
 
 use super::walk::{Keys, damaged, walk};
 use crate::sources::classes::{Classes, Groups, times_of};
+use crate::sources::files::stamp_of;
 use crate::{Dataset, Error, OpenOptions, Result, decode};
 
 /// Bytes of a tar header.
@@ -98,6 +99,7 @@ impl ShardIndex {
 /// A split of shards.
 pub(super) struct Shards {
     paths: Vec<PathBuf>,
+    stamps: Vec<u64>,
     entries: Vec<Entry>,
     runs: Vec<usize>,
     class_names: Arc<[String]>,
@@ -111,6 +113,7 @@ impl Shards {
     pub fn new(shards: Vec<ShardIndex>, own: &Classes, classes: &Classes, options: &OpenOptions) -> Result<Self> {
         let mut all = Self {
             paths: Vec::with_capacity(shards.len()),
+            stamps: shards.iter().map(|shard| stamp_of(&shard.path)).collect(),
             entries: Vec::with_capacity(shards.iter().map(|shard| shard.entries.len()).sum()),
             runs: Vec::with_capacity(shards.len()),
             class_names: classes.names.clone(),
@@ -192,6 +195,10 @@ impl Dataset for Shards {
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
         self.read(index).map(Some)
+    }
+
+    fn stamp(&self, index: usize) -> u64 {
+        self.stamps[self.entries[index].shard as usize]
     }
 
     fn image(&self, index: usize) -> Result<DynamicImage> {
