@@ -1,13 +1,32 @@
-//! `cargo xtask data`: what a dataset holds.
+//! `cargo xtask data`: what a dataset holds; `cargo xtask data convert`: the same samples in another format.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::Result;
-use tallow_data::{ClassOrder, OnCorrupt, OpenOptions};
+use anyhow::{Context as _, Result};
+use tallow_data::{ClassOrder, Format, OnCorrupt, OpenOptions, Splits, WriteOptions};
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    source: Source,
+    /// What to do about images that cannot be read: stop, or skip and list them
+    #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], default_value = "stop", hide_default_value = true, hide_possible_values = true)]
+    on_corrupt: String,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Write a dataset in another format
+    Convert(Convert),
+}
+
+#[derive(clap::Args)]
+struct Source {
+    /// A dataset's name, a folder with a sub-folder for each class, a manifest, Parquet files, shards
     #[arg(value_name = "SPEC", default_value = "fashion-mnist-6k")]
     spec: String,
     /// Where a named dataset's files are
@@ -16,16 +35,33 @@ pub struct Args {
     /// Order classes by code points, as torchvision does, instead of as people do
     #[arg(long)]
     lexical: bool,
-    /// What to do about images that cannot be read: stop, or skip and list them
-    #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], default_value = "stop", hide_default_value = true, hide_possible_values = true)]
-    on_corrupt: String,
+}
+
+#[derive(clap::Args)]
+struct Convert {
+    #[command(flatten)]
+    source: Source,
+    /// The folder to write: empty, or not there yet
+    #[arg(value_name = "DST")]
+    to: PathBuf,
+    /// The format
+    #[arg(long = "to", value_name = "FORMAT", value_parser = Format::ALL.map(|(name, _)| name))]
+    format: String,
+    /// Samples in each Parquet file or shard
+    #[arg(long, value_name = "N", default_value_t = WriteOptions::default().samples_per_file)]
+    samples_per_file: usize,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let class_order = if args.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
-    let options = OpenOptions { data_dir: args.data_dir, class_order, ..OpenOptions::default() };
+    match args.command {
+        Some(Command::Convert(args)) => convert(args),
+        None => show(args),
+    }
+}
+
+fn show(args: Args) -> Result<()> {
     let on_corrupt = if args.on_corrupt == "skip" { OnCorrupt::Skip } else { OnCorrupt::Stop };
-    let splits = tallow_data::open(&args.spec, &options)?;
+    let splits = open(args.source)?;
     let train = Some(splits.train.clone());
     for (name, split) in [("train", &train), ("validation", &splits.validation), ("test", &splits.test)] {
         if let Some(dataset) = split {
@@ -36,4 +72,22 @@ pub fn run(args: Args) -> Result<()> {
         println!("{} files are not images and were ignored", splits.ignored_files);
     }
     Ok(())
+}
+
+fn convert(args: Convert) -> Result<()> {
+    let format = Format::ALL.into_iter().find(|(name, _)| *name == args.format).map(|(_, format)| format);
+    let format = format.context("the parser knows the formats")?;
+    let splits = open(args.source)?;
+    let start = Instant::now();
+    let options = WriteOptions { samples_per_file: args.samples_per_file };
+    let written = tallow_data::write(&splits, &args.to, format, &options)?;
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{written} samples written to {} as {} in {seconds:.1} s", args.to.display(), args.format);
+    Ok(())
+}
+
+fn open(source: Source) -> Result<Splits> {
+    let class_order = if source.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
+    let options = OpenOptions { data_dir: source.data_dir, class_order, ..OpenOptions::default() };
+    Ok(tallow_data::open(&source.spec, &options)?)
 }

@@ -8,12 +8,13 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// The crate graph of docs/architecture.md: each crate, and the crates of ours that it may depend on.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-augment", &[]),
+    ("tallow-hub", &[]),
     ("tallow-metrics", &[]),
     ("tallow-tune", &[]),
     ("tallow-nn", &[]),
-    ("tallow-data", &["tallow-augment"]),
+    ("tallow-data", &["tallow-augment", "tallow-hub"]),
     ("tallow-models", &["tallow-nn"]),
-    ("tallow-export", &["tallow-nn", "tallow-models"]),
+    ("tallow-export", &["tallow-hub", "tallow-nn", "tallow-models"]),
     ("tallow-train", &["tallow-data", "tallow-augment", "tallow-nn", "tallow-models", "tallow-metrics"]),
 ];
 

@@ -35,6 +35,42 @@ pub trait Dataset: Send + Sync {
         1.0
     }
 
+    /// Whether several classes, or none, can hold for a sample: its [target](Self::target) is then a 0 or 1 for each.
+    fn is_multi_label(&self) -> bool {
+        false
+    }
+
+    /// The number of the group (patient, scene, …) that sample `index` belongs to, if groups are known: samples of one
+    /// group have one number. Splits keep groups whole.
+    fn group(&self, _index: usize) -> Option<usize> {
+        None
+    }
+
+    /// When sample `index` was taken, in any unit, if that is known. Splits by time hold out the latest.
+    fn time(&self, _index: usize) -> Option<f64> {
+        None
+    }
+
+    /// The lengths of the runs of samples that are read fastest one after the other: shards, row groups. `None`: any
+    /// order is as fast.
+    fn runs(&self) -> Option<Vec<usize>> {
+        None
+    }
+
+    /// The image file of sample `index` as it is stored, if it is stored as one: what a conversion copies.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn encoded(&self, _index: usize) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// A number that changes when the stored image of sample `index` does: what a [cache](crate::Cached) of decoded images
+    /// is keyed by, beside the id.
+    fn stamp(&self, _index: usize) -> u64 {
+        0
+    }
+
     /// Reads and decodes the image of sample `index`, upright, in the size and colours it is stored with.
     ///
     /// # Errors
@@ -97,6 +133,26 @@ impl Dataset for Subset {
         self.dataset.weight(self.indices[index])
     }
 
+    fn is_multi_label(&self) -> bool {
+        self.dataset.is_multi_label()
+    }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        self.dataset.group(self.indices[index])
+    }
+
+    fn time(&self, index: usize) -> Option<f64> {
+        self.dataset.time(self.indices[index])
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
+        self.dataset.encoded(self.indices[index])
+    }
+
+    fn stamp(&self, index: usize) -> u64 {
+        self.dataset.stamp(self.indices[index])
+    }
+
     fn image(&self, index: usize) -> Result<DynamicImage> {
         self.dataset.image(self.indices[index])
     }
@@ -113,6 +169,16 @@ impl Dataset for Subset {
 /// The label of every sample.
 pub fn labels(dataset: &dyn Dataset) -> Vec<usize> {
     (0..dataset.len()).map(|i| dataset.label(i)).collect()
+}
+
+/// The group of every sample, if every sample has one.
+pub fn groups(dataset: &dyn Dataset) -> Option<Vec<usize>> {
+    (0..dataset.len()).map(|i| dataset.group(i)).collect()
+}
+
+/// The time of every sample, if every sample has one.
+pub fn times(dataset: &dyn Dataset) -> Option<Vec<f64>> {
+    (0..dataset.len()).map(|i| dataset.time(i)).collect()
 }
 
 /// The number of samples of each class.

@@ -32,6 +32,11 @@ pub fn has_image_extension(path: &Path) -> bool {
 /// # Errors
 /// A file that cannot be read, is damaged, truncated or of another format, or exceeds the limits above.
 pub fn decode_file(path: &Path) -> Result<DynamicImage> {
+    decode_bytes(&read_file(path)?, path)
+}
+
+/// An image file's content, if it is a file and not too large.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path).map_err(Error::io(path))?;
     if !metadata.is_file() {
         // Reading a named pipe would wait for ever.
@@ -40,7 +45,7 @@ pub fn decode_file(path: &Path) -> Result<DynamicImage> {
     if metadata.len() > MAX_FILE_BYTES {
         return Err(Error::TooLarge { path: path.into(), reason: format!("the file has {} MB", metadata.len() >> 20) });
     }
-    decode_bytes(&fs::read(path).map_err(Error::io(path))?, path)
+    fs::read(path).map_err(Error::io(path))
 }
 
 /// Decodes an image file's content as [`decode_file`] does; `path` is for messages.

@@ -1,6 +1,6 @@
 //! What can go wrong between a path and a batch: each error names the file or field and says what to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -9,7 +9,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spec is neither a known dataset nor a path that exists.
-    #[error("`{spec}` is neither a known dataset nor an existing folder or .csv file; known datasets: {known}")]
+    #[error(
+        "`{spec}` is neither a known dataset nor an existing folder, .csv, .jsonl, .parquet or .tar file; known datasets: {known}"
+    )]
     UnknownDataset {
         /// The spec as given.
         spec: String,
@@ -33,6 +35,24 @@ pub enum Error {
         path: PathBuf,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A dataset cannot be written in the format that was asked for.
+    #[error("{} cannot be written as {format}: {reason}", path.display())]
+    CannotWrite {
+        /// Where it was to be written.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// What is in the way, and what to do.
+        reason: String,
     },
     /// A file is shorter or longer than its header or its record size says.
     #[error("{}: truncated or damaged: expected {expected}, found {found} bytes; fetch the file again", path.display())]
@@ -134,6 +154,9 @@ pub enum Error {
         /// What is too large.
         reason: String,
     },
+    /// A dataset on the Hugging Face Hub that could not be fetched.
+    #[error(transparent)]
+    Hub(tallow_hub::Error),
     /// An option is outside its range.
     #[error("`{field}` must be {expected}, found {found}")]
     Option {
@@ -174,6 +197,15 @@ impl Error {
     /// True for errors of one sample that `OnCorrupt::Skip` passes over: a file that cannot be read or decoded.
     pub fn is_corrupt_sample(&self) -> bool {
         matches!(self, Error::Io { .. } | Error::Decode { .. } | Error::TooLarge { .. })
+    }
+
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Error::Write { path, source }
+    }
+
+    pub(crate) fn format(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Error::Format { path: path.into(), expected: expected.into(), found: found.into() }
     }
 
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

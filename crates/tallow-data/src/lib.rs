@@ -11,21 +11,31 @@
 //!
 //! A new format is one file in `sources/`; a new named dataset is one row of the table in `sources/named.rs`.
 
+mod cache;
 mod dataset;
 pub mod decode;
 mod error;
 mod loader;
 mod open;
+mod order;
 mod sampler;
 mod sources;
 mod split;
 mod summary;
+mod write;
 
-pub use dataset::{Dataset, Subset, class_counts, labels};
+pub use cache::Cached;
+pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{ClassOrder, OpenOptions, Splits, open};
+pub use order::run_shuffled;
 pub use sampler::Sampler;
 pub use sources::named::{cache_dir, known_datasets};
-pub use split::stratified_split;
+pub use sources::wds::{EpochSamples, ShardStream, StreamConfig, StreamSample};
+pub use split::{
+    Fold, group_k_fold, group_split, k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds,
+    time_split, with_training_parts,
+};
 pub use summary::{Summary, measure, summary};
+pub use write::{Format, WriteOptions, write};

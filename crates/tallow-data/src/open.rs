@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tallow_hub::{Hub, Repository};
 
-use crate::sources::{folder, manifest, named};
-use crate::{Dataset, Error, Result, Subset, labels, stratified_split};
+use crate::sources::{folder, manifest, named, parquet, paths, wds};
+use crate::{Cached, Dataset, Error, Result, Subset, group_split, groups, labels, stratified_split, time_split, times};
+
+/// What a dataset on the Hub is named with: ours, and timm's.
+const HUB: [&str; 3] = ["hf:", "hfds/", "hfids/"];
 
 /// How to open a dataset.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -24,6 +28,20 @@ pub struct OpenOptions {
     pub validation_fraction: f64,
     /// The seed of the validation split.
     pub seed: u64,
+    /// The column of a manifest or a table, or the key in a shard's JSON, that names each sample's group (patient,
+    /// scene): the validation split takes whole groups.
+    pub group_column: Option<String>,
+    /// The column or key of the time of each sample: the validation split takes the latest. Numbers, or texts that sort
+    /// as times do (2024-05-31T12:00).
+    pub time_column: Option<String>,
+    /// The column of images in a Parquet file. `None`: what the metadata say, or the usual names.
+    pub image_column: Option<String>,
+    /// The column of labels in a Parquet file, or the label's key in a shard's JSON. `None`: the usual ones.
+    pub label_column: Option<String>,
+    /// The folder of a [cache](Cached) of decoded images. `None`: each is decoded again every epoch.
+    pub cache: Option<PathBuf>,
+    /// The short side that images in the cache are brought to, in pixels, where it is longer. `None`: as they are.
+    pub cache_side: Option<usize>,
 }
 
 /// How class names are sorted.
@@ -52,8 +70,11 @@ pub struct Splits {
 
 /// Opens a dataset.
 ///
-/// `spec` is the name of a [known dataset](crate::known_datasets), a folder of images (a class a sub-folder), or a
-/// .csv manifest. A folder with the name of a known dataset is given as `./name`.
+/// `spec` is the name of a [known dataset](crate::known_datasets) (`torch/NAME` as timm has it), a folder of images (a
+/// class a sub-folder), of .parquet files, of .tar shards, or of the files of MNIST or CIFAR; a .csv or .jsonl manifest; or
+/// .parquet files or .tar shards by a pattern (`train-*.parquet`, `x-{0000..0099}.tar`, timm's prefix `wds/` before it or
+/// not). `hf:OWNER/NAME[:CONFIG][@REVISION]`, or timm's `hfds/OWNER/NAME`, is a dataset of Parquet files or shards on the
+/// Hugging Face Hub. A folder with the name of a known dataset is given as `./name`.
 ///
 /// # Errors
 /// Files not found (the message lists every place looked at), damaged or inconsistent; an option out of range.
@@ -65,35 +86,143 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Splits> {
             found: options.validation_fraction.to_string(),
         });
     }
-    let splits = match named::find(spec) {
-        Some(named) => named.open(options)?,
-        None => open_path(spec, Path::new(spec), options)?,
+    if options.group_column.is_some() && options.time_column.is_some() {
+        return Err(Error::Option {
+            field: "time_column",
+            expected: "absent where group_column is given: the validation split takes whole groups or the latest"
+                .into(),
+            found: options.time_column.clone().unwrap_or_default(),
+        });
+    }
+    hold_out_validation(cached(open_spec(spec, options)?, options)?, options)
+}
+
+fn cached(splits: Splits, options: &OpenOptions) -> Result<Splits> {
+    let Some(folder) = &options.cache else { return Ok(splits) };
+    let wrap = |dataset: Arc<dyn Dataset>| -> Result<Arc<dyn Dataset>> {
+        Ok(Arc::new(Cached::new(dataset, folder, options.cache_side)?))
     };
-    hold_out_validation(splits, options)
+    Ok(Splits {
+        train: wrap(splits.train)?,
+        validation: splits.validation.map(wrap).transpose()?,
+        test: splits.test.map(wrap).transpose()?,
+        ignored_files: splits.ignored_files,
+    })
+}
+
+fn open_spec(spec: &str, options: &OpenOptions) -> Result<Splits> {
+    if let Some(name) = spec.strip_prefix("torch/") {
+        return open_torch(spec, name, options);
+    }
+    if let Some(name) = HUB.iter().find_map(|prefix| spec.strip_prefix(prefix)) {
+        let fetched = Hub::from_env().dataset(name).map_err(Error::Hub)?;
+        return open_repository(&fetched, options);
+    }
+    if let Some(shards) = spec.strip_prefix("wds/") {
+        // timm's name is free, and `data_dir` holds the shards.
+        return match (&options.data_dir, Path::new(shards).exists() || paths::is_pattern(shards)) {
+            (Some(folder), false) => open_path(spec, folder, options),
+            _ => open_path(shards, Path::new(shards), options),
+        };
+    }
+    match named::find(spec) {
+        Some(named) => named.open(options),
+        None => open_path(spec, Path::new(spec), options),
+    }
+}
+
+/// The files of a dataset on the Hub.
+fn open_repository(fetched: &Repository, options: &OpenOptions) -> Result<Splits> {
+    let with = |extension| -> Vec<PathBuf> {
+        fetched.files.iter().filter(|file| paths::has_extension(file, &[extension])).cloned().collect()
+    };
+    let (tables, shards) = (with(parquet::EXTENSION), with(wds::EXTENSION));
+    match tables.is_empty() {
+        true => wds::read(&shards, &fetched.folder, options),
+        false => parquet::read(&tables, &fetched.folder, options),
+    }
+}
+
+/// torchvision's datasets by the names that timm gives them, and `torch/image_folder` for a folder in torchvision's order.
+fn open_torch(spec: &str, name: &str, options: &OpenOptions) -> Result<Splits> {
+    let name = name.to_ascii_lowercase();
+    if let ("image_folder" | "folder", Some(folder)) = (name.as_str(), &options.data_dir) {
+        return folder::read(folder, &OpenOptions { class_order: ClassOrder::Lexical, ..options.clone() });
+    }
+    match named::find(&name.replace("_mnist", "-mnist").replace("fashionmnist", "fashion-mnist")) {
+        Some(named) => named.open(options),
+        None => Err(unknown(spec)),
+    }
 }
 
 fn open_path(spec: &str, path: &Path, options: &OpenOptions) -> Result<Splits> {
-    let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let pattern = !path.exists() && paths::is_pattern(spec);
     if path.is_dir() {
-        folder::read(path, options)
-    } else if is_csv && path.exists() {
+        return open_folder(path, options);
+    }
+    let files = match pattern {
+        true => paths::expand(spec)?,
+        false => vec![path.to_path_buf()],
+    };
+    let exist = !files.is_empty() && files.iter().all(|file| file.is_file());
+    let all_end = |extension| exist && files.iter().all(|file| paths::has_extension(file, &[extension]));
+    if all_end(parquet::EXTENSION) {
+        parquet::read(&files, Path::new(""), options)
+    } else if all_end(wds::EXTENSION) {
+        wds::read(&files, Path::new(""), options)
+    } else if exist && !pattern && paths::has_extension(path, &manifest::EXTENSIONS) {
         manifest::read(path, options)
+    } else if let Some(missing) = files.iter().find(|file| pattern && !file.exists()) {
+        Err(Error::io(missing)(std::io::ErrorKind::NotFound.into()))
     } else {
-        Err(Error::UnknownDataset { spec: spec.into(), known: named::known_datasets().collect::<Vec<_>>().join(", ") })
+        Err(unknown(spec))
     }
 }
 
+/// A folder by what lies in it.
+fn open_folder(path: &Path, options: &OpenOptions) -> Result<Splits> {
+    if let Some(splits) = named::read_unnamed(path, options)? {
+        return Ok(splits);
+    }
+    let tables = paths::below(path, &[parquet::EXTENSION])?;
+    if !tables.is_empty() {
+        return parquet::read(&tables, path, options);
+    }
+    let shards = paths::below(path, &[wds::EXTENSION])?;
+    if !shards.is_empty() {
+        return wds::read(&shards, path, options);
+    }
+    folder::read(path, options)
+}
+
+fn unknown(spec: &str) -> Error {
+    Error::UnknownDataset { spec: spec.into(), known: named::known_datasets().collect::<Vec<_>>().join(", ") }
+}
+
 fn hold_out_validation(splits: Splits, options: &OpenOptions) -> Result<Splits> {
-    if options.validation_fraction == 0.0 || splits.validation.is_some() {
+    let fraction = options.validation_fraction;
+    if fraction == 0.0 || splits.validation.is_some() {
         return Ok(splits);
     }
     let all = splits.train;
-    let (train, validation) = stratified_split(&labels(all.as_ref()), options.validation_fraction, options.seed);
-    if validation.is_empty() {
+    let without = |field, what: &str| Error::Option {
+        field,
+        expected: format!("absent: this dataset knows no {what} of its samples"),
+        found: "given".into(),
+    };
+    let (train, validation) = if options.group_column.is_some() {
+        let groups = groups(all.as_ref()).ok_or_else(|| without("group_column", "groups"))?;
+        group_split(&groups, &labels(all.as_ref()), fraction, options.seed)
+    } else if options.time_column.is_some() {
+        time_split(&times(all.as_ref()).ok_or_else(|| without("time_column", "times"))?, fraction)
+    } else {
+        stratified_split(&labels(all.as_ref()), fraction, options.seed)
+    };
+    if validation.is_empty() || train.is_empty() {
         return Err(Error::Option {
             field: "validation_fraction",
-            expected: format!("large enough to hold out one of {} samples", all.len()),
-            found: options.validation_fraction.to_string(),
+            expected: format!("such that {} samples can be divided", all.len()),
+            found: fraction.to_string(),
         });
     }
     Ok(Splits {

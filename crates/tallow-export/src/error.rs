@@ -128,14 +128,6 @@ pub enum Error {
         /// Why.
         source: tallow_models::Error,
     },
-    /// A repository on the Hugging Face Hub that could not be fetched.
-    #[error("hf:{repository}: {reason}")]
-    Hub {
-        /// `OWNER/REPO`, with the revision if one was given.
-        repository: String,
-        /// Why, and what to do.
-        reason: String,
-    },
     /// A parameter could not be read or set.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),

@@ -48,7 +48,8 @@ impl CifarLayout {
         self.is_unpacked_in(folder) || folder.join(self.archive).is_file()
     }
 
-    fn is_unpacked_in(&self, folder: &Path) -> bool {
+    /// True if the folder holds the first training file.
+    pub fn is_unpacked_in(&self, folder: &Path) -> bool {
         folder.join(self.train[0]).is_file()
     }
 

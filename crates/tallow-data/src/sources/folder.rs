@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::{ImageFiles, label_of, natural, sorted_classes};
+use super::files::{Details, ImageFiles, label_of, natural, sorted_classes};
 use crate::{Dataset, Error, OpenOptions, Result, Splits, decode};
 
 const VALIDATION: &[&str] = &["validation", "valid", "val"];
@@ -86,7 +86,7 @@ fn split(
             (relative.unwrap_or(path), label)
         }));
     }
-    Ok(Arc::new(ImageFiles { root: root.into(), class_names: classes.clone(), files }))
+    Ok(Arc::new(ImageFiles { root: root.into(), class_names: classes.clone(), files, details: Details::default() }))
 }
 
 /// The folders directly below `folder`, hidden ones left out, links followed; other files are counted.

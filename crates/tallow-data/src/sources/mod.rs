@@ -2,6 +2,7 @@
 
 mod bundled;
 mod cifar;
+pub(crate) mod classes;
 mod files;
 pub(crate) mod folder;
 mod gzip;
@@ -9,4 +10,7 @@ mod idx;
 pub(crate) mod manifest;
 mod memory;
 pub(crate) mod named;
+pub(crate) mod parquet;
+pub(crate) mod paths;
 mod tar;
+pub(crate) mod wds;

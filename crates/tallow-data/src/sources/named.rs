@@ -10,6 +10,9 @@ use crate::{Error, OpenOptions, Result, Splits};
 /// Where Debian's dataset packages put their files.
 const DEBIAN: &str = "/usr/share/datasets";
 
+/// Class names, one a line, beside files that do not hold them.
+pub(crate) const CLASS_FILE: &str = "classes.txt";
+
 /// A dataset known by name.
 pub(crate) struct Named {
     pub name: &'static str,
@@ -90,6 +93,43 @@ pub fn known_datasets() -> impl Iterator<Item = &'static str> {
     NAMED.iter().map(|named| named.name)
 }
 
+/// The splits of a folder that holds the files of MNIST or CIFAR under their usual names, whatever they show: the classes
+/// are those of `batches.meta.txt` or `fine_label_names.txt` (CIFAR's own) or [`CLASS_FILE`] beside them, else numbers.
+pub(crate) fn read_unnamed(folder: &Path, options: &OpenOptions) -> Result<Option<Splits>> {
+    let cifar = [CifarLayout::CIFAR10, CifarLayout::CIFAR100].into_iter().find(|layout| layout.is_unpacked_in(folder));
+    let (most, name_files) = match &cifar {
+        Some(layout) if layout.label_bytes == 1 => (256, [CLASS_FILE, "batches.meta.txt"]),
+        Some(_) => (256, [CLASS_FILE, "fine_label_names.txt"]),
+        None if IdxLayout::MNIST.is_in(folder) => (256, [CLASS_FILE, CLASS_FILE]),
+        None => return Ok(None),
+    };
+    let mut names: Vec<String> = Vec::new();
+    if let Some(path) = name_files.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        names = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+    }
+    let counted = names.is_empty();
+    if counted {
+        names = (0..most).map(|number: usize| number.to_string()).collect();
+    }
+    let read = |names: Vec<String>| match &cifar {
+        Some(layout) => layout.read(folder, names.into()),
+        None => IdxLayout::MNIST.read(folder, names.into()),
+    };
+    let mut splits = read(names.clone())?;
+    if counted {
+        let highest = crate::labels(splits.train.as_ref()).into_iter().max().unwrap_or(0);
+        names.truncate(highest + 1);
+        splits = read(names.clone())?;
+    }
+    match options.classes.as_deref() {
+        Some(expected) if *expected != *names => {
+            Err(Error::OtherClasses { name: folder.display().to_string(), expected: expected.to_vec(), found: names })
+        }
+        _ => Ok(Some(splits)),
+    }
+}
+
 /// `$TALLOW_CACHE`, or `~/.cache/tallow`: where downloaded files are kept, one folder a dataset. `None` without a home
 /// directory.
 pub fn cache_dir() -> Option<PathBuf> {
@@ -143,6 +183,14 @@ const NAMED: &[Named] = &[
         also_in: &["MNIST/raw"],
         get_it: "put the four files of https://ossci-datasets.s3.amazonaws.com/mnist/ \
                  (train-images-idx3-ubyte.gz, …) in one of these places",
+    },
+    Named {
+        name: "kmnist",
+        classes: "o,ki,su,tsu,na,ha,ma,ya,re,wo",
+        reader: Reader::Idx(IdxLayout::MNIST),
+        also_in: &["KMNIST/raw"],
+        get_it: "put the four files of http://codh.rois.ac.jp/kmnist/ (train-images-idx3-ubyte.gz, …) in one of these \
+                 places",
     },
     emnist("emnist-balanced", MERGED, ["emnist-balanced-train-", "emnist-balanced-test-"]),
     emnist("emnist-byclass", BY_CLASS, ["emnist-byclass-train-", "emnist-byclass-test-"]),

@@ -1,8 +1,12 @@
 //! The crate as its users see it: sources, splits, loader and summary on small real files.
 
+mod cache;
 mod cifar;
+mod convert;
 mod decode;
+mod files_of_others;
 mod folder;
+mod hub;
 mod idx;
 mod loader;
 mod manifest;
@@ -21,6 +25,11 @@ fn reference(name: &str) -> serde_json::Value {
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/data").join(name)
+}
+
+/// A file or folder that another library wrote.
+fn others(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/data_files").join(name)
 }
 
 /// Opens a folder or manifest with the default options.

@@ -78,6 +78,25 @@ pub struct DataConfig {
     /// The share of the training samples that is split off, stratified, for validation; 0 to below 1. Has no effect
     /// on a dataset that brings its own validation split.
     pub validation_fraction: f64,
+    /// The column (of a manifest or a table, or the key in a shard's JSON) of each sample's group: the validation split
+    /// takes whole groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_column: Option<String>,
+    /// The column or key of each sample's time: the validation split takes the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_column: Option<String>,
+    /// The column of images in Parquet files, where it has none of the usual names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_column: Option<String>,
+    /// The column of labels in Parquet files, or the key in a shard's JSON, where it has none of the usual names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_column: Option<String>,
+    /// The folder of decoded images that are kept from epoch to epoch and run to run; none are if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// The short side that images in the cache are brought to, in pixels, where it is longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_side: Option<usize>,
     /// How classes of a folder or a manifest are ordered: natural (`img2` before `img10`) or lexical.
     pub class_order: ClassOrder,
     /// What to do about an image that cannot be read.
@@ -96,6 +115,12 @@ impl Default for DataConfig {
             spec: "fashion-mnist-6k".to_owned(),
             data_dir: None,
             validation_fraction: 0.0,
+            group_column: None,
+            time_column: None,
+            image_column: None,
+            label_column: None,
+            cache: None,
+            cache_side: None,
             class_order: ClassOrder::Natural,
             on_corrupt: OnCorrupt::Stop,
             sampler: Sampler::Shuffled,
@@ -272,6 +297,12 @@ impl RunConfig {
             classes,
             validation_fraction: self.data.validation_fraction,
             seed: self.train.seed,
+            group_column: self.data.group_column.clone(),
+            time_column: self.data.time_column.clone(),
+            image_column: self.data.image_column.clone(),
+            label_column: self.data.label_column.clone(),
+            cache: self.data.cache.clone(),
+            cache_side: self.data.cache_side,
         }
     }
 

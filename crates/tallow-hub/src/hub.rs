@@ -1,4 +1,4 @@
-//! Weights from the Hugging Face Hub: found, fetched into the cache that Python's tools share, and checked.
+//! The Hub's client: a repository's files, in the cache that Python's tools share.
 //!
 //! `hf-hub` speaks the protocol and resumes a download that was cut. What it leaves to its caller is done
 //! here: the environment, one commit for all files of a repository, and the announced size and SHA-256.
@@ -12,11 +12,16 @@ use hf_hub::{Cache, Repo, RepoType};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::choose::choose;
 use crate::error::{Error, Result};
 
+/// A model's settings.
+const CONFIG_FILE: &str = "config.json";
+/// Where the Hub keeps Parquet files of datasets that are stored otherwise.
+const CONVERTED: &str = "refs/convert/parquet";
+
 /// Where weights are in a repository, the better first.
-const WEIGHTS: [&str; 2] = [WEIGHTS_FILE, "pytorch_model.bin"];
+const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// How the Hub is reached.
 #[derive(Debug, Clone)]
@@ -35,13 +40,22 @@ pub struct Hub {
     pub retries: usize,
 }
 
-/// A repository's files, in the cache.
+/// A model's files, in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// `model.safetensors` or `pytorch_model.bin`.
     pub weights: PathBuf,
     /// `config.json`, if the repository has one.
     pub config: Option<PathBuf>,
+}
+
+/// A dataset's files, in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// The folder of the commit.
+    pub folder: PathBuf,
+    /// The Parquet files or tar shards, and what says something of them.
+    pub files: Vec<PathBuf>,
 }
 
 impl Hub {
@@ -72,11 +86,8 @@ impl Hub {
         if !(valid(id) && id.split('/').count() <= 2 && valid(revision)) {
             return Err(hub(name, "expected OWNER/REPO or OWNER/REPO@REVISION".to_owned()));
         }
-        if !(self.endpoint.starts_with("http://") || self.endpoint.starts_with("https://")) {
-            let expected = "expected an address that starts with https://";
-            return Err(hub(name, format!("HF_ENDPOINT is {}, {expected}", self.endpoint)));
-        }
-        let request = Request { hub: self, name, id, revision };
+        self.check_endpoint(name)?;
+        let request = Request { hub: self, name, id, revision, kind: RepoType::Model };
         if self.offline {
             let not_cached = || {
                 let cache = self.cache.display();
@@ -85,6 +96,56 @@ impl Hub {
             return request.cached(revision).ok_or_else(not_cached);
         }
         request.online()
+    }
+
+    /// The Parquet files, or else the tar shards, of the dataset `OWNER/NAME[:CONFIG][@REVISION]`; of one that is stored
+    /// otherwise the Parquet files that the Hub has made of it. What the cache has of the commit that the Hub names is
+    /// not fetched again.
+    ///
+    /// # Errors
+    /// A name that is none; a repository that does not exist, is closed, or holds no such files; a configuration that it
+    /// does not have, or none given where there are several; no connection and nothing in the cache; a file that is not
+    /// what was announced: it is deleted.
+    pub fn dataset(&self, name: &str) -> Result<Repository> {
+        let (rest, revision) = name.split_once('@').map_or((name, None), |(rest, revision)| (rest, Some(revision)));
+        let (id, config) = rest.split_once(':').map_or((rest, None), |(id, config)| (id, Some(config)));
+        let all_valid = valid(id) && revision.is_none_or(valid) && config.is_none_or(valid);
+        if !(all_valid && id.split('/').count() <= 2) {
+            return Err(hub(name, "expected OWNER/NAME, OWNER/NAME:CONFIG or OWNER/NAME@REVISION".to_owned()));
+        }
+        self.check_endpoint(name)?;
+        let request = |revision| Request { hub: self, name, id, revision, kind: RepoType::Dataset };
+        let revisions = revision.map_or_else(|| vec!["main", CONVERTED], |revision| vec![revision]);
+        for revision in revisions {
+            let files = match self.offline {
+                true => request(revision).cached_files(config)?,
+                false => request(revision).online_files(config)?,
+            };
+            if let Some(files) = files {
+                return Ok(files);
+            }
+        }
+        Err(hub(
+            name,
+            match self.offline {
+                true => format!(
+                    "HF_HUB_OFFLINE is set, and {} does not hold it: fetch it once without",
+                    self.cache.display()
+                ),
+                false => format!(
+                    "it holds no .parquet file and no .tar shard: see {}/datasets/{id}/tree/main",
+                    self.endpoint
+                ),
+            },
+        ))
+    }
+
+    fn check_endpoint(&self, name: &str) -> Result<()> {
+        if self.endpoint.starts_with("http://") || self.endpoint.starts_with("https://") {
+            return Ok(());
+        }
+        let expected = "expected an address that starts with https://";
+        Err(hub(name, format!("HF_ENDPOINT is {}, {expected}", self.endpoint)))
     }
 }
 
@@ -97,6 +158,27 @@ fn valid(name: &str) -> bool {
     name.split('/').all(part)
 }
 
+/// True for a path that stays below the folder that it is joined to.
+fn plain(name: &str) -> bool {
+    !name.contains('\\') && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// The files anywhere below a folder, as paths in it, sorted.
+fn below(folder: &Path) -> std::io::Result<Vec<String>> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next)? {
+            let path = entry?.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => files.extend(path.strip_prefix(folder).map(|path| path.to_string_lossy().into_owned())),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 fn hub(name: &str, reason: String) -> Error {
     Error::Hub { repository: name.to_owned(), reason }
 }
@@ -106,11 +188,12 @@ struct Request<'a> {
     name: &'a str,
     id: &'a str,
     revision: &'a str,
+    kind: RepoType,
 }
 
 impl Request<'_> {
     fn repo(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.id.to_owned(), RepoType::Model, revision.to_owned())
+        Repo::with_revision(self.id.to_owned(), self.kind, revision.to_owned())
     }
 
     /// What the cache has of a branch, tag or commit.
@@ -123,12 +206,70 @@ impl Request<'_> {
         Some(Fetched { weights: WEIGHTS.iter().find_map(|name| file(name))?, config: file(CONFIG_FILE) })
     }
 
-    fn online(&self) -> Result<Fetched> {
+    fn api(&self) -> Result<Api> {
         let builder = ApiBuilder::from_cache(Cache::new(self.hub.cache.clone()))
             .with_endpoint(self.hub.endpoint.clone())
             .with_token(self.hub.token.clone())
             .with_retries(self.hub.retries);
-        let api = builder.build().map_err(|e| self.failed("the client", &e))?;
+        builder.build().map_err(|e| self.failed("the client", &e))
+    }
+
+    /// A dataset's files that the cache has of a branch, tag or commit.
+    fn cached_files(&self, config: Option<&str>) -> Result<Option<Repository>> {
+        let repo = Cache::new(self.hub.cache.clone()).repo(self.repo(self.revision));
+        let reference = self.hub.cache.join(self.repo(self.revision).folder_name()).join("refs").join(self.revision);
+        let commit = std::fs::read_to_string(reference).unwrap_or_else(|_| self.revision.to_owned());
+        let folder = repo.pointer_path(commit.trim());
+        if !valid(commit.trim()) || !folder.is_dir() {
+            return Ok(None);
+        }
+        let files = below(&folder).map_err(Error::io("read", &folder))?;
+        Ok(self.chosen(&files, config)?.map(|files| {
+            let files = files.iter().map(|file| folder.join(file)).collect();
+            Repository { folder, files }
+        }))
+    }
+
+    fn online_files(&self, config: Option<&str>) -> Result<Option<Repository>> {
+        let api = self.api()?;
+        let info = match api.repo(self.repo(self.revision)).info() {
+            Ok(info) => info,
+            // Not every dataset has been converted.
+            Err(error) if status(&error) == Some(404) && self.revision == CONVERTED => return Ok(None),
+            Err(error) => return Err(self.failed("dataset of this name, or no such revision of it", &error)),
+        };
+        if !valid(&info.sha) {
+            return Err(hub(self.name, format!("the server names the commit {:?}, which cannot be one", info.sha)));
+        }
+        let all: Vec<String> =
+            info.siblings.into_iter().map(|file| file.rfilename).filter(|name| plain(name)).collect();
+        let Some(wanted) = self.chosen(&all, config)? else { return Ok(None) };
+        let mut files = Vec::new();
+        for name in &wanted {
+            let metadata = api.metadata(&api.repo(self.repo(&info.sha)).url(name));
+            let metadata = metadata.map_err(|error| self.failed(name, &error))?;
+            files.push(self.file(&api, &info.sha, name, &metadata)?);
+        }
+        let cache = Cache::new(self.hub.cache.clone()).repo(self.repo(self.revision));
+        cache.create_ref(&info.sha).map_err(Error::io("write", &self.hub.cache))?;
+        Ok(Some(Repository { folder: cache.pointer_path(&info.sha), files }))
+    }
+
+    fn chosen(&self, files: &[String], config: Option<&str>) -> Result<Option<Vec<String>>> {
+        choose(files, config).map_err(|configs| {
+            let list = configs.join(", ");
+            hub(
+                self.name,
+                match config {
+                    Some(config) => format!("it has no configuration {config}, but {list}"),
+                    None => format!("it has several configurations, name one as hf:{}:CONFIG: {list}", self.id),
+                },
+            )
+        })
+    }
+
+    fn online(&self) -> Result<Fetched> {
+        let api = self.api()?;
         let mut found = None;
         for name in WEIGHTS {
             match api.metadata(&api.repo(self.repo(self.revision)).url(name)) {

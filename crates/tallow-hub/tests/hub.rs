@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
-use tallow_export::{Fetched, Hub};
+use tallow_hub::{Fetched, Hub};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -63,10 +63,21 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) -> std::i
         Some(key) => (true, key.to_owned()),
         None => (false, path.replace(&format!("/{COMMIT}/"), "/main/")),
     };
+    if let Some((id, revision)) = path.strip_prefix("api/datasets/").and_then(|rest| rest.split_once("/revision/")) {
+        let folder = format!("datasets/{id}/resolve/{revision}/");
+        let mut names: Vec<&str> = state.files.keys().filter_map(|name| name.strip_prefix(&folder)).collect();
+        names.sort();
+        if names.is_empty() {
+            return reply("404 Not Found", "", b"");
+        }
+        let siblings: Vec<_> = names.iter().map(|name| serde_json::json!({ "rfilename": name })).collect();
+        let info = serde_json::json!({ "sha": COMMIT, "siblings": siblings });
+        return reply("200 OK", "", info.to_string().as_bytes());
+    }
     let Some(body) = state.files.get(&key).cloned() else {
         return reply("404 Not Found", "X-Error-Code: EntryNotFound\r\n", b"Entry not found");
     };
-    let large = key.ends_with("safetensors") || key.ends_with("bin");
+    let large = ["safetensors", "bin", "parquet", "tar"].iter().any(|extension| key.ends_with(extension));
     let etag: String = match large {
         true => Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect(),
         false => "89abcdef0123456789abcdef0123456789abcdef".to_owned(),
@@ -113,7 +124,7 @@ fn hub(endpoint: &str, cache: &Path) -> Hub {
     Hub { endpoint: endpoint.to_owned(), cache, token: None, offline: false, progress: false, retries: 0 }
 }
 
-fn message(result: tallow_export::Result<Fetched>) -> String {
+fn message(result: tallow_hub::Result<Fetched>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -203,4 +214,36 @@ fn refusals_say_what_to_do() {
     assert!(text.contains("HF_HUB_OFFLINE=1") && text.contains(&gone.to_string()), "{text}");
     let text = message(hub("huggingface.co", folder.path()).fetch("timm/tiny"));
     assert!(text.contains("HF_ENDPOINT"), "{text}");
+}
+
+#[test]
+fn the_files_of_a_dataset_are_fetched_once() {
+    let names = ["README.md", "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"];
+    let content = |name: &str| (format!("datasets/me/pets/resolve/main/{name}"), name.repeat(100).into_bytes());
+    let files: HashMap<_, _> = names.iter().map(|name| content(name)).collect();
+    let (endpoint, state) = stand_in(State { files, ..State::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let hub = hub(&endpoint, folder.path());
+    let fetched = hub.dataset("me/pets").unwrap();
+    let snapshot = folder.path().join("hub/datasets--me--pets/snapshots").join(COMMIT);
+    assert_eq!(fetched.folder, snapshot);
+    assert_eq!(fetched.files, [snapshot.join(names[2]), snapshot.join(names[1])]);
+    assert_eq!(std::fs::read(&fetched.files[1]).unwrap(), names[1].repeat(100).into_bytes());
+    let asked = |state: &Mutex<State>| state.lock().unwrap().log.iter().filter(|line| line.starts_with("cdn/")).count();
+    let before = asked(&state);
+    assert_eq!(hub.dataset("me/pets@main").unwrap(), fetched);
+    assert!(asked(&state) <= before + 2, "no content is fetched again");
+    let offline = Hub { offline: true, endpoint: "http://127.0.0.1:1".into(), ..hub.clone() };
+    assert_eq!(offline.dataset("me/pets").unwrap(), fetched);
+    let message = |result: tallow_hub::Result<tallow_hub::Repository>| result.unwrap_err().to_string();
+    let text = message(offline.dataset("me/other"));
+    assert!(text.contains("HF_HUB_OFFLINE"), "{text}");
+    let text = message(hub.dataset("me/pets:small"));
+    assert!(text.contains("no configuration small, but data"), "{text}");
+    let text = message(hub.dataset("me/none"));
+    assert!(text.contains("hf:me/none: 404"), "{text}");
+    for name in ["", "a/b/c", "../x", "a/b:../c", "a/b@"] {
+        let text = message(hub.dataset(name));
+        assert!(text.contains("expected OWNER/NAME"), "{text}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Splitting by seed so that every class keeps its share.
+//! One part held out by seed so that every class keeps its share.
 
 use rand::seq::SliceRandom as _;
 use tallow_augment::rng;

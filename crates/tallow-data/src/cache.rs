@@ -1,0 +1,227 @@
+//! Decoded samples on disk: what was decoded and made smaller once is read back instead.
+//!
+//! A cache is one file, named by what it holds: which samples, when their files were last changed, their channels and the
+//! size they were brought to. Records are appended as samples are first asked for, each with a checksum; a record that a
+//! crash cut off is dropped. One process at a time appends; others read what was there when they opened it.
+
+use std::fs::{self, File, OpenOptions as FileOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use image::DynamicImage;
+use sha2::{Digest as _, Sha256};
+use tallow_augment::ops::resize;
+use tallow_augment::{Image8, Interpolation, Size};
+
+use crate::{Dataset, Error, Result};
+
+/// The first bytes of a record; the number is the format's.
+const MAGIC: u32 = u32::from_le_bytes(*b"TLC1");
+/// Bytes before a record's pixels: magic, sample, height, width, checksum.
+const HEADER: usize = 20;
+
+/// Another dataset whose images are decoded once.
+pub struct Cached {
+    dataset: Arc<dyn Dataset>,
+    short_side: Option<usize>,
+    path: PathBuf,
+    file: File,
+    /// Where each sample's record begins, and its size; no height is: not there.
+    records: Mutex<Vec<Record>>,
+    /// Where the next record goes; `None` where another process appends.
+    end: Mutex<Option<u64>>,
+    decoded: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Record {
+    offset: u64,
+    height: u32,
+    width: u32,
+}
+
+impl Cached {
+    /// Keeps the images of `dataset` in a file in `folder`, larger ones brought to a short side of `short_side` pixels.
+    /// The file takes height × width × channels bytes a sample.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be made, read or written; a side of 0.
+    pub fn new(dataset: Arc<dyn Dataset>, folder: &Path, short_side: Option<usize>) -> Result<Self> {
+        if short_side == Some(0) {
+            return Err(Error::Option { field: "cache_side", expected: "at least 1".into(), found: "0".into() });
+        }
+        fs::create_dir_all(folder).map_err(Error::write(folder))?;
+        let path = folder.join(format!("{}.cache", key(dataset.as_ref(), short_side)));
+        let mut options = FileOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(Error::write(&path))?;
+        let alone = file.try_lock().is_ok();
+        let (records, end) = read_records(&file, dataset.len(), dataset.channels()).map_err(Error::io(&path))?;
+        if alone {
+            // What follows the last whole record was cut off.
+            file.set_len(end).map_err(Error::write(&path))?;
+        }
+        let end = Mutex::new(alone.then_some(end));
+        Ok(Self { dataset, short_side, path, file, records: Mutex::new(records), end, decoded: AtomicUsize::new(0) })
+    }
+
+    /// The cache's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many images had to be decoded since it was opened.
+    pub fn decoded(&self) -> usize {
+        self.decoded.load(Ordering::Relaxed)
+    }
+
+    /// The pixels of a sample if they are there and whole.
+    fn read(&self, index: usize) -> Option<Image8> {
+        let record = self.records.lock().unwrap_or_else(PoisonError::into_inner)[index];
+        if record.height == 0 {
+            return None;
+        }
+        let size = Size { height: record.height as usize, width: record.width as usize };
+        let mut header = [0; HEADER];
+        let mut pixels = vec![0; size.height * size.width * self.dataset.channels()];
+        self.file.read_exact_at(&mut header, record.offset).ok()?;
+        self.file.read_exact_at(&mut pixels, record.offset + HEADER as u64).ok()?;
+        let whole = word(&header, 4) == crc32c::crc32c(&pixels);
+        if whole { Image8::new(size, self.dataset.channels(), pixels).ok() } else { None }
+    }
+
+    fn decode(&self, index: usize) -> Result<Image8> {
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let failed = |source| Error::Augment { id: self.dataset.id(index), source };
+        let image = Image8::from_dynamic(self.dataset.image(index)?, self.dataset.channels()).map_err(failed)?;
+        let (height, width) = (image.height(), image.width());
+        match self.short_side {
+            Some(side) if height.min(width) > side => {
+                let scaled = |long: usize, short: usize| (side as u64 * long as u64 / short as u64) as usize;
+                let size = match height < width {
+                    true => Size { height: side, width: scaled(width, height) },
+                    false => Size { height: scaled(height, width), width: side },
+                };
+                resize(image, size, Interpolation::default()).map_err(failed)
+            }
+            _ => Ok(image),
+        }
+    }
+
+    /// Appends a record; a disk that is full ends the writing, not the training.
+    fn append(&self, index: usize, image: &Image8) {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(offset) = *end else { return };
+        let (height, width) = (image.height() as u32, image.width() as u32);
+        let words = [MAGIC, index as u32, height, width, crc32c::crc32c(image.data())];
+        let mut record: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        record.extend_from_slice(image.data());
+        if self.file.write_all_at(&record, offset).is_err() {
+            let _ = self.file.set_len(offset);
+            *end = None;
+            return;
+        }
+        *end = Some(offset + record.len() as u64);
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)[index] = Record { offset, height, width };
+    }
+}
+
+/// What a cache holds, as a file's name.
+fn key(dataset: &dyn Dataset, short_side: Option<usize>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{} {} {short_side:?}\n", dataset.len(), dataset.channels()));
+    for index in 0..dataset.len() {
+        hash.update(format!("{} {}\n", dataset.id(index), dataset.stamp(index)));
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The records of a file, and where the last whole one ends.
+fn read_records(file: &File, samples: usize, channels: usize) -> std::io::Result<(Vec<Record>, u64)> {
+    let length = file.metadata()?.len();
+    let mut records = vec![Record::default(); samples];
+    let mut offset = 0;
+    while offset + HEADER as u64 <= length {
+        let mut header = [0; HEADER];
+        file.read_exact_at(&mut header, offset)?;
+        let (sample, height, width) = (word(&header, 1) as usize, word(&header, 2), word(&header, 3));
+        let pixels = u64::from(height) * u64::from(width) * channels as u64;
+        let next = offset + HEADER as u64 + pixels;
+        if word(&header, 0) != MAGIC || sample >= samples || pixels == 0 || next > length {
+            break;
+        }
+        records[sample] = Record { offset, height, width };
+        offset = next;
+    }
+    Ok((records, offset))
+}
+
+fn word(header: &[u8; HEADER], at: usize) -> u32 {
+    let bytes = &header[4 * at..4 * at + 4];
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+impl Dataset for Cached {
+    fn image(&self, index: usize) -> Result<DynamicImage> {
+        if let Some(image) = self.read(index) {
+            return Ok(image.into_dynamic());
+        }
+        let image = self.decode(index)?;
+        self.append(index, &image);
+        Ok(image.into_dynamic())
+    }
+
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.dataset.class_names()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.dataset.label(index)
+    }
+
+    fn target(&self, index: usize) -> Option<Vec<f32>> {
+        self.dataset.target(index)
+    }
+
+    fn weight(&self, index: usize) -> f32 {
+        self.dataset.weight(index)
+    }
+
+    fn is_multi_label(&self) -> bool {
+        self.dataset.is_multi_label()
+    }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        self.dataset.group(index)
+    }
+
+    fn time(&self, index: usize) -> Option<f64> {
+        self.dataset.time(index)
+    }
+
+    fn runs(&self) -> Option<Vec<usize>> {
+        self.dataset.runs()
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
+        self.dataset.encoded(index)
+    }
+
+    fn stamp(&self, index: usize) -> u64 {
+        self.dataset.stamp(index)
+    }
+
+    fn id(&self, index: usize) -> String {
+        self.dataset.id(index)
+    }
+
+    fn channels(&self) -> usize {
+        self.dataset.channels()
+    }
+}

@@ -1,0 +1,93 @@
+//! A manifest, CSV or JSON Lines: a line an image with its path, its label or labels and, if wanted, its split, weight,
+//! group and time.
+
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::rows::{Answer, Row, read_rows};
+use super::classes::{Classes, Groups, times_of};
+use super::files::{Details, ImageFiles};
+use super::paths::Split;
+use crate::{Dataset, Error, OpenOptions, Result, Splits};
+
+/// The file name extensions.
+pub(crate) const EXTENSIONS: [&str; 3] = ["csv", "jsonl", "ndjson"];
+
+/// Reads the manifest; that its images exist is checked, but none is opened. Paths are relative to its folder.
+pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
+    let root = manifest.parent().unwrap_or(Path::new("")).to_path_buf();
+    let rows = read_rows(manifest, &root, options)?;
+    let of_split = |split| rows.iter().filter(move |row| row.split == split);
+    if of_split(Split::Train).next().is_none() {
+        return Err(Error::NoImages { path: manifest.into(), expected: "at least one line of the split train" });
+    }
+    let classes = match &options.classes {
+        Some(classes) => Classes::given(classes.clone()),
+        None => {
+            let names = of_split(Split::Train).flat_map(|row| row.answer.classes()).cloned().collect();
+            Classes::sorted(names, options.class_order)
+        }
+    };
+    if classes.names.is_empty() {
+        return Err(Error::NoImages { path: manifest.into(), expected: "at least one line with a label" });
+    }
+    // Numbered over all splits: a group that is in two of them has one number.
+    let mut names = Groups::default();
+    let groups: Vec<Option<usize>> =
+        rows.iter().map(|row| row.group.as_deref().map(|name| names.number(name))).collect();
+    let times: Vec<String> = rows.iter().filter_map(|row| row.time.clone()).collect();
+    let times = times_of(&times).map_err(|row| Error::Manifest {
+        path: manifest.into(),
+        line: rows[row].line,
+        problem: format!("{} must not be empty", options.time_column.as_deref().unwrap_or_default()),
+    })?;
+
+    let dataset = |split| -> Result<Option<Arc<dyn Dataset>>> {
+        let mut files: Vec<(PathBuf, usize)> = Vec::new();
+        let mut details = Details::default();
+        for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.split == split) {
+            let (label, target) = answer(row, &classes, manifest)?;
+            files.push((row.path.clone(), label));
+            details.targets.push(target);
+            details.weights.push(row.weight);
+            details.groups.extend(groups[at]);
+            details.times.extend(times.get(at));
+        }
+        details.multi_label = rows.iter().any(|row| matches!(row.answer, Answer::Several(_)));
+        details.forget_what_is_plain();
+        let class_names = classes.names.clone();
+        let dataset = ImageFiles { root: root.clone(), class_names, files, details };
+        Ok((dataset.len() > 0).then(|| Arc::new(dataset) as Arc<dyn Dataset>))
+    };
+    let train = dataset(Split::Train)?;
+    let train = train.ok_or_else(|| Error::NoImages { path: manifest.into(), expected: "lines of the split train" })?;
+    Ok(Splits { train, validation: dataset(Split::Validation)?, test: dataset(Split::Test)?, ignored_files: 0 })
+}
+
+/// A row's label, and its target where the label does not say it all.
+fn answer(row: &Row, classes: &Classes, manifest: &Path) -> Result<(usize, Option<Box<[f32]>>)> {
+    let place = || PathBuf::from(format!("{}, line {}", manifest.display(), row.line));
+    let label = |name: &str| classes.label(name, &place()).map(|label| label as usize);
+    let mut target = vec![0.0; classes.names.len()];
+    match &row.answer {
+        Answer::One(name) => Ok((label(name)?, None)),
+        Answer::Several(names) => {
+            let labels = names.iter().map(|name| label(name)).collect::<Result<Vec<usize>>>()?;
+            labels.iter().for_each(|label| target[*label] = 1.0);
+            Ok((labels.first().copied().unwrap_or(0), Some(target.into())))
+        }
+        Answer::Soft { names, shares, name } => {
+            for (name, share) in names.iter().zip(shares) {
+                if *share > 0.0 {
+                    target[label(name)?] = *share;
+                }
+            }
+            // The first of the likeliest.
+            let likeliest = (0..target.len()).rev().max_by(|a, b| target[*a].total_cmp(&target[*b])).unwrap_or(0);
+            let chosen = name.as_ref().map_or(Ok(likeliest), |name| label(name))?;
+            Ok((chosen, Some(target.into())))
+        }
+    }
+}

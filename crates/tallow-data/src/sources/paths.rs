@@ -1,0 +1,163 @@
+//! From a spec to files: braces, patterns, and the split that a file's name speaks of.
+
+use std::path::{Path, PathBuf};
+
+use super::files::natural;
+use crate::{Error, Result};
+
+/// The most files that a spec may stand for.
+const MAX_FILES: usize = 1 << 20;
+
+/// Which part of a dataset a sample belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Split {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Split {
+    /// A split by one of its usual names.
+    pub fn by_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "train" | "training" => Some(Split::Train),
+            "validation" | "valid" | "val" | "dev" => Some(Split::Validation),
+            "test" | "testing" => Some(Split::Test),
+            _ => None,
+        }
+    }
+
+    /// The split that a word of the file's name, or else of its folders' below `root`, is the name of, as the Hub has
+    /// it: `data/train-00000-of-00002.parquet`, `test/0000.parquet`.
+    pub fn of(path: &Path, root: &Path) -> Option<Self> {
+        let below = path.strip_prefix(root).unwrap_or(path);
+        below.components().rev().find_map(|part| {
+            let part = part.as_os_str().to_string_lossy().into_owned();
+            part.split(|c: char| !c.is_ascii_alphanumeric()).find_map(Split::by_name)
+        })
+    }
+
+    /// `train`, `validation` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
+        }
+    }
+}
+
+/// True if the spec has braces or the characters of a pattern.
+pub(crate) fn is_pattern(spec: &str) -> bool {
+    spec.contains(['*', '?', '{']) || spec.contains("::")
+}
+
+/// The files that a spec stands for, in order: `::` joins specs, `{0000..0099}` counts, `{a,b}` lists, `*` and `?`
+/// match names (in natural order).
+pub(crate) fn expand(spec: &str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for part in spec.split("::") {
+        for name in expand_braces(part)? {
+            if !name.contains(['*', '?']) {
+                files.push(PathBuf::from(name));
+                continue;
+            }
+            let pattern = |reason: String| Error::format(Path::new(spec), "a pattern of file names", reason);
+            let mut found: Vec<PathBuf> =
+                glob::glob(&name).map_err(|error| pattern(error.to_string()))?.filter_map(|path| path.ok()).collect();
+            sort(&mut found);
+            files.extend(found);
+        }
+    }
+    Ok(files)
+}
+
+/// The files anywhere below a folder, hidden ones left out, that have one of the extensions; in natural order.
+pub(crate) fn below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(Error::io(&folder))? {
+            let entry = entry.map_err(Error::io(&folder))?;
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            if entry.file_type().map_err(Error::io(&path))?.is_dir() {
+                folders.push(path);
+            } else if has_extension(&path, extensions) {
+                files.push(path);
+            }
+        }
+    }
+    sort(&mut files);
+    Ok(files)
+}
+
+/// True if the file name ends as one of the extensions, in any case.
+pub(crate) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|found| extensions.iter().any(|e| e.eq_ignore_ascii_case(found)))
+}
+
+fn sort(files: &mut [PathBuf]) {
+    files.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
+}
+
+/// The names that the first pair of braces, and then the others, stand for.
+fn expand_braces(text: &str) -> Result<Vec<String>> {
+    let fail = |found: &str| Error::format(Path::new(text), "braces as {0000..0099} or {a,b}", found);
+    let mut done = vec![String::new()];
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (inside, behind) = after.split_once('}').ok_or_else(|| fail("a brace that is not closed"))?;
+        let choices: Vec<String> = match inside.split_once("..") {
+            Some((first, last)) => {
+                let number = |text: &str| text.parse::<usize>().map_err(|_| fail(inside));
+                let (start, end) = (number(first)?, number(last)?);
+                if start > end || end - start >= MAX_FILES {
+                    return Err(fail(inside));
+                }
+                let width = if first.starts_with('0') { first.len() } else { 0 };
+                (start..=end).map(|n| format!("{n:0width$}")).collect()
+            }
+            None => inside.split(',').map(String::from).collect(),
+        };
+        if done.len() * choices.len() > MAX_FILES {
+            return Err(fail("more than a million files"));
+        }
+        done = done.iter().flat_map(|start| choices.iter().map(move |c| format!("{start}{before}{c}"))).collect();
+        rest = behind;
+    }
+    Ok(done.into_iter().map(|start| start + rest).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_count_and_list() {
+        assert_eq!(expand_braces("x-{08..10}.tar").unwrap(), ["x-08.tar", "x-09.tar", "x-10.tar"]);
+        assert_eq!(expand_braces("{a,b}/{1..2}").unwrap(), ["a/1", "a/2", "b/1", "b/2"]);
+        assert_eq!(expand_braces("plain.tar").unwrap(), ["plain.tar"]);
+        assert_eq!(expand("a.tar::b{1,2}.tar").unwrap(), ["a.tar", "b1.tar", "b2.tar"].map(PathBuf::from));
+        for wrong in ["{0..", "{2..1}", "{a..b}", "{0..99999999}", "{0..9999}{0..9999}"] {
+            assert!(expand_braces(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_speak_of_splits() {
+        for (path, split) in [
+            ("data/train-00000-of-00001.parquet", Some(Split::Train)),
+            ("default/test/0000.parquet", Some(Split::Test)),
+            ("valid_1.tar", Some(Split::Validation)),
+            ("train/my-dev.tar", Some(Split::Validation)),
+            ("training.parquet", Some(Split::Train)),
+            ("latest.parquet", None),
+        ] {
+            assert_eq!(Split::of(Path::new(path), Path::new("")), split, "{path}");
+        }
+        assert_eq!(Split::of(Path::new("/test/a.tar"), Path::new("/test")), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! `_info.json` beside shards: which belong to which split, how many samples they hold, and the classes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sources::paths::Split;
+use crate::{Error, Result};
+
+/// The file's names, as timm has them.
+const NAMES: [&str; 2] = ["_info.json", "info.json"];
+/// Class names, one a line, as LAION's shards have them.
+const CLASS_FILE: &str = "classnames.txt";
+
+/// What the file says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Info {
+    /// The splits, by name.
+    #[serde(default)]
+    pub splits: HashMap<String, SplitInfo>,
+    /// The classes, in the labels' order. Ours: timm does not know them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<Vec<String>>,
+}
+
+/// A split's shards.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SplitInfo {
+    /// The split's name once more.
+    pub name: String,
+    /// All samples.
+    pub num_samples: usize,
+    /// The shards' file names.
+    pub filenames: Vec<String>,
+    /// The samples of each.
+    pub shard_lengths: Vec<usize>,
+    /// The label's key in each sample's JSON, where it is not the file `cls`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub alt_label: String,
+}
+
+impl Info {
+    /// What the first shard's folder, or else `root`, says; nothing if there is no such file.
+    pub fn beside(files: &[PathBuf], root: &Path) -> Result<Self> {
+        let folders = [files.first().and_then(|path| path.parent()), Some(root)];
+        let mut info = Self::default();
+        for folder in folders.into_iter().flatten() {
+            let Some(path) = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else { continue };
+            let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+            info = serde_json::from_str(&text)
+                .map_err(|error| Error::format(&path, "splits as timm's _info.json has them", error.to_string()))?;
+            break;
+        }
+        for folder in folders.into_iter().flatten() {
+            let path = folder.join(CLASS_FILE);
+            if info.class_names.is_none() && path.is_file() {
+                let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+                info.class_names = Some(text.lines().map(|line| line.trim().to_owned()).collect());
+            }
+        }
+        Ok(info)
+    }
+
+    fn find(&self, path: &Path) -> Option<(&String, &SplitInfo, usize)> {
+        let name = path.file_name()?.to_string_lossy();
+        self.splits.iter().find_map(|(split, info)| {
+            let at = info.filenames.iter().position(|file| Path::new(file).file_name().is_some_and(|f| *f == *name))?;
+            Some((split, info, at))
+        })
+    }
+
+    /// The split of a shard.
+    pub fn split_of(&self, path: &Path) -> Option<Split> {
+        self.find(path).and_then(|(split, ..)| Split::by_name(split))
+    }
+
+    /// The label's key in the shard's JSON.
+    pub fn label_key(&self, path: &Path) -> Option<&str> {
+        self.find(path).map(|(_, info, _)| info.alt_label.as_str()).filter(|key| !key.is_empty())
+    }
+
+    /// Checks the number of a shard's samples.
+    pub fn check(&self, path: &Path, found: usize) -> Result<()> {
+        match self.find(path).and_then(|(_, info, at)| info.shard_lengths.get(at)) {
+            Some(expected) if *expected != found => {
+                let expected = format!("{expected} samples, as _info.json says");
+                Err(Error::format(path, expected, format!("{found}; fetch the file again")))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! From a tar archive's entries to samples, for the index and the stream alike.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+use tar::{Entries, Entry};
+
+use crate::{Error, OpenOptions, Result};
+
+/// Extensions of images, as timm has them, and what else the decoder knows.
+const IMAGES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+/// Keys of the label in a sample's JSON, the better first.
+const LABELS: [&str; 3] = ["label", "cls", "class"];
+/// The largest label or JSON file that is read.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// Which keys of a sample's JSON are wanted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keys {
+    /// The label's, instead of the file `cls`.
+    pub label: Option<String>,
+    pub group: Option<String>,
+    pub time: Option<String>,
+}
+
+impl Keys {
+    /// The options' keys; `label` is what `_info.json` names.
+    pub fn new(options: &OpenOptions, label: Option<&str>) -> Self {
+        Self {
+            label: options.label_column.clone().or_else(|| label.map(String::from)),
+            group: options.group_column.clone(),
+            time: options.time_column.clone(),
+        }
+    }
+
+    fn want_json(&self) -> bool {
+        self.label.is_some() || self.group.is_some() || self.time.is_some()
+    }
+}
+
+/// A sample, its image as `T`: a place in the archive, or bytes.
+pub(super) struct Sample<T> {
+    /// The path without the extension.
+    pub key: String,
+    pub image: T,
+    pub label: String,
+    pub group: Option<String>,
+    pub time: Option<String>,
+}
+
+/// The files of one sample, as far as they have come.
+struct Parts<T> {
+    key: String,
+    image: Option<T>,
+    class: Option<String>,
+    json: Option<Value>,
+}
+
+/// Walks through the entries: `image` takes an image, `emit` a sample, and says whether to go on. Returns the number of
+/// samples without an image.
+pub(super) fn walk<R: Read, T>(
+    entries: Entries<'_, R>,
+    path: &Path,
+    keys: &Keys,
+    mut image: impl FnMut(&mut Entry<'_, R>) -> Result<T>,
+    mut emit: impl FnMut(Sample<T>) -> Result<bool>,
+) -> Result<usize> {
+    let mut without_image = 0;
+    let mut parts: Option<Parts<T>> = None;
+    let mut finish = |parts: Parts<T>| -> Result<bool> {
+        let Some(image) = parts.image else {
+            without_image += 1;
+            return Ok(true);
+        };
+        let at = |name: &Option<String>| name.as_ref().and_then(|name| text(&parts.json.as_ref()?[name]));
+        let any = || LABELS.iter().find_map(|name| text(&parts.json.as_ref()?[*name]));
+        let label = if keys.label.is_some() { at(&keys.label) } else { parts.class.or_else(any) };
+        let Some(label) = label else {
+            let key = keys.label.as_deref().unwrap_or("label");
+            let expected = format!("a label for {}: a file .cls, or {key} in .json", parts.key);
+            return Err(Error::format(path, expected, "none"));
+        };
+        let (group, time) = (at(&keys.group), at(&keys.time));
+        for (name, found) in [(&keys.group, &group), (&keys.time, &time)] {
+            if let (Some(name), None) = (name, found) {
+                return Err(Error::format(path, format!("{name} in .json of {}", parts.key), "none"));
+            }
+        }
+        emit(Sample { key: parts.key, image, label, group, time })
+    };
+    for entry in entries {
+        let mut entry = entry.map_err(|error| damaged(path, &error))?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let Some((key, extension)) = key_of(&name) else { continue };
+        if parts.as_ref().is_none_or(|parts| parts.key != key) {
+            let new = Parts { key: key.into(), image: None, class: None, json: None };
+            if let Some(done) = parts.replace(new)
+                && !finish(done)?
+            {
+                return Ok(without_image);
+            }
+        }
+        let Some(parts) = parts.as_mut() else { continue };
+        if IMAGES.contains(&extension) {
+            if parts.image.is_none() {
+                parts.image = Some(image(&mut entry)?);
+            }
+        } else if extension == "cls" {
+            parts.class = Some(read_text(&mut entry, path, &name)?.trim().into());
+        } else if extension == "json" && (keys.want_json() || parts.class.is_none()) {
+            let text = read_text(&mut entry, path, &name)?;
+            let json = serde_json::from_str(&text)
+                .map_err(|error| Error::format(&path.join(&name), "a JSON object", error.to_string()))?;
+            parts.json = Some(json);
+        }
+    }
+    if let Some(done) = parts {
+        finish(done)?;
+    }
+    Ok(without_image)
+}
+
+/// What an error of an archive means.
+pub(super) fn damaged(path: &Path, error: &std::io::Error) -> Error {
+    Error::format(path, "a whole tar archive", format!("{error}; fetch the file again"))
+}
+
+/// A sample's key and the extension, in lower case and with the inner dots: all behind the name's first dot.
+fn key_of(name: &str) -> Option<(&str, &str)> {
+    let start = name.rfind('/').map_or(0, |at| at + 1);
+    let dot = start + name[start..].find('.')?;
+    // Hidden files, and what some archivers put beside every file.
+    (dot > start).then(|| (&name[..dot], &name[dot + 1..]))
+}
+
+fn read_text(entry: &mut Entry<'_, impl Read>, path: &Path, name: &str) -> Result<String> {
+    if entry.size() > MAX_TEXT_BYTES {
+        let found = format!("{} bytes", entry.size());
+        return Err(Error::format(&path.join(name), format!("at most {MAX_TEXT_BYTES} bytes"), found));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).map_err(|error| damaged(path, &error))?;
+    if bytes.len() as u64 != entry.size() {
+        return Err(Error::Size {
+            path: path.join(name),
+            expected: entry.size().to_string(),
+            found: bytes.len() as u64,
+        });
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
