@@ -11,6 +11,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-metrics", &[]),
     ("tallow-nn", &[]),
     ("tallow-data", &["tallow-augment"]),
+    ("tallow-audit", &["tallow-augment", "tallow-data"]),
     ("tallow-models", &["tallow-nn"]),
     ("tallow-export", &["tallow-nn", "tallow-models"]),
     ("tallow-train", &["tallow-data", "tallow-augment", "tallow-nn", "tallow-models", "tallow-metrics"]),
