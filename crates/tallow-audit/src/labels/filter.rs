@@ -13,7 +13,7 @@ use super::{Probabilities, RankBy, label_quality_scores};
 const MIN_PER_CLASS: f64 = 1.0;
 
 /// The ways to choose wrong labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// For each pair of given and true class as many as the confident joint counts, those with the largest margin.

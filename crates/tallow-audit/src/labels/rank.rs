@@ -11,7 +11,7 @@ use super::Probabilities;
 const SMALL: f64 = 1e-6;
 
 /// The ways to score labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RankBy {
     /// The probability of the given label.
