@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod bench;
 mod data;
 mod evaluate;
@@ -41,6 +42,8 @@ enum Command {
     Tune(tune::Args),
     /// Describe a dataset: counts, sizes, class balance, mean and deviation
     Data(data::Args),
+    /// Find what is wrong with a dataset: damaged, doubled, odd and wrongly labelled samples
+    Audit(audit::Args),
     /// Measure the speed of kernels, training steps, inference and the loader on this machine
     Bench(bench::Args),
     /// Check the rules of this repository that the compiler does not know
@@ -56,6 +59,7 @@ fn main() -> std::process::ExitCode {
         Command::Models(args) => models::run(args),
         Command::Tune(args) => tune::run(args),
         Command::Data(args) => data::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Tidy => tidy::run(),
     };

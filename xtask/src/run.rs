@@ -9,7 +9,7 @@ use tallow_augment::{Normalization, Pipeline};
 use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 use tallow_metrics::Evaluation;
 use tallow_models::Built;
-use tallow_train::{Predictions, Resolved, RunConfig, RunDir, build_pipeline};
+use tallow_train::{Features, Predictions, Resolved, RunConfig, RunDir, build_pipeline};
 
 /// A run that has weights: its model, classes and preprocessing.
 pub struct Finished {
@@ -45,6 +45,17 @@ impl Finished {
 
     /// The model's logits of every sample.
     pub fn predictions(&self, dataset: Arc<dyn Dataset>) -> Result<Predictions> {
+        let loader = self.loader(dataset)?;
+        Ok(tallow_train::predict(self.built.model.as_ref(), &loader, &self.config.augment.tta)?)
+    }
+
+    /// What the model's backbone makes of every sample that can be read.
+    pub fn features(&self, dataset: Arc<dyn Dataset>) -> Result<Features> {
+        Ok(tallow_train::embed(&self.built, &self.loader(dataset)?)?)
+    }
+
+    /// The samples in order, preprocessed as the run preprocesses.
+    fn loader(&self, dataset: Arc<dyn Dataset>) -> Result<Loader> {
         let config = LoaderConfig {
             batch_size: self.config.train.eval_batch_size,
             sampler: Sampler::Sequential,
@@ -52,8 +63,7 @@ impl Finished {
             on_corrupt: self.config.data.on_corrupt,
             ..LoaderConfig::default()
         };
-        let loader = Loader::new(dataset, self.pipeline.clone(), config)?;
-        Ok(tallow_train::predict(self.built.model.as_ref(), &loader, &self.config.augment.tta)?)
+        Ok(Loader::new(dataset, self.pipeline.clone(), config)?)
     }
 
     /// Measures a split and writes metrics.json and predictions.csv into the run directory.

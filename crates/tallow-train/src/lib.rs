@@ -12,6 +12,7 @@
 //! | [`fit`](mod@fit) | the loop |
 //! | [`checkpoint`] | from where a run goes on |
 //! | [`evaluate`] | logits of a whole split |
+//! | [`embed`](mod@embed) | features of a whole split |
 //! | [`log`] | progress, `summary.csv`, TensorBoard |
 //!
 //! A program of your own that trains is `xtask/src/train.rs`, some sixty lines.
@@ -22,6 +23,7 @@ pub mod clip;
 pub mod config;
 pub mod distill;
 pub mod ema;
+pub mod embed;
 pub mod evaluate;
 pub mod fit;
 pub mod loaders;
@@ -38,6 +40,7 @@ mod record;
 pub use checkpoint::{Checkpoint, load_weights};
 pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, View, build_pipeline, load, resolve};
 pub use distill::DistillConfig;
+pub use embed::{Features, embed};
 pub use error::{Error, Result};
 pub use evaluate::{Predictions, predict};
 pub use fit::{AfterEpoch, FitReport, Split, Training, fit, score};

@@ -1,0 +1,135 @@
+//! Suspicious noise: white noise by what a filter leaves that sees no edges, salt and pepper by stray pixels.
+//!
+//! # Source
+//! The filter: J. Immerkær, Fast Noise Variance Estimation, 1996. Here the deviation is 1.4826 times the median of the
+//! answers, which edges disturb less than their mean. It is compared with the deviation of neighbouring pixels'
+//! differences: in noise the two are equal, in fine texture (grass, gravel) neighbours are alike and the first is smaller.
+
+use std::fmt;
+
+use tallow_augment::Image8;
+
+use crate::Measures;
+
+/// The deviation of white noise at which a picture scores 1/2, in levels.
+const WHITE: f64 = 10.0;
+/// The share of stray pixels at which a picture scores 1/2.
+const STRAY: f64 = 0.01;
+/// A stray pixel lies outside its neighbours' range by so many levels, on all sides.
+const STRAY_LEVELS: i32 = 48;
+
+/// What noise is judged by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noise {
+    /// The estimated deviation of white noise, in levels.
+    pub deviation: f64,
+    /// How much the fine structure is like noise: 1 in white noise, less in texture.
+    pub whiteness: f64,
+    /// The share of pixels far from each of their eight neighbours, half of which are alike.
+    pub stray: f64,
+}
+
+impl fmt::Display for Noise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "deviation {:.1} levels, {:.1} % stray pixels", self.deviation, 100.0 * self.stray)
+    }
+}
+
+/// Measures the noise of a grey image. Images with a side below 3 have none.
+pub fn measure(grey: &Image8) -> Noise {
+    let (width, height) = (grey.width(), grey.height());
+    if width < 3 || height < 3 {
+        return Noise { deviation: 0.0, whiteness: 0.0, stray: 0.0 };
+    }
+    // Counts of absolute answers: their median needs no sorting.
+    let (mut answers, mut differences) = (vec![0u64; 16 * 255 + 1], vec![0u64; 256]);
+    let mut stray = 0u64;
+    for y in 1..height - 1 {
+        let rows = [grey.row(y - 1), grey.row(y), grey.row(y + 1)];
+        for x in 1..width - 1 {
+            let v = |row: usize, dx: usize| i32::from(rows[row][x + dx - 1]);
+            let across = |row: usize| v(row, 0) - 2 * v(row, 1) + v(row, 2);
+            answers[(across(0) - 2 * across(1) + across(2)).unsigned_abs() as usize] += 1;
+            differences[(v(1, 1) - v(1, 2)).unsigned_abs() as usize] += 1;
+            stray += u64::from(is_stray(&v));
+        }
+    }
+    let pixels = ((width - 2) * (height - 2)) as f64;
+    let deviation = 1.4826 * median(&answers) / 6.0;
+    let difference = 1.4826 * median(&differences) / std::f64::consts::SQRT_2;
+    let whiteness = if difference > 0.0 { (deviation / difference).min(1.0) } else { 0.0 };
+    Noise { deviation, whiteness, stray: stray as f64 / pixels }
+}
+
+/// True if the pixel in the middle is far from every neighbour, and on the same side of most.
+fn is_stray(v: &impl Fn(usize, usize) -> i32) -> bool {
+    let middle = v(1, 1);
+    let mut sides = 0i32;
+    for (row, dx) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2)] {
+        let difference = middle - v(row, dx);
+        if difference.abs() < STRAY_LEVELS {
+            return false;
+        }
+        sides += difference.signum();
+    }
+    sides.abs() >= 4
+}
+
+/// The median of what was counted, between two steps in proportion.
+fn median(counts: &[u64]) -> f64 {
+    let half = counts.iter().sum::<u64>() as f64 / 2.0;
+    let mut below = 0.0;
+    for (value, count) in counts.iter().enumerate() {
+        let count = *count as f64;
+        if below + count >= half && count > 0.0 {
+            // Levels are whole: a median of 0 means less than half a step, spread evenly.
+            return if value == 0 { 0.0 } else { value as f64 - 0.5 + (half - below) / count };
+        }
+        below += count;
+    }
+    0.0
+}
+
+/// How free of noise, 0 to 1.
+pub fn score(measures: &Measures) -> f64 {
+    let Noise { deviation, whiteness, stray } = measures.noise;
+    let white = (deviation * whiteness.powi(2) / WHITE).powi(2);
+    1.0 / (1.0 + white.max((stray / STRAY).powi(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tallow_augment::{Size, rng};
+
+    use super::*;
+
+    fn noisy(sigma: f64, stray: f64) -> Noise {
+        let (side, mut rng) = (64, rng::keyed(0, 0, 0, rng::SHUFFLE));
+        let mut pixel = |i: usize| {
+            // Twelve uniform numbers: nearly normal.
+            let normal = (0..12).map(|_| rng::uniform(&mut rng, 0.0, 1.0)).sum::<f64>() - 6.0;
+            let (x, y) = ((i % side) as f64, (i / side) as f64);
+            let level = 100.0 + 0.5 * x + 0.8 * y + sigma * normal;
+            if rng::chance(&mut rng, stray) { 255 } else { level.clamp(0.0, 255.0) as u8 }
+        };
+        let data = (0..side * side).map(&mut pixel).collect();
+        measure(&Image8::new(Size { height: side, width: side }, 1, data).unwrap())
+    }
+
+    #[test]
+    fn white_noise_is_measured_over_a_slope() {
+        for sigma in [5.0, 15.0, 30.0] {
+            let noise = noisy(sigma, 0.0);
+            assert!((noise.deviation / sigma - 1.0).abs() < 0.12, "{sigma}: {noise:?}");
+            assert!(noise.whiteness > 0.9 && noise.stray < 0.002, "{noise:?}");
+        }
+        assert!(noisy(0.0, 0.0).deviation < 1.0);
+    }
+
+    #[test]
+    fn stray_pixels_are_counted() {
+        let noise = noisy(0.0, 0.03);
+        // Neighbouring stray pixels hide each other.
+        assert!((0.02..0.03).contains(&noise.stray), "{noise:?}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Odd sizes and aspect ratios.
+//!
+//! # Source
+//! cleanvision's `odd_size` and `odd_aspect_ratio`.
+
+use super::quantile;
+use crate::{Issue, Kind, Measures};
+
+/// The shorter side divided by the longer one.
+pub fn aspect_ratio(measures: &Measures) -> f64 {
+    let (width, height) = (measures.width as f64, measures.height as f64);
+    (width / height).min(height / width)
+}
+
+/// How usual each size is, 0 to 1: 1 in the middle of the usual range (the quartiles of √(width · height), 3
+/// interquartile ranges further on both sides), 0.5 at its ends. If most pictures have one size, every other one scores
+/// by its relative distance from that, 0.5 at most.
+pub fn size_scores(sizes: &[f64]) -> Vec<f64> {
+    let mut sorted = sizes.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (q1, q3) = (quantile(&sorted, 0.25), quantile(&sorted, 0.75));
+    let (low, high) = (q1 - 3.0 * (q3 - q1), q3 + 3.0 * (q3 - q1));
+    let middle = (low + high) / 2.0;
+    let score = |size: &f64| {
+        let distance = (size - middle).abs();
+        match high - low {
+            gap if gap > 0.0 => 1.0 - (distance / gap).min(1.0),
+            _ if distance == 0.0 => 1.0,
+            // cleanvision's score here is twice as high, its threshold 1 instead of 0.5.
+            _ => 0.5 * (1.0 - (distance / middle).min(1.0)),
+        }
+    };
+    sizes.iter().map(score).collect()
+}
+
+/// The samples of an odd size.
+pub fn odd_sizes(readable: &[(usize, &Measures)], threshold: f64) -> Vec<Issue> {
+    let sizes: Vec<f64> = readable.iter().map(|(_, m)| (m.width as f64).sqrt() * (m.height as f64).sqrt()).collect();
+    let scores = size_scores(&sizes);
+    let odd = readable.iter().zip(scores).filter(|(_, score)| *score < threshold);
+    odd.map(|((sample, m), score)| {
+        Issue::new(Kind::OddSize, *sample, score, format!("{} × {} (width × height)", m.width, m.height))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_far_outside_the_quartiles_are_odd() {
+        // Quartiles 100 and 110: usual are 70 to 140, the middle is 105.
+        let scores = size_scores(&[100.0, 100.0, 105.0, 110.0, 110.0, 140.0, 69.0]);
+        assert_eq!(scores[2], 1.0 - 0.0);
+        assert!((scores[5] - 0.5).abs() < 0.05, "{scores:?}");
+        assert_eq!(size_scores(&[28.0, 28.0, 28.0, 28.0, 56.0]), [1.0, 1.0, 1.0, 1.0, 0.0]);
+        assert!(size_scores(&[28.0, 28.0, 28.0, 28.0, 29.0])[4] < 0.5);
+        assert!(size_scores(&[]).is_empty());
+    }
+}

@@ -1,0 +1,100 @@
+//! An audit's settings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::labels::{Filter, RankBy};
+use crate::{Error, Kind, Result};
+
+/// Thresholds and methods; the defaults are cleanvision's and cleanlab's where they have the check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Scores below which a sample is an issue, in place of [`Kind::default_threshold`]; 0 switches a kind off.
+    pub thresholds: BTreeMap<Kind, f64>,
+    /// Near duplicates: how many of 64 bits of a perceptual hash may differ, 0 to 10.
+    pub hash_bits: u32,
+    /// Near duplicates: how alike two pictures must be at 16 × 16 pixels, as a correlation from 0 to 1.
+    pub similarity: f64,
+    /// Wrong labels: how they are chosen.
+    pub filter: Filter,
+    /// Wrong labels: how they are scored.
+    pub rank_by: RankBy,
+    /// Embeddings: the number of nearest neighbours, 1 or more.
+    pub neighbours: usize,
+    /// Order: the number of random orders compared with, 3 or more.
+    pub permutations: usize,
+    /// Order: the seed of those.
+    pub seed: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            thresholds: BTreeMap::new(),
+            hash_bits: 4,
+            similarity: 0.98,
+            filter: Filter::PruneByNoiseRate,
+            rank_by: RankBy::SelfConfidence,
+            neighbours: 10,
+            permutations: 25,
+            seed: 0,
+        }
+    }
+}
+
+impl AuditConfig {
+    /// The score below which a sample is an issue of this kind; 0 (nothing is) for a kind without threshold.
+    pub fn threshold(&self, kind: Kind) -> f64 {
+        self.thresholds.get(&kind).copied().or(kind.default_threshold()).unwrap_or(0.0)
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// A setting out of its range, or a threshold of a kind that has none.
+    pub fn check(&self) -> Result<()> {
+        let fail = |field: &str, expected: &str, found: String| {
+            Err(Error::Option { field: field.into(), expected: expected.into(), found })
+        };
+        for (kind, threshold) in &self.thresholds {
+            if kind.default_threshold().is_none() {
+                return fail(kind.name(), "left alone: no threshold decides this kind", threshold.to_string());
+            }
+            if !(0.0..=1.0).contains(threshold) {
+                return fail(kind.name(), "a threshold from 0 to 1", threshold.to_string());
+            }
+        }
+        if self.hash_bits > 10 {
+            return fail("hash_bits", "from 0 to 10", self.hash_bits.to_string());
+        }
+        if !(0.0..=1.0).contains(&self.similarity) {
+            return fail("similarity", "from 0 to 1", self.similarity.to_string());
+        }
+        if self.neighbours == 0 {
+            return fail("neighbours", "at least 1", "0".into());
+        }
+        if self.permutations < 3 {
+            return fail("permutations", "at least 3", self.permutations.to_string());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        assert!(AuditConfig::default().check().is_ok());
+        let with = |kind, value| AuditConfig { thresholds: [(kind, value)].into(), ..AuditConfig::default() };
+        assert!(with(Kind::Dark, 0.5).check().is_ok());
+        assert_eq!(with(Kind::Dark, 0.5).threshold(Kind::Dark), 0.5);
+        assert!(with(Kind::Dark, 1.5).check().is_err_and(|error| error.to_string().starts_with("`dark`")));
+        assert!(with(Kind::Unreadable, 0.5).check().is_err());
+        assert!(AuditConfig { hash_bits: 11, ..AuditConfig::default() }.check().is_err());
+        assert!(AuditConfig { permutations: 2, ..AuditConfig::default() }.check().is_err());
+    }
+}

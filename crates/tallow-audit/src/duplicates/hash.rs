@@ -1,0 +1,114 @@
+//! What tells that two pictures are equal or alike: a hash of the pixels, two perceptual hashes, a tiny copy.
+//!
+//! # Source
+//! pHash and dHash are bit for bit those of the Python package `imagehash` (`phash`, `dhash`; hash size 8), after
+//! N. Krawetz, "Looks Like It" (2011) and "Kind of Like That" (2013).
+
+use std::sync::LazyLock;
+
+use sha2::{Digest as _, Sha256};
+use tallow_augment::{Image8, Interpolation, Result};
+
+use crate::Picture;
+
+/// The first half of the SHA-256 of size and pixels.
+pub type Content = [u8; 16];
+
+/// The side of the tiny copy, in pixels.
+pub const TINY: usize = 16;
+/// The side of the image that pHash transforms.
+const SIDE: usize = 32;
+/// The side of the square of low frequencies that it keeps.
+const LOW: usize = 8;
+
+/// What alike pictures have alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Perceptual {
+    /// The signs of low frequencies against their median, the first in the highest bit.
+    pub phash: u64,
+    /// Whether each pixel of a 9 × 8 copy is brighter than the one to its left, the first in the highest bit.
+    pub dhash: u64,
+    /// The grey levels of a 16 × 16 copy.
+    pub tiny: [u8; TINY * TINY],
+}
+
+/// The hash of the pixels: equal for equal pictures in different files or formats. A grey picture equals its copy in RGB.
+pub fn content(image: &Image8) -> Content {
+    let mut hash = Sha256::new();
+    for side in [image.width(), image.height()] {
+        hash.update((side as u64).to_le_bytes());
+    }
+    let grey = image.channels() == 1 || image.data().chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+    match (grey, image.channels()) {
+        (true, 3) => hash.update(image.data().iter().step_by(3).copied().collect::<Vec<u8>>()),
+        _ => hash.update(image.data()),
+    }
+    hash.update([u8::from(grey)]);
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash.finalize()[..16]);
+    half
+}
+
+/// The perceptual hashes and the tiny copy of a picture.
+///
+/// # Errors
+/// None that a valid picture causes.
+pub fn perceptual(picture: &Picture) -> Result<Perceptual> {
+    let square = picture.resized_grey(SIDE, SIDE, Interpolation::Lanczos)?;
+    let mut tiny = [0; TINY * TINY];
+    for (i, level) in tiny.iter_mut().enumerate() {
+        let (x, y) = (2 * (i % TINY), 2 * (i / TINY));
+        let sum: u16 =
+            [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)].map(|(x, y)| square.row(y)[x].into()).iter().sum();
+        *level = ((sum + 2) / 4) as u8;
+    }
+    Ok(Perceptual { phash: phash(&square), dhash: dhash(&picture.resized_grey(9, 8, Interpolation::Lanczos)?), tiny })
+}
+
+fn phash(square: &Image8) -> u64 {
+    /// cos(π k (2 n + 1) / (2 · 32)) for the low frequencies k: the rows of the DCT-II.
+    static COSINES: LazyLock<[[f64; SIDE]; LOW]> = LazyLock::new(|| {
+        let angle = |k: usize, n: usize| std::f64::consts::PI * (k * (2 * n + 1)) as f64 / (2 * SIDE) as f64;
+        std::array::from_fn(|k| std::array::from_fn(|n| angle(k, n).cos()))
+    });
+    let columns: [[f64; SIDE]; LOW] = std::array::from_fn(|k| {
+        std::array::from_fn(|x| (0..SIDE).map(|y| COSINES[k][y] * f64::from(square.row(y)[x])).sum())
+    });
+    let low: Vec<f64> = columns
+        .iter()
+        .flat_map(|row| COSINES.iter().map(|cosines| row.iter().zip(cosines).map(|(v, c)| v * c).sum::<f64>()))
+        .collect();
+    let mut sorted = low.clone();
+    sorted.sort_by(f64::total_cmp);
+    let median = (sorted[31] + sorted[32]) / 2.0;
+    bits(low.iter().map(|value| *value > median))
+}
+
+fn dhash(small: &Image8) -> u64 {
+    bits((0..8).flat_map(|y| small.row(y).windows(2).map(|pair| pair[1] > pair[0])))
+}
+
+fn bits(values: impl Iterator<Item = bool>) -> u64 {
+    values.fold(0, |bits, value| bits << 1 | u64::from(value))
+}
+
+/// How alike two tiny copies are, whatever their brightness and contrast: their correlation. Two flat pictures are alike
+/// (1) if their levels are, a flat one and another are not (0).
+pub fn similarity(a: &Perceptual, b: &Perceptual) -> f64 {
+    let n = a.tiny.len() as i64;
+    let (mut sums, mut squares, mut product) = ([0i64; 2], [0i64; 2], 0i64);
+    for (a, b) in a.tiny.iter().zip(&b.tiny) {
+        let (a, b) = (i64::from(*a), i64::from(*b));
+        sums = [sums[0] + a, sums[1] + b];
+        squares = [squares[0] + a * a, squares[1] + b * b];
+        product += a * b;
+    }
+    let variances = [0, 1].map(|i| (n * squares[i] - sums[i] * sums[i]) as f64);
+    // Less than one level of deviation: flat.
+    let flat = variances.map(|variance| variance < (n * n) as f64);
+    match flat {
+        [true, true] => f64::from(u8::from((sums[0] - sums[1]).abs() <= 2 * n)),
+        [false, false] => (n * product - sums[0] * sums[1]) as f64 / (variances[0] * variances[1]).sqrt(),
+        _ => 0.0,
+    }
+}

@@ -1,0 +1,149 @@
+//! Equal and nearly equal pictures: within a split duplicates, across splits leakage.
+
+pub mod hash;
+pub mod search;
+
+mod groups;
+
+use std::collections::HashMap;
+
+pub(crate) use groups::Groups;
+
+use crate::{AuditConfig, Issue, Kind, Samples, Scanned};
+use hash::{Perceptual, similarity};
+
+/// How many other samples of a group an issue names.
+const NAMED: usize = 3;
+
+/// Finds groups of equal and of nearly equal pictures; every sample of a group is an issue, which names the others.
+///
+/// Near are pictures whose pHash or dHash differ in at most [`AuditConfig::hash_bits`] of 64 bits and whose tiny copies
+/// correlate by [`AuditConfig::similarity`]. The score of an exact duplicate is 0, of a near one the share of differing
+/// bits to the nearest other sample. Leakage is a group with samples of several splits, exact or near.
+pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec<Issue> {
+    let mut exact = Groups::new(scanned.len());
+    let mut first = HashMap::new();
+    for (sample, measures) in readable(scanned) {
+        exact.join(*first.entry(measures.content).or_insert(sample), sample);
+    }
+    // Of equal pictures only the first is compared with others.
+    let distinct: Vec<(usize, &Perceptual)> = readable(scanned)
+        .filter(|(sample, measures)| first[&measures.content] == *sample)
+        .map(|(sample, measures)| (sample, &measures.perceptual))
+        .collect();
+    let near_pairs = near_pairs(&distinct, config);
+
+    let mut issues = Vec::new();
+    let exact_groups = exact.into_groups();
+    for group in &exact_groups {
+        for &sample in group {
+            issues.extend(issues_of(samples, Kind::ExactDuplicate, sample, group, |_| 0.0));
+        }
+    }
+    let mut near = Groups::new(scanned.len());
+    let mut nearest: HashMap<usize, f64> = HashMap::new();
+    for &(a, b, score) in &near_pairs {
+        near.join(a, b);
+        for sample in [a, b] {
+            let best = nearest.entry(sample).or_insert(score);
+            *best = best.min(score);
+        }
+    }
+    let copies: HashMap<usize, &Vec<usize>> = exact_groups.iter().map(|group| (group[0], group)).collect();
+    for group in near.into_groups() {
+        // Copies of a member belong to the group, but have been named as exact duplicates.
+        let all: Vec<usize> = group
+            .iter()
+            .flat_map(|member| copies.get(member).map_or(vec![*member], |copies| copies.to_vec()))
+            .collect();
+        for &sample in &group {
+            let score = nearest.get(&sample).copied().unwrap_or(0.0);
+            issues.extend(issues_of(samples, Kind::NearDuplicate, sample, &all, |_| score));
+        }
+    }
+    merge_leaks(&mut issues);
+    crate::sort(&mut issues);
+    issues
+}
+
+fn readable(scanned: &[Scanned]) -> impl Iterator<Item = (usize, &crate::Measures)> {
+    scanned.iter().enumerate().filter_map(|(sample, scanned)| Some((sample, scanned.measures()?)))
+}
+
+/// Pairs of alike samples with the share of bits that differ.
+fn near_pairs(distinct: &[(usize, &Perceptual)], config: &AuditConfig) -> Vec<(usize, usize, f64)> {
+    let hashes = |hash: fn(&Perceptual) -> u64| distinct.iter().map(|(_, p)| hash(p)).collect::<Vec<u64>>();
+    let mut pairs = search::near_pairs(&hashes(|p| p.phash), config.hash_bits);
+    pairs.extend(search::near_pairs(&hashes(|p| p.dhash), config.hash_bits));
+    pairs.sort_unstable();
+    pairs.dedup();
+    let alike = |(i, j): (usize, usize)| {
+        let ((a, first), (b, second)) = (distinct[i], distinct[j]);
+        let bits = |hash: fn(&Perceptual) -> u64| (hash(first) ^ hash(second)).count_ones();
+        let score = f64::from(bits(|p| p.phash) + bits(|p| p.dhash)) / 128.0;
+        (similarity(first, second) >= config.similarity).then_some((a, b, score))
+    };
+    pairs.into_iter().filter_map(alike).collect()
+}
+
+/// What a group means for one of its samples: a duplicate, a leak, or both.
+fn issues_of(
+    samples: &Samples,
+    kind: Kind,
+    sample: usize,
+    group: &[usize],
+    score: impl Fn(usize) -> f64,
+) -> Vec<Issue> {
+    let split = samples.split(sample);
+    let others = |same: bool| -> Vec<usize> {
+        let belongs = |other: &usize| *other != sample && (samples.split(*other) == split) == same;
+        group.iter().copied().filter(belongs).collect()
+    };
+    let mut issues = Vec::new();
+    for (kind, others) in [(kind, others(true)), (Kind::Leakage, others(false))] {
+        if !others.is_empty() {
+            let detail = describe(samples, sample, &others, kind == Kind::Leakage);
+            issues.push(Issue { others, ..Issue::new(kind, sample, score(sample), detail) });
+        }
+    }
+    issues
+}
+
+/// Names the other samples of a group, with their labels where these differ.
+fn describe(samples: &Samples, sample: usize, others: &[usize], with_split: bool) -> String {
+    let named = others.iter().take(NAMED).map(|&other| {
+        let mut text = samples.id(other);
+        if with_split && !text.starts_with(samples.split(other).name()) {
+            text = format!("{text} ({})", samples.split(other).name());
+        }
+        if samples.label(other) != samples.label(sample) {
+            text = format!("{text} labelled {}", samples.class(other));
+        }
+        text
+    });
+    let mut text = format!("as {}", named.collect::<Vec<_>>().join(", "));
+    if others.len() > NAMED {
+        text = format!("{text} and {} more", others.len() - NAMED);
+    }
+    text
+}
+
+/// A sample that leaks exactly and nearly is one leak, scored by the worse.
+fn merge_leaks(issues: &mut Vec<Issue>) {
+    let mut seen: HashMap<(Kind, Option<usize>), usize> = HashMap::new();
+    let mut merged: Vec<Issue> = Vec::with_capacity(issues.len());
+    for issue in issues.drain(..) {
+        match seen.get(&(issue.kind, issue.sample)) {
+            Some(&place) if issue.kind == Kind::Leakage => {
+                let first = &mut merged[place];
+                let new: Vec<usize> = issue.others.into_iter().filter(|o| !first.others.contains(o)).collect();
+                first.others.extend(new);
+            }
+            _ => {
+                seen.insert((issue.kind, issue.sample), merged.len());
+                merged.push(issue);
+            }
+        }
+    }
+    *issues = merged;
+}

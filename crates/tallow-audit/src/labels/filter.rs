@@ -1,0 +1,121 @@
+//! Which labels are wrong.
+//!
+//! # Source
+//! cleanlab 2.9, `filter.find_label_issues`, with its defaults: all estimated noise removed, at least one sample a class.
+
+use serde::{Deserialize, Serialize};
+
+use super::confident::{Counts, TOLERANCE, confident_joint, round_preserving_sum};
+use super::probabilities::argmax;
+use super::{Probabilities, RankBy, label_quality_scores};
+
+/// No class is left with fewer samples.
+const MIN_PER_CLASS: f64 = 1.0;
+
+/// The ways to choose wrong labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// For each pair of given and true class as many as the confident joint counts, those with the largest margin.
+    #[default]
+    PruneByNoiseRate,
+    /// Of each given class as many as the confident joint counts to others, those least probable to be of it.
+    PruneByClass,
+    /// What both of these choose.
+    Both,
+    /// What is counted off the confident joint's diagonal.
+    ConfidentLearning,
+    /// Where the most probable class is not the label.
+    PredictedNeqGiven,
+}
+
+/// The samples whose labels are wrong, the worst first by `rank_by`.
+pub fn find_label_issues(probabilities: &Probabilities, filter: Filter, rank_by: RankBy) -> Vec<usize> {
+    let mask = label_issues_mask(probabilities, filter);
+    let scores = label_quality_scores(probabilities, rank_by);
+    let mut issues: Vec<usize> = (0..mask.len()).filter(|sample| mask[*sample]).collect();
+    issues.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    issues
+}
+
+/// Whether each sample's label is wrong.
+pub fn label_issues_mask(probabilities: &Probabilities, filter: Filter) -> Vec<bool> {
+    let joint = confident_joint(probabilities);
+    let prune = || prune_counts(&joint.counts);
+    let mut mask = match filter {
+        Filter::PruneByNoiseRate => by_noise_rate(probabilities, &prune()),
+        Filter::PruneByClass => by_class(probabilities, &prune()),
+        Filter::Both => {
+            let (a, b) = (by_noise_rate(probabilities, &prune()), by_class(probabilities, &prune()));
+            a.into_iter().zip(b).map(|(a, b)| a && b).collect()
+        }
+        Filter::ConfidentLearning => {
+            let mut mask = vec![false; probabilities.len()];
+            joint.off_diagonal.iter().for_each(|sample| mask[*sample] = true);
+            mask
+        }
+        Filter::PredictedNeqGiven => {
+            probabilities.rows().zip(probabilities.labels()).map(|(row, label)| argmax(row) != *label).collect()
+        }
+    };
+    // A label that is the most probable class, or as good as, stands.
+    for (sample, (row, &label)) in probabilities.rows().zip(probabilities.labels()).enumerate() {
+        let best = argmax(row);
+        let stands = best == label || row[label] + TOLERANCE > row[best];
+        // On a tie within the tolerance the lower class is the most probable one.
+        let tied = row[label] + TOLERANCE == row[best] && label < best;
+        mask[sample] &= !(stands || tied);
+    }
+    mask
+}
+
+/// How many samples to remove, `[true][given]`: the joint, with at least one sample left in each class.
+fn prune_counts(joint: &Counts) -> Counts {
+    let k = joint.len();
+    let mut counts: Counts = (0..k).map(|t| (0..k).map(|given| joint[given][t]).collect()).collect();
+    for given in 0..k {
+        let missing = (MIN_PER_CLASS - counts[given][given]).max(0.0);
+        let others = (0..k).filter(|t| counts[*t][given] != 0.0).count() as f64;
+        let each = missing / (others - 1.0).max(1.0);
+        let diagonal = counts[given][given] + missing;
+        (0..k).for_each(|t| counts[t][given] = (counts[t][given] - each).max(0.0).trunc());
+        counts[given][given] = diagonal;
+    }
+    counts.iter().map(|row| round_preserving_sum(row)).collect()
+}
+
+/// The samples of each given class.
+fn members(probabilities: &Probabilities) -> Vec<Vec<usize>> {
+    let mut members = vec![Vec::new(); probabilities.classes()];
+    probabilities.labels().iter().enumerate().for_each(|(sample, label)| members[*label].push(sample));
+    members
+}
+
+fn by_noise_rate(probabilities: &Probabilities, prune: &Counts) -> Vec<bool> {
+    let mut mask = vec![false; probabilities.len()];
+    for (given, members) in members(probabilities).into_iter().enumerate() {
+        if members.len() as f64 <= MIN_PER_CLASS {
+            continue;
+        }
+        for (class, counts) in prune.iter().enumerate().filter(|(class, _)| *class != given) {
+            let margin = |sample: usize| probabilities.row(sample)[given] - probabilities.row(sample)[class];
+            let mut order = members.clone();
+            order.sort_by(|&a, &b| margin(a).total_cmp(&margin(b)));
+            order.iter().take(counts[given] as usize).for_each(|sample| mask[*sample] = true);
+        }
+    }
+    mask
+}
+
+fn by_class(probabilities: &Probabilities, prune: &Counts) -> Vec<bool> {
+    let mut mask = vec![false; probabilities.len()];
+    for (given, mut members) in members(probabilities).into_iter().enumerate() {
+        if members.len() as f64 <= MIN_PER_CLASS {
+            continue;
+        }
+        let count = (members.len() as f64 - prune[given][given]).max(0.0) as usize;
+        members.sort_by(|&a, &b| probabilities.row(a)[given].total_cmp(&probabilities.row(b)[given]));
+        members.iter().take(count).for_each(|sample| mask[*sample] = true);
+    }
+    mask
+}

@@ -1,0 +1,104 @@
+//! What an audit writes: `issues.csv`, `index.html`, and counts for the screen.
+
+pub mod html;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::{Error, Issue, Kind, Result, Samples, Split};
+
+/// `id,split,label,kind,score,suggested,detail`, a line an issue, in the order given.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_csv(path: &Path, samples: &Samples, issues: &[Issue]) -> Result<()> {
+    let failed = |error: csv::Error| Error::io(path, "write")(error.into());
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["id", "split", "label", "kind", "score", "suggested", "detail"]).map_err(failed)?;
+    for issue in issues {
+        let [id, split, label] = match issue.sample {
+            Some(sample) => {
+                [&samples.id(sample), samples.split(sample).name(), samples.class(sample)].map(str::to_owned)
+            }
+            None => [const { String::new() }; 3],
+        };
+        let suggested = issue.suggested.map_or("", |class| &samples.class_names()[class]);
+        let score = format!("{:.6}", issue.score);
+        csv.write_record([&id, &split, &label, issue.kind.name(), &score, suggested, &issue.detail]).map_err(failed)?;
+    }
+    let bytes = csv.into_inner().map_err(|error| Error::io(path, "write")(error.into_error()))?;
+    write_atomically(path, &bytes)
+}
+
+/// How many issues of each kind there are, in each split. It prints as a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    splits: Vec<(Split, usize)>,
+    rows: Vec<(Kind, Vec<usize>, usize)>,
+    affected: usize,
+}
+
+impl Summary {
+    /// Counts issues.
+    pub fn new(samples: &Samples, issues: &[Issue]) -> Self {
+        let splits: Vec<(Split, usize)> = samples.parts().iter().map(|(split, data)| (*split, data.len())).collect();
+        let count = |kind: Kind| {
+            let of_kind = || issues.iter().filter(move |issue| issue.kind == kind);
+            let of_split = |(split, _): &(Split, usize)| {
+                of_kind().filter(|issue| issue.sample.is_some_and(|sample| samples.split(sample) == *split)).count()
+            };
+            (kind, splits.iter().map(of_split).collect::<Vec<_>>(), of_kind().count())
+        };
+        let rows = Kind::all().map(count).filter(|(_, _, total)| *total > 0).collect();
+        let affected: std::collections::BTreeSet<usize> = issues.iter().filter_map(|issue| issue.sample).collect();
+        Self { affected: affected.len(), splits, rows }
+    }
+
+    /// The kinds that occur, with their counts in each split and in all; issues of the whole dataset count in no split.
+    pub fn rows(&self) -> &[(Kind, Vec<usize>, usize)] {
+        &self.rows
+    }
+
+    /// The splits with their numbers of samples.
+    pub fn splits(&self) -> &[(Split, usize)] {
+        &self.splits
+    }
+
+    /// The number of samples with at least one issue.
+    pub fn affected(&self) -> usize {
+        self.affected
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widest = self.rows.iter().map(|(kind, ..)| kind.name().len()).max().unwrap_or(0).max(7);
+        write!(f, "{:<widest$}", "issue")?;
+        self.splits.iter().try_for_each(|(split, _)| write!(f, "  {:>10}", split.name()))?;
+        writeln!(f, "  {:>8}", "all")?;
+        for (kind, counts, total) in &self.rows {
+            write!(f, "{:<widest$}", kind.name())?;
+            counts.iter().try_for_each(|count| write!(f, "  {count:>10}"))?;
+            writeln!(f, "  {total:>8}")?;
+        }
+        write!(f, "{:<widest$}", "samples")?;
+        self.splits.iter().try_for_each(|(_, len)| write!(f, "  {len:>10}"))?;
+        let all: usize = self.splits.iter().map(|(_, len)| len).sum();
+        writeln!(f, "  {all:>8}")?;
+        write!(f, "{} of them with an issue", self.affected)
+    }
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(Error::io(path, "write"))
+}
