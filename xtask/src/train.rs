@@ -8,7 +8,8 @@ use candle_core::Device;
 use tallow_export::LoadOptions;
 use tallow_metrics::{Curve, curves_svg};
 use tallow_train::{
-    RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve, train_loader,
+    LossContext, RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve,
+    train_loader,
 };
 
 use crate::pretrained::Pretrained;
@@ -157,7 +158,7 @@ pub fn run(args: Args) -> Result<()> {
         config,
         run: &run,
         built: &built,
-        loss: config.loss.build().as_ref(),
+        loss: config.loss.build(&LossContext::of(splits.train.as_ref()))?.as_ref(),
         optimizer: config.optim.build_for(&built).as_mut(),
         train: Split { name: "train", loader: &train },
         eval: eval.as_ref().map(|loader| Split { name, loader }),

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
 use serde::Deserialize;
 use tallow_metrics::Evaluation;
+use tallow_train::loss::LossContext;
 use tallow_train::{
     FitReport, RunConfig, RunDir, Setting, Split, Training, eval_loader, fit, load, resolve, train_loader,
 };
@@ -152,7 +153,8 @@ impl Search {
         let metric = config.train.early_stopping.metric;
         let trained = self.fit(config, next, &mut |epoch, evaluation: Option<&Evaluation>| {
             if let Some(evaluation) = evaluation {
-                let score = tallow_train::score(metric, evaluation);
+                let (value, higher) = metric.of(evaluation);
+                let score = if higher { value } else { -value };
                 noted = self.study.result(id, epoch, score);
                 println!("    epoch {epoch}  {} {:.4}", self.metric, score);
             }
@@ -202,7 +204,7 @@ impl Search {
             config,
             run: &run,
             built: &built,
-            loss: config.loss.build().as_ref(),
+            loss: config.loss.build(&LossContext::of(splits.train.as_ref()))?.as_ref(),
             optimizer: config.optim.build_for(&built).as_mut(),
             train: Split { name: "train", loader: &train },
             eval: Some(Split { name: "validation", loader: &eval }),

@@ -15,6 +15,7 @@ use tallow_nn::ParamStore;
 use crate::ema::Ema;
 use crate::optim::Optimizer;
 use crate::run_dir::write_atomic;
+use crate::schedule::Plateau;
 use crate::{Error, Result};
 
 const POSITION: &str = "tallow.position";
@@ -40,6 +41,9 @@ pub struct Position {
     pub images: u64,
     /// The sums of the epoch under way.
     pub running: Running,
+    /// What a plateau schedule has seen.
+    #[serde(default)]
+    pub plateau: Plateau,
 }
 
 /// Sums over the batches of an epoch.

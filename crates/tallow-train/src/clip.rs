@@ -1,9 +1,11 @@
-//! Gradient clipping by the norm of all gradients together.
+//! Gradient clipping: by the norm of all gradients together, by value, and by each weight's own norm.
 
 use candle_core::{DType, Tensor};
 use tallow_nn::{Gradients, ParamStore};
 
 use crate::Result;
+use crate::config::TrainConfig;
+use crate::optim::update;
 
 /// Scales all gradients down so that their common L2 norm is at most `max_norm`; returns the norm before.
 ///
@@ -25,6 +27,69 @@ pub fn clip_grad_norm(grads: &mut Gradients, store: &ParamStore, max_norm: f64) 
         scale(grads, store, factor)?;
     }
     Ok(norm)
+}
+
+/// Holds every value of every gradient between `−limit` and `limit`.
+///
+/// # Errors
+/// Whatever Candle fails with.
+///
+/// # Source
+/// PyTorch's `clip_grad_value_`.
+pub fn clip_grad_value(grads: &mut Gradients, store: &ParamStore, limit: f64) -> Result<()> {
+    let limit = limit as f32;
+    for (_, var) in store.parameters() {
+        if let Some(grad) = grads.remove(var) {
+            let grad = grad.detach().contiguous()?.copy()?;
+            update(&grad, var, &mut [], |grad, _, []| grad.iter_mut().for_each(|g| *g = g.clamp(-limit, limit)))?;
+            grads.insert(var, grad);
+        }
+    }
+    Ok(())
+}
+
+/// Scales each output's gradient down to `factor` times the norm of its weights (a vector as a whole): adaptive gradient
+/// clipping, for networks without normalisation.
+///
+/// # Errors
+/// Whatever Candle fails with.
+///
+/// # Source
+/// Brock et al. 2021 (NFNets); timm's `adaptive_clip_grad` (ε 1e-3).
+pub fn clip_grad_adaptive(grads: &mut Gradients, store: &ParamStore, factor: f64) -> Result<()> {
+    for (_, var) in store.parameters() {
+        let Some(grad) = grads.remove(var) else {
+            continue;
+        };
+        let mut g = grad.detach().flatten_all()?.to_vec1::<f32>()?;
+        let p = var.flatten_all()?.to_vec1::<f32>()?;
+        let units = if var.rank() > 1 { var.dim(0)? } else { 1 };
+        let width = (g.len() / units.max(1)).max(1);
+        let norm = |values: &[f32]| values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+        for (g, p) in g.chunks_mut(width).zip(p.chunks(width)) {
+            let (limit, found) = (factor * norm(p).max(1e-3), norm(g));
+            if found >= limit {
+                let scale = (limit / found.max(1e-6)) as f32;
+                g.iter_mut().for_each(|g| *g *= scale);
+            }
+        }
+        grads.insert(var, Tensor::from_vec(g, var.dims(), var.device())?);
+    }
+    Ok(())
+}
+
+/// Clips as a config says: by value, by each weight's norm, and by the norm of all, in this order.
+pub(crate) fn clip(options: &TrainConfig, grads: &mut Gradients, store: &ParamStore) -> Result<()> {
+    if let Some(limit) = options.clip_value {
+        clip_grad_value(grads, store, limit)?;
+    }
+    if let Some(factor) = options.clip_agc {
+        clip_grad_adaptive(grads, store, factor)?;
+    }
+    if let Some(max_norm) = options.clip_norm {
+        clip_grad_norm(grads, store, max_norm)?;
+    }
+    Ok(())
 }
 
 /// Multiplies every gradient by `factor`.
@@ -49,6 +114,20 @@ mod tests {
     use tallow_nn::{Init, Tape};
 
     use super::*;
+    use crate::optim::recorded::{gradients, gradients_close, more, parameters};
+
+    #[test]
+    fn clipping_by_value_and_by_weights_equals_pytorchs_and_timms() -> Result<()> {
+        let recorded = more();
+        let store = parameters(&recorded)?;
+        let (value, agc) = (&recorded.clip.value, &recorded.clip.agc);
+        let mut grads = gradients(&store, 3)?;
+        clip_grad_value(&mut grads, &store, value.limit)?;
+        gradients_close(&grads, &store, &value.gradients, "value")?;
+        let mut grads = gradients(&store, 3)?;
+        clip_grad_adaptive(&mut grads, &store, agc.limit)?;
+        gradients_close(&grads, &store, &agc.gradients, "agc")
+    }
 
     #[test]
     fn the_norm_of_all_gradients_is_clipped_and_a_small_one_left_alone() -> Result<()> {

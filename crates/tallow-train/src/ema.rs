@@ -10,11 +10,16 @@ use crate::{Error, Result};
 
 /// The average of every parameter and buffer: `average ← decay·average + (1 − decay)·weight` after each step.
 ///
+/// With a warm-up the decay of the `t`-th update is `min(decay, 1 − t^(−2/3))`, from 0 up: the average first follows the
+/// weights closely.
+///
 /// # Source
-/// timm's `ModelEmaV2`: no bias correction, buffers averaged as parameters are.
+/// timm's `ModelEmaV2`: no bias correction, buffers averaged as parameters are; the warm-up is `ModelEmaV3`'s
+/// (`use_warmup`, γ 1, power 2/3).
 #[derive(Debug)]
 pub struct Ema {
     decay: f64,
+    warmup: bool,
     average: Vec<(String, Tensor)>,
 }
 
@@ -24,15 +29,60 @@ impl Ema {
     /// # Errors
     /// Whatever Candle fails with.
     pub fn new(decay: f64, store: &ParamStore) -> Result<Self> {
-        Ok(Self { decay, average: snapshot(store)? })
+        Ok(Self { decay, warmup: false, average: snapshot(store)? })
     }
 
-    /// Takes the model's weights after a step.
+    /// The same with or without a warm-up of the decay.
+    pub fn with_warmup(self, warmup: bool) -> Self {
+        Self { warmup, ..self }
+    }
+
+    /// Takes the model's weights after step `step`, counted from 1.
     ///
     /// # Errors
     /// Whatever Candle fails with.
-    pub fn update(&mut self, store: &ParamStore) -> Result<()> {
-        let (keep, take) = (self.decay as f32, (1.0 - self.decay) as f32);
+    pub fn update(&mut self, store: &ParamStore, step: u64) -> Result<()> {
+        let decay = match self.warmup {
+            true => self.decay.min(1.0 - (step.max(1) as f64).powf(-2.0 / 3.0)),
+            false => self.decay,
+        };
+        self.mix(store, decay)
+    }
+
+    /// Takes the model's weights as the `count`-th of an average of equals, counted from 1: stochastic weight averaging.
+    ///
+    /// # Errors
+    /// Whatever Candle fails with.
+    ///
+    /// # Source
+    /// Izmailov et al. 2018; PyTorch's `AveragedModel`.
+    pub fn update_equally(&mut self, store: &ParamStore, count: u64) -> Result<()> {
+        self.mix(store, 1.0 - 1.0 / count.max(1) as f64)
+    }
+
+    /// Runs `f` while the model holds the averaged weights, takes the buffers that it leaves, and gives the model its own.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn refresh_buffers(&mut self, store: &ParamStore, f: impl FnOnce() -> Result<()>) -> Result<()> {
+        let refreshed = self.with_average(store, || {
+            f()?;
+            store
+                .buffers()
+                .map(|(name, b)| Ok((name.to_owned(), b.get().contiguous()?.copy()?)))
+                .collect::<Result<Vec<_>>>()
+        })?;
+        let refreshed: HashMap<String, Tensor> = refreshed.into_iter().collect();
+        for (name, average) in &mut self.average {
+            if let Some(buffer) = refreshed.get(name) {
+                *average = buffer.clone();
+            }
+        }
+        Ok(())
+    }
+
+    fn mix(&mut self, store: &ParamStore, decay: f64) -> Result<()> {
+        let (keep, take) = (decay as f32, (1.0 - decay) as f32);
         for ((_, average), (_, weight)) in self.average.iter().zip(store.state_dict()) {
             update(average, &weight.to_dtype(DType::F32)?, &mut [], |average, weight, []| {
                 for (average, &weight) in average.iter_mut().zip(weight) {
@@ -125,7 +175,7 @@ mod tests {
         for t in 1..=10 {
             store.set("weight", &wave(0.3 * f64::from(t))?)?;
             store.set("running_mean", &wave(2.0 + 0.1 * f64::from(t))?)?;
-            ema.update(&store)?;
+            ema.update(&store, t as u64)?;
         }
         let read = |store: &ParamStore| -> Result<Vec<Vec<f32>>> {
             store.state_dict().iter().map(|(_, tensor)| Ok(tensor.to_vec1()?)).collect()

@@ -13,17 +13,18 @@ use serde::Serialize;
 use tallow_data::Loader;
 use tallow_metrics::Evaluation;
 use tallow_models::Built;
-use tallow_nn::kernels::elementwise::add_gradients;
-use tallow_nn::{Gradients, Mode, ParamStore, Tape};
+use tallow_nn::{Gradients, Mode};
 
-use crate::batch::images;
+use crate::average::Average;
 use crate::checkpoint::{self, Checkpoint, Exact, Position, Running};
-use crate::clip::{clip_grad_norm, scale};
-use crate::config::{EarlyStoppingConfig, Metric};
+use crate::clip::{clip, scale};
+use crate::config::EarlyStoppingConfig;
 use crate::distill::Teacher;
-use crate::ema::Ema;
-use crate::loss::Targets;
+use crate::optim::Sam;
+use crate::pass::{Work, add};
+use crate::penalty::Penalties;
 use crate::record::{Record, stopped};
+use crate::swa::reestimate_statistics;
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
 use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, predict};
 
@@ -115,17 +116,19 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     let (options, model, store) = (&config.train, &built.model, &built.store);
     let batches = train.loader.batches() as u64;
     let steps_per_epoch = batches.div_ceil(options.accumulate);
-    let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs);
+    let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs)
+        .with_weight_decay(config.optim.common.weight_decay);
+    let penalties = Penalties::new(config);
     let frozen = Frozen::new(&config.transfer, built)?;
     let teacher = Teacher::open(config, train.loader.dataset().class_names())?;
-    let mut ema = options.ema_decay.map(|decay| Ema::new(decay, store)).transpose()?;
+    let mut average = Average::new(options, store)?;
 
     let mut position = Position::default();
     if run.last().is_file() {
         let checkpoint = Checkpoint::load(&run.last())?;
         checkpoint.restore_model(store)?;
         checkpoint.restore_optimizer(optimizer)?;
-        if let Some(ema) = &mut ema {
+        if let Some(ema) = average.begun_mut(checkpoint.position.epoch) {
             checkpoint.restore_ema(ema)?;
         }
         position = checkpoint.position;
@@ -158,6 +161,8 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         }
         record.start_epoch(position.epoch, batches);
         let constants = frozen.start_epoch(store, position.epoch);
+        loss.start_epoch(position.epoch);
+        let work = Work { model: model.as_ref(), loss, teacher: teacher.as_ref(), constants, r_drop: options.r_drop };
         let mut clock = Instant::now();
         let mut pending: Option<Gradients> = None;
         let mut pending_batches = 0;
@@ -166,28 +171,24 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let mut batch = batch?;
             record.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
-            let rates = schedule.at(position.step);
-            let mode = Mode::train(options.seed, position.epoch * batches + position.batch);
-            let input = images(std::mem::take(&mut batch.pixels), batch.shape)?;
-
+            let rates = schedule.after(position.step, &position.plateau);
+            let mode = || Mode::train(options.seed, position.epoch * batches + position.batch);
+            let input = work.input(&mut batch)?;
             let taught = teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?;
-
-            let tape = Tape::start_without(constants);
-            let logits = model.forward(&input, &mode)?;
-            let loss = loss.loss(&logits, Targets::from(&batch))?;
-            let loss = match teacher.as_ref().zip(taught) {
-                Some((teacher, targets)) => teacher.loss(&loss, &logits, &targets)?,
-                None => loss,
-            };
-            let batch_loss = loss.to_scalar::<f32>()?;
+            let (batch_loss, logits, mut grads) = work.pass(&input, &batch, taught.as_ref(), &mode())?;
             if !batch_loss.is_finite() {
                 let ids = batch.indices.iter().map(|&index| train.loader.dataset().id(index)).collect();
                 return Err(non_finite(batch_loss, &position, ids, run));
             }
-            let mut grads = tape.backward(&loss)?;
             drop_frozen(&mut grads, constants);
             if frozen.changes_at(position.epoch) && position.batch == 0 {
                 check_gradients(&grads, store, constants)?;
+            }
+            if let Some(sam) = &config.optim.common.sam {
+                let climb = Sam::climb(sam, store, &grads)?;
+                grads = work.pass(&input, &batch, taught.as_ref(), &mode())?.2;
+                drop_frozen(&mut grads, constants);
+                climb.descend()?;
             }
             count(&mut position.running, batch_loss, &logits, &batch.labels)?;
             position.images += batch.labels.len() as u64;
@@ -206,14 +207,12 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
                 scale(&mut grads, store, 1.0 / pending_batches as f64)?;
             }
             pending_batches = 0;
-            if let Some(max_norm) = options.clip_norm {
-                clip_grad_norm(&mut grads, store, max_norm)?;
-            }
+            penalties.add(&mut grads, store)?;
+            clip(options, &mut grads, store)?;
             optimizer.step(&grads, rates)?;
-            if let Some(ema) = &mut ema {
-                ema.update(store)?;
-            }
+            penalties.constrain(store, &grads)?;
             position.step += 1;
+            average.after_step(store, position.step)?;
             position.train_s += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             record.step(&position, f64::from(batch_loss), rates)?;
@@ -222,7 +221,8 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let by_steps = options.checkpoint_every_steps > 0 && position.step % options.checkpoint_every_steps == 0;
             let by_time = !save_every.is_zero() && saved.elapsed() >= save_every;
             if stop || by_steps || by_time {
-                checkpoint::save(&run.last(), &config.model.name, &position, store, ema.as_ref(), Some(optimizer))?;
+                let ema = average.begun(position.epoch);
+                checkpoint::save(&run.last(), &config.model.name, &position, store, ema, Some(optimizer))?;
                 (saved, clock) = (Instant::now(), Instant::now());
             }
             if stop {
@@ -231,27 +231,38 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             }
         }
 
+        average.after_epoch(position.epoch, store, || {
+            reestimate_statistics(model.as_ref(), store, train.loader, (options.seed, position.epoch))
+        })?;
+        position.train_s += clock.elapsed().as_secs_f64();
+        let ema = average.begun(position.epoch + 1);
+
+        let lr = schedule.after(position.step.saturating_sub(1), &position.plateau).lr;
         let mut improved = false;
         if let Some(eval) = eval {
             let evaluate = || {
                 predict(model.as_ref(), eval.loader, &config.augment.tta)?.evaluate(eval.loader.dataset().class_names())
             };
-            let evaluation = match &ema {
+            let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,
                 None => evaluate()?,
             };
             if eval_chooses {
-                let score = score(options.early_stopping.metric, &evaluation);
+                let (value, higher) = options.early_stopping.metric.of(&evaluation);
+                let score = if higher { value } else { -value };
                 improved = position.best_score.is_none_or(|Exact(best)| score > best);
                 position.epochs_since_best += 1;
                 if improved {
                     (position.best_score, position.epochs_since_best) = (Some(Exact(score)), 0);
                 }
+                if let Some(plateau) = config.schedule.plateau() {
+                    position.plateau.observe(plateau, value, higher);
+                }
             }
             report.evaluation = Some((eval.name.to_owned(), evaluation));
         }
         let evaluation = report.evaluation.as_ref().map(|(split, evaluation)| (split.as_str(), evaluation));
-        record.epoch(&position, evaluation, schedule.at(position.step.saturating_sub(1)).lr)?;
+        record.epoch(&position, evaluation, lr)?;
         let seen = position.running.images.max(1) as f64;
         report.train_loss = position.running.loss.0 / seen;
         report.train_top1 = position.running.correct as f64 / seen;
@@ -260,9 +271,9 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let evaluation = report.evaluation.as_ref().map(|(_, evaluation)| evaluation);
         let goes_on = after_epoch.as_mut().is_none_or(|after| after(position.epoch, evaluation));
         if improved {
-            checkpoint::save(&run.best(), &config.model.name, &position, store, ema.as_ref(), None)?;
+            checkpoint::save(&run.best(), &config.model.name, &position, store, ema, None)?;
         }
-        checkpoint::save(&run.last(), &config.model.name, &position, store, ema.as_ref(), Some(optimizer))?;
+        checkpoint::save(&run.last(), &config.model.name, &position, store, ema, Some(optimizer))?;
         saved = Instant::now();
         if (stopped(stop) || !goes_on) && position.epoch < options.epochs {
             report.interrupted = true;
@@ -287,35 +298,13 @@ fn gave_up(config: &EarlyStoppingConfig, position: &Position) -> bool {
     config.patience > 0 && position.epochs_since_best >= config.patience
 }
 
-/// The number by which epochs and trials are compared: higher is better.
-pub fn score(metric: Metric, evaluation: &Evaluation) -> f64 {
-    match metric {
-        Metric::Top1 => evaluation.top1,
-        Metric::Loss => -evaluation.loss,
-        Metric::MacroF1 => evaluation.report.macro_avg.f1_score,
-    }
-}
-
-/// Adds a batch to the sums of its epoch.
+/// Adds a batch to the sums of its epoch. Of logits of two passes the first counts.
 fn count(running: &mut Running, loss: f32, logits: &Tensor, labels: &[u32]) -> Result<()> {
     let predicted = logits.detach().argmax(D::Minus1)?.to_vec1::<u32>()?;
     running.images += labels.len() as u64;
     running.loss.0 += f64::from(loss) * labels.len() as f64;
     running.correct += predicted.iter().zip(labels).filter(|(predicted, label)| predicted == label).count() as u64;
     Ok(())
-}
-
-fn add(mut sum: Gradients, mut grads: Gradients, store: &ParamStore) -> Result<Gradients> {
-    for (_, var) in store.parameters() {
-        if let Some(grad) = grads.remove(var) {
-            let total = match sum.get(var) {
-                Some(before) => add_gradients(before, &grad)?,
-                None => grad,
-            };
-            sum.insert(var, total);
-        }
-    }
-    Ok(sum)
 }
 
 fn non_finite(loss: f32, position: &Position, ids: Vec<String>, run: &RunDir) -> Error {

@@ -6,7 +6,7 @@ use serde_json::json;
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::{Mode, Tape};
 use tallow_train::loss::Targets;
-use tallow_train::{Rates, RunConfig};
+use tallow_train::{LossContext, Rates, RunConfig};
 
 use super::{median, peak_bytes, seconds};
 
@@ -45,7 +45,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
     let images = Tensor::randn(0f32, 1.0, (args.batch, h, w, in_chans), &Device::Cpu)?.permute((0, 3, 1, 2))?;
     let labels: Vec<u32> = (0..args.batch).map(|i| (i % num_classes) as u32).collect();
     let RunConfig { loss, optim, .. } = RunConfig::default();
-    let loss = loss.build();
+    let loss = loss.build(&LossContext::default())?;
     let mut optimizer = optim.build(&built.store);
 
     let mut once = |step: usize| -> Result<()> {
@@ -58,7 +58,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
         let loss = loss.loss(&logits, Targets::of_labels(&labels))?;
         drop(logits);
         let grads = tape.backward(&loss)?;
-        Ok(optimizer.step(&grads, Rates { lr: 0.01, momentum: None })?)
+        Ok(optimizer.step(&grads, Rates::new(0.01))?)
     };
     let times = (0..args.steps + 2).map(|step| seconds(|| once(step))).collect::<Result<Vec<_>>>()?;
     let time = median(times[2..].to_vec());

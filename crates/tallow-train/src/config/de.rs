@@ -35,11 +35,16 @@ impl Failure {
         self
     }
 
-    /// The same failure for another format.
+    /// The same failure for another format, which knows no path: it goes in front of the message, from where
+    /// `layers::explain` takes it.
     fn convert<E: de::Error>(self) -> E {
-        match self.kind {
-            FailureKind::UnknownKey { key, valid } => E::unknown_field(&key, valid),
-            FailureKind::Other(message) => E::custom(message),
+        match (&self.kind, self.path()) {
+            (FailureKind::UnknownKey { key, valid }, path) if path.is_empty() => E::unknown_field(key, valid),
+            (FailureKind::UnknownKey { key, valid }, path) => {
+                E::custom(format!("{path}: unknown key `{key}`; keys here: {}", valid.join(", ")))
+            }
+            (FailureKind::Other(message), path) if path.is_empty() => E::custom(message),
+            (FailureKind::Other(message), path) => E::custom(format!("{path}: {message}")),
         }
     }
 }
@@ -74,6 +79,27 @@ pub(super) fn from_table<T: DeserializeOwned>(table: Table) -> Result<T, Failure
 /// The same within another `Deserialize`.
 pub(super) fn from_table_within<T: DeserializeOwned, E: de::Error>(table: Table) -> Result<T, E> {
     from_table(table).map_err(Failure::convert)
+}
+
+/// A table of two parts: the keys `common`, and a `name` with the keys of that kind. `complete` fills in the common
+/// keys' defaults, which may depend on the kind. By hand: serde's `flatten` cannot tell a misspelt key from one that is
+/// somebody else's.
+pub(crate) fn common_and_own<'de, D, Own, Common>(
+    deserializer: D,
+    common: &[&str],
+    complete: impl FnOnce(&Own, &mut Table),
+) -> Result<(Own, Common), D::Error>
+where
+    D: de::Deserializer<'de>,
+    Own: DeserializeOwned,
+    Common: DeserializeOwned,
+{
+    let (mut shared, own): (Table, Table) = <Table as de::Deserialize>::deserialize(deserializer)?
+        .into_iter()
+        .partition(|(key, _)| common.contains(&key.as_str()));
+    let own = from_table_within(own)?;
+    complete(&own, &mut shared);
+    Ok((own, from_table_within(shared)?))
 }
 
 struct Node(Value);

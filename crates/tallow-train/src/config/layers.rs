@@ -11,6 +11,8 @@ use toml::{Table, Value};
 use super::de::{self, FailureKind};
 use super::nearest::nearest_key;
 use super::{RunConfig, recipes};
+use crate::optim::OptimCommon;
+use crate::schedule::ScheduleCommon;
 use crate::{Error, Result};
 
 /// One `--set key=value`.
@@ -166,13 +168,24 @@ fn explain(failure: de::Failure, origin_of: &impl Fn(&str) -> String) -> Error {
     match failure.kind {
         FailureKind::UnknownKey { key, valid } => {
             let mut valid = valid.to_vec();
-            if path == "model" {
-                valid.insert(0, "name");
+            match path.as_str() {
+                "model" => valid.insert(0, "name"),
+                "optim" => valid.extend(OptimCommon::KEYS),
+                "schedule" => valid.extend(ScheduleCommon::KEYS),
+                _ => {}
             }
             let key = if path.is_empty() { key } else { format!("{path}.{key}") };
             let nearest = nearest_key(&key, &path, &valid);
             Error::UnknownKey { origin: origin_of(&key), key, nearest, valid: valid.join(", ") }
         }
-        FailureKind::Other(reason) => Error::BadValue { origin: origin_of(&path), key: path, reason },
+        FailureKind::Other(reason) => {
+            // Of a table in two parts the message begins with the rest of the key.
+            let is_key = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+            let (key, reason) = match reason.split_once(": ") {
+                Some((rest, reason)) if is_key(rest) => (format!("{path}.{rest}"), reason.to_owned()),
+                _ => (path, reason),
+            };
+            Error::BadValue { origin: origin_of(&key), key, reason }
+        }
     }
 }

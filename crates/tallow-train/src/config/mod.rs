@@ -17,13 +17,17 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 use tallow_augment::PipelineConfig;
 use tallow_data::{ClassOrder, OnCorrupt, OpenOptions, Sampler};
+use tallow_metrics::Evaluation;
 use tallow_models::ModelConfig;
 use toml::Table;
 
+pub(crate) use de::common_and_own;
 pub use layers::{Setting, load, read};
 pub use recipes::{RECIPES, Recipe};
 pub use resolve::{Resolved, build_pipeline, resolve};
 
+use crate::optim::OptimMethod;
+use crate::schedule::Curve;
 use crate::{DistillConfig, LossConfig, OptimConfig, ScheduleConfig, TransferConfig};
 
 /// Everything that decides the outcome of a run.
@@ -59,8 +63,8 @@ impl Default for RunConfig {
             augment: AugmentConfig::default(),
             loss: LossConfig::CrossEntropy(Default::default()),
             distill: DistillConfig::default(),
-            optim: OptimConfig::Sgd(Default::default()),
-            schedule: ScheduleConfig::Cosine(Default::default()),
+            optim: OptimMethod::Sgd(Default::default()).into(),
+            schedule: Curve::Cosine(Default::default()).into(),
             train: TrainConfig::default(),
         }
     }
@@ -211,9 +215,27 @@ pub struct TrainConfig {
     /// The highest L2 norm of all gradients together; larger ones are scaled down to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// The largest value of a gradient, either side of 0; larger ones are cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_value: Option<f64>,
+    /// Adaptive gradient clipping: the largest norm of a gradient in units of its weights' norm; 0.01 say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_agc: Option<f64>,
     /// The decay of the weights' moving average, which is evaluated in their place; 0.999 say, off if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
+    /// Whether the average's decay climbs to `ema_decay` by `1 − (1 + step)^(−2/3)`.
+    pub ema_warmup: bool,
+    /// Epochs at the end whose weights are averaged, all alike (SWA), and evaluated in the weights' place; 0 for none.
+    pub swa_epochs: u64,
+    /// R-Drop: how much two passes over the same batch, with different dropout, are asked to agree; off if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r_drop: Option<f64>,
+    /// How much weight matrices are asked to be orthogonal, 0 or more.
+    pub orthogonal: f64,
+    /// The highest L2 norm of the weights of an output; larger ones are scaled down after each step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_norm: Option<f64>,
     /// What the best epoch is judged by, and how long to wait for a better one.
     pub early_stopping: EarlyStoppingConfig,
     /// Optimiser steps between two checkpoints, beside those at the end of each epoch; 0 for none.
@@ -233,7 +255,14 @@ impl Default for TrainConfig {
             seed: 0,
             precision: Precision::F32,
             clip_norm: None,
+            clip_value: None,
+            clip_agc: None,
             ema_decay: None,
+            ema_warmup: false,
+            swa_epochs: 0,
+            r_drop: None,
+            orthogonal: 0.0,
+            max_norm: None,
             early_stopping: EarlyStoppingConfig::default(),
             checkpoint_every_steps: 0,
             checkpoint_every_minutes: 10.0,
@@ -273,8 +302,17 @@ pub enum Metric {
     Top1,
     /// Cross-entropy: the lower the better.
     Loss,
+    /// The share of samples whose label is among the five likeliest classes: the higher the better. Of accuracy, with
+    /// five classes or fewer.
+    Top5,
     /// The unweighted mean of the classes' F1: the higher the better.
     MacroF1,
+    /// The mean of the classes' F1 by their number of samples: the higher the better.
+    WeightedF1,
+    /// The unweighted mean of the classes' precision: the higher the better.
+    MacroPrecision,
+    /// The unweighted mean of the classes' recall (balanced accuracy): the higher the better.
+    MacroRecall,
 }
 
 impl Metric {
@@ -283,7 +321,25 @@ impl Metric {
         match self {
             Self::Top1 => "top1",
             Self::Loss => "-loss",
+            Self::Top5 => "top5",
             Self::MacroF1 => "macro_f1",
+            Self::WeightedF1 => "weighted_f1",
+            Self::MacroPrecision => "macro_precision",
+            Self::MacroRecall => "macro_recall",
+        }
+    }
+
+    /// Its value in an evaluation, and whether higher is better.
+    pub fn of(self, evaluation: &Evaluation) -> (f64, bool) {
+        let report = &evaluation.report;
+        match self {
+            Self::Top1 => (evaluation.top1, true),
+            Self::Loss => (evaluation.loss, false),
+            Self::Top5 => (evaluation.top5.unwrap_or(evaluation.top1), true),
+            Self::MacroF1 => (report.macro_avg.f1_score, true),
+            Self::WeightedF1 => (report.weighted_avg.f1_score, true),
+            Self::MacroPrecision => (report.macro_avg.precision, true),
+            Self::MacroRecall => (report.macro_avg.recall, true),
         }
     }
 }
@@ -310,6 +366,7 @@ impl RunConfig {
     fn invalid(&self) -> Option<(String, &'static str)> {
         let train = &self.train;
         let fraction = |x: f64| (0.0..1.0).contains(&x);
+        let positive = |x: f64| x > 0.0 && x.is_finite();
         let checks = [
             (fraction(self.data.validation_fraction), "data.validation_fraction", "a fraction from 0 to below 1"),
             (self.data.workers > 0, "data.workers", "1 or more"),
@@ -318,7 +375,24 @@ impl RunConfig {
             (train.eval_batch_size > 0, "train.eval_batch_size", "1 or more"),
             (train.accumulate > 0, "train.accumulate", "1 or more"),
             (train.clip_norm.is_none_or(|norm| norm > 0.0), "train.clip_norm", "a norm above 0"),
+            (train.clip_value.is_none_or(positive), "train.clip_value", "a value above 0"),
+            (train.clip_agc.is_none_or(positive), "train.clip_agc", "a factor above 0"),
+            (train.max_norm.is_none_or(positive), "train.max_norm", "a norm above 0"),
+            (train.r_drop.is_none_or(positive), "train.r_drop", "a factor above 0"),
+            (train.orthogonal >= 0.0 && train.orthogonal.is_finite(), "train.orthogonal", "0 or more"),
             (train.ema_decay.is_none_or(fraction), "train.ema_decay", "a decay from 0 to below 1"),
+            (!train.ema_warmup || train.ema_decay.is_some(), "train.ema_warmup", "train.ema_decay beside it"),
+            (train.swa_epochs <= train.epochs, "train.swa_epochs", "at most train.epochs"),
+            (
+                train.swa_epochs == 0 || train.ema_decay.is_none(),
+                "train.swa_epochs",
+                "0 beside train.ema_decay: a run has one average",
+            ),
+            (
+                self.schedule.common.weight_decay_end.is_none() || self.optim.common.weight_decay > 0.0,
+                "schedule.weight_decay_end",
+                "an optim.weight_decay above 0 to start from",
+            ),
             (train.checkpoint_every_minutes >= 0.0, "train.checkpoint_every_minutes", "0 or more"),
         ];
         let nested = |table: &str, found: Option<(&str, &'static str)>| {

@@ -45,6 +45,11 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             "train.early_stopping.patience needs a validation split: set data.validation_fraction = 0.1, say".into(),
         ));
     }
+    if config.schedule.plateau().is_some() && splits.validation.is_none() {
+        return Err(Error::Mismatch(
+            "schedule.name = \"plateau\" needs a validation split: set data.validation_fraction = 0.1, say".into(),
+        ));
+    }
     let channels = dataset.channels();
     let first = first_readable(dataset, config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };

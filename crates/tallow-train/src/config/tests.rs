@@ -34,7 +34,8 @@ fn settings_win_over_the_recipe_and_the_recipe_over_defaults() -> Result<()> {
     assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (3, 128, 0));
     assert_eq!((config.model.name.as_str(), config.model.config.width), ("resnet9", Some(8)));
     assert_eq!((config.data.spec.as_str(), config.data.sampler), ("some/folder", Sampler::ClassBalanced));
-    assert!(matches!(config.optim, OptimConfig::Sgd(sgd) if sgd.weight_decay == 5e-4 && sgd.lr == 0.2));
+    assert!(matches!(config.optim.method, OptimMethod::Sgd(_)));
+    assert_eq!((config.optim.common.weight_decay, config.optim.common.lr), (5e-4, 0.2));
     let weighted = load_with(&["data.sampler={ class_weighted = [1, 5.0] }"])?;
     assert_eq!(weighted.data.sampler, Sampler::ClassWeighted(vec![1.0, 5.0]));
     Ok(())
@@ -43,7 +44,8 @@ fn settings_win_over_the_recipe_and_the_recipe_over_defaults() -> Result<()> {
 #[test]
 fn another_name_drops_what_was_meant_for_the_old_one() -> Result<()> {
     let config = load_with(&["optim.lr=0.003", "optim.name=adamw", "model.name=resnet18"])?;
-    assert!(matches!(config.optim, OptimConfig::AdamW(adamw) if adamw.lr == 0.003 && adamw.weight_decay == 0.01));
+    assert!(matches!(config.optim.method, OptimMethod::AdamW(_)));
+    assert_eq!((config.optim.common.weight_decay, config.optim.common.lr), (0.01, 0.003));
     assert_eq!(config.model.name, "resnet18");
     Ok(())
 }
@@ -58,6 +60,8 @@ fn a_typo_is_named_with_its_origin_and_the_nearest_key() {
         ("model.widht=3", "model.width"),
         ("train.early_stopping.patients=3", "train.early_stopping.patience"),
         ("schedule.pct_strat=0.3", "schedule.pct_start"),
+        ("schedule.warmup_epoch=3", "schedule.warmup_epochs"),
+        ("optim.weight_decai=3", "optim.weight_decay"),
     ] {
         let message = message(&[set]);
         let key = set.split('=').next().unwrap_or_default();
@@ -78,6 +82,10 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
         ("train=3", "train", "3"),
         ("loss.label_smoothing=1.5", "loss.label_smoothing", "below 1"),
         ("schedule.pct_start=2", "schedule.pct_start", "0 to 1"),
+        ("schedule.momentum=[0.8, 0.9]", "schedule.momentum", "one_cycle"),
+        ("optim.sam={ rho = -1 }", "optim.sam.rho", "above 0"),
+        ("optim.lr=fast", "optim.lr", "invalid type"),
+        ("optim.lookahead={ kk = 3 }", "optim.lookahead", "unknown key `kk`"),
     ] {
         let message = message(&[set]);
         for part in [&format!("--set {set}"), &format!("`{key}`"), part] {
@@ -92,6 +100,47 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
     assert!(matches!(load("missing.toml", &[]), Err(Error::Io { .. })));
 }
 
+const LOSSES: &[&str] = &[
+    "cross_entropy",
+    "binary_cross_entropy",
+    "focal",
+    "class_balanced",
+    "ldam",
+    "asymmetric_multi_label",
+    "asymmetric_single_label",
+    "poly1",
+    "symmetric_cross_entropy",
+    "generalised_cross_entropy",
+];
+const OPTIMISERS: &[&str] = &[
+    "sgd",
+    "adam",
+    "adamw",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "rmsprop_tf",
+    "adagrad",
+    "lamb",
+    "lars",
+    "lion",
+    "adan",
+    "muon",
+];
+const SCHEDULES: &[&str] = &[
+    "constant",
+    "step",
+    "multi_step",
+    "exponential",
+    "polynomial",
+    "cosine",
+    "cosine_restarts",
+    "one_cycle",
+    "triangular",
+    "wsd",
+    "plateau",
+];
+
 #[test]
 fn the_page_names_every_key() {
     let page = include_str!("../../../../docs/train.md");
@@ -104,19 +153,52 @@ fn the_page_names_every_key() {
             std: Some(Vec::new()),
             tta: vec![View::HFlip],
         }),
-        serde_json::to_value(TrainConfig { clip_norm: Some(1.0), ema_decay: Some(0.9), ..Default::default() }),
+        serde_json::to_value(TrainConfig {
+            clip_norm: Some(1.0),
+            clip_value: Some(1.0),
+            clip_agc: Some(0.01),
+            ema_decay: Some(0.9),
+            r_drop: Some(1.0),
+            max_norm: Some(1.0),
+            ..Default::default()
+        }),
         serde_json::to_value(EarlyStoppingConfig::default()),
-        serde_json::to_value(LossConfig::CrossEntropy(Default::default())),
         serde_json::to_value(DistillConfig { teacher: Some("x".into()), ..Default::default() }),
-        serde_json::to_value(OptimConfig::Sgd(Default::default())),
-        serde_json::to_value(OptimConfig::Adam(Default::default())),
-        serde_json::to_value(OptimConfig::AdamW(Default::default())),
-        serde_json::to_value(OptimConfig::RmsProp(Default::default())),
-        serde_json::to_value(ScheduleConfig::Step(Default::default())),
-        serde_json::to_value(ScheduleConfig::Cosine(Default::default())),
-        serde_json::to_value(ScheduleConfig::OneCycle(Default::default())),
     ];
-    for table in tables {
+    let named = |text: &str| toml::from_str::<Table>(text).expect(text);
+    let whole = |table: Table, kind: &str| -> serde_json::Result<serde_json::Value> {
+        let mut config = Table::try_from(RunConfig::default()).expect("TOML");
+        config.insert(kind.to_owned(), toml::Value::Table(table));
+        let config: RunConfig = de::from_table(config).expect(kind);
+        assert_eq!(config.invalid(), None);
+        Ok(serde_json::to_value(config)?[kind].clone())
+    };
+    let mut named_tables = Vec::new();
+    for name in LOSSES {
+        let optional = match *name {
+            "cross_entropy" => "class_weights = [1.0]",
+            "binary_cross_entropy" => "target_threshold = 0.2",
+            "focal" => "alpha = 0.25\nclass_weights = [1.0]",
+            "ldam" => "drw_epoch = 3",
+            _ => "",
+        };
+        named_tables.push(whole(named(&format!("name = \"{name}\"\n{optional}")), "loss"));
+    }
+    for name in OPTIMISERS {
+        let text = format!("name = \"{name}\"\nsam = {{ adaptive = true }}\nlookahead = {{ k = 5 }}");
+        named_tables.push(whole(named(&text), "optim"));
+    }
+    for name in SCHEDULES {
+        let optional = match *name {
+            "multi_step" => "milestones = [3]",
+            "triangular" => "step_down_epochs = 1.0",
+            "one_cycle" => "cycle_momentum = false",
+            _ => "",
+        };
+        let text = format!("name = \"{name}\"\nmomentum = [0.8, 0.9]\n{optional}");
+        named_tables.push(whole(named(&text), "schedule"));
+    }
+    for table in tables.into_iter().chain(named_tables) {
         for (key, value) in table.expect("JSON").as_object().expect("a table") {
             assert!(page.contains(&format!("`{key}`")), "docs/train.md does not name `{key}`");
             if key == "name" {

@@ -15,34 +15,15 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamConfig {
-    /// The learning rate; the highest one where a schedule moves it.
-    pub lr: f64,
     /// How much of the running mean and of the running square is kept, each 0 to below 1.
     pub betas: (f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,
-    /// Weight decay that joins the gradient (L2), 0 or more.
-    pub weight_decay: f64,
-    /// Whether normalisation parameters and biases are spared from the decay.
-    pub no_decay_on_norm_and_bias: bool,
-    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
-    /// at most 1; 1 for none.
-    pub layer_decay: f64,
-    /// What the classifier's learning rate is multiplied by, above 0.
-    pub head_lr_scale: f64,
 }
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self {
-            lr: 1e-3,
-            betas: (0.9, 0.999),
-            eps: 1e-8,
-            weight_decay: 0.0,
-            no_decay_on_norm_and_bias: false,
-            layer_decay: 1.0,
-            head_lr_scale: 1.0,
-        }
+        Self { betas: (0.9, 0.999), eps: 1e-8 }
     }
 }
 
@@ -106,11 +87,11 @@ impl Moments {
             let Some(grad) = grads.get(&param.var) else {
                 continue;
             };
-            let lr = rates.lr * param.lr_scale;
+            let (lr, decay) = param.rates(rates);
             let step_size = (lr / (1.0 - beta1.powf(t))) as f32;
             let (l2, shrink) = match decoupled {
-                true => (0.0, (1.0 - lr * param.weight_decay) as f32),
-                false => (param.weight_decay as f32, 1.0),
+                true => (0.0, (1.0 - lr * decay) as f32),
+                false => (decay as f32, 1.0),
             };
             update(&param.var, grad, vectors, |p, g, [mean, square]| {
                 for (((p, &g), mean), square) in p.iter_mut().zip(g).zip(mean).zip(square) {

@@ -14,34 +14,15 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWConfig {
-    /// The learning rate; the highest one where a schedule moves it.
-    pub lr: f64,
     /// How much of the running mean and of the running square is kept, each 0 to below 1.
     pub betas: (f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,
-    /// Decoupled weight decay: each step shrinks the weights by `lr · weight_decay`, 0 or more.
-    pub weight_decay: f64,
-    /// Whether normalisation parameters and biases are spared from the decay.
-    pub no_decay_on_norm_and_bias: bool,
-    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
-    /// at most 1; 1 for none.
-    pub layer_decay: f64,
-    /// What the classifier's learning rate is multiplied by, above 0.
-    pub head_lr_scale: f64,
 }
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self {
-            lr: 1e-3,
-            betas: (0.9, 0.999),
-            eps: 1e-8,
-            weight_decay: 0.01,
-            no_decay_on_norm_and_bias: false,
-            layer_decay: 1.0,
-            head_lr_scale: 1.0,
-        }
+        Self { betas: (0.9, 0.999), eps: 1e-8 }
     }
 }
 

@@ -29,7 +29,8 @@ pub(super) fn scale(params: &mut [Param], classifier: Option<&str>, layer_decay:
     }
     let top = blocks.len() as i32 + i32::from(classifier.is_some());
     for (param, depth) in params.iter_mut().zip(depths) {
-        param.lr_scale = match is_head(&param.name) {
+        param.is_classifier = is_head(&param.name);
+        param.lr_scale = match param.is_classifier {
             true => head_lr_scale,
             false => layer_decay.powi(top - depth),
         };
@@ -68,6 +69,7 @@ mod tests {
             var: Var::zeros(1, DType::F32, &Device::Cpu).expect("a variable"),
             weight_decay: 0.0,
             lr_scale: 1.0,
+            is_classifier: false,
         };
         let mut params: Vec<Param> = names.iter().map(param).collect();
         scale(&mut params, Some(classifier), 0.5, 10.0);

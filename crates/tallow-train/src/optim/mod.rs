@@ -1,34 +1,62 @@
 //! Optimisers: from gradients to new parameters, in one parallel pass over each parameter, in place.
 //!
-//! To add one: a file with its config and its [`Optimizer`], a variant of [`OptimConfig`], a line in each `match`
-//! below. A user's own needs only the trait: [`fit`](crate::fit()) takes any.
+//! To add one: a file with its config and its [`Optimizer`], a variant of [`OptimMethod`], a line in each `match` below.
+//! A user's own needs only the trait: [`fit`](crate::fit()) takes any.
 
+mod adagrad;
 mod adam;
 mod adamw;
+mod adan;
+mod common;
+mod lamb;
+mod lars;
 mod layer_decay;
+mod lion;
+mod lookahead;
+mod muon;
+mod nadam;
+mod radam;
 mod rmsprop;
+mod rmsprop_tf;
+mod sam;
 mod sgd;
 mod state;
 mod update;
 
+pub(crate) use common::is_norm_or_bias;
 pub(crate) use layer_decay::is_classifier;
 pub(crate) use update::update;
 
+#[cfg(test)]
+pub(crate) mod recorded;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
-use candle_core::{Tensor, Var};
-use serde::{Deserialize, Serialize};
+use candle_core::Tensor;
+use serde::{Deserialize, Deserializer, Serialize};
 use tallow_models::Built;
 use tallow_nn::{Gradients, ParamStore};
 
+pub use adagrad::{Adagrad, AdagradConfig};
 pub use adam::{Adam, AdamConfig};
 pub use adamw::{AdamW, AdamWConfig};
+pub use adan::{Adan, AdanConfig};
+pub use common::{OptimCommon, Param};
+pub use lamb::{Lamb, LambConfig};
+pub use lars::{Lars, LarsConfig};
+pub use lion::{Lion, LionConfig};
+pub use lookahead::{Lookahead, LookaheadConfig};
+pub use muon::{AdjustLr, Muon, MuonConfig};
+pub use nadam::{NAdam, NAdamConfig};
+pub use radam::{RAdam, RAdamConfig};
 pub use rmsprop::{RmsProp, RmsPropConfig};
+pub use rmsprop_tf::{RmsPropTf, RmsPropTfConfig};
+pub use sam::{Sam, SamConfig};
 pub use sgd::{Sgd, SgdConfig};
 
+use crate::config::common_and_own;
 use crate::{Rates, Result};
 
 /// Changes parameters by their gradients.
@@ -52,39 +80,128 @@ pub trait Optimizer {
     fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<()>;
 }
 
-/// The `optim` table of a run's config, told apart by `name`.
+/// The `optim` table of a run's config: a `name`, the keys of that optimiser, and those that all have.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OptimConfig {
+    /// Which one, with its own keys.
+    #[serde(flatten)]
+    pub method: OptimMethod,
+    /// What all have.
+    #[serde(flatten)]
+    pub common: OptimCommon,
+}
+
+/// An optimiser with its own keys, told apart by `name`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
-pub enum OptimConfig {
+pub enum OptimMethod {
     /// Stochastic gradient descent.
     Sgd(SgdConfig),
     /// Adam with L2 regularisation.
     Adam(AdamConfig),
     /// Adam with decoupled weight decay.
     AdamW(AdamWConfig),
+    /// Adam with Nesterov's momentum.
+    NAdam(NAdamConfig),
+    /// Adam whose adaptive rate waits until it is sure of its variance.
+    RAdam(RAdamConfig),
     /// RMSprop as PyTorch's.
     RmsProp(RmsPropConfig),
+    /// RMSprop as TensorFlow's.
+    #[serde(rename = "rmsprop_tf")]
+    RmsPropTf(RmsPropTfConfig),
+    /// Rates by the sum of all squared gradients.
+    Adagrad(AdagradConfig),
+    /// Adam with rates by layers' norms, for large batches.
+    Lamb(LambConfig),
+    /// SGD with rates by layers' norms, for large batches.
+    Lars(LarsConfig),
+    /// The sign of a momentum.
+    Lion(LionConfig),
+    /// Adam with Nesterov's momentum by differences of gradients.
+    Adan(AdanConfig),
+    /// Orthogonalised momentum for matrices, AdamW for the rest.
+    Muon(MuonConfig),
+}
+
+impl<'de> Deserialize<'de> for OptimConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let (method, common) = common_and_own(deserializer, OptimCommon::KEYS, |method: &OptimMethod, table| {
+            let (lr, weight_decay) = method.default_rates();
+            table.entry("lr").or_insert(toml::Value::Float(lr));
+            table.entry("weight_decay").or_insert(toml::Value::Float(weight_decay));
+        })?;
+        Ok(Self { method, common })
+    }
+}
+
+impl From<OptimMethod> for OptimConfig {
+    /// With the method's own learning rate and weight decay.
+    fn from(method: OptimMethod) -> Self {
+        let (lr, weight_decay) = method.default_rates();
+        Self { method, common: OptimCommon::new(lr, weight_decay) }
+    }
+}
+
+impl OptimMethod {
+    /// Learning rate and weight decay where the config gives none: the originals'.
+    fn default_rates(&self) -> (f64, f64) {
+        match self {
+            Self::Sgd(_) => (0.1, 0.0),
+            Self::Adam(_) => (1e-3, 0.0),
+            Self::AdamW(_) => (1e-3, 0.01),
+            Self::NAdam(_) => (2e-3, 0.0),
+            Self::RAdam(_) => (1e-3, 0.0),
+            Self::RmsProp(_) | Self::RmsPropTf(_) | Self::Adagrad(_) => (0.01, 0.0),
+            Self::Lamb(_) => (1e-3, 0.01),
+            Self::Lars(_) => (1.0, 0.0),
+            Self::Lion(_) => (1e-4, 0.0),
+            Self::Adan(_) => (1e-3, 0.0),
+            Self::Muon(_) => (1e-3, 0.1),
+        }
+    }
+
+    fn build(&self, params: Vec<Param>) -> Box<dyn Optimizer> {
+        match self {
+            Self::Sgd(c) => Box::new(Sgd::new(c, params)),
+            Self::Adam(c) => Box::new(Adam::new(c, params)),
+            Self::AdamW(c) => Box::new(AdamW::new(c, params)),
+            Self::NAdam(c) => Box::new(NAdam::new(c, params)),
+            Self::RAdam(c) => Box::new(RAdam::new(c, params)),
+            Self::RmsProp(c) => Box::new(RmsProp::new(c, params)),
+            Self::RmsPropTf(c) => Box::new(RmsPropTf::new(c, params)),
+            Self::Adagrad(c) => Box::new(Adagrad::new(c, params)),
+            Self::Lamb(c) => Box::new(Lamb::new(c, params)),
+            Self::Lars(c) => Box::new(Lars::new(c, params)),
+            Self::Lion(c) => Box::new(Lion::new(c, params)),
+            Self::Adan(c) => Box::new(Adan::new(c, params)),
+            Self::Muon(c) => Box::new(Muon::new(c, params)),
+        }
+    }
+
+    fn invalid(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Sgd(c) => c.invalid(),
+            Self::Adam(c) => c.invalid(),
+            Self::AdamW(c) => c.invalid(),
+            Self::NAdam(c) => c.invalid(),
+            Self::RAdam(c) => c.invalid(),
+            Self::RmsProp(c) => c.invalid(),
+            Self::RmsPropTf(c) => c.invalid(),
+            Self::Adagrad(c) => c.invalid(),
+            Self::Lamb(c) => c.invalid(),
+            Self::Lars(c) => c.invalid(),
+            Self::Lion(c) => c.invalid(),
+            Self::Adan(c) => c.invalid(),
+            Self::Muon(c) => c.invalid(),
+        }
+    }
 }
 
 impl OptimConfig {
     /// The (highest) learning rate.
     pub fn lr(&self) -> f64 {
-        match self {
-            Self::Sgd(c) => c.lr,
-            Self::Adam(c) => c.lr,
-            Self::AdamW(c) => c.lr,
-            Self::RmsProp(c) => c.lr,
-        }
-    }
-
-    /// How learning rates differ between parameters: `layer_decay` and `head_lr_scale`.
-    fn scales(&self) -> (f64, f64) {
-        match self {
-            Self::Sgd(c) => (c.layer_decay, c.head_lr_scale),
-            Self::Adam(c) => (c.layer_decay, c.head_lr_scale),
-            Self::AdamW(c) => (c.layer_decay, c.head_lr_scale),
-            Self::RmsProp(c) => (c.layer_decay, c.head_lr_scale),
-        }
+        self.common.lr
     }
 
     /// The optimiser of a model's parameters.
@@ -98,68 +215,16 @@ impl OptimConfig {
     }
 
     fn build_scaled(&self, store: &ParamStore, classifier: Option<&str>) -> Box<dyn Optimizer> {
-        let (layer_decay, head_lr_scale) = self.scales();
-        let params = |decay, sparing| {
-            let mut params = Param::of(store, decay, sparing);
-            layer_decay::scale(&mut params, classifier, layer_decay, head_lr_scale);
-            params
-        };
-        match self {
-            Self::Sgd(c) => Box::new(Sgd::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
-            Self::Adam(c) => Box::new(Adam::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
-            Self::AdamW(c) => Box::new(AdamW::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
-            Self::RmsProp(c) => Box::new(RmsProp::new(c, params(c.weight_decay, c.no_decay_on_norm_and_bias))),
+        let params = self.common.params(store, classifier);
+        match &self.common.lookahead {
+            None => self.method.build(params),
+            Some(lookahead) => Box::new(Lookahead::new(lookahead, self.method.build(params.clone()), params)),
         }
     }
 
     /// The first key with a value that means nothing, and what is expected of it.
     pub(crate) fn invalid(&self) -> Option<(&'static str, &'static str)> {
-        let (lr, decay, own) = match self {
-            Self::Sgd(c) => (c.lr, c.weight_decay, c.invalid()),
-            Self::Adam(c) => (c.lr, c.weight_decay, c.invalid()),
-            Self::AdamW(c) => (c.lr, c.weight_decay, c.invalid()),
-            Self::RmsProp(c) => (c.lr, c.weight_decay, c.invalid()),
-        };
-        if !(lr >= 0.0 && lr.is_finite()) {
-            return Some(("lr", "a learning rate, 0 or more"));
-        }
-        let (layer_decay, head_lr_scale) = self.scales();
-        if !(layer_decay > 0.0 && layer_decay <= 1.0) {
-            return Some(("layer_decay", "a factor above 0 and at most 1"));
-        }
-        if !(head_lr_scale > 0.0 && head_lr_scale.is_finite()) {
-            return Some(("head_lr_scale", "a factor above 0"));
-        }
-        if !(decay >= 0.0 && decay.is_finite()) {
-            return Some(("weight_decay", "0 or more"));
-        }
-        own
-    }
-}
-
-/// A parameter as an optimiser sees it.
-#[derive(Debug, Clone)]
-pub struct Param {
-    /// Its name in the state dict.
-    pub name: String,
-    /// The variable that is changed in place.
-    pub var: Var,
-    /// Its own weight decay: 0 where it is spared.
-    pub weight_decay: f64,
-    /// What its learning rate is multiplied by; 1 where nothing is said.
-    pub lr_scale: f64,
-}
-
-impl Param {
-    /// All parameters of a model in its order. `no_decay_on_norm_and_bias` spares those of one dimension or less and
-    /// those named `bias`, as timm's `param_groups_weight_decay` does.
-    pub fn of(store: &ParamStore, weight_decay: f64, no_decay_on_norm_and_bias: bool) -> Vec<Param> {
-        let param = |(name, var): (&str, &Var)| {
-            let spared = no_decay_on_norm_and_bias && (var.rank() <= 1 || name.ends_with("bias"));
-            let weight_decay = if spared { 0.0 } else { weight_decay };
-            Param { name: name.to_owned(), var: var.clone(), weight_decay, lr_scale: 1.0 }
-        };
-        store.parameters().map(param).collect()
+        self.common.invalid().or_else(|| self.method.invalid())
     }
 }
 

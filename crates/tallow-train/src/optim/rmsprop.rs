@@ -15,8 +15,6 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsPropConfig {
-    /// The learning rate; the highest one where a schedule moves it.
-    pub lr: f64,
     /// How much of the running square is kept, 0 to below 1.
     pub alpha: f64,
     /// Added to the root of the running square (behind the root, unlike TensorFlow), above 0.
@@ -25,30 +23,11 @@ pub struct RmsPropConfig {
     pub momentum: f64,
     /// Whether the running mean is taken off, so that the square becomes a variance.
     pub centered: bool,
-    /// Weight decay that joins the gradient (L2), 0 or more.
-    pub weight_decay: f64,
-    /// Whether normalisation parameters and biases are spared from the decay.
-    pub no_decay_on_norm_and_bias: bool,
-    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
-    /// at most 1; 1 for none.
-    pub layer_decay: f64,
-    /// What the classifier's learning rate is multiplied by, above 0.
-    pub head_lr_scale: f64,
 }
 
 impl Default for RmsPropConfig {
     fn default() -> Self {
-        Self {
-            lr: 0.01,
-            alpha: 0.99,
-            eps: 1e-8,
-            momentum: 0.0,
-            centered: false,
-            weight_decay: 0.0,
-            no_decay_on_norm_and_bias: false,
-            layer_decay: 1.0,
-            head_lr_scale: 1.0,
-        }
+        Self { alpha: 0.99, eps: 1e-8, momentum: 0.0, centered: false }
     }
 }
 
@@ -91,7 +70,8 @@ impl Optimizer for RmsProp {
             let Some(grad) = grads.get(&param.var) else {
                 continue;
             };
-            let (l2, lr) = (param.weight_decay as f32, (rates.lr * param.lr_scale) as f32);
+            let (lr, decay) = param.rates(rates);
+            let (l2, lr) = (decay as f32, lr as f32);
             update(&param.var, grad, vectors, |p, g, [square, buffer, mean]| {
                 for (i, ((p, &g), square)) in p.iter_mut().zip(g).zip(square).enumerate() {
                     let g = g + l2 * *p;

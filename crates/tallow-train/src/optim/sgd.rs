@@ -15,37 +15,17 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SgdConfig {
-    /// The learning rate; the highest one where a schedule moves it.
-    pub lr: f64,
     /// How much of the last direction is kept, 0 to below 1.
     pub momentum: f64,
     /// Whether to look ahead along the momentum.
     pub nesterov: bool,
-    /// Weight decay, 0 or more.
-    pub weight_decay: f64,
     /// Whether the decay shrinks the weights beside the gradient step (SGDW) instead of joining the gradient (L2).
     pub decoupled: bool,
-    /// Whether normalisation parameters and biases are spared from the decay.
-    pub no_decay_on_norm_and_bias: bool,
-    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
-    /// at most 1; 1 for none.
-    pub layer_decay: f64,
-    /// What the classifier's learning rate is multiplied by, above 0.
-    pub head_lr_scale: f64,
 }
 
 impl Default for SgdConfig {
     fn default() -> Self {
-        Self {
-            lr: 0.1,
-            momentum: 0.9,
-            nesterov: true,
-            weight_decay: 0.0,
-            decoupled: false,
-            no_decay_on_norm_and_bias: false,
-            layer_decay: 1.0,
-            head_lr_scale: 1.0,
-        }
+        Self { momentum: 0.9, nesterov: true, decoupled: false }
     }
 }
 
@@ -84,10 +64,10 @@ impl Optimizer for Sgd {
             let Some(grad) = grads.get(&param.var) else {
                 continue;
             };
-            let lr = rates.lr * param.lr_scale;
+            let (lr, decay) = param.rates(rates);
             let (l2, shrink) = match self.config.decoupled {
-                true => (0.0, (1.0 - lr * param.weight_decay) as f32),
-                false => (param.weight_decay as f32, 1.0),
+                true => (0.0, (1.0 - lr * decay) as f32),
+                false => (decay as f32, 1.0),
             };
             let lr = lr as f32;
             update(&param.var, grad, vectors, |p, g, [buffer]| {

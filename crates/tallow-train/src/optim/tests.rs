@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Device;
+use candle_core::{Device, Var};
 use serde::Deserialize;
 use tallow_nn::Init;
 
+use super::recorded::{self, gradients};
 use super::*;
 
 #[derive(Deserialize)]
@@ -40,20 +41,6 @@ fn values(var: &Var) -> Result<Vec<f32>> {
     Ok(var.as_tensor().flatten_all()?.to_vec1()?)
 }
 
-/// g = c·(p − target) + 0.1·sin(0.37·t + i), as the script has it.
-fn gradients(store: &ParamStore, t: u64) -> Result<Gradients> {
-    let mut grads = Gradients::default();
-    for (_, var) in store.parameters() {
-        let gradient = |(i, p): (usize, f32)| {
-            let (c, target) = ((0.2 + 0.05 * i as f64) as f32, (0.5 - 0.1 * i as f64) as f32);
-            c * (p - target) + (0.1 * (0.37 * t as f64 + i as f64).sin()) as f32
-        };
-        let grad: Vec<f32> = values(var)?.into_iter().enumerate().map(gradient).collect();
-        grads.insert(var, Tensor::from_vec(grad, var.dims(), &Device::Cpu)?);
-    }
-    Ok(grads)
-}
-
 #[test]
 fn trajectories_equal_the_originals_over_100_steps() -> Result<()> {
     let all = recorded();
@@ -63,7 +50,7 @@ fn trajectories_equal_the_originals_over_100_steps() -> Result<()> {
         let mut optimizer = recorded.config.build(&store);
         for t in 1..=100 {
             let momentum = recorded.cycled_momentum.then_some(0.95 - 0.001 * t as f64);
-            optimizer.step(&gradients(&store, t)?, Rates { lr: recorded.config.lr(), momentum })?;
+            optimizer.step(&gradients(&store, t)?, Rates { momentum, ..Rates::new(recorded.config.lr()) })?;
             let Some(expected) = recorded.parameters.get(&t) else {
                 continue;
             };
@@ -79,11 +66,68 @@ fn trajectories_equal_the_originals_over_100_steps() -> Result<()> {
 }
 
 #[test]
+fn more_trajectories_equal_the_originals_over_100_steps() -> Result<()> {
+    let more = recorded::more();
+    assert_eq!(more.cases.len(), 25);
+    for case in &more.cases {
+        let store = recorded::parameters(&more)?;
+        let mut optimizer = case.config.build_scaled(&store, case.classifier.as_deref());
+        for t in 1..=100 {
+            let mut grads = gradients(&store, t)?;
+            if let Some(sam) = &case.config.common.sam {
+                let climb = Sam::climb(sam, &store, &grads)?;
+                grads = gradients(&store, t)?;
+                climb.descend()?;
+            }
+            optimizer.step(&grads, Rates::new(case.config.lr()))?;
+            let Some(expected) = case.parameters.get(&t) else {
+                continue;
+            };
+            for ((name, var), expected) in store.parameters().zip(expected) {
+                for (found, expected) in values(var)?.iter().zip(expected) {
+                    let error = (found - expected).abs() / expected.abs().max(1.0);
+                    assert!(error < 5e-6, "{:?} {name} at {t}: {found} for {expected}", case.config);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn more_saved_states_go_on_bit_for_bit() -> Result<()> {
+    let more = recorded::more();
+    for case in &more.cases {
+        let (store, other) = (recorded::parameters(&more)?, recorded::parameters(&more)?);
+        let classifier = case.classifier.as_deref();
+        let mut optimizer = case.config.build_scaled(&store, classifier);
+        let rates = Rates::new(case.config.lr());
+        for t in 1..=12 {
+            optimizer.step(&gradients(&store, t)?, rates)?;
+        }
+        for (name, tensor) in store.state_dict() {
+            other.set(&name, &tensor)?;
+        }
+        let mut second = case.config.build_scaled(&other, classifier);
+        second.load_state(&optimizer.state()?.into_iter().collect())?;
+        for t in 13..=20 {
+            optimizer.step(&gradients(&store, t)?, rates)?;
+            second.step(&gradients(&other, t)?, rates)?;
+        }
+        for ((_, a), (_, b)) in store.parameters().zip(other.parameters()) {
+            assert_eq!(values(a)?, values(b)?, "{:?}", case.config);
+        }
+        assert!(second.load_state(&HashMap::new()).is_err());
+    }
+    Ok(())
+}
+
+#[test]
 fn saved_state_goes_on_bit_for_bit() -> Result<()> {
     for recorded in recorded() {
         let (store, other) = (parameters()?, parameters()?);
         let mut optimizer = recorded.config.build(&store);
-        let rates = Rates { lr: recorded.config.lr(), momentum: None };
+        let rates = Rates::new(recorded.config.lr());
         for t in 1..=5 {
             optimizer.step(&gradients(&store, t)?, rates)?;
         }
@@ -106,8 +150,8 @@ fn saved_state_goes_on_bit_for_bit() -> Result<()> {
 #[test]
 fn state_of_another_optimiser_is_refused() -> Result<()> {
     let store = parameters()?;
-    let sgd = OptimConfig::Sgd(SgdConfig::default()).build(&store);
-    let mut adam = OptimConfig::Adam(AdamConfig::default()).build(&store);
+    let sgd = OptimConfig::from(OptimMethod::Sgd(SgdConfig::default())).build(&store);
+    let mut adam = OptimConfig::from(OptimMethod::Adam(AdamConfig::default())).build(&store);
     let refused = adam.load_state(&sgd.state()?.into_iter().collect());
     assert!(
         matches!(&refused, Err(crate::Error::OptimizerState { name, .. }) if name == "exp_avg.weight"),
@@ -119,15 +163,15 @@ fn state_of_another_optimiser_is_refused() -> Result<()> {
 #[test]
 fn a_gradient_in_another_memory_layout_is_the_same_gradient() -> Result<()> {
     let (store, other) = (parameters()?, parameters()?);
-    let rates = Rates { lr: 0.1, momentum: None };
-    OptimConfig::Sgd(SgdConfig::default()).build(&store).step(&gradients(&store, 1)?, rates)?;
+    let rates = Rates::new(0.1);
+    OptimConfig::from(OptimMethod::Sgd(SgdConfig::default())).build(&store).step(&gradients(&store, 1)?, rates)?;
     let mut grads = gradients(&other, 1)?;
     for (_, var) in other.parameters().filter(|(_, var)| var.rank() == 2) {
         if let Some(grad) = grads.remove(var) {
             grads.insert(var, grad.t()?.contiguous()?.t()?);
         }
     }
-    OptimConfig::Sgd(SgdConfig::default()).build(&other).step(&grads, rates)?;
+    OptimConfig::from(OptimMethod::Sgd(SgdConfig::default())).build(&other).step(&grads, rates)?;
     for ((_, a), (_, b)) in store.parameters().zip(other.parameters()) {
         assert_eq!(values(a)?, values(b)?);
     }

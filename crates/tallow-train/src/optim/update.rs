@@ -73,3 +73,9 @@ impl<F: Fn(&mut [f32], &[f32], [&mut [f32]; N]) + Sync, const N: usize> InplaceO
         Ok(())
     }
 }
+
+/// The L2 norm of a tensor, in double precision and in order, so that it does not depend on the number of threads.
+pub(crate) fn norm(tensor: &Tensor) -> Result<f64> {
+    let values = tensor.detach().flatten_all()?.to_vec1::<f32>()?;
+    Ok(values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt())
+}

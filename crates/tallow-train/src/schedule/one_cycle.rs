@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rates, WARMUP_START_FACTOR};
+use super::Rates;
 
 /// Two half cosines around the highest learning rate, `optim.lr`.
 ///
@@ -14,10 +14,6 @@ use super::{Rates, WARMUP_START_FACTOR};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneCycleConfig {
-    /// Epochs of linear warm-up before the cycle, which warms up by itself; may be a fraction.
-    pub warmup_epochs: f64,
-    /// The fraction of the learning rate at which the warm-up starts, above 0 and at most 1.
-    pub warmup_start_factor: f64,
     /// The fraction of the steps that climb, 0 to 1.
     pub pct_start: f64,
     /// The first learning rate is `lr / div_factor`.
@@ -35,8 +31,6 @@ pub struct OneCycleConfig {
 impl Default for OneCycleConfig {
     fn default() -> Self {
         Self {
-            warmup_epochs: 0.0,
-            warmup_start_factor: WARMUP_START_FACTOR,
             pct_start: 0.3,
             div_factor: 25.0,
             final_div_factor: 1e4,
@@ -78,7 +72,7 @@ impl OneCycleConfig {
             let done = fraction(step, peak, last_step);
             (cosine(max_lr, last_lr, done), cosine(self.base_momentum, self.max_momentum, done))
         };
-        Rates { lr, momentum: self.cycle_momentum.then_some(momentum) }
+        Rates { momentum: self.cycle_momentum.then_some(momentum), ..Rates::new(lr) }
     }
 }
 

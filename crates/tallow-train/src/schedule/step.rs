@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::WARMUP_START_FACTOR;
-
 /// `lr · gamma^⌊epoch / step_epochs⌋`; epochs are counted from the end of the warm-up.
 ///
 /// # Source
@@ -11,10 +9,6 @@ use super::WARMUP_START_FACTOR;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepConfig {
-    /// Epochs of linear warm-up before it; may be a fraction.
-    pub warmup_epochs: f64,
-    /// The fraction of the learning rate at which the warm-up starts, above 0 and at most 1.
-    pub warmup_start_factor: f64,
     /// Epochs between two falls, 1 or more.
     pub step_epochs: u64,
     /// What the learning rate is multiplied by at each fall, above 0.
@@ -23,7 +17,7 @@ pub struct StepConfig {
 
 impl Default for StepConfig {
     fn default() -> Self {
-        Self { warmup_epochs: 0.0, warmup_start_factor: WARMUP_START_FACTOR, step_epochs: 30, gamma: 0.1 }
+        Self { step_epochs: 30, gamma: 0.1 }
     }
 }
 

@@ -36,9 +36,95 @@ fn curves_equal_pytorchs() {
     assert_eq!(recorded.curves.len(), 9);
 }
 
+#[derive(Deserialize)]
+struct More {
+    steps_per_epoch: u64,
+    epochs: u64,
+    lr: f64,
+    curves: Vec<MoreCurve>,
+    weight_decay: Decay,
+    plateaus: Vec<PlateauCurve>,
+}
+
+#[derive(Deserialize)]
+struct MoreCurve {
+    config: ScheduleConfig,
+    lr: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Decay {
+    start: f64,
+    end: f64,
+    values: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct PlateauCurve {
+    config: ScheduleConfig,
+    values: Vec<f64>,
+    higher_is_better: bool,
+    lr: Vec<f64>,
+}
+
+fn more() -> More {
+    serde_json::from_str(include_str!("../../../../fixtures/train/more_schedules.json")).expect("the fixture")
+}
+
+#[test]
+fn more_curves_equal_pytorchs_and_timms() {
+    let more = more();
+    assert_eq!(more.curves.len(), 20);
+    for curve in &more.curves {
+        assert_eq!(curve.config.invalid(), None, "{:?}", curve.config);
+        let schedule = Schedule::new(&curve.config, more.lr, more.steps_per_epoch, more.epochs);
+        assert_eq!(curve.lr.len() as u64, more.steps_per_epoch * more.epochs);
+        for (step, &lr) in curve.lr.iter().enumerate() {
+            let found = schedule.at(step as u64).lr;
+            assert!((found - lr).abs() < 1e-9, "{:?} at {step}: {found} for {lr}", curve.config);
+        }
+    }
+}
+
+#[test]
+fn weight_decay_follows_dinos_cosine_and_momentum_its_own() {
+    let more = more();
+    let mut config = ScheduleConfig::from(super::Curve::Constant(ConstantConfig::default()));
+    config.common.weight_decay_end = Some(more.weight_decay.end);
+    config.common.momentum = Some((0.8, 0.9));
+    let schedule = Schedule::new(&config, more.lr, more.steps_per_epoch, more.epochs);
+    let schedule = schedule.with_weight_decay(more.weight_decay.start);
+    for (step, &decay) in more.weight_decay.values.iter().enumerate() {
+        let found = schedule.at(step as u64).decay_scale * more.weight_decay.start;
+        assert!((found - decay).abs() < 1e-12, "{step}: {found} for {decay}");
+    }
+    let momentum = |step| schedule.at(step).momentum.unwrap_or_default();
+    assert!((momentum(0) - 0.8).abs() < 1e-12 && (momentum(30) - 0.85).abs() < 1e-12);
+    assert!((momentum(60) - 0.9).abs() < 1e-12);
+}
+
+#[test]
+fn a_plateau_reduces_as_pytorchs_and_survives_a_checkpoint() {
+    for curve in more().plateaus {
+        let config = curve.config.plateau().expect("a plateau").clone();
+        let schedule = Schedule::new(&curve.config, 0.2, 5, 100);
+        let mut plateau = Plateau::default();
+        for (epoch, (&value, &lr)) in curve.values.iter().zip(&curve.lr).enumerate() {
+            let found = schedule.after(epoch as u64 * 5, &plateau).lr;
+            assert!((found - lr).abs() < 1e-9, "{config:?} at {epoch}: {found} for {lr}");
+            plateau.observe(&config, value, curve.higher_is_better);
+            let text = serde_json::to_string(&plateau).expect("JSON");
+            assert_eq!(serde_json::from_str::<Plateau>(&text).expect("its own JSON"), plateau);
+        }
+        assert!(plateau.reductions >= 2, "{plateau:?}");
+    }
+}
+
 #[test]
 fn the_shortest_runs_have_finite_rates() {
-    for name in ["constant", "step", "cosine", "one_cycle"] {
+    for name in
+        ["constant", "step", "exponential", "polynomial", "cosine", "cosine_restarts", "one_cycle", "triangular", "wsd"]
+    {
         let config: ScheduleConfig = serde_json::from_value(serde_json::json!({ "name": name })).expect(name);
         for (steps, epochs) in [(1, 1), (1, 2), (2, 1), (3, 1)] {
             let schedule = Schedule::new(&config, 0.1, steps, epochs);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use tallow_data::{Dataset, OpenOptions, Splits, Subset};
 use tallow_models::Built;
-use tallow_train::loss::{Loss, Targets};
+use tallow_train::loss::{Loss, LossContext, Targets};
 use tallow_train::*;
 
 /// The first `count` bundled training images.
@@ -56,7 +56,7 @@ impl Run<'_> {
             config,
             run: &run,
             built: &built,
-            loss: wrap(config.loss.build()).as_ref(),
+            loss: wrap(config.loss.build(&LossContext::of(train.dataset().as_ref()))?).as_ref(),
             optimizer: config.optim.build_for(&built).as_mut(),
             train: Split { name: "train", loader: &train },
             eval: eval.as_ref().map(|loader| Split { name: "validation", loader }),

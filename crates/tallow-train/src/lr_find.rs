@@ -1,0 +1,177 @@
+//! Finds a learning rate: a short training in which it climbs from far too low to far too high, and the loss is watched.
+
+use tallow_data::Loader;
+use tallow_models::Built;
+use tallow_nn::Mode;
+
+use crate::pass::Work;
+use crate::{Error, Loss, Optimizer, Rates, Result};
+
+/// How much of the smoothed loss is kept in each step.
+const SMOOTHING: f64 = 0.98;
+/// The sweep ends where the smoothed loss is above this many times its lowest.
+const EXPLODED: f64 = 4.0;
+
+/// A sweep's range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LrRange {
+    /// The first learning rate, above 0.
+    pub start: f64,
+    /// The last one, above the first.
+    pub end: f64,
+    /// Steps between them, 2 or more.
+    pub steps: usize,
+}
+
+impl Default for LrRange {
+    fn default() -> Self {
+        Self { start: 1e-7, end: 10.0, steps: 100 }
+    }
+}
+
+/// A step of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LrPoint {
+    /// Its learning rate.
+    pub lr: f64,
+    /// The batch's loss before the step.
+    pub loss: f64,
+    /// The losses so far, smoothed exponentially without bias.
+    pub smoothed: f64,
+}
+
+/// What a sweep found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LrSweep {
+    /// Step by step.
+    pub points: Vec<LrPoint>,
+    /// Whether the loss exploded before the end of the range.
+    pub exploded: bool,
+}
+
+/// Trains with learning rates that climb exponentially, batch after batch (epoch after epoch, if there are few), until the
+/// range or the loss is at its end. The model and the optimiser are of no use afterwards.
+///
+/// # Errors
+/// A range that means nothing; images that cannot be read; whatever the model or the loss fails with.
+///
+/// # Source
+/// Smith 2017 (the range test); fastai's `lr_find`, whose smoothing and stop are used.
+pub fn lr_find(
+    range: &LrRange,
+    built: &Built,
+    loss: &dyn Loss,
+    optimizer: &mut dyn Optimizer,
+    loader: &Loader,
+    seed: u64,
+) -> Result<LrSweep> {
+    let LrRange { start, end, steps } = *range;
+    if !(start > 0.0 && end > start && end.is_finite() && steps >= 2) {
+        return Err(Error::Mismatch(format!(
+            "a sweep from {start} to {end} in {steps} steps: give a start above 0, a higher end, and 2 steps or more"
+        )));
+    }
+    let work = Work { model: built.model.as_ref(), loss, teacher: None, constants: &[], r_drop: None };
+    let mut sweep = LrSweep { points: Vec::with_capacity(steps), exploded: false };
+    let (mut running, mut lowest) = (0.0, f64::INFINITY);
+    for epoch in 0.. {
+        loss.start_epoch(epoch);
+        for batch in loader.epoch(epoch, 0) {
+            let step = sweep.points.len();
+            if step == steps {
+                return Ok(sweep);
+            }
+            let mut batch = batch?;
+            let input = work.input(&mut batch)?;
+            let (value, _, grads) = work.pass(&input, &batch, None, &Mode::train(seed, step as u64))?;
+            if !value.is_finite() {
+                sweep.exploded = true;
+                return Ok(sweep);
+            }
+            let lr = start * (end / start).powf(step as f64 / (steps - 1) as f64);
+            let loss = f64::from(value);
+            running = SMOOTHING * running + (1.0 - SMOOTHING) * loss;
+            let smoothed = running / (1.0 - SMOOTHING.powf(step as f64 + 1.0));
+            sweep.points.push(LrPoint { lr, loss, smoothed });
+            lowest = smoothed.min(lowest);
+            if smoothed > EXPLODED * lowest {
+                sweep.exploded = true;
+                return Ok(sweep);
+            }
+            optimizer.step(&grads, Rates::new(lr))?;
+        }
+    }
+    Ok(sweep)
+}
+
+impl LrSweep {
+    /// The points that suggestions go by: without the first tenth, where nothing is learnt yet, and without the last five.
+    fn useful(&self) -> &[LrPoint] {
+        let first = self.points.len() / 10;
+        let last = self.points.len().saturating_sub(if self.points.len() > 15 { 5 } else { 0 });
+        &self.points[first..last.max(first)]
+    }
+
+    /// The learning rate at which the smoothed loss falls fastest by the logarithm of the learning rate.
+    pub fn steepest(&self) -> Option<f64> {
+        let slope = |pair: &[LrPoint]| (pair[1].smoothed - pair[0].smoothed) / (pair[1].lr / pair[0].lr).ln();
+        let pairs = self.useful().windows(2);
+        let steepest = pairs.min_by(|a, b| slope(a).total_cmp(&slope(b)))?;
+        (slope(steepest) < 0.0).then_some(steepest[0].lr)
+    }
+
+    /// A learning rate in the middle of the longest fall of the smoothed loss: of the longest subsequence of points each
+    /// lower than the one before, halfway along.
+    ///
+    /// # Source
+    /// ESRI's `valley`, fastai's default suggestion.
+    pub fn valley(&self) -> Option<f64> {
+        let points = self.useful();
+        let mut lengths = vec![1usize; points.len()];
+        for i in 1..points.len() {
+            for j in 0..i {
+                if points[i].smoothed < points[j].smoothed {
+                    lengths[i] = lengths[i].max(lengths[j] + 1);
+                }
+            }
+        }
+        let (end, &length) = lengths.iter().enumerate().rev().max_by_key(|(_, length)| **length)?;
+        let start = (end + 1).saturating_sub(length);
+        (length > 1).then(|| points[start + (end - start) / 2].lr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flat, down between 1e-4 and 1e-2, up again.
+    fn sweep() -> LrSweep {
+        let loss = |lr: f64| match lr.log10() {
+            x if x < -4.0 => 2.3,
+            x if x < -2.0 => 2.3 - 0.5 * (1.0 - (std::f64::consts::PI * (x + 4.0) / 2.0).cos()),
+            x => 1.3 + 2.0 * (x + 2.0),
+        };
+        let point = |i: i32| {
+            let lr = 10f64.powf(f64::from(i) * 0.06 - 7.0);
+            LrPoint { lr, loss: loss(lr), smoothed: loss(lr) }
+        };
+        LrSweep { points: (0..110).map(point).collect(), exploded: true }
+    }
+
+    #[test]
+    fn suggestions_lie_in_the_fall() {
+        let (steepest, valley) = (sweep().steepest().expect("a fall"), sweep().valley().expect("a fall"));
+        assert!((-3.1..-2.9).contains(&steepest.log10()), "{steepest}");
+        assert!((-3.2..-2.8).contains(&valley.log10()), "{valley}");
+    }
+
+    #[test]
+    fn a_loss_that_never_falls_suggests_nothing() {
+        let mut sweep = sweep();
+        sweep.points.iter_mut().enumerate().for_each(|(i, point)| point.smoothed = 2.0 + i as f64);
+        assert_eq!((sweep.steepest(), sweep.valley()), (None, None));
+        sweep.points.clear();
+        assert_eq!((sweep.steepest(), sweep.valley()), (None, None));
+    }
+}
