@@ -7,9 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
 use serde::Deserialize;
 use tallow_metrics::Evaluation;
-use tallow_train::loss::LossContext;
 use tallow_train::{
-    FitReport, RunConfig, RunDir, Setting, Split, Training, eval_loader, fit, load, resolve, train_loader,
+    FitReport, LossContext, RunConfig, RunDir, Setting, Split, Training, eval_loader, fit, load, resolve, train_loader,
 };
 use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
 
