@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod data;
 mod evaluate;
+mod lr_find;
 mod models;
 mod predict;
 mod pretrained;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Train a model; without arguments, a small one on bundled images in about a minute
     Train(train::Args),
+    /// Find a learning rate: a sweep from far too low to far too high, its curve and what it suggests
+    LrFind(lr_find::Args),
     /// Measure a run on a split: a table, metrics.json and predictions.csv
     Evaluate(evaluate::Args),
     /// Classify images with a run, or tensors with any weights
@@ -54,6 +57,7 @@ fn main() -> std::process::ExitCode {
     sigpipe::reset();
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
+        Command::LrFind(args) => lr_find::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Models(args) => models::run(args),

@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn a_warmed_up_average_equals_timms() -> Result<()> {
+        let recorded = crate::optim::recorded::more().ema_warmup;
+        let (_, store) = ParamStore::build(0, &Device::Cpu, |b| b.param("weight", &[6], Init::ZEROS))?;
+        store.set("weight", &wave(0.0)?)?;
+        let mut ema = Ema::new(recorded.decay, &store)?.with_warmup(true);
+        for t in 1..=10 {
+            store.set("weight", &wave(0.3 * f64::from(t))?)?;
+            ema.update(&store, t as u64)?;
+        }
+        for (found, expected) in ema.state()[0].1.to_vec1::<f32>()?.iter().zip(&recorded.weight) {
+            assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn the_average_equals_timms_and_the_model_keeps_its_own_weights() -> Result<()> {
         let recorded: Recorded =
             serde_json::from_str(include_str!("../../../fixtures/train/ema.json")).expect("the fixture");

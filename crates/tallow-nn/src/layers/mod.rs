@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod conv2d;
+mod drop_block;
 mod dropout;
 mod layer_norm;
 mod linear;
@@ -9,6 +10,7 @@ mod linear;
 pub use crate::kernels::activation::Activation;
 pub use batch_norm::{BatchNorm2d, BatchNormOptions};
 pub use conv2d::{Conv2d, Conv2dOptions};
+pub use drop_block::DropBlock2d;
 pub use dropout::{DropPath, Dropout};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;

@@ -97,18 +97,15 @@ fn softmax_row(z: &[f64], t: &[f64], gamma: f64, alpha: f64, dz: &mut [f64]) -> 
     let log_p = rows::log_softmax(z);
     let p: Vec<f64> = log_p.iter().map(|log_p| log_p.exp()).collect();
     let mut loss = 0.0;
-    for c in 0..z.len() {
-        if t[c] != 0.0 {
-            let focus = rows::pow(1.0 - p[c], gamma);
-            loss -= alpha * t[c] * focus * log_p[c];
-            // By p times p, so that nothing is divided by a probability of nothing.
-            let by_log_p = gamma * p[c] * rows::pow(1.0 - p[c], gamma - 1.0) * log_p[c] - focus;
-            let share = alpha * t[c] * by_log_p;
-            for (dz, p) in dz.iter_mut().zip(&p) {
-                *dz -= share * p;
-            }
-            dz[c] += share;
+    for (c, &t) in t.iter().enumerate().filter(|(_, t)| **t != 0.0) {
+        let focus = rows::pow(1.0 - p[c], gamma);
+        loss -= alpha * t * focus * log_p[c];
+        // By ln p, so that nothing is divided by a probability of nothing.
+        let by_log_p = alpha * t * (gamma * p[c] * rows::pow(1.0 - p[c], gamma - 1.0) * log_p[c] - focus);
+        for (dz, p) in dz.iter_mut().zip(&p) {
+            *dz -= by_log_p * p;
         }
+        dz[c] += by_log_p;
     }
     loss
 }

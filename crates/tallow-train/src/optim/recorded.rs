@@ -15,6 +15,13 @@ pub(crate) struct More {
     pub cases: Vec<Trajectory>,
     pub clip: Clip,
     pub penalties: PenaltyCases,
+    pub ema_warmup: EmaWarmup,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct EmaWarmup {
+    pub decay: f64,
+    pub weight: Vec<f32>,
 }
 
 #[derive(Deserialize)]
