@@ -12,6 +12,8 @@ pub(crate) use groups::Groups;
 use crate::{AuditConfig, Issue, Kind, Samples, Scanned};
 use hash::{Perceptual, similarity};
 
+/// Of near duplicates, one hash may differ in so many bits if the other one is near.
+const OTHER_BITS: u32 = 10;
 /// How many other samples of a group an issue names.
 const NAMED: usize = 3;
 
@@ -81,7 +83,9 @@ fn near_pairs(distinct: &[(usize, &Perceptual)], config: &AuditConfig) -> Vec<(u
         let ((a, first), (b, second)) = (distinct[i], distinct[j]);
         let bits = |hash: fn(&Perceptual) -> u64| (hash(first) ^ hash(second)).count_ones();
         let score = f64::from(bits(|p| p.phash) + bits(|p| p.dhash)) / 128.0;
-        (similarity(first, second) >= config.similarity).then_some((a, b, score))
+        // The other hash may differ more, but not be another picture's.
+        let both = bits(|p| p.phash).max(bits(|p| p.dhash)) <= OTHER_BITS.max(config.hash_bits);
+        (both && similarity(first, second) >= config.similarity).then_some((a, b, score))
     };
     pairs.into_iter().filter_map(alike).collect()
 }
