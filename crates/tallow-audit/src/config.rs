@@ -34,7 +34,7 @@ impl Default for AuditConfig {
         Self {
             thresholds: BTreeMap::new(),
             hash_bits: 4,
-            similarity: 0.98,
+            similarity: 0.995,
             filter: Filter::PruneByNoiseRate,
             rank_by: RankBy::SelfConfidence,
             neighbours: 10,

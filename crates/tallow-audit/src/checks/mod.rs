@@ -17,9 +17,10 @@ type Check = (Kind, fn(&Measures) -> f64, fn(&Measures) -> String);
 const CHECKS: &[Check] = &[
     (Kind::Dark, brightness::dark, |m| format!("99 % of the pixels below {:.2}", m.brightness_p99)),
     (Kind::Bright, brightness::bright, |m| format!("95 % of the pixels above {:.2}", m.brightness_p5)),
-    (Kind::Blurry, blur::score, |m| format!("deviation of the edges {:.1} levels", m.edges.deviation)),
+    (Kind::Blurry, blur::score, |m| {
+        format!("deviation of the edges {:.1} levels, blur effect {:.2}", m.edges.deviation, m.edges.effect)
+    }),
     (Kind::LowInformation, information::score, |m| format!("{:.2} bits a pixel", m.entropy)),
-    (Kind::Noisy, noise::score, |m| m.noise.to_string()),
     (Kind::OddAspectRatio, shape::aspect_ratio, |m| format!("{} × {} (width × height)", m.width, m.height)),
 ];
 
@@ -43,6 +44,7 @@ pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec
         }
     }
     issues.extend(colour::find(&readable, config.threshold(Kind::GreyAmongColour)));
+    issues.extend(noise::find(&readable, config.threshold(Kind::Noisy)));
     issues.extend(shape::odd_sizes(&readable, config.threshold(Kind::OddSize)));
     issues.extend(imbalance::find(samples, config.threshold(Kind::ClassImbalance)));
     crate::sort(&mut issues);

@@ -9,7 +9,8 @@ use std::fmt;
 
 use tallow_augment::Image8;
 
-use crate::Measures;
+use super::quantile;
+use crate::{Issue, Kind, Measures};
 
 /// The deviation of white noise at which a picture scores 1/2, in levels.
 const WHITE: f64 = 10.0;
@@ -25,7 +26,7 @@ pub struct Noise {
     pub deviation: f64,
     /// How much the fine structure is like noise: 1 in white noise, less in texture.
     pub whiteness: f64,
-    /// The share of pixels far from each of their eight neighbours, half of which are alike.
+    /// The share of pixels far from each of their eight neighbours, and on the same side of most.
     pub stray: f64,
 }
 
@@ -90,11 +91,26 @@ fn median(counts: &[u64]) -> f64 {
     0.0
 }
 
+/// The amount of noise: 1 at a deviation of 10 levels or 1 % stray pixels.
+fn amount(measures: &Measures) -> f64 {
+    let Noise { deviation, whiteness, stray } = measures.noise;
+    (deviation * whiteness.powi(2) / WHITE).max(stray / STRAY)
+}
+
 /// How free of noise, 0 to 1.
 pub fn score(measures: &Measures) -> f64 {
-    let Noise { deviation, whiteness, stray } = measures.noise;
-    let white = (deviation * whiteness.powi(2) / WHITE).powi(2);
-    1.0 / (1.0 + white.max((stray / STRAY).powi(2)))
+    1.0 / (1.0 + amount(measures).powi(2))
+}
+
+/// The noisy ones, if they also stand out: their amount lies above the upper quartile by more than 3 interquartile ranges.
+/// In a dataset of tiny pictures of cloth every other one looks noisy; that is its nature.
+pub fn find(readable: &[(usize, &Measures)], threshold: f64) -> Vec<Issue> {
+    let mut sorted: Vec<f64> = readable.iter().map(|(_, measures)| amount(measures)).collect();
+    sorted.sort_by(f64::total_cmp);
+    let (q1, q3) = (quantile(&sorted, 0.25), quantile(&sorted, 0.75));
+    let stands_out = |m: &Measures| score(m) < threshold && amount(m) > q3 + 3.0 * (q3 - q1);
+    let noisy = readable.iter().filter(|(_, measures)| stands_out(measures));
+    noisy.map(|(sample, m)| Issue::new(Kind::Noisy, *sample, score(m), m.noise.to_string())).collect()
 }
 
 #[cfg(test)]

@@ -5,21 +5,24 @@ pub mod search;
 
 mod groups;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-pub(crate) use groups::Groups;
+use groups::Groups;
 
 use crate::{AuditConfig, Issue, Kind, Samples, Scanned};
 use hash::{Perceptual, similarity};
 
+/// Of near duplicates, one hash may differ in so many bits if the other one is near.
+const OTHER_BITS: u32 = 10;
 /// How many other samples of a group an issue names.
 const NAMED: usize = 3;
 
-/// Finds groups of equal and of nearly equal pictures; every sample of a group is an issue, which names the others.
+/// Finds groups of equal and pairs of nearly equal pictures; every sample of them is an issue, which names the others, the
+/// nearest first.
 ///
 /// Near are pictures whose pHash or dHash differ in at most [`AuditConfig::hash_bits`] of 64 bits and whose tiny copies
 /// correlate by [`AuditConfig::similarity`]. The score of an exact duplicate is 0, of a near one the share of differing
-/// bits to the nearest other sample. Leakage is a group with samples of several splits, exact or near.
+/// bits to the nearest other sample. Leakage is what is equal or near across splits.
 pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec<Issue> {
     let mut exact = Groups::new(scanned.len());
     let mut first = HashMap::new();
@@ -37,28 +40,23 @@ pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec
     let exact_groups = exact.into_groups();
     for group in &exact_groups {
         for &sample in group {
-            issues.extend(issues_of(samples, Kind::ExactDuplicate, sample, group, |_| 0.0));
+            issues.extend(issues_of(samples, Kind::ExactDuplicate, sample, group, 0.0));
         }
     }
-    let mut near = Groups::new(scanned.len());
-    let mut nearest: HashMap<usize, f64> = HashMap::new();
+    let mut partners: BTreeMap<usize, Vec<(f64, usize)>> = BTreeMap::new();
     for &(a, b, score) in &near_pairs {
-        near.join(a, b);
-        for sample in [a, b] {
-            let best = nearest.entry(sample).or_insert(score);
-            *best = best.min(score);
-        }
+        partners.entry(a).or_default().push((score, b));
+        partners.entry(b).or_default().push((score, a));
     }
     let copies: HashMap<usize, &Vec<usize>> = exact_groups.iter().map(|group| (group[0], group)).collect();
-    for group in near.into_groups() {
-        // Copies of a member belong to the group, but have been named as exact duplicates.
-        let all: Vec<usize> = group
-            .iter()
-            .flat_map(|member| copies.get(member).map_or(vec![*member], |copies| copies.to_vec()))
-            .collect();
-        for &sample in &group {
-            let score = nearest.get(&sample).copied().unwrap_or(0.0);
-            issues.extend(issues_of(samples, Kind::NearDuplicate, sample, &all, |_| score));
+    let with_copies = |sample: usize| copies.get(&sample).map_or(vec![sample], |copies| copies.to_vec());
+    for (sample, mut near) in partners {
+        near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let score = near[0].0;
+        // What is near one of equal pictures is near all of them.
+        let others: Vec<usize> = near.iter().flat_map(|(_, other)| with_copies(*other)).collect();
+        for sample in with_copies(sample) {
+            issues.extend(issues_of(samples, Kind::NearDuplicate, sample, &others, score));
         }
     }
     merge_leaks(&mut issues);
@@ -81,19 +79,15 @@ fn near_pairs(distinct: &[(usize, &Perceptual)], config: &AuditConfig) -> Vec<(u
         let ((a, first), (b, second)) = (distinct[i], distinct[j]);
         let bits = |hash: fn(&Perceptual) -> u64| (hash(first) ^ hash(second)).count_ones();
         let score = f64::from(bits(|p| p.phash) + bits(|p| p.dhash)) / 128.0;
-        (similarity(first, second) >= config.similarity).then_some((a, b, score))
+        // The other hash may differ more, but not be another picture's.
+        let both = bits(|p| p.phash).max(bits(|p| p.dhash)) <= OTHER_BITS.max(config.hash_bits);
+        (both && similarity(first, second) >= config.similarity).then_some((a, b, score))
     };
     pairs.into_iter().filter_map(alike).collect()
 }
 
-/// What a group means for one of its samples: a duplicate, a leak, or both.
-fn issues_of(
-    samples: &Samples,
-    kind: Kind,
-    sample: usize,
-    group: &[usize],
-    score: impl Fn(usize) -> f64,
-) -> Vec<Issue> {
+/// What the others mean for a sample: a duplicate, a leak, or both.
+fn issues_of(samples: &Samples, kind: Kind, sample: usize, group: &[usize], score: f64) -> Vec<Issue> {
     let split = samples.split(sample);
     let others = |same: bool| -> Vec<usize> {
         let belongs = |other: &usize| *other != sample && (samples.split(*other) == split) == same;
@@ -103,7 +97,7 @@ fn issues_of(
     for (kind, others) in [(kind, others(true)), (Kind::Leakage, others(false))] {
         if !others.is_empty() {
             let detail = describe(samples, sample, &others, kind == Kind::Leakage);
-            issues.push(Issue { others, ..Issue::new(kind, sample, score(sample), detail) });
+            issues.push(Issue { others, ..Issue::new(kind, sample, score, detail) });
         }
     }
     issues

@@ -71,17 +71,18 @@ pub fn label_issues_mask(probabilities: &Probabilities, filter: Filter) -> Vec<b
 
 /// How many samples to remove, `[true][given]`: the joint, with at least one sample left in each class.
 fn prune_counts(joint: &Counts) -> Counts {
-    let k = joint.len();
-    let mut counts: Counts = (0..k).map(|t| (0..k).map(|given| joint[given][t]).collect()).collect();
-    for given in 0..k {
-        let missing = (MIN_PER_CLASS - counts[given][given]).max(0.0);
-        let others = (0..k).filter(|t| counts[*t][given] != 0.0).count() as f64;
+    let reduced = |(given, row): (usize, &Vec<f64>)| -> Vec<f64> {
+        let missing = (MIN_PER_CLASS - row[given]).max(0.0);
+        let others = row.iter().filter(|count| **count != 0.0).count() as f64;
         let each = missing / (others - 1.0).max(1.0);
-        let diagonal = counts[given][given] + missing;
-        (0..k).for_each(|t| counts[t][given] = (counts[t][given] - each).max(0.0).trunc());
-        counts[given][given] = diagonal;
-    }
-    counts.iter().map(|row| round_preserving_sum(row)).collect()
+        let less = |(class, count): (usize, &f64)| match class == given {
+            true => count + missing,
+            false => (count - each).max(0.0).trunc(),
+        };
+        row.iter().enumerate().map(less).collect()
+    };
+    let by_given: Counts = joint.iter().enumerate().map(reduced).collect();
+    (0..joint.len()).map(|t| round_preserving_sum(&by_given.iter().map(|row| row[t]).collect::<Vec<_>>())).collect()
 }
 
 /// The samples of each given class.

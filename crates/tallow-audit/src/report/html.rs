@@ -84,7 +84,7 @@ fn section(samples: &Samples, kind: Kind, issues: &[&Issue], total: usize, pictu
     cards.iter().take(pictures).for_each(|issue| html += &card(samples, issue));
     html += "</div>\n";
     if cards.len() > pictures {
-        let _ = write!(html, "<p class=\"more\">… and {} more in issues.csv</p>\n", cards.len() - pictures);
+        let _ = writeln!(html, "<p class=\"more\">… and {} more in issues.csv</p>", cards.len() - pictures);
     }
     html + "</section>\n"
 }
