@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod augment;
 mod bench;
 mod data;
 mod evaluate;
@@ -38,6 +39,8 @@ enum Command {
     Models(models::Args),
     /// Describe a dataset: counts, sizes, class balance, mean and deviation
     Data(data::Args),
+    /// Draw what an augmentation does to samples of a dataset
+    Augment(augment::Args),
     /// Measure the speed of kernels, training steps, inference and the loader on this machine
     Bench(bench::Args),
     /// Check the rules of this repository that the compiler does not know
@@ -52,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Command::Predict(args) => predict::run(args),
         Command::Models(args) => models::run(args),
         Command::Data(args) => data::run(args),
+        Command::Augment(args) => augment::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Tidy => tidy::run(),
     };

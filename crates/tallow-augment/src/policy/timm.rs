@@ -250,7 +250,10 @@ impl FromStr for TimmRandAugment {
                 "p" => config.prob = number(1.0)?,
                 "inc" => increasing = number(1.0)? > 0.0,
                 _ => {
-                    return Err(bad("sections m, n, p, mstd, mmax, inc, each with a number, or t with a name", section));
+                    return Err(bad(
+                        "sections m, n, p, mstd, mmax, inc, each with a number, or t with a name",
+                        section,
+                    ));
                 }
             }
         }
