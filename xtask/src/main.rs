@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 mod audit;
+mod augment;
 mod bench;
 mod data;
 mod evaluate;
@@ -47,6 +48,8 @@ enum Command {
     Data(data::Args),
     /// Find what is wrong with a dataset: damaged, doubled, odd and wrongly labelled samples
     Audit(audit::Args),
+    /// Draw what an augmentation does to samples of a dataset
+    Augment(augment::Args),
     /// Measure the speed of kernels, training steps, inference and the loader on this machine
     Bench(bench::Args),
     /// Check the rules of this repository that the compiler does not know
@@ -64,6 +67,7 @@ fn main() -> std::process::ExitCode {
         Command::Tune(args) => tune::run(args),
         Command::Data(args) => data::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Augment(args) => augment::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Tidy => tidy::run(),
     };

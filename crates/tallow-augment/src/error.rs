@@ -119,6 +119,14 @@ pub enum Error {
         /// The buffer's length.
         found: usize,
     },
+    /// An image cannot be encoded or decoded.
+    #[error("{op}: the image cannot be encoded or decoded: {message}")]
+    Codec {
+        /// The op.
+        op: &'static str,
+        /// What the codec says.
+        message: String,
+    },
     /// The resizer refused an image.
     #[error("resizing from {from} to {to} failed: {message}")]
     Resize {

@@ -30,14 +30,22 @@ mod pipeline;
 mod suggest;
 mod transform;
 
+pub mod batch;
 pub mod ops;
+pub mod policy;
 pub mod rng;
+#[cfg(feature = "candle")]
+pub mod tensor;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use config::PipelineConfig;
 pub use error::{Error, Result};
 pub use image8::Image8;
 pub use normalize::{Normalization, NormalizedImage};
 pub use ops::OpConfig;
-pub use params::{Fill, Interpolation, Padding, PaddingMode, Range, Size, SizeParam};
+pub use params::{Fill, Interpolation, InterpolationChoice, Padding, PaddingMode, Range, Size, SizeParam};
 pub use pipeline::Pipeline;
 pub use transform::{NormalizedTransform, Stage, Transform};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rng::{Rng, chance};
 use crate::{Error, Result};
 
 /// Height and width of an image, in pixels.
@@ -92,6 +93,37 @@ pub enum Interpolation {
     Bicubic,
     /// Lanczos' window of 3 lobes; for resizing alone.
     Lanczos,
+}
+
+/// An [`Interpolation`], or `"random"`: bilinear or bicubic, drawn for each image as timm does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InterpolationChoice {
+    /// The nearest pixel.
+    Nearest,
+    /// Linear in both directions.
+    #[default]
+    Bilinear,
+    /// Cubic in both directions.
+    Bicubic,
+    /// Lanczos' window of 3 lobes; for resizing alone.
+    Lanczos,
+    /// Bilinear or bicubic, equally likely.
+    Random,
+}
+
+impl InterpolationChoice {
+    /// The interpolation for one image; takes from the generator only if it is left to chance.
+    pub fn draw(self, rng: &mut Rng) -> Interpolation {
+        match self {
+            Self::Nearest => Interpolation::Nearest,
+            Self::Bilinear => Interpolation::Bilinear,
+            Self::Bicubic => Interpolation::Bicubic,
+            Self::Lanczos => Interpolation::Lanczos,
+            Self::Random if chance(rng, 0.5) => Interpolation::Bilinear,
+            Self::Random => Interpolation::Bicubic,
+        }
+    }
 }
 
 /// The padding around an image, in pixels: one number, `[left_right, top_bottom]`, or `[left, top, right, bottom]`.

@@ -25,11 +25,18 @@ fn photo(width: u32, height: u32) -> DynamicImage {
 
 const EVERYTHING: &str = r#"[
     { op = "ResizePad", size = [60, 70] }, { op = "Resize", size = 48, interpolation = "bicubic" },
-    { op = "RandomResizedCrop", size = 40 }, { op = "CenterCrop", size = 36 },
+    { op = "RandomResizedCrop", size = 40, interpolation = "random" }, { op = "CenterCrop", size = 36 },
     { op = "RandomCrop", size = 32, padding = [1, 2], padding_mode = "reflect" },
     { op = "RandomHorizontalFlip" }, { op = "RandomVerticalFlip", p = 0.2 }, { op = "RandomRotation", degrees = 10 },
     { op = "RandomAffine", translate = [0.1, 0.1], scale = [0.9, 1.1], fill = [1, 2, 3] },
     { op = "ColorJitter", brightness = 0.2, hue = [-0.1, 0.2] }, { op = "GaussianNoise", p = 0.5 },
+    { op = "RandomPerspective" }, { op = "ElasticTransform", p = 0.5 }, { op = "GaussianBlur", kernel_size = 3, p = 0.5 },
+    { op = "RandomAdjustSharpness", sharpness_factor = 1.5 }, { op = "RandomPosterize", bits = 5, p = 0.1 },
+    { op = "RandomSolarize", threshold = 200, p = 0.1 }, { op = "RandomEqualize", p = 0.1 },
+    { op = "RandomAutocontrast" }, { op = "RandomInvert", p = 0.1 }, { op = "RandomGrayscale" },
+    { op = "JPEG", quality = [60, 95], p = 0.5 }, { op = "SaltAndPepper", p = 0.3 }, { op = "PoissonNoise", p = 0.3 },
+    { op = "GridMask", p = 0.2 }, { op = "AutoAugment", policy = "svhn" }, { op = "RandAugment", p = 0.5 },
+    { op = "TrivialAugmentWide" }, { op = "AugMix", p = 0.5 }, { op = "ThreeAugment", p = 0.5 },
     { op = "RandomErasing", value = "random" },
 ]"#;
 

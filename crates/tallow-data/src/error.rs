@@ -74,6 +74,12 @@ pub enum Error {
         /// What was found.
         found: String,
     },
+    /// The mix of a loader means nothing.
+    #[error("{source}")]
+    Mix {
+        /// Which of its parameters, and what it should be.
+        source: tallow_augment::Error,
+    },
     /// A label is not one of the dataset's classes.
     #[error("{}: the label of sample {index} must be from {lowest} to {highest}, found {label}", path.display())]
     LabelOutOfRange {

@@ -17,7 +17,8 @@ use std::thread::JoinHandle;
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSliceMut as _;
 use serde::{Deserialize, Serialize};
-use tallow_augment::{Pipeline, rng};
+use tallow_augment::batch::{MixConfig, mix_pixels, mix_rows};
+use tallow_augment::{Pipeline, Size, rng};
 
 use crate::{Dataset, Error, Result, Sampler, labels};
 
@@ -40,10 +41,13 @@ pub struct LoaderConfig {
     pub sampler: Sampler,
     /// What happens when a sample cannot be read.
     pub on_corrupt: OnCorrupt,
+    /// Mixup and CutMix; for training.
+    pub mix: Option<MixConfig>,
 }
 
 impl Default for LoaderConfig {
-    /// Batches of 128, shuffled, the last one kept, seed 0, two batches ahead, one worker, stop on damage.
+    /// Batches of 128, shuffled, the last one kept, seed 0, two batches ahead, one worker, stop on damage,
+    /// no mixing.
     fn default() -> Self {
         Self {
             batch_size: 128,
@@ -53,6 +57,7 @@ impl Default for LoaderConfig {
             seed: 0,
             sampler: Sampler::Shuffled,
             on_corrupt: OnCorrupt::Stop,
+            mix: None,
         }
     }
 }
@@ -108,7 +113,8 @@ impl Loader {
     /// A loader of `dataset`'s samples through `pipeline`.
     ///
     /// # Errors
-    /// A `batch_size` or `workers` of 0, an epoch without any batch, weights that do not fit the dataset, or no threads.
+    /// A `batch_size` or `workers` of 0, an epoch without any batch, weights that do not fit the dataset, a mix
+    /// that means nothing, or no threads.
     pub fn new(dataset: Arc<dyn Dataset>, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Self> {
         let at_least_one = |field, value: usize| match value {
             0 => Err(Error::Option { field, expected: "at least 1".into(), found: "0".into() }),
@@ -126,6 +132,9 @@ impl Loader {
         }
         let labels = labels(dataset.as_ref());
         config.sampler.validate(&labels, dataset.class_names().len())?;
+        if let Some(mix) = &config.mix {
+            mix.validate().map_err(|source| Error::Mix { source })?;
+        }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(config.workers)
             .thread_name(|i| format!("tallow-loader-{i}"))
@@ -228,7 +237,7 @@ impl Shared {
             let rows = if self.config.drop_last { filled_up(&good, indices.len()) } else { good };
             (pixels, indices) = choose(&rows, &pixels, sample_len, &indices);
         }
-        Ok(Batch {
+        let mut made = Batch {
             pixels,
             shape: (indices.len(), height, width, channels),
             labels: indices.iter().map(|i| self.labels[*i] as u32).collect(),
@@ -236,18 +245,41 @@ impl Shared {
             weights: self.weights(&indices),
             indices,
             skipped,
-        })
+        };
+        if let Some(mix) = &self.config.mix {
+            self.mix(mix, &mut made, &mut rng::keyed(self.config.seed, epoch, batch as u64, rng::MIX));
+        }
+        Ok(made)
+    }
+
+    /// Mixes the images of a batch, its targets and weights with them.
+    fn mix(&self, config: &MixConfig, batch: &mut Batch, rng: &mut rng::Rng) {
+        let (n, height, width, channels) = batch.shape;
+        let (size, classes) = (Size { height, width }, self.dataset.class_names().len());
+        let rows = config.draw(n, size, rng);
+        mix_pixels(&rows, &mut batch.pixels, size, channels);
+        let one_hot = || batch.labels.iter().flat_map(|label| one_hot(*label as usize, classes)).collect();
+        let mut targets = batch.targets.take().unwrap_or_else(one_hot);
+        mix_rows(&rows, &mut targets, classes);
+        if let Some(weights) = &mut batch.weights {
+            mix_rows(&rows, weights, 1);
+        }
+        // Of two labels the one with more of the image; at half and half each keeps its own.
+        let labels = batch.labels.clone();
+        for (row, label) in rows.iter().zip(&mut batch.labels) {
+            if row.own < 0.5 {
+                *label = labels[row.partner];
+            }
+        }
+        batch.targets = Some(targets);
     }
 
     /// The targets of a batch, if any of its samples has one of its own.
     fn targets(&self, indices: &[usize]) -> Option<Vec<f32>> {
         let own: Vec<Option<Vec<f32>>> = indices.iter().map(|i| self.dataset.target(*i)).collect();
         own.iter().any(Option::is_some).then(|| {
-            let one_hot = |index: &usize| {
-                let mut row = vec![0.0; self.dataset.class_names().len()];
-                row[self.labels[*index]] = 1.0;
-                row
-            };
+            let classes = self.dataset.class_names().len();
+            let one_hot = |index: &usize| one_hot(self.labels[*index], classes);
             own.into_iter().zip(indices).flat_map(|(own, index)| own.unwrap_or_else(|| one_hot(index))).collect()
         })
     }
@@ -262,6 +294,13 @@ impl Shared {
         let image = self.dataset.image(index)?;
         self.pipeline.apply(image, rng, out).map_err(|source| Error::Augment { id: self.dataset.id(index), source })
     }
+}
+
+/// 1 for the class `label`, 0 for the others.
+fn one_hot(label: usize, classes: usize) -> Vec<f32> {
+    let mut row = vec![0.0; classes];
+    row[label] = 1.0;
+    row
 }
 
 /// For each of `len` rows itself if it is good, else the next good one, around the end. `good` is ascending, not empty.

@@ -27,16 +27,28 @@ pub enum Sampler {
     ClassWeighted(Vec<f32>),
     /// With replacement; one weight a sample, 0 or more.
     SampleWeighted(Vec<f32>),
+    /// Repeated augmentation: as `Shuffled`, each sample this many times in a row (augmented differently each time), until
+    /// the epoch is full: the other samples are left out of it. 1 or more; 1.5 repeats every other sample.
+    ///
+    /// Hoffer et al. 2020, <https://arxiv.org/abs/1901.09335>; timm's `RepeatAugSampler` on one process, but that timm cuts
+    /// an epoch to a multiple of 256 samples.
+    Repeated(f64),
 }
 
 impl Sampler {
     /// Checks that the weights fit the dataset.
     ///
     /// # Errors
-    /// Not one weight a class or sample, a negative or infinite one, or none above 0 among the samples.
+    /// Not one weight a class or sample, a negative or infinite one, or none above 0 among the samples; less than one
+    /// repeat.
     pub fn validate(&self, labels: &[usize], classes: usize) -> Result<()> {
         let (field, weights, expected) = match self {
             Sampler::Sequential | Sampler::Shuffled | Sampler::ClassBalanced => return Ok(()),
+            Sampler::Repeated(repeats) if *repeats >= 1.0 && repeats.is_finite() => return Ok(()),
+            Sampler::Repeated(repeats) => {
+                let (expected, found) = ("a number from 1 up".into(), repeats.to_string());
+                return Err(Error::Option { field: "sampler.repeated", expected, found });
+            }
             Sampler::ClassWeighted(weights) => ("sampler.class_weighted", weights, classes),
             Sampler::SampleWeighted(weights) => ("sampler.sample_weighted", weights, labels.len()),
         };
@@ -63,6 +75,11 @@ impl Sampler {
                 let mut order: Vec<usize> = (0..labels.len()).collect();
                 order.shuffle(&mut rng);
                 order
+            }
+            Sampler::Repeated(repeats) => {
+                let mut order: Vec<usize> = (0..labels.len()).collect();
+                order.shuffle(&mut rng);
+                (0..labels.len()).map(|at| order[(at as f64 / repeats) as usize]).collect()
             }
             Sampler::ClassBalanced => class_balanced(labels, &mut rng),
             Sampler::ClassWeighted(_) | Sampler::SampleWeighted(_) => weighted(&self.cumulative(labels), &mut rng),
@@ -188,6 +205,35 @@ mod tests {
         let draws = draws_of_samples(&order(&Sampler::SampleWeighted(weights), 0));
         assert_eq!(draws[10] + draws[999], 1000);
         assert!((680..820).contains(&draws[999]), "{}", draws[999]);
+    }
+
+    #[test]
+    fn repeats_are_timms() {
+        #[derive(serde::Deserialize)]
+        struct Mix {
+            repeats: std::collections::HashMap<String, Vec<usize>>,
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/augment_mix/mix.json");
+        let Mix { repeats } = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        for (repeat, theirs) in repeats {
+            let drawn = order(&Sampler::Repeated(repeat.parse().unwrap()), 0);
+            assert_eq!(drawn.len(), 1000);
+            // Numbered in the order in which they come, as timm's without shuffling.
+            let mut seen = Vec::new();
+            let numbered: Vec<usize> = drawn
+                .iter()
+                .map(|sample| {
+                    seen.iter().position(|s| s == sample).unwrap_or_else(|| {
+                        seen.push(*sample);
+                        seen.len() - 1
+                    })
+                })
+                .collect();
+            assert_eq!(numbered[..theirs.len()], theirs, "{repeat}");
+            assert_ne!(drawn, order(&Sampler::Repeated(repeat.parse().unwrap()), 1));
+        }
+        assert!(Sampler::Repeated(0.5).validate(&labels(), 4).is_err());
+        assert!(serde_json::from_str::<Sampler>(r#"{"repeated": 3}"#).unwrap() == Sampler::Repeated(3.0));
     }
 
     #[test]

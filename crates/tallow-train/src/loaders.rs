@@ -21,6 +21,7 @@ pub fn train_loader(resolved: &Resolved, dataset: Arc<dyn Dataset>) -> Result<Lo
         batch_size: config.train.batch_size,
         drop_last: config.train.drop_last,
         sampler: config.data.sampler.clone(),
+        mix: config.augment.mix.clone(),
         ..common(config)
     };
     Ok(Loader::new(dataset, resolved.train.clone(), loader)?)

@@ -72,7 +72,7 @@ impl Sector {
 }
 
 /// `from` at factor 0, `to` at 1, the line through both elsewhere; cut to 0..255 and rounded down as Pillow does.
-fn blend(from: u8, to: u8, factor: f32) -> u8 {
+pub(super) fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }
 

@@ -60,16 +60,15 @@ fn affine_channels<const C: usize>(
     interpolation: Interpolation,
     fill: [u8; C],
 ) -> Image8 {
+    if interpolation != Interpolation::Nearest {
+        let m = matrix.0;
+        let place = |x, y| (m[0] * x + m[1] * y + m[2], m[3] * x + m[4] * y + m[5]);
+        return transform_channels(image, place, interpolation, fill);
+    }
     let source = Source { pixels: image.data().as_chunks::<C>().0, size: image.size() };
     let mut data = vec![0; image.data().len()];
     let rows = data.as_chunks_mut::<C>().0.chunks_exact_mut(image.width());
-    match interpolation {
-        Interpolation::Nearest => nearest(&source, matrix, fill, rows),
-        Interpolation::Bilinear => interpolate(source.size, matrix, fill, rows, |x, y| source.bilinear(x, y)),
-        Interpolation::Bicubic | Interpolation::Lanczos => {
-            interpolate(source.size, matrix, fill, rows, |x, y| source.bicubic(x, y))
-        }
-    }
+    nearest(&source, matrix, fill, rows);
     Image8::from_parts(image.size(), C, data)
 }
 
@@ -125,23 +124,58 @@ fn inside(place: i64, length: usize) -> Option<usize> {
 /// Fills `rows` with what `sample` finds at each pixel's place, counted between pixel centres.
 fn interpolate<const C: usize>(
     size: Size,
-    matrix: &AffineMatrix,
+    place: impl Fn(f64, f64) -> (f64, f64),
     fill: [u8; C],
     rows: Rows<'_, C>,
     sample: impl Fn(f64, f64) -> [u8; C],
 ) {
-    let m = matrix.0;
     let (width, height) = (size.width as f64, size.height as f64);
     for (i, row) in rows.enumerate() {
         let y_out = i as f64 + 0.5;
         for (j, out) in row.iter_mut().enumerate() {
-            let x_out = j as f64 + 0.5;
-            let x = m[0] * x_out + m[1] * y_out + m[2];
-            let y = m[3] * x_out + m[4] * y_out + m[5];
+            let (x, y) = place(j as f64 + 0.5, y_out);
             let inside = x >= 0.0 && x < width && y >= 0.0 && y < height;
             *out = if inside { sample(x - 0.5, y - 0.5) } else { fill };
         }
     }
+}
+
+/// The image of which the pixel at `place(x, y)` stands at (x, y); pixel centres are at halves, the size is kept.
+///
+/// # Source
+/// Pillow's `ImagingGenericTransform`.
+pub(super) fn transform(
+    image: &Image8,
+    place: impl Fn(f64, f64) -> (f64, f64),
+    interpolation: Interpolation,
+    fill: [u8; 3],
+) -> Image8 {
+    if image.channels() == 1 {
+        transform_channels::<1>(image, place, interpolation, [fill[0]])
+    } else {
+        transform_channels::<3>(image, place, interpolation, fill)
+    }
+}
+
+fn transform_channels<const C: usize>(
+    image: &Image8,
+    place: impl Fn(f64, f64) -> (f64, f64),
+    interpolation: Interpolation,
+    fill: [u8; C],
+) -> Image8 {
+    let source = Source { pixels: image.data().as_chunks::<C>().0, size: image.size() };
+    let mut data = vec![0; image.data().len()];
+    let rows = data.as_chunks_mut::<C>().0.chunks_exact_mut(image.width());
+    match interpolation {
+        Interpolation::Nearest => interpolate(source.size, place, fill, rows, |x, y| {
+            source.pixels[(y + 0.5) as usize * source.size.width + (x + 0.5) as usize]
+        }),
+        Interpolation::Bilinear => interpolate(source.size, place, fill, rows, |x, y| source.bilinear(x, y)),
+        Interpolation::Bicubic | Interpolation::Lanczos => {
+            interpolate(source.size, place, fill, rows, |x, y| source.bicubic(x, y))
+        }
+    }
+    Image8::from_parts(image.size(), C, data)
 }
 
 /// Pixels to sample from, at places counted between pixel centres.

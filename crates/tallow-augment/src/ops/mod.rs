@@ -5,35 +5,58 @@ mod affine;
 mod center_crop;
 mod color_jitter;
 mod crop;
+mod elastic;
 mod flip;
+mod gaussian_blur;
 mod gaussian_noise;
+mod grid_mask;
+mod jpeg;
+mod levels;
+mod multi_crop;
+mod noise;
+mod perspective;
 mod random_affine;
 mod random_crop;
 mod random_erasing;
+mod random_levels;
 mod random_resized_crop;
 mod random_rotation;
 mod resize;
 mod resize_pad;
+mod sharpness;
 
 pub use adjust::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
 pub use affine::{AffineMatrix, affine};
 pub use center_crop::{CenterCrop, center_crop};
 pub use color_jitter::ColorJitter;
 pub use crop::{Window, crop, pad};
+pub use elastic::{Both, ElasticTransform, displacement, elastic};
 pub use flip::{RandomHorizontalFlip, RandomVerticalFlip, horizontal_flip, vertical_flip};
+pub use gaussian_blur::{GaussianBlur, KernelSize, gaussian_blur, pillow_blur};
 pub use gaussian_noise::{GaussianNoise, gaussian_noise};
+pub use grid_mask::{Grid, GridMask, grid_mask};
+pub use jpeg::{JPEG, Quality, jpeg};
+pub use levels::{autocontrast, equalize, grayscale, invert, posterize, solarize, solarize_add};
+pub use multi_crop::{five_crop, ten_crop};
+pub use noise::{PoissonNoise, SaltAndPepper};
+pub use perspective::{Corners, RandomPerspective, perspective};
 pub use random_affine::{RandomAffine, Shear};
 pub use random_crop::RandomCrop;
-pub use random_erasing::{EraseValue, NamedValue, RandomErasing, Rectangle, erase};
+pub use random_erasing::{EraseMode, EraseValue, NamedValue, RandomErasing, Rectangle, erase};
+pub use random_levels::{
+    RandomAutocontrast, RandomEqualize, RandomGrayscale, RandomInvert, RandomPosterize, RandomSolarize,
+};
 pub use random_resized_crop::{RandomResizedCrop, resized_crop};
 pub use random_rotation::{RandomRotation, rotate};
 pub use resize::{Resize, resize};
 pub use resize_pad::{ResizePad, resize_pad};
+pub use sharpness::{RandomAdjustSharpness, adjust_sharpness};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::{read_op, unknown_op};
+use crate::policy::{AugMix, AutoAugment, RandAugment, ThreeAugment, TrivialAugmentWide};
 use crate::{Result, Stage};
 
 /// Makes the enum of all ops, its names, its reader and its builder from one line an op.
@@ -86,6 +109,25 @@ ops! {
     RandomRotation on Pixels,
     RandomAffine on Pixels,
     ColorJitter on Pixels,
+    RandomPerspective on Pixels,
+    ElasticTransform on Pixels,
+    GaussianBlur on Pixels,
+    RandomAdjustSharpness on Pixels,
+    RandomPosterize on Pixels,
+    RandomSolarize on Pixels,
+    RandomEqualize on Pixels,
+    RandomAutocontrast on Pixels,
+    RandomInvert on Pixels,
+    RandomGrayscale on Pixels,
+    JPEG on Pixels,
     GaussianNoise on Pixels,
+    SaltAndPepper on Pixels,
+    PoissonNoise on Pixels,
+    GridMask on Pixels,
+    AutoAugment on Pixels,
+    RandAugment on Pixels,
+    TrivialAugmentWide on Pixels,
+    AugMix on Pixels,
+    ThreeAugment on Pixels,
     RandomErasing on Normalized,
 }

@@ -30,6 +30,29 @@ pub struct RandomErasing {
     /// What is written: a number, one a channel, or `"random"`.
     #[serde(default)]
     pub value: EraseValue,
+    /// timm's modes: `"const"` (what `value` says), `"rand"` (a random colour) or `"pixel"` (every value random).
+    #[serde(default)]
+    pub mode: EraseMode,
+    /// Rectangles an image, fewest and most; they share the area.
+    #[serde(default = "one")]
+    pub count: [usize; 2],
+}
+
+fn one() -> [usize; 2] {
+    [1, 1]
+}
+
+/// Where an erased rectangle's values come from, as timm names it. Random values are standard normal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EraseMode {
+    /// [`RandomErasing::value`].
+    #[default]
+    Const,
+    /// One random value a channel.
+    Rand,
+    /// A random value for every pixel and channel.
+    Pixel,
 }
 
 fn default_scale() -> [f64; 2] {
@@ -79,9 +102,10 @@ pub struct Rectangle {
 
 impl RandomErasing {
     /// A rectangle smaller than the image on both sides; `None` if ten draws gave none.
-    fn draw(&self, image: Size, rng: &mut Rng) -> Option<Rectangle> {
+    fn draw(&self, image: Size, count: usize, rng: &mut Rng) -> Option<Rectangle> {
+        let scale = self.scale.map(|share| share / count as f64);
         (0..10).find_map(|_| {
-            let (height, width) = draw_sides(image, self.scale, self.ratio, rng);
+            let (height, width) = draw_sides(image, scale, self.ratio, rng);
             (height < image.height && width < image.width).then(|| Rectangle {
                 top: rng.random_range(0..=image.height - height),
                 left: rng.random_range(0..=image.width - width),
@@ -100,6 +124,11 @@ impl NormalizedTransform for RandomErasing {
         validate_p(NAME, self.p)?;
         validate_positive(NAME, "scale", self.scale, 1.0)?;
         validate_positive(NAME, "ratio", self.ratio, f64::INFINITY)?;
+        let [fewest, most] = self.count;
+        if fewest == 0 || fewest > most || most > 1000 {
+            let (expected, found) = ("[low, high] with 1 <= low <= high <= 1000".into(), format!("{:?}", self.count));
+            return Err(Error::BadValue { op: NAME, field: "count", expected, found });
+        }
         match &self.value {
             EraseValue::Each(values) if values.len() != channels => Err(Error::BadValue {
                 op: NAME,
@@ -112,13 +141,23 @@ impl NormalizedTransform for RandomErasing {
     }
 
     fn apply(&self, image: &mut NormalizedImage<'_>, rng: &mut Rng) {
-        let Some(rectangle) = self.draw(image.size, rng) else {
-            return;
-        };
-        match &self.value {
-            EraseValue::All(value) => erase(image, rectangle, |_| *value),
-            EraseValue::Each(values) => erase(image, rectangle, |channel| values[channel]),
-            EraseValue::Named(NamedValue::Random) => erase(image, rectangle, |_| rng.sample(StandardNormal)),
+        let [fewest, most] = self.count;
+        let count = if fewest == most { most } else { rng.random_range(fewest..=most) };
+        for _ in 0..count {
+            let Some(rectangle) = self.draw(image.size, count, rng) else {
+                continue;
+            };
+            match (self.mode, &self.value) {
+                (EraseMode::Rand, _) => {
+                    let colour: [f32; 3] = std::array::from_fn(|_| rng.sample(StandardNormal));
+                    erase(image, rectangle, |channel| colour[channel]);
+                }
+                (EraseMode::Pixel, _) | (_, EraseValue::Named(NamedValue::Random)) => {
+                    erase(image, rectangle, |_| rng.sample(StandardNormal));
+                }
+                (_, EraseValue::All(value)) => erase(image, rectangle, |_| *value),
+                (_, EraseValue::Each(values)) => erase(image, rectangle, |channel| values[channel]),
+            }
         }
     }
 }
@@ -152,7 +191,7 @@ mod tests {
         let image = Size { height: 200, width: 300 };
         let (mut areas, mut count) = (0.0, 0);
         for sample in 0..2000 {
-            let Some(found) = op.draw(image, &mut keyed(0, 0, sample, 0)) else {
+            let Some(found) = op.draw(image, 1, &mut keyed(0, 0, sample, 0)) else {
                 continue;
             };
             let area = found.size.pixels() as f64 / image.pixels() as f64;
@@ -176,6 +215,31 @@ mod tests {
             let inside = (1..3).contains(&(i / 5)) && (2..5).contains(&(i % 5));
             assert_eq!(pixel, if inside { [5.0, 6.0, 7.0] } else { [1.0; 3] }, "{i}");
         }
+    }
+
+    #[test]
+    fn modes_and_counts_are_timms() {
+        let size = Size { height: 40, width: 50 };
+        let run = |text: &str| {
+            let op: RandomErasing = serde_json::from_str(text).unwrap();
+            op.validate(3).unwrap();
+            let mut data = vec![7.0; 40 * 50 * 3];
+            op.apply(&mut NormalizedImage { size, channels: 3, data: &mut data }, &mut keyed(0, 0, 1, 0));
+            data.as_chunks::<3>().0.iter().filter(|pixel| **pixel != [7.0; 3]).copied().collect::<Vec<_>>()
+        };
+        let erased = run(r#"{ "mode": "rand" }"#);
+        assert!(erased.len() > 30 && erased.iter().all(|pixel| *pixel == erased[0]) && erased[0][0] != erased[0][1]);
+        let erased = run(r#"{ "mode": "pixel" }"#);
+        assert!(erased.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(run(r#"{ "mode": "const", "value": 3 }"#).iter().all(|pixel| *pixel == [3.0; 3]));
+        let colours = run(r#"{ "mode": "rand", "count": [4, 4] }"#);
+        let mut distinct = colours.clone();
+        distinct.dedup();
+        distinct.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        distinct.dedup();
+        assert!((2..=4).contains(&distinct.len()), "{distinct:?}");
+        let bad: RandomErasing = serde_json::from_str(r#"{ "count": [0, 2] }"#).unwrap();
+        assert!(matches!(bad.validate(3), Err(Error::BadValue { field: "count", .. })));
     }
 
     #[test]

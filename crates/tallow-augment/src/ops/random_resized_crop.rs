@@ -7,7 +7,7 @@ use super::crop::{Window, crop, draw_sides};
 use super::resize::resize;
 use crate::params::{always, validate_p, validate_positive};
 use crate::rng::Rng;
-use crate::{Image8, Interpolation, PaddingMode, Result, Size, SizeParam, Transform};
+use crate::{Image8, Interpolation, InterpolationChoice, PaddingMode, Result, Size, SizeParam, Transform};
 
 const NAME: &str = "RandomResizedCrop";
 
@@ -26,9 +26,9 @@ pub struct RandomResizedCrop {
     /// Width / height of the window, `[low, high]`, drawn uniformly in the logarithm.
     #[serde(default = "default_ratio")]
     pub ratio: [f64; 2],
-    /// How pixels are computed.
+    /// How pixels are computed; `"random"` draws bilinear or bicubic for each image, as timm does.
     #[serde(default)]
-    pub interpolation: Interpolation,
+    pub interpolation: InterpolationChoice,
     /// Probability.
     #[serde(default = "always")]
     pub p: f64,
@@ -92,7 +92,7 @@ impl Transform for RandomResizedCrop {
 
     fn apply(&self, image: Image8, rng: &mut Rng) -> Result<Image8> {
         let window = self.draw(image.size(), rng);
-        resized_crop(image, window, self.size.to_square(), self.interpolation)
+        resized_crop(image, window, self.size.to_square(), self.interpolation.draw(rng))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use image::DynamicImage;
+use tallow_augment::batch::{MixConfig, MixMode};
 use tallow_augment::{Normalization, Pipeline, PipelineConfig};
 use tallow_data::{Batch, Dataset, Loader, LoaderConfig, OnCorrupt, OpenOptions, Result, Sampler, Subset, open};
 use tempfile::TempDir;
@@ -20,6 +21,31 @@ fn pipeline(ops: &str) -> Arc<Pipeline> {
 
 fn crop_and_flip() -> Arc<Pipeline> {
     pipeline(r#"[{"op": "RandomCrop", "size": 28, "padding": 2}, {"op": "RandomHorizontalFlip"}]"#)
+}
+
+#[test]
+fn mixed_batches_carry_targets_and_depend_on_the_seed_alone() {
+    let mix = MixConfig { mixup_alpha: 0.8, cutmix_alpha: 1.0, mode: MixMode::Elem, ..Default::default() };
+    let plain = loader(config());
+    let mixed = loader(LoaderConfig { mix: Some(mix.clone()), workers: 3, ..config() });
+    let again = loader(LoaderConfig { mix: Some(mix), ..config() });
+    assert_eq!(batches(&mixed, 2, 0), batches(&again, 2, 0));
+    assert_eq!(batches(&mixed, 2, 3), batches(&mixed, 2, 0)[3..]);
+    for (mixed, plain) in batches(&mixed, 0, 0).iter().zip(&batches(&plain, 0, 0)) {
+        assert_eq!((mixed.indices.len(), mixed.shape), (plain.indices.len(), plain.shape));
+        assert_ne!(mixed.pixels, plain.pixels);
+        let (targets, n) = (mixed.targets.as_ref().unwrap(), plain.labels.len());
+        assert_eq!((targets.len(), &plain.targets), (n * 10, &None));
+        for (row, target) in targets.chunks(10).enumerate() {
+            let classes = [plain.labels[row] as usize, plain.labels[n - 1 - row] as usize];
+            assert!((target.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            assert!(target.iter().enumerate().all(|(class, share)| *share == 0.0 || classes.contains(&class)));
+            let most = target.iter().copied().fold(0.0, f32::max);
+            assert_eq!(target[mixed.labels[row] as usize], most, "{target:?}");
+        }
+    }
+    let error = Loader::new(images(), crop_and_flip(), LoaderConfig { mix: Some(MixConfig::default()), ..config() });
+    assert!(error.err().unwrap().to_string().contains("mixup_alpha"));
 }
 
 /// 100 bundled images.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use tallow_augment::PipelineConfig;
+use tallow_augment::batch::MixConfig;
 use tallow_data::{ClassOrder, OnCorrupt, OpenOptions, Sampler};
 use tallow_metrics::Evaluation;
 use tallow_models::ModelConfig;
@@ -175,6 +176,9 @@ pub struct AugmentConfig {
     /// The pipeline of evaluated images, without chance; chosen by the image size if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval: Option<PipelineConfig>,
+    /// Mixup and CutMix of training batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<MixConfig>,
     /// Test-time augmentation: what is evaluated beside each image itself, the probabilities averaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tta: Vec<View>,

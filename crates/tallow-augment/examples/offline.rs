@@ -1,5 +1,5 @@
 //! Augments every image of a folder into another folder:
-//! `cargo run -p tallow-augment --example augment_directory -- IN OUT [PIPELINE.toml]`.
+//! `cargo run -p tallow-augment --example offline -- IN OUT [PIPELINE.toml]`.
 //!
 //! PIPELINE.toml holds `ops = [{ op = "RandomResizedCrop", size = 224 }, …]`. Four variants of each image are written.
 
@@ -16,8 +16,8 @@ ops = [
     { op = "RandomResizedCrop", size = 224, scale = [0.3, 1.0] },
     { op = "RandomHorizontalFlip" },
     { op = "RandomRotation", degrees = 15, interpolation = "bilinear" },
-    { op = "ColorJitter", brightness = 0.3, contrast = 0.3, saturation = 0.3, hue = 0.05 },
-    { op = "GaussianNoise", sigma = 0.03, p = 0.3 },
+    { op = "RandAugment", config = "rand-m9-mstd0.5-inc1" },
+    { op = "JPEG", quality = [30, 90], p = 0.3 },
     { op = "RandomErasing", p = 0.25 },
 ]
 "#;
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (input, output, config) = match arguments.as_slice() {
         [input, output] => (input, output, DEFAULT.to_string()),
         [input, output, config] => (input, output, std::fs::read_to_string(config)?),
-        _ => return Err("usage: augment_directory IN OUT [PIPELINE.toml]".into()),
+        _ => return Err("usage: offline IN OUT [PIPELINE.toml]".into()),
     };
     let file: File = toml::from_str(&config)?;
     let pipeline = file.ops.build(3, &Normalization::imagenet())?;
