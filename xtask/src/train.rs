@@ -35,7 +35,7 @@ pub struct Args {
     /// The architecture; `cargo xtask models` lists them
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// The configuration to start from: default, fast, or a TOML file
+    /// The configuration to start from: default, fast, strong, finetune, … (docs/train.md), or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "default", conflicts_with = "resume")]
     recipe: String,
     /// The run directory; made if absent [default: runs/MODEL-DATA, numbered]

@@ -174,6 +174,7 @@ fn every_preset_refuses_what_it_does_not_use() {
         Key::PatchSize => config.patch_size = Some(1),
         Key::ChannelMultiplier => config.channel_multiplier = Some(0.5),
         Key::DepthMultiplier => config.depth_multiplier = Some(0.5),
+        Key::LoraRank => config.lora_rank = Some(4),
     };
     for preset in list() {
         for key in Key::ALL {

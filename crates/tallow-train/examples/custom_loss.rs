@@ -72,6 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             picture: None,
             stop: &AtomicBool::new(false),
             quiet: true,
+            after_epoch: None,
         })?;
         let top1 = report.evaluation.map_or(f64::NAN, |(_, evaluation)| 100.0 * evaluation.top1);
         println!("{name}: training loss {:.4}, test accuracy {top1:.1} %", report.train_loss);

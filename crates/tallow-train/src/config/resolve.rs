@@ -63,10 +63,11 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let size = Size { height, width };
     let eval_ops = config.augment.eval.take().map_or_else(|| default_eval(image, size), Ok)?;
     let eval = build_pipeline(&eval_ops, channels, &normalization, image)?;
-    if train.output_shape() != eval.output_shape() {
+    // Purely convolutional networks may be evaluated on larger images than they are trained on (Touvron et al. 2019).
+    if train.output_shape() != eval.output_shape() && !preset.family.starts_with("cnn/") {
         let (found, (h, w, _)) = (size, eval.output_shape());
         return Err(Error::Mismatch(format!(
-            "augment.train makes images of {}×{}, augment.eval of {h}×{w}: give both the same size",
+            "augment.train makes images of {}×{}, augment.eval of {h}×{w}: only convolutional networks take both",
             found.height, found.width
         )));
     }
@@ -76,7 +77,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         eval: Some(eval_ops),
         mean: Some(normalization.mean),
         std: Some(normalization.std),
-        tta: std::mem::take(&mut config.augment.tta),
+        ..config.augment
     };
     let model = &mut config.model.config;
     (model.num_classes, model.in_chans, model.input_size) = (dataset.class_names().len(), channels, (height, width));

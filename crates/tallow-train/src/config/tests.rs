@@ -24,6 +24,13 @@ fn every_recipe_loads_and_reads_back_from_its_own_toml() {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).expect("a file");
         assert_eq!(read(&path, &[]).expect("its own TOML"), config);
+        let channels = config.augment.mean.as_ref().map_or(1, Vec::len);
+        let given = [("train", &config.augment.train), ("eval", &config.augment.eval)];
+        for (key, ops) in given.into_iter().filter_map(|(key, ops)| Some((key, ops.as_ref()?))) {
+            let normalization = tallow_augment::Normalization { mean: vec![0.5; channels], std: vec![0.5; channels] };
+            let built = ops.build(channels, &normalization);
+            assert!(built.is_ok(), "{}: augment.{key}: {:?}", recipe.name, built.err());
+        }
     }
 }
 
@@ -152,6 +159,7 @@ fn the_page_names_every_key() {
             mean: Some(Vec::new()),
             std: Some(Vec::new()),
             tta: vec![View::HFlip],
+            mix: Some(Default::default()),
         }),
         serde_json::to_value(TrainConfig {
             clip_norm: Some(1.0),
