@@ -71,6 +71,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         eval: Some(eval_ops),
         mean: Some(normalization.mean),
         std: Some(normalization.std),
+        mix: config.augment.mix.take(),
         tta: std::mem::take(&mut config.augment.tta),
     };
     let model = &mut config.model.config;
