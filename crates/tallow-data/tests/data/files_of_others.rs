@@ -234,16 +234,17 @@ fn folds_are_as_even_as_those_of_scikit_learn() {
         };
         (0..5).map(of_class).collect()
     }
-    let theirs = |name: &str| -> Vec<Vec<usize>> { serde_json::from_value(facts[name].clone()).unwrap() };
-
     let ours = counts(&tallow_data::stratified_k_fold(&labels, 5, 0));
-    assert_eq!(spread(&ours), spread(&theirs("stratified")));
-    let mean_spread = |counts: &[Vec<usize>]| spread(counts).iter().sum::<usize>();
-    let best = mean_spread(&theirs("grouped"));
-    let ours: Vec<usize> =
-        (0..10).map(|seed| mean_spread(&counts(&tallow_data::group_k_fold(&groups, &labels, 5, seed)))).collect();
-    let mean = ours.iter().sum::<usize>() as f64 / 10.0;
-    assert!(mean <= 1.25 * best as f64, "{ours:?}, scikit-learn's {best}");
+    let theirs: Vec<Vec<usize>> = serde_json::from_value(facts["stratified"].clone()).unwrap();
+    assert_eq!(spread(&ours), spread(&theirs));
+
+    // Whole groups: ten seeds each, for chance decides much.
+    let mean = |all: Vec<Vec<Vec<usize>>>| {
+        all.iter().map(|counts| spread(counts).iter().sum::<usize>()).sum::<usize>() as f64 / all.len() as f64
+    };
+    let theirs = mean(serde_json::from_value(facts["grouped"].clone()).unwrap());
+    let ours = mean((0..10).map(|seed| counts(&tallow_data::group_k_fold(&groups, &labels, 5, seed))).collect());
+    assert!(ours <= 1.1 * theirs, "{ours}, scikit-learn's {theirs}");
 
     let times: Vec<f64> = (0..labels.len()).map(|i| i as f64).collect();
     let ours = tallow_data::time_series_folds(&times, 4);
