@@ -29,7 +29,7 @@ fn resumes(settings: &[&str]) -> Result<BTreeMap<String, Vec<f32>>> {
     assert_eq!(start(&parts, &die).expect_err("a kill").to_string(), "killed");
     start(&parts, &|loss| loss)?;
     let weights = tensors(whole.path());
-    assert_eq!(weights, tensors(parts.path()), "{settings:?}");
+    assert!(weights == tensors(parts.path()), "{settings:?}: the resumed run differs");
     Ok(weights)
 }
 
@@ -53,7 +53,7 @@ fn what_changes_the_loop_resumes_bit_for_bit() -> Result<()> {
         &["loss.name=ldam", "loss.scale=2", "loss.drw_epoch=1"],
     ] {
         let found = resumes(settings)?;
-        assert_ne!(found, plain, "{settings:?} changes nothing");
+        assert!(found != plain, "{settings:?} changes nothing");
     }
     Ok(())
 }
