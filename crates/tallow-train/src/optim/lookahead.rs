@@ -53,7 +53,7 @@ impl Optimizer for Lookahead {
     fn step(&mut self, grads: &Gradients, rates: Rates) -> Result<()> {
         self.inner.step(grads, rates)?;
         self.steps += 1;
-        if self.steps % self.config.k != 0 {
+        if !self.steps.is_multiple_of(self.config.k) {
             return Ok(());
         }
         let fast = self.params.iter().map(|param| param.var.as_detached_tensor());

@@ -96,6 +96,10 @@ pub enum Then<'a> {
 }
 
 impl Loss for Counting<'_> {
+    fn start_epoch(&self, epoch: u64) {
+        self.inner.start_epoch(epoch);
+    }
+
     fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> Result<Tensor> {
         let loss = self.inner.loss(logits, targets)?;
         self.calls.borrow_mut().push(loss.to_scalar()?);
