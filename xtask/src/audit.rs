@@ -19,7 +19,7 @@ use crate::run::Finished;
   cargo xtask audit photos
   cargo xtask audit fashion-mnist --oof oof.csv --out audit
   cargo xtask audit photos --run runs/r9 --apply --drop leakage,exact_duplicate,blurry
-  cargo xtask train --data audit/manifest.csv")]
+  cargo xtask train --data runs/audit/manifest.csv")]
 pub struct Args {
     /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
     #[arg(value_name = "DATA")]
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     oof: Option<PathBuf>,
     /// Where issues.csv, index.html and, with --apply, the manifest are written
-    #[arg(long, value_name = "DIR", default_value = "audit")]
+    #[arg(long, value_name = "DIR", default_value = "runs/audit")]
     out: PathBuf,
     /// Where a named dataset's files are
     #[arg(long, value_name = "DIR")]
