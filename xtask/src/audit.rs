@@ -27,7 +27,7 @@ pub struct Args {
     /// A run on this dataset: its features find outliers, near duplicates and order, its predictions wrong labels in the splits it was not trained on
     #[arg(long, value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Out-of-fold predictions (id,label,p_<class>,…): they find wrong labels
+    /// Out-of-fold predictions (`id,label,p_CLASS…`): they find wrong labels
     #[arg(long, value_name = "FILE")]
     oof: Option<PathBuf>,
     /// Where issues.csv, index.html and, with --apply, the manifest are written

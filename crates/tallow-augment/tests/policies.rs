@@ -10,12 +10,15 @@ use tallow_augment::ops::Rectangle;
 use tallow_augment::policy::{Leveled, PolicyName, Space, TimmRandAugment};
 use tallow_augment::{Size, rng};
 
+/// A change of a policy: its op, probability and level.
+type Step = (String, f64, Option<usize>);
+
 #[derive(Deserialize)]
 struct Policies {
     size: [usize; 2],
     draws_each: usize,
     spaces: HashMap<String, HashMap<String, Magnitudes>>,
-    policies: HashMap<String, Vec<[(String, f64, Option<usize>); 2]>>,
+    policies: HashMap<String, Vec<[Step; 2]>>,
     levels: HashMap<String, Vec<Option<f64>>>,
     draws: HashMap<String, HashMap<String, Draws>>,
 }

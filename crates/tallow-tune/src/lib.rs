@@ -7,7 +7,7 @@
 //! | [`pruner`] | which trial trains on, and how far: none, ASHA, Hyperband |
 //! | [`study`] | both together, over the trials so far |
 //! | [`store`] | the trials in an SQLite file, from which a study goes on after a kill |
-//! | [`importance`] | how much of the outcome each parameter explains |
+//! | [`importance`](mod@importance) | how much of the outcome each parameter explains |
 //! | [`plots`] | parallel coordinates, importance, history |
 //!
 //! It knows nothing of networks: a trial is a point of the space and the scores it reached after so many epochs.
