@@ -13,12 +13,12 @@ use serde::Serialize;
 use tallow_data::Loader;
 use tallow_metrics::Evaluation;
 use tallow_models::Built;
-use tallow_nn::{Gradients, Mode};
+use tallow_nn::{Gradients, Mode, bf16_unit};
 
 use crate::average::Average;
 use crate::checkpoint::{self, Checkpoint, Exact, Position, Running};
 use crate::clip::{clip, scale};
-use crate::config::EarlyStoppingConfig;
+use crate::config::{EarlyStoppingConfig, Precision};
 use crate::distill::Teacher;
 use crate::optim::Sam;
 use crate::pass::{Work, add};
@@ -140,6 +140,12 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     } else if let Some(picture) = &picture {
         record.image("train/augmented", picture)?;
     }
+    if options.precision == Precision::Bf16 {
+        record.note(&match bf16_unit() {
+            Some(unit) => format!("bf16: training steps multiply on {unit}, evaluation is in f32"),
+            None => "bf16: this processor has neither AMX-BF16 nor AVX512-BF16; computing in f32".to_owned(),
+        })?;
+    }
     let mut report = FitReport {
         epochs: position.epoch,
         steps: position.step,
@@ -162,7 +168,14 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         record.start_epoch(position.epoch, batches);
         let constants = frozen.start_epoch(store, position.epoch);
         loss.start_epoch(position.epoch);
-        let work = Work { model: model.as_ref(), loss, teacher: teacher.as_ref(), constants, r_drop: options.r_drop };
+        let work = Work {
+            model: model.as_ref(),
+            loss,
+            teacher: teacher.as_ref(),
+            constants,
+            r_drop: options.r_drop,
+            precision: options.precision,
+        };
         let mut clock = Instant::now();
         let mut pending: Option<Gradients> = None;
         let mut pending_batches = 0;

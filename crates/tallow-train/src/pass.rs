@@ -4,9 +4,10 @@ use candle_core::Tensor;
 use tallow_data::Batch;
 use tallow_models::Model;
 use tallow_nn::kernels::elementwise::add_gradients;
-use tallow_nn::{Gradients, Mode, ParamStore, Tape};
+use tallow_nn::{Gradients, Mode, ParamStore, Tape, autocast};
 
 use crate::batch::images;
+use crate::config::Precision;
 use crate::distill::Teacher;
 use crate::loss::{Targets, r_drop_divergence};
 use crate::{Loss, Result};
@@ -20,6 +21,8 @@ pub(crate) struct Work<'a> {
     pub constants: &'a [Tensor],
     /// The share of R-Drop's divergence, if each batch is passed twice.
     pub r_drop: Option<f64>,
+    /// What products are computed in.
+    pub precision: Precision,
 }
 
 impl Work<'_> {
@@ -42,6 +45,7 @@ impl Work<'_> {
         taught: Option<&Tensor>,
         mode: &Mode,
     ) -> Result<(f32, Tensor, Gradients)> {
+        let _format = autocast(self.precision.into());
         let tape = Tape::start_without(self.constants);
         let logits = self.model.forward(input, mode)?;
         let loss = match self.r_drop {

@@ -24,6 +24,9 @@ pub struct Args {
     /// The first layers: "cifar" for small images, where the architecture has the choice
     #[arg(long, value_name = "imagenet|cifar")]
     stem: Option<String>,
+    /// What products are computed in
+    #[arg(long, default_value = "f32")]
+    precision: super::Format,
     /// Measured repetitions, after two that are not
     #[arg(long, default_value_t = 10, value_name = "N")]
     steps: usize,
@@ -48,6 +51,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
     let loss = loss.build(&LossContext::default())?;
     let mut optimizer = optim.build(&built.store);
 
+    let _format = args.precision.autocast()?;
     let mut once = |step: usize| -> Result<()> {
         if work == Work::Infer {
             built.model.forward(&images, &Mode::eval())?;

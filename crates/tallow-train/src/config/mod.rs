@@ -274,12 +274,24 @@ impl Default for TrainConfig {
     }
 }
 
-/// The number format of the arithmetic.
+/// The number format of the arithmetic of training steps. Weights, and evaluation, are f32 in either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floating point.
     F32,
+    /// The factors of convolutions and linear layers in bfloat16, their sums and all else in f32; see
+    /// [`tallow_nn::autocast`].
+    Bf16,
+}
+
+impl From<Precision> for tallow_nn::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// The `train.early_stopping` table. It needs a validation split: the test split never chooses anything.
