@@ -43,6 +43,8 @@ pub enum Work {
 
 pub fn run(args: &Args, work: Work) -> Result<()> {
     ensure!(args.batch > 0 && args.steps > 0, "--batch and --steps must be at least 1");
+    let exact = matches!(args.precision, super::Format::F32);
+    ensure!(exact || work == Work::Step, "--precision bf16 is for training steps: inference is computed in f32");
     let built = build(args)?;
     let ModelConfig { in_chans, input_size: (h, w), num_classes, .. } = built.info.config;
     let images = Tensor::randn(0f32, 1.0, (args.batch, h, w, in_chans), &Device::Cpu)?.permute((0, 3, 1, 2))?;

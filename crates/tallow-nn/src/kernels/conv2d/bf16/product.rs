@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::Tiles;
 use crate::kernels::bf16::pack::{self, Rows, round};
 use crate::kernels::bf16::{DEPTH, Product, TILE, TILE_VALUES, Term, Unit};
-use crate::kernels::conv2d::pack::Columns;
+use crate::kernels::conv2d::pack::{Columns, places};
 use crate::kernels::conv2d::{Geometry, Image, Target, Walk};
 use crate::kernels::memory::{SharedMut, Uninit};
 
@@ -60,14 +60,13 @@ impl Weights {
         tiles.reserve(panels * taps * depths * 2);
         let panel_lines = taps * depths * 2 * TILE;
         tiles.0.par_chunks_mut(panel_lines).enumerate().for_each(|(panel, lines)| {
-            for column in 0..PANEL.min(columns - panel * PANEL) {
+            for (at, column) in places(side, k, PANEL.min(columns - panel * PANEL)) {
                 let filter = (panel * PANEL + column) * column_stride;
-                for k in 0..k {
+                for k in at {
                     // A line is a pair of contracted values: each column's two side by side.
                     let line = (k / DEPTH * 2 + column / TILE) * TILE + k % DEPTH / 2;
-                    for tap in 0..taps {
-                        let value = round(weights[filter + k * k_stride + tap]);
-                        lines[tap * depths * 2 * TILE + line].0[column % TILE * 2 + k % 2] = value;
+                    for (tap, weight) in weights[filter + k * k_stride..][..taps].iter().enumerate() {
+                        lines[tap * depths * 2 * TILE + line].0[column % TILE * 2 + k % 2] = round(*weight);
                     }
                 }
             }
