@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
-use tallow_data::{FoldOptions, OpenOptions, Splits, cross_validation_folds, folds_csv};
+use tallow_data::{FoldOptions, OpenOptions, Splits, cross_validation_folds, folds_and_repeats, folds_csv};
 use tallow_metrics::{AcrossFolds, Evaluation};
 use tallow_train::run_dir::write_atomic;
 use tallow_train::{OutOfFold, RunConfig, RunDir, Setting, config, load};
@@ -28,12 +28,12 @@ pub struct Args {
     source: Source,
     #[command(flatten)]
     method: Method,
-    /// Folds: each holds one part in so many of the training split out
-    #[arg(long, value_name = "K", default_value_t = 5)]
-    folds: usize,
-    /// Divide once more into other folds, so many times in all
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    repeats: usize,
+    /// Folds: each holds one part in so many of the training split out [default: 5, or those of --resume]
+    #[arg(long, value_name = "K")]
+    folds: Option<usize>,
+    /// Divide once more into other folds, so many times in all [default: 1, or those of --resume]
+    #[arg(long, value_name = "N")]
+    repeats: Option<usize>,
     /// The column of a manifest or a table whose groups (patient, scene) are held out whole
     #[arg(long, value_name = "COLUMN")]
     group: Option<String>,
@@ -64,13 +64,15 @@ pub struct Job {
 pub fn run(args: Args) -> Result<()> {
     let mut settings = [args.source.settings(), args.method.settings()?].concat();
     settings.extend(args.group.iter().map(|column| Setting::string("--group", "data.group_column", column)));
-    let kept = args.out.as_ref().map(|out| out.join(CONFIG)).filter(|_| args.resume && settings.is_empty());
-    let config = match kept {
-        Some(kept) if args.method.recipe == "default" => config::read(&kept, &[])?,
+    let begun = args.out.as_ref().filter(|_| args.resume);
+    let (folds, repeats) = begun.map_or(Ok((5, 1)), |out| kept_folds(out))?;
+    let config = match begun {
+        Some(out) if settings.is_empty() && args.method.recipe == "default" => config::read(&out.join(CONFIG), &[])?,
         _ => load(&args.method.recipe, &settings)?,
     };
     let out = args.out.unwrap_or_else(|| free_name("crossval-", &config));
-    let Args { folds, repeats, resume, quiet, .. } = args;
+    let (folds, repeats) = (args.folds.unwrap_or(folds), args.repeats.unwrap_or(repeats));
+    let Args { resume, quiet, .. } = args;
     catch_ctrl_c()?;
     let report = cross_validate(&Job { config, folds, repeats, out: out.clone(), resume, quiet })?;
     println!("\n{}", report.metrics);
@@ -197,6 +199,13 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
 #[derive(Deserialize)]
 struct Trained {
     train_s: f64,
+}
+
+/// How many folds and repeats there are in a folder.
+fn kept_folds(out: &Path) -> Result<(usize, usize)> {
+    let path = out.join(FOLDS);
+    let kept = std::fs::read(&path).with_context(|| format!("{}: no folds to go on with", out.display()))?;
+    folds_and_repeats(&kept).with_context(|| format!("{}: this is no table of folds", path.display()))
 }
 
 /// Whether the folds in a folder are those of this configuration and this dataset.

@@ -92,6 +92,19 @@ pub fn folds_csv(dataset: &dyn Dataset, folds: &[Vec<usize>], count: usize) -> R
     csv.into_inner().map_err(|error| failed(error.into_error().into()))
 }
 
+/// How many folds a repeat has, and how many repeats there are, in a table that [`folds_csv`] made; `None` of anything else.
+pub fn folds_and_repeats(csv: &[u8]) -> Option<(usize, usize)> {
+    let mut reader = csv::Reader::from_reader(csv);
+    let repeats = reader.headers().ok()?.iter().filter(|column| column.starts_with("repeat_")).count();
+    let mut folds = 0;
+    for record in reader.records() {
+        let numbers =
+            record.ok()?.iter().skip(2).map(str::parse::<usize>).collect::<std::result::Result<Vec<_>, _>>().ok()?;
+        folds = folds.max(numbers.into_iter().max()? + 1);
+    }
+    (repeats > 0 && folds % repeats == 0).then_some((folds / repeats, repeats))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -136,7 +149,11 @@ mod tests {
             (together.sort_unstable(), everything.sort_unstable());
             assert_eq!(together, everything);
         }
-        let csv = String::from_utf8(folds_csv(all.as_ref(), &folds, 4).unwrap()).unwrap();
+        let csv = folds_csv(all.as_ref(), &folds, 4).unwrap();
+        assert_eq!(folds_and_repeats(&csv), Some((4, 2)));
+        assert_eq!(folds_and_repeats(b"id,label\na,b\n"), None);
+        assert_eq!(folds_and_repeats(b"id,label,repeat_0\na,b,c\n"), None);
+        let csv = String::from_utf8(csv).unwrap();
         let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
         assert_eq!((lines.len(), lines[0].as_slice()), (61, ["id", "label", "repeat_0", "repeat_1"].as_slice()));
         for (index, line) in lines[1..].iter().enumerate() {
