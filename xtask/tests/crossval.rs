@@ -167,3 +167,43 @@ fn what_cannot_be_done_is_said_before_anything_is_made() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_audit_cross_validates_and_finds_a_wrong_label() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("pictures");
+    pictures(&data)?;
+    let data = data.join("list.csv");
+    let manifest = std::fs::read_to_string(&data)?.replace("across-5.png,across", "across-5.png,down");
+    std::fs::write(&data, manifest + "broken.png,down,9\n")?;
+    std::fs::write(data.with_file_name("broken.png"), b"no picture")?;
+    let out = folder.path().join("audit");
+    let audit = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.arg("audit").arg(&data).arg("--out").arg(&out).args(["--model", "small_cnn"]);
+        for setting in ["train.epochs=12", "train.batch_size=8", "model.width=8", "optim.lr=0.05"] {
+            command.args(["--set", setting]);
+        }
+        command.args(more);
+        command
+    };
+    fails(audit(&[]), "--cross-validate")?;
+    let wrong = || -> Result<Vec<String>> {
+        let issues = std::fs::read_to_string(out.join("issues.csv"))?;
+        let wrong = issues.lines().filter(|line| line.contains(",wrong_label,"));
+        Ok(wrong.filter_map(|line| line.split(',').next().map(str::to_owned)).collect())
+    };
+    let shown = succeeds(audit(&["--cross-validate", "3"]))?;
+    ensure!(shown.contains("48 samples with probabilities"), "{shown}");
+    ensure!(wrong()?.iter().any(|id| id == "across-5.png"), "{:?}: {shown}", wrong()?);
+
+    // Again, with the folds that are there; and the file by itself.
+    let first = wrong()?;
+    let shown = succeeds(audit(&["--cross-validate", "3"]))?;
+    ensure!(wrong()? == first && !shown.contains("epoch"), "{shown}");
+    let mut file = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    file.arg("audit").arg(&data).arg("--out").arg(&out).arg("--oof").arg(out.join("crossval/oof.csv"));
+    succeeds(file)?;
+    ensure!(wrong()? == first);
+    Ok(())
+}
