@@ -1,6 +1,6 @@
 //! `cargo xtask evaluate`: a run measured on a split.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tallow_train::View;
 
 use crate::run::{Finished, RunArg, choose};
@@ -12,7 +12,7 @@ pub struct Args {
     /// Another dataset with the same classes [default: the one the run was trained on]
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
-    /// train, validation or test [default: test, else validation]
+    /// train, validation or test, or held_out of a fold of a cross-validation [default: test, else validation]
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
     /// Test-time augmentation in place of the run's: none, or hflip (each image and its mirror image, averaged)
@@ -27,8 +27,13 @@ pub fn run(args: Args) -> Result<()> {
         Some(_) => finished.config.augment.tta.clear(),
         None => {}
     }
-    let splits = finished.splits(args.data.as_deref())?;
-    let (name, dataset) = choose(&splits, args.split.as_deref())?;
+    let (name, dataset) = match args.split.as_deref() {
+        Some("held_out") if args.data.is_some() => {
+            bail!("--split held_out is of the run's own dataset: leave --data out")
+        }
+        Some("held_out") => ("held_out", finished.held_out()?),
+        split => choose(&finished.splits(args.data.as_deref())?, split)?,
+    };
     let evaluation = finished.evaluate(name, dataset)?;
     println!("{name}: {evaluation}");
     println!("{}", evaluation.confusion.table(None));

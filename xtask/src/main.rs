@@ -4,11 +4,14 @@ use clap::{Parser, Subcommand};
 
 mod audit;
 mod augment;
+mod batch_size;
 mod bench;
+mod crossval;
 mod data;
 mod evaluate;
 mod lr_find;
 mod models;
+mod options;
 mod predict;
 mod pretrained;
 mod run;
@@ -34,6 +37,8 @@ struct Cli {
 enum Command {
     /// Train a model; without arguments, a small one on bundled images in about a minute
     Train(train::Args),
+    /// Cross-validate: every training sample is predicted by a model that was not trained on it
+    Crossval(crossval::Args),
     /// Find a learning rate: a sweep from far too low to far too high, its curve and what it suggests
     LrFind(lr_find::Args),
     /// Measure a run on a split: a table, metrics.json and predictions.csv
@@ -60,6 +65,7 @@ fn main() -> std::process::ExitCode {
     sigpipe::reset();
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
+        Command::Crossval(args) => crossval::run(args),
         Command::LrFind(args) => lr_find::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),

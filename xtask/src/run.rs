@@ -39,8 +39,17 @@ impl Finished {
 
     /// Opens the run's dataset, or another one with the same classes.
     pub fn splits(&self, spec: Option<&str>) -> Result<Splits> {
-        let options = self.config.open_options(Some(self.classes.clone()));
+        let mut options = self.config.open_options(Some(self.classes.clone()));
+        options.fold = options.fold.filter(|_| spec.is_none());
         Ok(tallow_data::open(spec.unwrap_or(&self.config.data.spec), &options)?)
+    }
+
+    /// The samples that a fold of a cross-validation was not trained on.
+    pub fn held_out(&self) -> Result<Arc<dyn Dataset>> {
+        let options = self.config.open_options(Some(self.classes.clone()));
+        tallow_data::open_held_out(&self.config.data.spec, &options)?.with_context(|| {
+            format!("{}: holds no fold out: it is no run of cargo xtask crossval", self.run.path().display())
+        })
     }
 
     /// The model's logits of every sample.
@@ -68,6 +77,11 @@ impl Finished {
 
     /// Measures a split and writes metrics.json and predictions.csv into the run directory.
     pub fn evaluate(&self, split: &str, dataset: Arc<dyn Dataset>) -> Result<Evaluation> {
+        Ok(self.measure(split, dataset)?.1)
+    }
+
+    /// The same, with the predictions.
+    pub fn measure(&self, split: &str, dataset: Arc<dyn Dataset>) -> Result<(Predictions, Evaluation)> {
         #[derive(Serialize)]
         struct Metrics<'a> {
             split: &'a str,
@@ -78,28 +92,15 @@ impl Finished {
         let predictions = self.predictions(dataset)?;
         let evaluation = predictions.evaluate(&self.classes)?;
         let skipped = &predictions.skipped;
+        let probabilities = tallow_metrics::softmax(&predictions.logits, predictions.classes)?;
+        let predicted = tallow_metrics::argmax(&predictions.logits, predictions.classes)?;
+        let csv = predictions_csv(&predictions.ids, &predictions.labels, &predicted, &probabilities, &self.classes)?;
         self.run.write_json("metrics.json", &Metrics { split, skipped, evaluation: &evaluation })?;
-        self.run.write("predictions.csv", &self.csv(&predictions)?)?;
+        self.run.write("predictions.csv", &csv)?;
         for id in skipped {
             eprintln!("skipped, cannot be read: {id}");
         }
-        Ok(evaluation)
-    }
-
-    /// `id,label,predicted,p_<class>…`, probabilities with six digits.
-    fn csv(&self, predictions: &Predictions) -> Result<Vec<u8>> {
-        let k = predictions.classes;
-        let probabilities = tallow_metrics::softmax(&predictions.logits, k)?;
-        let predicted = tallow_metrics::argmax(&predictions.logits, k)?;
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        let header = ["id", "label", "predicted"].map(str::to_owned).into_iter();
-        csv.write_record(header.chain(self.classes.iter().map(|class| format!("p_{class}"))))?;
-        for (row, id) in predictions.ids.iter().enumerate() {
-            let class = |index: usize| self.classes[index].clone();
-            let names = [id.clone(), class(predictions.labels[row]), class(predicted[row])].into_iter();
-            csv.write_record(names.chain(probabilities[row * k..][..k].iter().map(|p| format!("{p:.6}"))))?;
-        }
-        csv.into_inner().context("predictions.csv")
+        Ok((predictions, evaluation))
     }
 
     /// Writes model.safetensors and config.json in timm's layout into the run directory.
@@ -115,6 +116,25 @@ impl Finished {
         let augment = &self.config.augment;
         Normalization { mean: augment.mean.clone().unwrap_or_default(), std: augment.std.clone().unwrap_or_default() }
     }
+}
+
+/// `id,label,predicted,p_<class>…`, probabilities with six digits.
+pub fn predictions_csv(
+    ids: &[String],
+    labels: &[usize],
+    predicted: &[usize],
+    probabilities: &[f32],
+    classes: &[String],
+) -> Result<Vec<u8>> {
+    let k = classes.len();
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let header = ["id", "label", "predicted"].map(str::to_owned).into_iter();
+    csv.write_record(header.chain(classes.iter().map(|class| format!("p_{class}"))))?;
+    for (row, id) in ids.iter().enumerate() {
+        let names = [id.clone(), classes[labels[row]].clone(), classes[predicted[row]].clone()].into_iter();
+        csv.write_record(names.chain(probabilities[row * k..][..k].iter().map(|p| format!("{p:.6}"))))?;
+    }
+    csv.into_inner().context("predictions")
 }
 
 /// The lines that say what is about to be trained.
@@ -151,7 +171,7 @@ pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<
         Some("test") => test,
         Some("validation") => validation,
         Some("train") => Some(("train", splits.train.clone())),
-        Some(other) => anyhow::bail!("--split {other}: expected train, validation or test"),
+        Some(other) => anyhow::bail!("--split {other}: expected train, validation, test, or held_out of a fold"),
     };
     found.with_context(|| match name {
         Some(name) => format!("the dataset has no {name} split; --split train is always there"),

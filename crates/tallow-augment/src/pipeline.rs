@@ -1,20 +1,22 @@
 //! The built pipeline: 8-bit ops, normalisation, ops on normalised pixels, in that order, to one constant shape.
 
+use std::sync::Arc;
+
 use image::DynamicImage;
 
 use crate::normalize::NormalizationTable;
 use crate::rng::{Rng, chance};
 use crate::{Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage, Transform};
 
-/// A checked list of ops that turns any image into normalised pixels of one constant shape.
-#[derive(Debug)]
+/// A checked list of ops that turns any image into normalised pixels of one constant shape. A clone shares the ops.
+#[derive(Debug, Clone)]
 pub struct Pipeline {
     input: Option<Size>,
     output: Size,
     channels: usize,
-    pixel_ops: Vec<Box<dyn Transform>>,
+    pixel_ops: Vec<Arc<dyn Transform>>,
     normalization: NormalizationTable,
-    normalized_ops: Vec<Box<dyn NormalizedTransform>>,
+    normalized_ops: Vec<Arc<dyn NormalizedTransform>>,
 }
 
 impl Pipeline {
@@ -51,11 +53,11 @@ impl Pipeline {
                     if before.is_some() && size.is_none() {
                         opened_by = Some(format!("op {op_index}, {op:?}, lets it vary"));
                     }
-                    pixel_ops.push(op);
+                    pixel_ops.push(Arc::from(op));
                 }
                 Stage::Normalized(op) => {
                     op.validate(channels)?;
-                    normalized_ops.push(op);
+                    normalized_ops.push(Arc::from(op));
                 }
             }
         }
@@ -65,10 +67,10 @@ impl Pipeline {
         Ok(Self { input, output, channels, pixel_ops, normalization, normalized_ops })
     }
 
-    /// Adds your own op behind the last one on 8-bit pixels; it must keep the size.
+    /// Adds your own op behind the last one on 8-bit pixels; what it makes must have one constant size.
     ///
     /// # Errors
-    /// The op refuses its parameters or changes the size.
+    /// The op refuses its parameters or lets the size vary.
     pub fn with(mut self, op: Box<dyn Transform>) -> Result<Self> {
         op.validate(self.channels)?;
         match size_after(op.as_ref(), Some(self.output))? {
@@ -77,7 +79,7 @@ impl Pipeline {
                 return Err(Error::SizeNotConstant { reason: format!("{op:?} lets it vary") });
             }
         }
-        self.pixel_ops.push(op);
+        self.pixel_ops.push(Arc::from(op));
         Ok(self)
     }
 
@@ -87,7 +89,7 @@ impl Pipeline {
     /// The op refuses its parameters.
     pub fn with_normalized(mut self, op: Box<dyn NormalizedTransform>) -> Result<Self> {
         op.validate(self.channels)?;
-        self.normalized_ops.push(op);
+        self.normalized_ops.push(Arc::from(op));
         Ok(self)
     }
 

@@ -154,6 +154,11 @@ impl Loader {
         &self.shared.dataset
     }
 
+    /// What every image goes through.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.shared.pipeline
+    }
+
     /// The configuration.
     pub fn config(&self) -> &LoaderConfig {
         &self.shared.config
@@ -246,7 +251,7 @@ impl Shared {
             indices,
             skipped,
         };
-        if let Some(mix) = &self.config.mix {
+        if let Some(mix) = self.config.mix.as_ref().filter(|mix| mix.is_on(epoch)) {
             self.mix(mix, &mut made, &mut rng::keyed(self.config.seed, epoch, batch as u64, rng::MIX));
         }
         Ok(made)

@@ -14,6 +14,7 @@
 //! | [`classification_report`](mod@classification_report) | the table of all of these |
 //! | [`softmax`](mod@softmax) | from logits to probabilities and predictions |
 //! | [`curves`] | learning curves as SVG |
+//! | [`across_folds`] | means and confidence intervals over the folds of a cross-validation |
 //! | [`evaluation`] | everything at once, as written to a run's `metrics.json` |
 //!
 //! Where scikit-learn raises, an [`Error`] names the row at fault; where it warns and goes on, the function's
@@ -31,6 +32,7 @@
 //! ```
 
 pub mod accuracy;
+pub mod across_folds;
 pub mod classification_report;
 pub mod confusion_matrix;
 pub mod curves;
@@ -38,11 +40,13 @@ pub mod evaluation;
 pub mod log_loss;
 pub mod precision_recall_fscore;
 pub mod softmax;
+pub mod student_t;
 
 mod check;
 mod error;
 
 pub use accuracy::{accuracy_score, top_k_accuracy_score};
+pub use across_folds::{AcrossFolds, MeanInterval, MetricAcrossFolds};
 pub use classification_report::{ClassificationReport, classification_report, classification_report_of};
 pub use confusion_matrix::{ConfusionMatrix, Normalize, confusion_matrix};
 pub use curves::{Curve, curves_svg};
@@ -51,3 +55,4 @@ pub use evaluation::{Evaluation, Scores, evaluate};
 pub use log_loss::{log_loss, log_loss_from_logits};
 pub use precision_recall_fscore::{Average, PrecisionRecallFscore, precision_recall_fscore_support};
 pub use softmax::{argmax, softmax};
+pub use student_t::student_t_quantile;

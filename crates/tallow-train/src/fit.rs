@@ -24,6 +24,7 @@ use crate::optim::Sam;
 use crate::pass::{Work, add};
 use crate::penalty::Penalties;
 use crate::record::{Record, stopped};
+use crate::stages::Stages;
 use crate::swa::reestimate_statistics;
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
 use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, predict};
@@ -114,8 +115,9 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         mut after_epoch,
     } = training;
     let (options, model, store) = (&config.train, &built.model, &built.store);
-    let batches = train.loader.batches() as u64;
-    let steps_per_epoch = batches.div_ceil(options.accumulate);
+    let mut stages = Stages::new(config, built, train.loader)?;
+    let most_batches = train.loader.batches() as u64;
+    let steps_per_epoch = most_batches.div_ceil(options.accumulate);
     let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs)
         .with_weight_decay(config.optim.common.weight_decay);
     let penalties = Penalties::new(config);
@@ -165,6 +167,11 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             report.stopped_early = true;
             break;
         }
+        stages.enter(position.epoch)?;
+        let loader = stages.loader();
+        let batches = loader.batches() as u64;
+        let in_schedule =
+            |position: &Position, batch: u64, step: u64| stages.schedule_step(position.epoch, (batch, batches), step);
         record.start_epoch(position.epoch, batches);
         let constants = frozen.start_epoch(store, position.epoch);
         loss.start_epoch(position.epoch);
@@ -180,12 +187,12 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let mut pending: Option<Gradients> = None;
         let mut pending_batches = 0;
 
-        for batch in train.loader.epoch(position.epoch, position.batch as usize) {
+        for batch in loader.epoch(position.epoch, position.batch as usize) {
             let mut batch = batch?;
             record.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
-            let rates = schedule.after(position.step, &position.plateau);
-            let mode = || Mode::train(options.seed, position.epoch * batches + position.batch);
+            let rates = schedule.after(in_schedule(&position, position.batch, position.step), &position.plateau);
+            let mode = || Mode::train(options.seed, position.epoch * most_batches + position.batch);
             let input = work.input(&mut batch)?;
             let taught = teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?;
             let (batch_loss, logits, mut grads) = work.pass(&input, &batch, taught.as_ref(), &mode())?;
@@ -245,12 +252,13 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         }
 
         average.after_epoch(position.epoch, store, || {
-            reestimate_statistics(model.as_ref(), store, train.loader, (options.seed, position.epoch))
+            reestimate_statistics(model.as_ref(), store, loader, (options.seed, position.epoch))
         })?;
         position.train_s += clock.elapsed().as_secs_f64();
         let ema = average.begun(position.epoch + 1);
 
-        let lr = schedule.after(position.step.saturating_sub(1), &position.plateau).lr;
+        let last = in_schedule(&position, position.batch.saturating_sub(1), position.step.saturating_sub(1));
+        let lr = schedule.after(last, &position.plateau).lr;
         let mut improved = false;
         if let Some(eval) = eval {
             let evaluate = || {

@@ -8,11 +8,13 @@
 //! | [`run_dir`] | the run's folder, written before the first step |
 //! | [`loaders`] | batches of each split |
 //! | [`loss`], [`optim`], [`schedule`], [`clip`], [`average`], [`ema`], [`swa`] | the parts of a step |
+//! | [`stages`] | what changes between epochs: the sizes of batches and images |
 //! | [`transfer`] | trained weights: what of them stays as it is |
 //! | [`fit`](mod@fit) | the loop |
-//! | [`lr_find`](mod@lr_find) | a sweep over learning rates |
+//! | [`lr_find`](mod@lr_find), [`batch_size`] | a sweep over learning rates, one over batch sizes |
 //! | [`checkpoint`] | from where a run goes on |
 //! | [`evaluate`] | logits of a whole split |
+//! | [`out_of_fold`] | the predictions of a cross-validation's runs, put together |
 //! | [`embed`](mod@embed) | features of a whole split |
 //! | [`log`] | progress, `summary.csv`, TensorBoard |
 //!
@@ -20,6 +22,7 @@
 
 pub mod average;
 pub mod batch;
+pub mod batch_size;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;
@@ -33,8 +36,10 @@ pub mod log;
 pub mod loss;
 pub mod lr_find;
 pub mod optim;
+pub mod out_of_fold;
 pub mod run_dir;
 pub mod schedule;
+pub mod stages;
 pub mod swa;
 pub mod transfer;
 
@@ -53,6 +58,8 @@ pub use fit::{AfterEpoch, FitReport, Split, Training, fit};
 pub use loaders::{augmented_grid, eval_loader, train_loader};
 pub use loss::{Loss, LossConfig, LossContext};
 pub use optim::{OptimConfig, Optimizer};
+pub use out_of_fold::{MeanProbabilities, OutOfFold};
 pub use run_dir::RunDir;
 pub use schedule::{Rates, Schedule, ScheduleConfig};
+pub use stages::{BatchGrowthConfig, ProgressiveConfig};
 pub use transfer::TransferConfig;

@@ -179,7 +179,10 @@ impl RunDir {
 }
 
 /// Writes a file beside its place, forces it to the disk, and renames it: a crash leaves the old file or the new one.
-pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
+///
+/// # Errors
+/// A folder that cannot be written; a full disk.
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Always the same name: what a killed process leaves is overwritten by the next one.
     let partial = path.with_file_name(format!(".{name}.partial"));

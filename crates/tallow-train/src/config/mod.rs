@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 use tallow_augment::PipelineConfig;
 use tallow_augment::batch::MixConfig;
-use tallow_data::{ClassOrder, OnCorrupt, OpenOptions, Sampler};
+use tallow_data::{ClassOrder, FoldOptions, OnCorrupt, OpenOptions, Sampler};
 use tallow_metrics::Evaluation;
 use tallow_models::ModelConfig;
 use toml::Table;
@@ -29,7 +29,9 @@ pub use resolve::{Resolved, build_pipeline, resolve};
 
 use crate::optim::OptimMethod;
 use crate::schedule::Curve;
-use crate::{DistillConfig, LossConfig, OptimConfig, ScheduleConfig, TransferConfig};
+use crate::{
+    BatchGrowthConfig, DistillConfig, LossConfig, OptimConfig, ProgressiveConfig, ScheduleConfig, TransferConfig,
+};
 
 /// Everything that decides the outcome of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,8 +85,11 @@ pub struct DataConfig {
     /// The share of the training samples that is split off, stratified, for validation; 0 to below 1. Has no effect
     /// on a dataset that brings its own validation split.
     pub validation_fraction: f64,
+    /// The fold of the training samples that is left out of them: one run of a cross-validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<FoldOptions>,
     /// The column (of a manifest or a table, or the key in a shard's JSON) of each sample's group: the validation split
-    /// takes whole groups.
+    /// and folds take whole groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_column: Option<String>,
     /// The column or key of each sample's time: the validation split takes the latest.
@@ -120,6 +125,7 @@ impl Default for DataConfig {
             spec: "fashion-mnist-6k".to_owned(),
             data_dir: None,
             validation_fraction: 0.0,
+            fold: None,
             group_column: None,
             time_column: None,
             image_column: None,
@@ -179,6 +185,9 @@ pub struct AugmentConfig {
     /// Mixup and CutMix of training batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<MixConfig>,
+    /// Training images that grow from epoch to epoch, for models that take any size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progressive: Option<ProgressiveConfig>,
     /// Test-time augmentation: what is evaluated beside each image itself, the probabilities averaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tta: Vec<View>,
@@ -206,6 +215,9 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Samples a batch, 1 or more.
     pub batch_size: usize,
+    /// Batches that grow from epoch to epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_growth: Option<BatchGrowthConfig>,
     /// Samples a batch in evaluation: memory and speed only.
     pub eval_batch_size: usize,
     /// Whether the incomplete batch at the end of an epoch is left out.
@@ -253,6 +265,7 @@ impl Default for TrainConfig {
         Self {
             epochs: 10,
             batch_size: 128,
+            batch_growth: None,
             eval_batch_size: 500,
             drop_last: false,
             accumulate: 1,
@@ -368,6 +381,7 @@ impl RunConfig {
             class_order: self.data.class_order,
             classes,
             validation_fraction: self.data.validation_fraction,
+            fold: self.data.fold,
             seed: self.train.seed,
             group_column: self.data.group_column.clone(),
             time_column: self.data.time_column.clone(),
@@ -417,6 +431,10 @@ impl RunConfig {
         let first = checks.into_iter().find(|(valid, _, _)| !valid);
         first
             .map(|(_, key, expected)| (key.to_owned(), expected))
+            .or_else(|| nested("train.batch_growth", train.batch_growth.as_ref().and_then(BatchGrowthConfig::invalid)))
+            .or_else(|| {
+                nested("augment.progressive", self.augment.progressive.as_ref().and_then(ProgressiveConfig::invalid))
+            })
             .or_else(|| nested("loss", self.loss.invalid()))
             .or_else(|| nested("distill", self.distill.invalid()))
             .or_else(|| nested("optim", self.optim.invalid()))

@@ -71,6 +71,22 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             found.height, found.width
         )));
     }
+    if let Some(progressive) = &config.augment.progressive {
+        let (least, most, start) = (preset.min_input_size.max(1), height.min(width), progressive.start);
+        if !preset.family.starts_with("cnn/") {
+            let name = &config.model.name;
+            return Err(Error::Mismatch(format!(
+                "augment.progressive: {name} takes images of one size; only convolutional networks take growing ones"
+            )));
+        }
+        if !(least..=most).contains(&start) {
+            return Err(Error::Mismatch(format!(
+                "augment.progressive.start: expected from {least} pixels, the least that {} takes, to the {most} that \
+                 augment.train makes, found {start}",
+                config.model.name
+            )));
+        }
+    }
 
     config.augment = AugmentConfig {
         train: Some(train_ops),
