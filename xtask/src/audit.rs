@@ -11,8 +11,7 @@ use tallow_audit::embedding::{self, Embeddings};
 use tallow_audit::labels::{self, Filter, Probabilities, RankBy};
 use tallow_audit::{AuditConfig, Issue, Kind, Samples, Split, checks, duplicates, report, scan};
 use tallow_data::{ClassOrder, OpenOptions};
-
-use crate::run::Finished;
+use tallow_train::Finished;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

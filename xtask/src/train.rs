@@ -8,12 +8,12 @@ use candle_core::Device;
 use tallow_export::LoadOptions;
 use tallow_metrics::{Curve, curves_svg};
 use tallow_train::{
-    LossContext, RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve,
+    Finished, LossContext, RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve,
     train_loader,
 };
 
 use crate::pretrained::Pretrained;
-use crate::run::{self, Finished};
+use crate::run;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -176,15 +176,15 @@ pub fn run(args: Args) -> Result<()> {
     run.write("curves.svg", curves(&run)?.as_bytes())?;
 
     let finished = Finished::open(run.path())?;
-    finished.export(&splits, report.steps)?;
+    run::export(&finished, report.steps)?;
     let (split, dataset) = match (&splits.test, &splits.validation) {
         (Some(test), _) => ("test", test.clone()),
         (None, Some(validation)) => ("validation", validation.clone()),
         (None, None) => ("train", splits.train.clone()),
     };
-    let evaluation = finished.evaluate(split, dataset)?;
+    let measured = run::evaluate(&finished.into(), split, dataset)?;
     if !args.quiet {
-        println!("\n{split}: {evaluation}");
+        println!("\n{split}: {}", measured.evaluation);
         println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
         println!(
             "{path}: config.toml, model.safetensors + config.json (timm's layout), metrics.json, curves.svg, events/"

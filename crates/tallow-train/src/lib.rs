@@ -12,8 +12,9 @@
 //! | [`fit`](mod@fit) | the loop |
 //! | [`lr_find`](mod@lr_find) | a sweep over learning rates |
 //! | [`checkpoint`] | from where a run goes on |
-//! | [`evaluate`] | logits of a whole split |
+//! | [`evaluate`], [`tta`] | logits of a whole split, from one or several views of each image |
 //! | [`embed`](mod@embed) | features of a whole split |
+//! | [`finished`], [`ensemble`], [`predictor`] | runs, and combinations of runs, to be used |
 //! | [`log`] | progress, `summary.csv`, TensorBoard |
 //!
 //! A program of your own that trains is `xtask/src/train.rs`, some sixty lines.
@@ -26,17 +27,21 @@ pub mod config;
 pub mod distill;
 pub mod ema;
 pub mod embed;
+pub mod ensemble;
 pub mod evaluate;
+pub mod finished;
 pub mod fit;
 pub mod loaders;
 pub mod log;
 pub mod loss;
 pub mod lr_find;
 pub mod optim;
+pub mod predictor;
 pub mod run_dir;
 pub mod schedule;
 pub mod swa;
 pub mod transfer;
+pub mod tta;
 
 mod error;
 mod pass;
@@ -44,15 +49,19 @@ mod penalty;
 mod record;
 
 pub use checkpoint::{Checkpoint, load_weights};
-pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, View, build_pipeline, load, resolve};
+pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, build_pipeline, load, resolve};
 pub use distill::DistillConfig;
 pub use embed::{Features, embed};
+pub use ensemble::Ensemble;
 pub use error::{Error, Result};
 pub use evaluate::{Predictions, predict};
+pub use finished::Finished;
 pub use fit::{AfterEpoch, FitReport, Split, Training, fit};
 pub use loaders::{augmented_grid, eval_loader, train_loader};
 pub use loss::{Loss, LossConfig, LossContext};
 pub use optim::{OptimConfig, Optimizer};
+pub use predictor::{Measured, Predictor};
 pub use run_dir::RunDir;
 pub use schedule::{Rates, Schedule, ScheduleConfig};
 pub use transfer::TransferConfig;
+pub use tta::{TestTime, View};

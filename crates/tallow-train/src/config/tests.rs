@@ -152,7 +152,7 @@ const SCHEDULES: &[&str] = &[
 fn the_page_names_every_key() {
     let page = include_str!("../../../../docs/train.md");
     let tables = [
-        serde_json::to_value(DataConfig { data_dir: Some("x".into()), ..Default::default() }),
+        serde_json::to_value(DataConfig { data_dir: Some("x".into()), split_seed: Some(1), ..Default::default() }),
         serde_json::to_value(AugmentConfig {
             train: Some(Default::default()),
             eval: Some(Default::default()),
