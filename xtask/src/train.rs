@@ -8,8 +8,8 @@ use candle_core::Device;
 use tallow_export::LoadOptions;
 use tallow_metrics::{Curve, curves_svg};
 use tallow_train::{
-    Finished, LossContext, RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve,
-    train_loader,
+    Finished, LossContext, RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load,
+    resolve, train_loader,
 };
 
 use crate::pretrained::Pretrained;

@@ -64,7 +64,8 @@ fn areas_one_class_against_the_rest_are_scikit_learns() -> Result<()> {
     for case in cases() {
         let (labels, classes) = (&case.labels, case.classes);
         let probabilities = softmax(&case.logits, classes)?;
-        let all = |each: Vec<Option<f64>>| each.into_iter().map(|value| value.expect("every class")).collect::<Vec<_>>();
+        let all =
+            |each: Vec<Option<f64>>| each.into_iter().map(|value| value.expect("every class")).collect::<Vec<_>>();
         let roc = one_vs_rest(labels, &probabilities, classes, roc_auc_score)?;
         close("roc_auc", &all(roc), &case.roc_auc, 1e-6);
         let precision = one_vs_rest(labels, &probabilities, classes, average_precision_score)?;
@@ -85,7 +86,12 @@ fn calibration_and_temperature() -> Result<()> {
         let found = calibration(labels, &probabilities, classes, 15)?;
         assert_eq!(found.bins.iter().map(|bin| bin.count).collect::<Vec<_>>(), case.bin_counts);
         close("accuracy", &found.bins.iter().map(|bin| bin.accuracy).collect::<Vec<_>>(), &case.bin_accuracies, 1e-12);
-        close("confidence", &found.bins.iter().map(|bin| bin.confidence).collect::<Vec<_>>(), &case.bin_confidences, 1e-6);
+        close(
+            "confidence",
+            &found.bins.iter().map(|bin| bin.confidence).collect::<Vec<_>>(),
+            &case.bin_confidences,
+            1e-6,
+        );
         close("ece", &[found.ece], &[case.ece], 1e-6);
         close("brier", &[brier_score_loss(labels, &probabilities, classes)?], &[case.brier], 1e-6);
         let temperature = fit_temperature(labels, &case.logits, classes)?;

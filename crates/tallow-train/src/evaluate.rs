@@ -40,26 +40,38 @@ impl Predictions {
         Ok(softmax(&self.logits, self.classes)?)
     }
 
-    /// The table `id,label,predicted,p_<class>…`, probabilities with six digits.
+    /// The class of highest logit of every sample.
     ///
     /// # Errors
-    /// Logits that are not finite; a label without a name.
-    pub fn csv(&self, class_names: &[String]) -> Result<Vec<u8>> {
-        let broken = |error: &dyn std::fmt::Display| Error::Mismatch(format!("predictions.csv: {error}"));
-        let k = self.classes;
-        let (probabilities, predicted) = (self.probabilities()?, tallow_metrics::argmax(&self.logits, k)?);
-        let name = |class: usize| class_names.get(class).cloned().ok_or_else(|| broken(&format!("no class {class}")));
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        let header = ["id", "label", "predicted"].map(str::to_owned).into_iter();
-        let header = header.chain(class_names.iter().map(|class| format!("p_{class}")));
-        csv.write_record(header).map_err(|error| broken(&error))?;
-        for (row, id) in self.ids.iter().enumerate() {
-            let names = [id.clone(), name(self.labels[row])?, name(predicted[row])?].into_iter();
-            let values = probabilities[row * k..][..k].iter().map(|p| format!("{p:.6}"));
-            csv.write_record(names.chain(values)).map_err(|error| broken(&error))?;
-        }
-        csv.into_inner().map_err(|error| broken(&error))
+    /// Logits that are not finite.
+    pub fn predicted(&self) -> Result<Vec<usize>> {
+        Ok(tallow_metrics::argmax(&self.logits, self.classes)?)
     }
+}
+
+/// The table `id,label,predicted,p_<class>…`, probabilities with six digits.
+///
+/// # Errors
+/// A label without a name.
+pub fn predictions_csv(
+    ids: &[String],
+    labels: &[usize],
+    predicted: &[usize],
+    probabilities: &[f32],
+    classes: &[String],
+) -> Result<Vec<u8>> {
+    let broken = |error: &dyn std::fmt::Display| Error::Mismatch(format!("predictions: {error}"));
+    let name = |class: usize| classes.get(class).cloned().ok_or_else(|| broken(&format!("there is no class {class}")));
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let header = ["id", "label", "predicted"].map(str::to_owned).into_iter();
+    let header = header.chain(classes.iter().map(|class| format!("p_{class}")));
+    csv.write_record(header).map_err(|error| broken(&error))?;
+    let rows = ids.iter().zip(labels.iter().zip(predicted)).zip(probabilities.chunks_exact(classes.len().max(1)));
+    for ((id, (label, predicted)), row) in rows {
+        let names = [id.clone(), name(*label)?, name(*predicted)?].into_iter();
+        csv.write_record(names.chain(row.iter().map(|p| format!("{p:.6}")))).map_err(|error| broken(&error))?;
+    }
+    csv.into_inner().map_err(|error| broken(&error))
 }
 
 /// Runs `model` in evaluation mode over the samples of `loader`, in its order. With further views of each image

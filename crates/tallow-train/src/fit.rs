@@ -247,9 +247,8 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let lr = schedule.after(position.step.saturating_sub(1), &position.plateau).lr;
         let mut improved = false;
         if let Some(eval) = eval {
-            let evaluate = || {
-                predict(model.as_ref(), eval.loader, &views)?.evaluate(eval.loader.dataset().class_names())
-            };
+            let evaluate =
+                || predict(model.as_ref(), eval.loader, &views)?.evaluate(eval.loader.dataset().class_names());
             let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,
                 None => evaluate()?,

@@ -9,7 +9,7 @@ use tallow_data::{Dataset, Splits};
 use tallow_metrics::{Evaluation, ProbabilityReport, probability_report};
 
 use crate::ensemble::{Ensemble, MemberTable};
-use crate::{Finished, Predictions, Result, RunDir, View};
+use crate::{Finished, Predictions, Result, RunDir, View, predictions_csv};
 
 /// A run or an ensemble.
 pub enum Predictor {
@@ -22,12 +22,12 @@ pub enum Predictor {
 /// What [`Predictor::evaluate`] found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
+    /// What it said.
+    pub predictions: Predictions,
     /// Every metric.
     pub evaluation: Evaluation,
     /// How good its probabilities are.
     pub probabilities: ProbabilityReport,
-    /// Images that could not be read and were left out.
-    pub skipped: Vec<String>,
     /// Of an ensemble, its members beside it.
     pub members: Option<MemberTable>,
 }
@@ -108,6 +108,14 @@ impl Predictor {
         self.predictions(Arc::new(OneImage { image, classes }))?.probabilities()
     }
 
+    /// What it was fitted on besides its members' training, in words.
+    pub fn fitted_on(&self) -> Option<&str> {
+        match self {
+            Self::Run(_) => None,
+            Self::Ensemble(ensemble) => ensemble.fitted_on(),
+        }
+    }
+
     /// Measures a split and writes `metrics.json` and `predictions.csv` into its directory.
     ///
     /// # Errors
@@ -137,8 +145,10 @@ impl Predictor {
         let metrics =
             Metrics { split, skipped, evaluation: &evaluation, probabilities: &probabilities, members: &members };
         self.run().write_json("metrics.json", &metrics)?;
-        self.run().write("predictions.csv", &predictions.csv(self.classes())?)?;
-        Ok(Measured { evaluation, probabilities, skipped: predictions.skipped, members })
+        let Predictions { ids, labels, .. } = &predictions;
+        let (predicted, told) = (predictions.predicted()?, predictions.probabilities()?);
+        self.run().write("predictions.csv", &predictions_csv(ids, labels, &predicted, &told, self.classes())?)?;
+        Ok(Measured { predictions, evaluation, probabilities, members })
     }
 }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tallow_augment::ops::{CenterCrop, OpConfig, Resize, Window, crop};
 use tallow_augment::rng::Rng;
 use tallow_augment::{
-    Error as AugmentError, Image8, Normalization, PaddingMode, Pipeline, PipelineConfig, Size, SizeParam, Stage, Transform,
+    Error as AugmentError, Image8, Normalization, PaddingMode, Pipeline, PipelineConfig, Size, SizeParam, Stage,
+    Transform,
 };
 
 use crate::{Error, Result, RunConfig};
@@ -55,7 +56,9 @@ impl View {
         }
         let find = |name: &str| Self::ALL.iter().find(|(known, _)| *known == name.trim()).map(|(_, view)| *view);
         text.split(',')
-            .map(|name| find(name).ok_or_else(|| Error::Mismatch(format!("`{name}` is no view; expected {}", Self::names()))))
+            .map(|name| {
+                find(name).ok_or_else(|| Error::Mismatch(format!("`{name}` is no view; expected {}", Self::names())))
+            })
             .collect()
     }
 

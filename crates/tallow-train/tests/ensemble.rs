@@ -14,7 +14,8 @@ use tallow_train::ensemble::{Made, Method, Plan, build};
 use tallow_train::{Ensemble, Finished, Predictor, Result, RunDir};
 
 /// Settings of every run here: a share of the bundled images held out, the same from each.
-const SHARED: &[&str] = &["model.name=small_cnn", "train.epochs=1", "data.validation_fraction=0.02", "data.split_seed=7"];
+const SHARED: &[&str] =
+    &["model.name=small_cnn", "train.epochs=1", "data.validation_fraction=0.02", "data.split_seed=7"];
 
 /// A folder with runs a, b, c (other seeds) trained on some bundled images.
 fn runs() -> &'static Path {
@@ -129,7 +130,8 @@ fn what_is_fitted_is_fitted_on_what_all_members_hold_out() -> Result<()> {
         let made = build(plan(&members, method, &out))?;
         assert_eq!(made.held_out.as_deref(), Some("validation, 100 images"));
         losses.insert(method.name(), made.result.as_ref().expect("a result").loss);
-        let best = made.members.iter().filter_map(|member| Some(member.measured.as_ref()?.loss)).fold(f64::MAX, f64::min);
+        let best =
+            made.members.iter().filter_map(|member| Some(member.measured.as_ref()?.loss)).fold(f64::MAX, f64::min);
         assert!(losses[method.name()] <= best + 1e-6, "{made}");
         // What is read back says what was fitted.
         let opened = Ensemble::open(&out)?;
@@ -138,6 +140,7 @@ fn what_is_fitted_is_fitted_on_what_all_members_hold_out() -> Result<()> {
         let loss = predictions.evaluate(opened.classes())?.loss;
         assert!((loss - losses[method.name()]).abs() < 1e-5, "{method:?}: {loss}");
         assert!(made.to_string().contains("fitted on validation, 100 images"), "{made}");
+        assert_eq!(Predictor::open(&out)?.fitted_on(), Some("validation, 100 images"));
     }
     assert!(losses["weighted"] <= losses["selection"] + 1e-6, "{losses:?}");
     Ok(())
@@ -203,7 +206,8 @@ fn a_cross_validation_is_one_member_and_its_out_of_fold_table_is_fitted_on() -> 
     }
     let classes = RunDir::open(runs().join("a"))?.classes()?;
     // Of four samples the first member is right about three, the second about one; rows in another order.
-    let header = format!("id,label,predicted,{}\n", classes.iter().map(|c| format!("p_{c}")).collect::<Vec<_>>().join(","));
+    let header =
+        format!("id,label,predicted,{}\n", classes.iter().map(|c| format!("p_{c}")).collect::<Vec<_>>().join(","));
     let row = |id: &str, label: usize, p: f64| {
         let rest = (1.0 - p) / 9.0;
         let cells: Vec<String> = (0..10).map(|c| format!("{:.6}", if c == label { p } else { rest })).collect();
@@ -252,7 +256,8 @@ fn a_cross_validation_is_one_member_and_its_out_of_fold_table_is_fitted_on() -> 
 fn snapshots_end_each_cycle_and_make_an_ensemble() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     let cycles = folder.path().join("cycles");
-    let settings = ["train.epochs=3", "schedule.name=cosine_restarts", "schedule.cycle_epochs=1.5", "train.snapshots=true"];
+    let settings =
+        ["train.epochs=3", "schedule.name=cosine_restarts", "schedule.cycle_epochs=1.5", "train.snapshots=true"];
     train(&cycles, &[SHARED, &settings].concat());
     let run = RunDir::open(&cycles)?;
     assert_eq!(run.snapshots().len(), 2);
@@ -284,9 +289,8 @@ fn snapshots_end_each_cycle_and_make_an_ensemble() -> Result<()> {
 fn what_cannot_be_combined_is_refused_with_the_reason() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
-    let refused = |members: &[PathBuf], method: Method| {
-        build(plan(members, method, &out)).expect_err("refused").to_string()
-    };
+    let refused =
+        |members: &[PathBuf], method: Method| build(plan(members, method, &out)).expect_err("refused").to_string();
     let contains = |text: String, parts: &[&str]| {
         assert!(parts.iter().all(|part| text.contains(part)), "{text}: expected {parts:?}");
     };
@@ -300,7 +304,8 @@ fn what_cannot_be_combined_is_refused_with_the_reason() -> Result<()> {
     contains(refused(&[a.clone(), a.clone()], Method::Average), &["given twice"]);
     contains(refused(&[a.clone(), folder.path().into()], Method::Average), &["not a run directory"]);
 
-    let seeded = other("seeded", &["model.name=small_cnn", "train.epochs=1", "data.validation_fraction=0.02", "train.seed=9"]);
+    let seeded =
+        other("seeded", &["model.name=small_cnn", "train.epochs=1", "data.validation_fraction=0.02", "train.seed=9"]);
     contains(
         refused(&[a.clone(), seeded.clone()], Method::Stack),
         &["seeded", "validation split differs", "trained on", "data.split_seed"],

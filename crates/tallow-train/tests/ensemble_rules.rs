@@ -40,7 +40,8 @@ fn close<'a>(
     expected: impl IntoIterator<Item = &'a f64>,
     tolerance: f64,
 ) {
-    let (found, expected): (Vec<f64>, Vec<f64>) = (found.into_iter().collect(), expected.into_iter().copied().collect());
+    let (found, expected): (Vec<f64>, Vec<f64>) =
+        (found.into_iter().collect(), expected.into_iter().copied().collect());
     assert_eq!(found.len(), expected.len(), "{what}");
     let worst = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).fold(0.0, f64::max);
     assert!(worst <= tolerance, "{what}: off by {worst}\nfound    {found:?}\nexpected {expected:?}");
@@ -108,7 +109,9 @@ fn stacks_are_scikit_learns_logistic_regressions() {
 fn the_penalty_is_chosen_on_held_out_parts_and_does_not_depend_on_threads() {
     let fit = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        pool.install(|| cases().iter().map(|case| Stack::fit(&case.labels, &case.members, case.classes, None)).collect())
+        pool.install(|| {
+            cases().iter().map(|case| Stack::fit(&case.labels, &case.members, case.classes, None)).collect()
+        })
     };
     let (one, four): (Vec<Stack>, Vec<Stack>) = (fit(1), fit(4));
     assert_eq!(one, four);

@@ -181,6 +181,9 @@ impl fmt::Display for Made {
             write!(f, "; C = {c}")?;
         }
         let rows: Vec<&MemberRow> = self.members.iter().filter_map(|i| i.measured.as_ref()).chain([result]).collect();
+        if self.method.is_fitted() {
+            write!(f, ", where what was fitted looks better than it is")?;
+        }
         writeln!(f, "\n")?;
         write_rows(f, &rows)?;
         let out: Vec<&str> = self.members.iter().filter(|member| !member.kept).map(|m| m.name.as_str()).collect();
@@ -189,7 +192,10 @@ impl fmt::Display for Made {
         }
         let best = self.members.iter().filter_map(|i| Some(i.measured.as_ref()?.top1)).fold(0.0, f64::max);
         if self.method.is_soup() && result.top1 < best {
-            write!(f, "\n\nThe soup is worse than its best ingredient: runs from different initial weights lie too far apart to be averaged. Soups are for runs fine-tuned from the same weights, or snapshots of one run.")?;
+            write!(
+                f,
+                "\n\nThe soup is worse than its best ingredient: runs from different initial weights lie too far apart to be averaged. Soups are for runs fine-tuned from the same weights, or snapshots of one run."
+            )?;
         }
         Ok(())
     }

@@ -44,11 +44,7 @@ mod tests {
 
     // By hand: three members, two samples, three classes.
     fn members() -> Vec<Vec<f32>> {
-        vec![
-            vec![0.6, 0.3, 0.1, 0.5, 0.3, 0.2],
-            vec![0.6, 0.1, 0.3, 0.1, 0.7, 0.2],
-            vec![0.0, 0.9, 0.1, 0.2, 0.2, 0.6],
-        ]
+        vec![vec![0.6, 0.3, 0.1, 0.5, 0.3, 0.2], vec![0.6, 0.1, 0.3, 0.1, 0.7, 0.2], vec![0.0, 0.9, 0.1, 0.2, 0.2, 0.6]]
     }
 
     #[track_caller]
@@ -68,7 +64,10 @@ mod tests {
     fn votes_come_first_and_the_mean_decides_between_equals() {
         let shares = vote(&members(), 3);
         // First sample: two votes for class 0 although the mean prefers class 1. Second: one vote each, the mean decides.
-        close(&shares, &[2.4 / 4.0, (1.0 + 1.3 / 3.0) / 4.0, 0.5 / 12.0, 1.0 / 4.0 + 0.8 / 12.0, 1.4 / 4.0, 4.0 / 12.0]);
+        close(
+            &shares,
+            &[2.4 / 4.0, (1.0 + 1.3 / 3.0) / 4.0, 0.5 / 12.0, 1.0 / 4.0 + 0.8 / 12.0, 1.4 / 4.0, 4.0 / 12.0],
+        );
         assert_eq!((first_highest(&shares[..3]), first_highest(&shares[3..])), (0, 1));
         for row in shares.chunks(3) {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);

@@ -86,6 +86,7 @@ pub struct Ensemble {
     members: Vec<Member>,
     rule: Rule,
     method: Method,
+    fitted_on: Option<String>,
 }
 
 impl Ensemble {
@@ -154,7 +155,8 @@ impl Ensemble {
                 let sum: f64 = weights.iter().sum();
                 let valid = weights.len() == members.len() && weights.iter().all(|weight| *weight >= 0.0);
                 if !valid || (sum - 1.0).abs() > 1e-6 {
-                    let reason = format!("expected a weight for each member, 0 or more, with the sum 1, found {weights:?}");
+                    let reason =
+                        format!("expected a weight for each member, 0 or more, with the sum 1, found {weights:?}");
                     return Err(broken(file, reason));
                 }
                 Rule::Average(weights)
@@ -163,7 +165,9 @@ impl Ensemble {
                 let stack: Stack = run.read_json(STACK)?;
                 if !stack.fits(members.len(), classes.len()) {
                     let (members, classes) = (members.len(), classes.len());
-                    let reason = format!("expected {classes} rows of {members} × {classes} coefficients; is it of another ensemble?");
+                    let reason = format!(
+                        "expected {classes} rows of {members} × {classes} coefficients; is it of another ensemble?"
+                    );
                     return Err(broken(path.join(STACK), reason));
                 }
                 Rule::Stack(stack)
@@ -172,7 +176,7 @@ impl Ensemble {
                 return Err(broken(file, "a soup is one model, and no ensemble of members".into()));
             }
         };
-        Ok(Self { run, classes, members, rule, method: record.method })
+        Ok(Self { run, classes, members, rule, method: record.method, fitted_on: record.fitted_on })
     }
 
     /// The folder.
@@ -193,6 +197,11 @@ impl Ensemble {
     /// How they are combined.
     pub fn rule(&self) -> &Rule {
         &self.rule
+    }
+
+    /// Of which samples the method learnt, in words: `validation, 600 images`.
+    pub fn fitted_on(&self) -> Option<&str> {
+        self.fitted_on.as_deref()
     }
 
     /// The members' names.
@@ -217,11 +226,10 @@ impl Ensemble {
     /// from every member is left out: it would flatter.
     ///
     /// # Errors
-    /// Those of [`tallow_data::open`].
+    /// Those of [`Finished::splits`].
     pub fn splits(&self, spec: Option<&str>) -> Result<Splits> {
         let first = &self.members[0].runs[0];
-        let options = first.config.open_options(Some(self.classes.clone()));
-        let splits = tallow_data::open(spec.unwrap_or(&first.config.data.spec), &options)?;
+        let splits = first.splits(spec)?;
         let of_members = spec.is_none_or(|spec| {
             self.members.iter().flat_map(|member| &member.runs).any(|run| run.config.data.spec == spec)
         });

@@ -67,7 +67,8 @@ fn out_of_fold(members: &[Member], classes: &[String]) -> Result<HeldOut> {
     let mut tables = Vec::new();
     for member in members {
         let Some(path) = &member.oof else {
-            let reason = "it has no oof.csv where other members do: give folders of `cargo xtask crossval` alone, or runs alone";
+            let reason =
+                "it has no oof.csv where other members do: give folders of `cargo xtask crossval` alone, or runs alone";
             return Err(member_error(&member.source, reason));
         };
         let table = OutOfFold::read(path, classes)?;
@@ -80,7 +81,12 @@ fn out_of_fold(members: &[Member], classes: &[String]) -> Result<HeldOut> {
         }
     }
     let labels = first.map_or(Vec::new(), |(table, _)| table.labels);
-    Ok(HeldOut { what: format!("out-of-fold predictions of {} images", labels.len()), split: None, labels, members: tables })
+    Ok(HeldOut {
+        what: format!("out-of-fold predictions of {} images", labels.len()),
+        split: None,
+        labels,
+        members: tables,
+    })
 }
 
 /// A split of data that no member was trained on, by the user's word.
@@ -124,9 +130,7 @@ pub fn shared_validation(members: &[Member]) -> Result<Arc<dyn Dataset>> {
             let reason = "a cross-validation without oof.csv: its folds together were trained on every sample, so nothing is held out";
             return Err(member_error(&member.source, reason));
         }
-        let options = run.config.open_options(members.first().map(|member| member.runs[0].classes.clone()));
-        let splits = tallow_data::open(&run.config.data.spec, &options)?;
-        let Some(validation) = splits.validation else {
+        let Some(validation) = run.splits(None)?.validation else {
             let reason = "it was trained without a validation split, so nothing is held out to fit on: train the members \
                           with the same data.validation_fraction and data.split_seed, make them by `cargo xtask crossval`, \
                           or give other data by --data";

@@ -94,19 +94,31 @@ mod tests {
     #[test]
     fn finds_the_minimum_of_a_stretched_bowl_and_of_rosenbrocks_valley() {
         let mut x = vec![3.0, -2.0, 1.0];
-        minimise(&mut x, 1e-10, 200, |_| {}, |x, g| {
-            let scales = [1.0, 100.0, 1e4];
-            (0..3).for_each(|i| g[i] = 2.0 * scales[i] * (x[i] - i as f64));
-            (0..3).map(|i| scales[i] * (x[i] - i as f64).powi(2)).sum()
-        });
+        minimise(
+            &mut x,
+            1e-10,
+            200,
+            |_| {},
+            |x, g| {
+                let scales = [1.0, 100.0, 1e4];
+                (0..3).for_each(|i| g[i] = 2.0 * scales[i] * (x[i] - i as f64));
+                (0..3).map(|i| scales[i] * (x[i] - i as f64).powi(2)).sum()
+            },
+        );
         assert!((0..3).all(|i| (x[i] - i as f64).abs() < 1e-9), "{x:?}");
 
         let mut x = vec![-1.2, 1.0];
-        minimise(&mut x, 1e-10, 500, |_| {}, |x, g| {
-            let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
-            (g[0], g[1]) = (-2.0 * a - 400.0 * x[0] * b, 200.0 * b);
-            a * a + 100.0 * b * b
-        });
+        minimise(
+            &mut x,
+            1e-10,
+            500,
+            |_| {},
+            |x, g| {
+                let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
+                (g[0], g[1]) = (-2.0 * a - 400.0 * x[0] * b, 200.0 * b);
+                a * a + 100.0 * b * b
+            },
+        );
         assert!((x[0] - 1.0).abs() < 1e-8 && (x[1] - 1.0).abs() < 1e-8, "{x:?}");
     }
 }

@@ -141,7 +141,8 @@ fn folds(path: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// A class that only one of them has.
 fn columns(classes: &[String], theirs: &[String], path: &Path) -> Result<Vec<usize>> {
-    let without = |a: &[String], b: &[String]| -> Vec<String> { a.iter().filter(|c| !b.contains(c)).cloned().collect() };
+    let without =
+        |a: &[String], b: &[String]| -> Vec<String> { a.iter().filter(|c| !b.contains(c)).cloned().collect() };
     let (missing, extra) = (without(classes, theirs), without(theirs, classes));
     if missing.is_empty() && extra.is_empty() && classes.len() == theirs.len() {
         return Ok(classes.iter().filter_map(|class| theirs.iter().position(|c| c == class)).collect());

@@ -29,12 +29,15 @@ impl OutOfFold {
         let mut reader = csv::Reader::from_path(path).map_err(|error| broken(error.to_string()))?;
         let header = reader.headers().map_err(|error| broken(error.to_string()))?.clone();
         let column = |name: &str| {
-            let missing = || broken(format!("there is no column `{name}`; expected id, label and p_<class> for each class"));
+            let missing =
+                || broken(format!("there is no column `{name}`; expected id, label and p_<class> for each class"));
             header.iter().position(|h| h == name).ok_or_else(missing)
         };
         let (id, label) = (column("id")?, column("label")?);
         let columns = classes.iter().map(|class| column(&format!("p_{class}"))).collect::<Result<Vec<usize>>>()?;
-        if let Some(extra) = header.iter().filter_map(|h| h.strip_prefix("p_")).find(|c| !classes.iter().any(|k| k == c)) {
+        if let Some(extra) =
+            header.iter().filter_map(|h| h.strip_prefix("p_")).find(|c| !classes.iter().any(|k| k == c))
+        {
             return Err(broken(format!("`p_{extra}`: the members have no class {extra}")));
         }
         let mut seen = HashMap::new();
@@ -75,7 +78,10 @@ impl OutOfFold {
         let mut ordered = Self { ids: other.ids.clone(), labels: other.labels.clone(), probabilities: Vec::new() };
         for (id, label) in other.ids.iter().zip(&other.labels) {
             let Some(&row) = rows.get(id) else {
-                return Err(broken(format!("there is no sample {id}, which {} has: both must be of the same data", first.display())));
+                return Err(broken(format!(
+                    "there is no sample {id}, which {} has: both must be of the same data",
+                    first.display()
+                )));
             };
             if self.labels[row] != *label {
                 return Err(broken(format!("sample {id} has another label than in {}", first.display())));

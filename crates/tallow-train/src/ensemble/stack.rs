@@ -58,7 +58,10 @@ impl Stack {
 fn features(members: &[Vec<f32>], classes: usize) -> Vec<f64> {
     let rows = members.first().map_or(0, |member| member.len() / classes.max(1));
     let log = |p: &f32| f64::from(*p).max(FLOOR).ln();
-    (0..rows).flat_map(|row| members.iter().flat_map(move |member| &member[row * classes..][..classes])).map(log).collect()
+    (0..rows)
+        .flat_map(|row| members.iter().flat_map(move |member| &member[row * classes..][..classes]))
+        .map(log)
+        .collect()
 }
 
 /// The candidate of lowest cross-validated log loss, the smallest of equals.
@@ -69,7 +72,10 @@ fn choose_c(labels: &[usize], features: &[f64], width: usize, classes: usize) ->
     let folds = tallow_data::with_training_parts(stratified_k_fold(&chosen_labels, FOLDS, 0), taken.len());
     let rows = |part: &[usize]| -> (Vec<usize>, Vec<f64>) {
         let rows = part.iter().map(|at| taken[*at]);
-        (rows.clone().map(|row| labels[row]).collect(), rows.flat_map(|row| &features[row * width..][..width]).copied().collect())
+        (
+            rows.clone().map(|row| labels[row]).collect(),
+            rows.flat_map(|row| &features[row * width..][..width]).copied().collect(),
+        )
     };
     let mut best = (f64::INFINITY, 1.0);
     for c in CANDIDATES {

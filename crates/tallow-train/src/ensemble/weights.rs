@@ -5,7 +5,7 @@ const TOLERANCE: f64 = 1e-7;
 /// Where there is no such bound after so many passes, the weights are as they are.
 const MAX_PASSES: usize = 20_000;
 /// A weight below this is 0.
-const NEGLIGIBLE: f64 = 1e-6;
+const NEGLIGIBLE: f64 = 1e-5;
 /// Below this a probability counts as this: a member that is certain and wrong must not make the loss infinite.
 const FLOOR: f64 = 1e-12;
 
