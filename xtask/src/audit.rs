@@ -11,11 +11,10 @@ use tallow_audit::embedding::{self, Embeddings};
 use tallow_audit::labels::{self, Filter, Probabilities, RankBy};
 use tallow_audit::{AuditConfig, Issue, Kind, Samples, Split, checks, duplicates, report, scan};
 use tallow_data::{ClassOrder, OpenOptions};
-use tallow_train::{Setting, load};
+use tallow_train::{Finished, Setting, load};
 
 use crate::crossval::{self, Job, cross_validate};
 use crate::options::Method;
-use crate::run::Finished;
 use crate::train::catch_ctrl_c;
 
 #[derive(clap::Args)]

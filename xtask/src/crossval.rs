@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use tallow_data::{FoldOptions, OpenOptions, Splits, cross_validation_folds, folds_and_repeats, folds_csv};
 use tallow_metrics::{AcrossFolds, Evaluation};
 use tallow_train::run_dir::write_atomic;
-use tallow_train::{OutOfFold, RunConfig, RunDir, Setting, config, load};
+use tallow_train::{
+    Finished, Measured, OutOfFold, Predictor, RunConfig, RunDir, Setting, config, load, predictions_csv,
+};
 
 use crate::options::{Method, Source};
-use crate::run::{Finished, predictions_csv};
+use crate::run;
 use crate::train::{catch_ctrl_c, free_name, prepare, train};
 
 #[derive(clap::Args)]
@@ -163,7 +165,8 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
             }
         };
         let held_out_samples = held_out_samples.context("a fold holds samples out")?;
-        let (predictions, evaluation) = Finished::open(&path)?.measure("held_out", held_out_samples)?;
+        let fold = Predictor::from(Finished::open(&path)?);
+        let Measured { predictions, evaluation, .. } = run::evaluate(&fold, "held_out", held_out_samples)?;
         if !quiet {
             println!("fold {} of {}: held out {}", index + 1, folds.len(), totals(&evaluation));
         }

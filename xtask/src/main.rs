@@ -8,6 +8,7 @@ mod batch_size;
 mod bench;
 mod crossval;
 mod data;
+mod ensemble;
 mod evaluate;
 mod lr_find;
 mod models;
@@ -41,10 +42,12 @@ enum Command {
     Crossval(crossval::Args),
     /// Find a learning rate: a sweep from far too low to far too high, its curve and what it suggests
     LrFind(lr_find::Args),
-    /// Measure a run on a split: a table, metrics.json and predictions.csv
+    /// Measure a run or an ensemble on a split: a table, metrics.json and predictions.csv
     Evaluate(evaluate::Args),
-    /// Classify images with a run, or tensors with any weights
+    /// Classify images with a run or an ensemble, or tensors with any weights
     Predict(predict::Args),
+    /// Combine runs: voting, averages, weights, stacking, model soups
+    Ensemble(ensemble::Args),
     /// List the architectures with their parameters and multiply-accumulates
     Models(models::Args),
     /// Search for the best hyper-parameters: random, grid, TPE, with ASHA or Hyperband
@@ -69,6 +72,7 @@ fn main() -> std::process::ExitCode {
         Command::LrFind(args) => lr_find::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Ensemble(args) => ensemble::run(args),
         Command::Models(args) => models::run(args),
         Command::Tune(args) => tune::run(args),
         Command::Data(args) => data::run(args),

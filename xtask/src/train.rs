@@ -10,14 +10,14 @@ use tallow_export::LoadOptions;
 use tallow_metrics::{Curve, curves_svg};
 use tallow_models::Built;
 use tallow_train::{
-    FitReport, LossContext, Resolved, RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit,
-    load, resolve, train_loader,
+    Finished, FitReport, LossContext, Resolved, RunConfig, RunDir, Setting, Split, Training, augmented_grid,
+    eval_loader, fit, load, resolve, train_loader,
 };
 
 use crate::batch_size::{self, BatchSize};
 use crate::options::{Method, Source};
 use crate::pretrained::Pretrained;
-use crate::run::{self, Finished};
+use crate::run;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -99,9 +99,9 @@ pub fn run(args: Args) -> Result<()> {
         (None, Some(validation)) => ("validation", validation.clone()),
         (None, None) => ("train", splits.train.clone()),
     };
-    let evaluation = Finished::open(run.path())?.evaluate(split, dataset)?;
+    let measured = run::evaluate(&Finished::open(run.path())?.into(), split, dataset)?;
     if !args.quiet {
-        println!("\n{split}: {evaluation}");
+        println!("\n{split}: {}", measured.evaluation);
         println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
         println!(
             "{path}: config.toml, model.safetensors + config.json (timm's layout), metrics.json, curves.svg, events/"
@@ -168,7 +168,7 @@ pub fn train(prepared: &Prepared, run: &RunDir, splits: &Splits, quiet: bool) ->
     })?;
     if !report.interrupted {
         run.write("curves.svg", curves(run)?.as_bytes())?;
-        Finished::open(run.path())?.export(splits, report.steps)?;
+        run::export(&Finished::open(run.path())?, report.steps)?;
         // Last: who finds it has a whole run.
         run.write_json("report.json", &report)?;
     }

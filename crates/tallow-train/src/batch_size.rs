@@ -62,7 +62,14 @@ pub fn measure_batch_sizes(
     most_bytes: u64,
 ) -> Result<Vec<BatchCost>> {
     let samples = loader.dataset().len();
-    let work = Work { model: built.model.as_ref(), loss, teacher: None, constants: &[], r_drop: config.r_drop };
+    let work = Work {
+        model: built.model.as_ref(),
+        loss,
+        teacher: None,
+        constants: &[],
+        r_drop: config.r_drop,
+        precision: config.precision,
+    };
     let (mut costs, mut slower): (Vec<BatchCost>, u32) = (Vec::new(), 0);
     let sizes = (0..).map(|power| SMALLEST << power).take_while(|size| *size <= LARGEST.min(samples));
     let mut fastest = |batch_size: usize| -> Result<f64> {

@@ -27,7 +27,7 @@ use crate::record::{Record, stopped};
 use crate::stages::Stages;
 use crate::swa::reestimate_statistics;
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
-use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, predict};
+use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, TestTime, predict};
 
 /// What a training run works with.
 pub struct Training<'a> {
@@ -124,6 +124,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     let frozen = Frozen::new(&config.transfer, built)?;
     let teacher = Teacher::open(config, train.loader.dataset().class_names())?;
     let mut average = Average::new(options, store)?;
+    let views = TestTime::new(config)?;
 
     let mut position = Position::default();
     if run.last().is_file() {
@@ -236,6 +237,12 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             position.train_s += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             record.step(&position, f64::from(batch_loss), rates)?;
+            let cycle = schedule.cycles_done(position.step);
+            if options.snapshots && cycle > schedule.cycles_done(position.step - 1) {
+                let ema = average.begun(position.epoch);
+                checkpoint::save(&run.snapshot(cycle), &config.model.name, &position, store, ema, None)?;
+                clock = Instant::now();
+            }
 
             let stop = stopped(stop);
             let by_steps = options.checkpoint_every_steps > 0 && position.step % options.checkpoint_every_steps == 0;
@@ -261,9 +268,8 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let lr = schedule.after(last, &position.plateau).lr;
         let mut improved = false;
         if let Some(eval) = eval {
-            let evaluate = || {
-                predict(model.as_ref(), eval.loader, &config.augment.tta)?.evaluate(eval.loader.dataset().class_names())
-            };
+            let evaluate =
+                || predict(model.as_ref(), eval.loader, &views)?.evaluate(eval.loader.dataset().class_names());
             let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,
                 None => evaluate()?,

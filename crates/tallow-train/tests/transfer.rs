@@ -5,7 +5,7 @@ mod common;
 use common::{GO, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_models::Built;
-use tallow_train::{Error, Result, eval_loader, predict, resolve};
+use tallow_train::{Error, Result, TestTime, eval_loader, predict, resolve};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -101,7 +101,7 @@ fn a_student_comes_nearer_to_its_teacher() -> Result<()> {
         let (_, built) = run(config.clone(), images(96), folder.path(), &GO).fit(|loss| loss)?;
         let splits = Splits { train: images(96), validation: None, test: None, ignored_files: 0 };
         let loader = eval_loader(&resolve(config, &splits)?, images(96))?;
-        let logits = predict(built.model.as_ref(), &loader, &[])?.logits;
+        let logits = predict(built.model.as_ref(), &loader, &TestTime::default())?.logits;
         Ok(tallow_metrics::softmax(&logits, 10)?)
     };
     // Its labels are smoothed, so that its answers are unlike what the labels alone would teach.

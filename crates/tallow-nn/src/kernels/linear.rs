@@ -28,7 +28,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if inputs != weight_inputs || bias.is_some_and(|b| b.dims() != [outputs]) {
         return Err(Error::input(OP, expected, found()));
     }
-    let op = Linear { x: contiguous(x)?, weight: contiguous(weight)?, bias: bias.is_some(), precision: precision::current() };
+    let op = Linear {
+        x: contiguous(x)?,
+        weight: contiguous(weight)?,
+        bias: bias.is_some(),
+        precision: precision::current(),
+    };
     let rows = x.dims()[..x.rank() - 1].iter().product();
     let data = {
         let (x, w) = (values(OP, &op.x)?, values(OP, &op.weight)?);

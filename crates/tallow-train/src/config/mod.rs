@@ -29,6 +29,7 @@ pub use resolve::{Resolved, build_pipeline, resolve};
 
 use crate::optim::OptimMethod;
 use crate::schedule::Curve;
+use crate::tta::View;
 use crate::{
     BatchGrowthConfig, DistillConfig, LossConfig, OptimConfig, ProgressiveConfig, ScheduleConfig, TransferConfig,
 };
@@ -88,6 +89,10 @@ pub struct DataConfig {
     /// The fold of the training samples that is left out of them: one run of a cross-validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<FoldOptions>,
+    /// What that split is drawn from, for runs that are to share it, such as members of an ensemble; `train.seed` if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
     /// The column (of a manifest or a table, or the key in a shard's JSON) of each sample's group: the validation split
     /// and folds take whole groups.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +131,7 @@ impl Default for DataConfig {
             data_dir: None,
             validation_fraction: 0.0,
             fold: None,
+            split_seed: None,
             group_column: None,
             time_column: None,
             image_column: None,
@@ -188,7 +194,7 @@ pub struct AugmentConfig {
     /// Training images that grow from epoch to epoch, for models that take any size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progressive: Option<ProgressiveConfig>,
-    /// Test-time augmentation: what is evaluated beside each image itself, the probabilities averaged.
+    /// Test-time augmentation: kinds of views that are evaluated beside each image itself, the probabilities averaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tta: Vec<View>,
     /// Mean of each channel in units of pixel / 255; measured on the training split if absent.
@@ -197,14 +203,6 @@ pub struct AugmentConfig {
     /// Standard deviation of each channel in units of pixel / 255; measured if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
-}
-
-/// Another view of an image, for test-time augmentation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum View {
-    /// Left and right exchanged.
-    HFlip,
 }
 
 /// The `train` table.
@@ -254,6 +252,8 @@ pub struct TrainConfig {
     pub max_norm: Option<f64>,
     /// What the best epoch is judged by, and how long to wait for a better one.
     pub early_stopping: EarlyStoppingConfig,
+    /// Whether the weights at the end of each cycle of `schedule.name = "cosine_restarts"` are kept, for an ensemble.
+    pub snapshots: bool,
     /// Optimiser steps between two checkpoints, beside those at the end of each epoch; 0 for none.
     pub checkpoint_every_steps: u64,
     /// Minutes between two checkpoints, beside those at the end of each epoch; 0 for none.
@@ -281,6 +281,7 @@ impl Default for TrainConfig {
             orthogonal: 0.0,
             max_norm: None,
             early_stopping: EarlyStoppingConfig::default(),
+            snapshots: false,
             checkpoint_every_steps: 0,
             checkpoint_every_minutes: 10.0,
         }
@@ -382,7 +383,7 @@ impl RunConfig {
             classes,
             validation_fraction: self.data.validation_fraction,
             fold: self.data.fold,
-            seed: self.train.seed,
+            seed: self.data.split_seed.unwrap_or(self.train.seed),
             group_column: self.data.group_column.clone(),
             time_column: self.data.time_column.clone(),
             image_column: self.data.image_column.clone(),
@@ -417,6 +418,16 @@ impl RunConfig {
                 train.swa_epochs == 0 || train.ema_decay.is_none(),
                 "train.swa_epochs",
                 "0 beside train.ema_decay: a run has one average",
+            ),
+            (
+                !train.snapshots || self.schedule.cycles().is_some(),
+                "train.snapshots",
+                "schedule.name = \"cosine_restarts\" beside it, whose cycles they end",
+            ),
+            (
+                !train.snapshots || train.swa_epochs == 0,
+                "train.snapshots",
+                "false beside train.swa_epochs: an average over cycles has no use for their ends",
             ),
             (
                 self.schedule.common.weight_decay_end.is_none() || self.optim.common.weight_decay > 0.0,

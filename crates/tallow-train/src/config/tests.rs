@@ -159,6 +159,7 @@ fn the_page_names_every_key() {
         serde_json::to_value(DataConfig {
             data_dir: Some("x".into()),
             fold: Some(FoldOptions { count: 2, index: 0 }),
+            split_seed: Some(1),
             ..Default::default()
         }),
         serde_json::to_value(FoldOptions { count: 2, index: 0 }),

@@ -24,8 +24,14 @@ fn packing_is_the_same_on_every_unit() {
         };
         for unit in Unit::available() {
             let sixteen = Rows { valid: valid.min(16), ..rows };
-            assert!(packed(pack::rows, sixteen, unit) == packed(pack::rows, sixteen, Unit::Portable), "rows {unit:?} {rows:?}");
-            assert!(packed(pack::pairs, rows, unit) == packed(pack::pairs, rows, Unit::Portable), "pairs {unit:?} {rows:?}");
+            assert!(
+                packed(pack::rows, sixteen, unit) == packed(pack::rows, sixteen, Unit::Portable),
+                "rows {unit:?} {rows:?}"
+            );
+            assert!(
+                packed(pack::pairs, rows, unit) == packed(pack::pairs, rows, Unit::Portable),
+                "pairs {unit:?} {rows:?}"
+            );
             let (got, want) = (packed(pack::transposed, rows, unit), packed(pack::transposed, rows, Unit::Portable));
             assert!(got == want, "transposed {unit:?} {rows:?}");
         }
@@ -39,7 +45,10 @@ fn products_are_the_definition() {
     let columns: Vec<u16> = random(count * depths * 2 * TILE_VALUES + 7)[7..].iter().map(|v| round(*v)).collect();
     let init = random(2 * 16 * 40);
     let terms: Vec<Term> = (0..count)
-        .map(|i| Term { rows: [i, count + i].map(|i| i * depths * TILE_VALUES * 2), columns: i * depths * TILE_VALUES * 4 })
+        .map(|i| Term {
+            rows: [i, count + i].map(|i| i * depths * TILE_VALUES * 2),
+            columns: i * depths * TILE_VALUES * 4,
+        })
         .collect();
     let run = |unit: Unit, terms: &[Term]| {
         let mut out = vec![0f32; 32 * 50];

@@ -228,7 +228,8 @@ pub fn conv2d_folded(
     }
     let (input, filters) = (memory::channels_last("conv2d", x)?, memory::contiguous(weight)?);
     let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
-    let y = forward_f32(Isa::best(), &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
+    let y =
+        forward_f32(Isa::best(), &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
     Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()
 }
 

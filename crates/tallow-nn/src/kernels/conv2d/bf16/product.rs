@@ -88,20 +88,13 @@ impl Weights {
     }
 }
 
-fn product(
-    unit: Unit,
-    n: usize,
-    source: Image,
-    weights: &Weights,
-    walk: &Walk,
-    target: Target,
-    bias: Option<&[f32]>,
-) {
+fn product(unit: Unit, n: usize, source: Image, weights: &Weights, walk: &Walk, target: Target, bias: Option<&[f32]>) {
     let blocks = n.div_ceil(TILE);
     let (rows, threads) = (walk.grid.0, rayon::current_num_threads());
     // What a row of the grid reads anew, and what its taps read around it.
     let row_tiles = walk.step.0 * source.w * weights.depths;
-    let reach = walk.taps.iter().map(|tap| tap.dy).max().unwrap_or(0) - walk.taps.iter().map(|tap| tap.dy).min().unwrap_or(0);
+    let reach =
+        walk.taps.iter().map(|tap| tap.dy).max().unwrap_or(0) - walk.taps.iter().map(|tap| tap.dy).min().unwrap_or(0);
     let around = reach.unsigned_abs() * source.w * weights.depths;
     let chunk = (TASK_TILES.saturating_sub(around) / row_tiles).clamp(1, rows);
     let row_chunks = rows.div_ceil(chunk);
@@ -195,8 +188,7 @@ impl Task<'_> {
                 for x in 0..source.w {
                     let at = ((block * TILE * source.h + y) * source.w + x) * source.c;
                     let stride = source.h * source.w * source.c;
-                    let rows =
-                        Rows { start: source.values[at..].as_ptr(), stride, valid: images, len: source.c };
+                    let rows = Rows { start: source.values[at..].as_ptr(), stride, valid: images, len: source.c };
                     let tile = depths + index * block_tiles + (row * source.w + x) * depths;
                     // SAFETY: these images exist; the tile lies in the reserved room.
                     unsafe { pack::rows(self.unit, rows, packed.add(tile * TILE_VALUES)) };

@@ -127,10 +127,8 @@ impl Task<'_> {
         let Task { g, plan, .. } = self;
         let ((sy, sx), first) = (g.config.stride, strip / plan.row_strips * plan.images);
         let rows = strip % plan.row_strips * plan.rows..g.oh.min((strip % plan.row_strips + 1) * plan.rows);
-        let blocks: Vec<Range<usize>> = (first..g.n.min(first + plan.images))
-            .step_by(DEPTH)
-            .map(|image| image..g.n.min(image + DEPTH))
-            .collect();
+        let blocks: Vec<Range<usize>> =
+            (first..g.n.min(first + plan.images)).step_by(DEPTH).map(|image| image..g.n.min(image + DEPTH)).collect();
         let clip = |y: isize| usize::try_from(y).unwrap_or(0).min(g.h);
         let from = clip((rows.start * sy) as isize + g.tap_offset(0).0);
         let to = clip(((rows.end - 1) * sy) as isize + g.tap_offset(plan.taps - 1).0 + 1).max(from);
