@@ -23,6 +23,7 @@ use crate::distill::Teacher;
 use crate::optim::Sam;
 use crate::pass::{Work, add};
 use crate::penalty::Penalties;
+use crate::probe::{Probe, batches as batches_of};
 use crate::record::{Record, stopped};
 use crate::swa::reestimate_statistics;
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
@@ -151,6 +152,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         interrupted: false,
         stopped_early: false,
     };
+    let mut probe = None;
     let mut saved = Instant::now();
     let save_every = Duration::try_from_secs_f64(60.0 * options.checkpoint_every_minutes).unwrap_or_default();
 
@@ -162,12 +164,17 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         record.start_epoch(position.epoch, batches);
         let constants = frozen.start_epoch(store, position.epoch);
         loss.start_epoch(position.epoch);
-        let work = Work { model: model.as_ref(), loss, teacher: teacher.as_ref(), constants, r_drop: options.r_drop };
         let mut clock = Instant::now();
+        if position.epoch == report.epochs || frozen.changes_at(position.epoch) {
+            probe = Probe::new(config, built, constants, train.loader, eval, &mut record)?;
+        }
+        let features = probe.as_ref().map(|probe| &probe.train);
+        let teaching = teacher.as_ref();
+        let work = Work { model: model.as_ref(), loss, teacher: teaching, constants, r_drop: options.r_drop, features };
         let mut pending: Option<Gradients> = None;
         let mut pending_batches = 0;
 
-        for batch in train.loader.epoch(position.epoch, position.batch as usize) {
+        for batch in batches_of(train.loader, probe.as_ref(), (position.epoch, position.batch)) {
             let mut batch = batch?;
             record.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
@@ -241,7 +248,13 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let mut improved = false;
         if let Some(eval) = eval {
             let evaluate = || {
-                predict(model.as_ref(), eval.loader, &config.augment.tta)?.evaluate(eval.loader.dataset().class_names())
+                let known =
+                    probe.as_ref().map(|probe| probe.predict(model.as_ref(), eval.loader)).transpose()?.flatten();
+                let predictions = match known {
+                    Some(predictions) => predictions,
+                    None => predict(model.as_ref(), eval.loader, &config.augment.tta)?,
+                };
+                predictions.evaluate(eval.loader.dataset().class_names())
             };
             let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,

@@ -41,6 +41,7 @@ pub mod transfer;
 mod error;
 mod pass;
 mod penalty;
+mod probe;
 mod record;
 
 pub use checkpoint::{Checkpoint, load_weights};

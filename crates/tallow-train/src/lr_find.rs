@@ -71,7 +71,7 @@ pub fn lr_find(
             "a sweep from {start} to {end} in {steps} steps: give a start above 0, a higher end, and 2 steps or more"
         )));
     }
-    let work = Work { model: built.model.as_ref(), loss, teacher: None, constants: &[], r_drop: None };
+    let work = Work { model: built.model.as_ref(), loss, teacher: None, constants: &[], r_drop: None, features: None };
     let mut sweep = LrSweep { points: Vec::with_capacity(steps), exploded: false };
     let (mut running, mut lowest) = (0.0, f64::INFINITY);
     for epoch in 0.. {
