@@ -103,6 +103,16 @@ impl Pipeline {
         self.output.pixels() * self.channels
     }
 
+    /// Whether every image always comes out the same.
+    pub fn is_deterministic(&self) -> bool {
+        let never = |p: f64| p <= 0.0;
+        let pixels = self.pixel_ops.iter().all(|op| {
+            let p = op.probability();
+            never(p) || p >= 1.0 && !op.is_random()
+        });
+        pixels && self.normalized_ops.iter().all(|op| never(op.probability()))
+    }
+
     /// Transforms an image and writes its normalised pixels, channels last (HWC), to `out`. Grey images become RGB
     /// and the reverse, as Pillow converts.
     ///

@@ -69,6 +69,7 @@ pub fn measure_batch_sizes(
         constants: &[],
         r_drop: config.r_drop,
         precision: config.precision,
+        features: None,
     };
     let (mut costs, mut slower): (Vec<BatchCost>, u32) = (Vec::new(), 0);
     let sizes = (0..).map(|power| SMALLEST << power).take_while(|size| *size <= LARGEST.min(samples));

@@ -23,6 +23,7 @@ use crate::distill::Teacher;
 use crate::optim::Sam;
 use crate::pass::{Work, add};
 use crate::penalty::Penalties;
+use crate::probe::{Probe, batches as batches_of};
 use crate::record::{Record, stopped};
 use crate::stages::Stages;
 use crate::swa::reestimate_statistics;
@@ -160,6 +161,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         interrupted: false,
         stopped_early: false,
     };
+    let mut probe = None;
     let mut saved = Instant::now();
     let save_every = Duration::try_from_secs_f64(60.0 * options.checkpoint_every_minutes).unwrap_or_default();
 
@@ -176,6 +178,10 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         record.start_epoch(position.epoch, batches);
         let constants = frozen.start_epoch(store, position.epoch);
         loss.start_epoch(position.epoch);
+        let mut clock = Instant::now();
+        if position.epoch == report.epochs || frozen.changes_at(position.epoch) {
+            probe = Probe::new(config, built, constants, train.loader, eval, &mut record)?;
+        }
         let work = Work {
             model: model.as_ref(),
             loss,
@@ -183,12 +189,12 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             constants,
             r_drop: options.r_drop,
             precision: options.precision,
+            features: probe.as_ref().map(|probe| &probe.train),
         };
-        let mut clock = Instant::now();
         let mut pending: Option<Gradients> = None;
         let mut pending_batches = 0;
 
-        for batch in loader.epoch(position.epoch, position.batch as usize) {
+        for batch in batches_of(loader, probe.as_ref(), (position.epoch, position.batch)) {
             let mut batch = batch?;
             record.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
@@ -268,8 +274,15 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let lr = schedule.after(last, &position.plateau).lr;
         let mut improved = false;
         if let Some(eval) = eval {
-            let evaluate =
-                || predict(model.as_ref(), eval.loader, &views)?.evaluate(eval.loader.dataset().class_names());
+            let evaluate = || {
+                let known =
+                    probe.as_ref().map(|probe| probe.predict(model.as_ref(), eval.loader)).transpose()?.flatten();
+                let predictions = match known {
+                    Some(predictions) => predictions,
+                    None => predict(model.as_ref(), eval.loader, &views)?,
+                };
+                predictions.evaluate(eval.loader.dataset().class_names())
+            };
             let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,
                 None => evaluate()?,

@@ -51,6 +51,7 @@ pub mod tta;
 mod error;
 mod pass;
 mod penalty;
+mod probe;
 mod record;
 
 pub use checkpoint::{Checkpoint, load_weights};

@@ -79,6 +79,7 @@ pub fn lr_find(
         constants: &[],
         r_drop: None,
         precision: options.precision,
+        features: None,
     };
     let mut sweep = LrSweep { points: Vec::with_capacity(steps), exploded: false };
     let (mut running, mut lowest) = (0.0, f64::INFINITY);

@@ -25,7 +25,7 @@ use crate::layers::distance_bias::DistanceBias;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::{image, tokens};
-use crate::layers::{TRUNCATED, add, drop_path_rate};
+use crate::layers::{TRUNCATED, add, average_map, drop_path_rate, mean_of_heads};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -154,9 +154,17 @@ impl Model for EfficientFormer {
         image(&self.norm.forward(&x)?, size)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
+    }
+
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        mean_of_heads(self.forward_heads(features, mode)?)
+    }
+
+    fn forward_heads(&self, features: &Tensor, mode: &Mode) -> Result<(Tensor, Option<Tensor>)> {
         let x = self.dropout.forward(&global_avg_pool(features)?, mode)?;
-        Ok(((self.head.forward(&x)? + self.head_dist.forward(&x)?)? * 0.5)?)
+        Ok((self.head.forward(&x)?, Some(self.head_dist.forward(&x)?)))
     }
 }
 

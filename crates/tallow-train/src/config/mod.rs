@@ -188,6 +188,9 @@ pub struct AugmentConfig {
     /// The pipeline of evaluated images, without chance; chosen by the image size if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval: Option<PipelineConfig>,
+    /// Whether training images are prepared as evaluated ones are, without chance.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub train_as_eval: bool,
     /// Mixup and CutMix of training batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<MixConfig>,

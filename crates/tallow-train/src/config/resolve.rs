@@ -30,7 +30,8 @@ pub struct Resolved {
 ///
 /// Where `augment.train` is absent: images of up to 64 pixels a side are cropped at random after padding by an eighth,
 /// larger ones go through a random resized crop and a horizontal flip. Where `augment.eval` is absent: images are
-/// scaled to what training makes, small ones exactly, others by the short side and a centre crop.
+/// scaled to what training makes, small ones exactly, others by the short side and a centre crop. Under
+/// `augment.train_as_eval` training images are prepared by the pipeline of evaluation.
 ///
 /// # Errors
 /// A pipeline that cannot be built, or two that make different sizes; mean and std that do not fit the channels; early
@@ -56,6 +57,9 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let preset = tallow_models::find(&config.model.name)?;
 
     let normalization = normalization(&config, dataset)?;
+    if config.augment.train_as_eval {
+        as_eval(&mut config.augment, image, preset.input_size)?;
+    }
     let given = config.augment.train.take();
     let train_ops = given.map_or_else(|| default_train(image, preset.input_size), Ok)?;
     let train = build_pipeline(&train_ops, channels, &normalization, image)?;
@@ -159,6 +163,19 @@ fn default_train(image: Size, (height, width): (usize, usize)) -> Result<Pipelin
         json!([{ "op": "RandomResizedCrop", "size": [height, width] }, { "op": "RandomHorizontalFlip" }])
     };
     pipeline(ops)
+}
+
+/// Gives training the pipeline of evaluation.
+fn as_eval(augment: &mut AugmentConfig, image: Size, (height, width): (usize, usize)) -> Result<()> {
+    let made = if is_small(image) { image } else { Size { height, width } };
+    let eval = augment.eval.clone().map_or_else(|| default_eval(image, made), Ok)?;
+    if augment.train.as_ref().is_some_and(|train| *train != eval) {
+        return Err(Error::Mismatch(
+            "augment.train_as_eval takes the pipeline of evaluation for training: leave augment.train out".into(),
+        ));
+    }
+    (augment.train, augment.eval) = (Some(eval.clone()), Some(eval));
+    Ok(())
 }
 
 fn default_eval(image: Size, made: Size) -> Result<PipelineConfig> {
