@@ -146,7 +146,8 @@ mod tests {
             assert_eq!((splits.train.len(), validation.len()), (36, 9));
             let mut together = [ids(splits.train.as_ref()), ids(validation.as_ref()), ids(held_out.as_ref())].concat();
             let mut everything = ids(all.as_ref());
-            (together.sort_unstable(), everything.sort_unstable());
+            together.sort_unstable();
+            everything.sort_unstable();
             assert_eq!(together, everything);
         }
         let csv = folds_csv(all.as_ref(), &folds, 4).unwrap();
@@ -161,6 +162,55 @@ mod tests {
             assert!(first < 4 && folds[first].contains(&index), "{line:?}");
             assert!((4..8).contains(&second) && folds[second].contains(&index), "{line:?}");
         }
+    }
+
+    /// Images whose groups are three in a row.
+    struct Grouped(Arc<dyn Dataset>);
+
+    impl Dataset for Grouped {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn class_names(&self) -> &[String] {
+            self.0.class_names()
+        }
+
+        fn label(&self, index: usize) -> usize {
+            self.0.label(index)
+        }
+
+        fn group(&self, index: usize) -> Option<usize> {
+            Some(index / 3)
+        }
+
+        fn image(&self, index: usize) -> Result<image::DynamicImage> {
+            self.0.image(index)
+        }
+
+        fn id(&self, index: usize) -> String {
+            self.0.id(index)
+        }
+
+        fn channels(&self) -> usize {
+            self.0.channels()
+        }
+    }
+
+    #[test]
+    fn groups_stay_whole_and_are_no_fewer_than_folds() {
+        let options = OpenOptions { group_column: Some("patient".into()), ..OpenOptions::default() };
+        let grouped = Grouped(images(30));
+        for held_out in cross_validation_folds(&grouped, 5, 2, &options).unwrap() {
+            assert!(!held_out.is_empty());
+            assert!(
+                held_out
+                    .iter()
+                    .all(|index| held_out.contains(&(index / 3 * 3)) && held_out.contains(&(index / 3 * 3 + 2)))
+            );
+        }
+        let error = cross_validation_folds(&grouped, 11, 1, &options).unwrap_err().to_string();
+        assert!(error.contains("at most the 10 groups of `patient`"), "{error}");
     }
 
     #[test]
