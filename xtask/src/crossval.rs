@@ -166,12 +166,13 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
         };
         let held_out_samples = held_out_samples.context("a fold holds samples out")?;
         let fold = Predictor::from(Finished::open(&path)?);
-        let Measured { predictions, evaluation, .. } = run::evaluate(&fold, "held_out", held_out_samples)?;
+        let Measured { predictions, evaluation, probabilities, .. } =
+            run::evaluate(&fold, "held_out", held_out_samples)?;
         if !quiet {
             println!("fold {} of {}: held out {}", index + 1, folds.len(), totals(&evaluation));
         }
         out_of_fold.add(dataset.as_ref(), held_out, &predictions)?;
-        evaluations.push(evaluation);
+        evaluations.push((evaluation, probabilities));
         train_s += run.read_json::<Trained>(REPORT)?.train_s;
         trained += splits.train.len();
     }

@@ -74,7 +74,7 @@ fn a_killed_cross_validation_ends_with_the_same_bits() -> Result<()> {
     let data = data.join("list.csv");
     let whole = folder.path().join("whole");
     let shown = succeeds(crossval(&data, &whole, &[]))?;
-    for part in ["fold 3 of 3", "top1", "macro_f1", "corrected", "oof.csv"] {
+    for part in ["fold 3 of 3", "top1", "macro_f1", "roc_auc_macro", "corrected", "oof.csv"] {
         ensure!(shown.contains(part), "{part}: {shown}");
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::student_t::student_t_quantile;
-use crate::{Error, Evaluation, Result};
+use crate::{Error, Evaluation, ProbabilityReport, Result};
 
 /// The confidence of the intervals.
 const CONFIDENCE: f64 = 0.95;
@@ -69,28 +69,29 @@ pub struct AcrossFolds {
 }
 
 impl AcrossFolds {
-    /// Of the evaluations of the folds' held-out samples, whose models were trained on `trained` samples, all folds added
-    /// up.
+    /// Of what was measured of the folds' held-out samples, whose models were trained on `trained` samples, all folds added
+    /// up. A metric that some fold does not have is left out.
     ///
     /// # Errors
-    /// No evaluations.
-    pub fn of(evaluations: &[Evaluation], trained: usize) -> Result<Self> {
-        let first = evaluations.first().ok_or(Error::Empty)?;
-        let held_out: usize = evaluations.iter().map(|evaluation| evaluation.n).sum();
+    /// No folds.
+    pub fn of(folds: &[(Evaluation, ProbabilityReport)], trained: usize) -> Result<Self> {
+        let first = folds.first().ok_or(Error::Empty)?;
+        let held_out: usize = folds.iter().map(|(evaluation, _)| evaluation.n).sum();
         let test_share = held_out as f64 / trained as f64;
-        let names = scalars(first).into_iter().map(|(name, _)| name);
-        let of = |(row, name): (usize, &str)| {
-            let values: Vec<f64> = evaluations.iter().map(|evaluation| scalars(evaluation)[row].1).collect();
-            let summary = MeanInterval::of(&values, test_share)?;
-            Ok(MetricAcrossFolds { name: name.to_owned(), values, summary })
+        let value = |fold: &(Evaluation, ProbabilityReport), name: &str| {
+            scalars(fold).into_iter().find(|(other, _)| *other == name).map(|(_, value)| value)
         };
-        Ok(Self { metrics: names.enumerate().map(of).collect::<Result<_>>()? })
+        let of = |(name, _): (&str, f64)| {
+            let values: Vec<f64> = folds.iter().map(|fold| value(fold, name)).collect::<Option<_>>()?;
+            let summary = MeanInterval::of(&values, test_share);
+            Some(summary.map(|summary| MetricAcrossFolds { name: name.to_owned(), values, summary }))
+        };
+        Ok(Self { metrics: scalars(first).into_iter().filter_map(of).collect::<Result<_>>()? })
     }
 }
 
-/// The numbers of an evaluation that stand for all its samples, by name. Those of one number of classes have the same
-/// names.
-fn scalars(evaluation: &Evaluation) -> Vec<(&'static str, f64)> {
+/// The numbers that stand for all samples of a fold, by name.
+fn scalars((evaluation, probabilities): &(Evaluation, ProbabilityReport)) -> Vec<(&'static str, f64)> {
     let report = &evaluation.report;
     let mut scalars = vec![("top1", evaluation.top1)];
     scalars.extend(evaluation.top5.map(|top5| ("top5", top5)));
@@ -101,6 +102,8 @@ fn scalars(evaluation: &Evaluation) -> Vec<(&'static str, f64)> {
         ("macro_recall", report.macro_avg.recall),
         ("weighted_f1", report.weighted_avg.f1_score),
     ]);
+    scalars.extend(probabilities.roc_auc_macro.map(|auc| ("roc_auc_macro", auc)));
+    scalars.extend([("brier", probabilities.brier), ("ece", probabilities.ece)]);
     scalars
 }
 

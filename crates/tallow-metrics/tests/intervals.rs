@@ -1,7 +1,7 @@
 //! Student's t and confidence intervals against values recorded from scipy by `fixtures/scripts/intervals.py`.
 
 use serde::Deserialize;
-use tallow_metrics::{AcrossFolds, Error, MeanInterval, Scores, evaluate, student_t_quantile};
+use tallow_metrics::{AcrossFolds, Error, MeanInterval, Scores, evaluate, probability_report, student_t_quantile};
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -65,16 +65,24 @@ fn every_metric_of_every_fold_is_in_the_table() {
     let fold = |wrong: usize| {
         let predicted = |i: usize| if i < wrong { (labels[i] + 1) % 6 } else { labels[i] };
         let logits: Vec<f32> = (0..72).map(|at| if predicted(at / 6) == at % 6 { 3.0 } else { 0.0 }).collect();
-        evaluate(&labels, Scores::Logits(&logits), &classes).unwrap()
+        let evaluation = evaluate(&labels, Scores::Logits(&logits), &classes).unwrap();
+        (evaluation, probability_report(&labels, &logits, 6).unwrap())
     };
     let evaluations = [fold(0), fold(3), fold(6)];
     let across = AcrossFolds::of(&evaluations, 72).unwrap();
     let names: Vec<&str> = across.metrics.iter().map(|metric| metric.name.as_str()).collect();
-    assert_eq!(names, ["top1", "top5", "loss", "macro_f1", "macro_precision", "macro_recall", "weighted_f1"]);
+    let first = ["top1", "top5", "loss", "macro_f1", "macro_precision", "macro_recall", "weighted_f1"];
+    assert_eq!(names, [first.as_slice(), &["roc_auc_macro", "brier", "ece"]].concat());
     let top1 = &across.metrics[0];
     assert_eq!(top1.values, [1.0, 0.75, 0.5]);
     assert_eq!(top1.summary, MeanInterval::of(&[1.0, 0.75, 0.5], 0.5).unwrap());
-    assert_eq!(across.metrics[2].values[1], evaluations[1].loss);
+    assert_eq!(across.metrics[2].values[1], evaluations[1].0.loss);
+    assert_eq!(across.metrics[7].values[1], evaluations[1].1.roc_auc_macro.unwrap());
+    // Of a metric that one fold lacks there is no row.
+    let mut lacking = evaluations.clone();
+    lacking[2].1.roc_auc_macro = None;
+    let lacking = AcrossFolds::of(&lacking, 72).unwrap();
+    assert!(lacking.metrics.len() == 9 && lacking.metrics.iter().all(|metric| metric.name != "roc_auc_macro"));
     // t of two degrees of freedom is 4.30: 0.75 ± 4.30 · 0.25 / √3.
     let table = across.to_string();
     assert!(table.contains("\ntop1              0.7500   0.2500   0.1290 to 1.3710  -0.2319 to 1.7319"), "{table}");
