@@ -17,13 +17,15 @@ use tallow_train::{Ensemble, Finished, Predictor, Result, RunDir};
 const SHARED: &[&str] =
     &["model.name=small_cnn", "train.epochs=1", "data.validation_fraction=0.02", "data.split_seed=7"];
 
-/// A folder with runs a, b, c (other seeds) trained on some bundled images.
+/// A folder with runs a, b, c (other seeds) trained on some bundled images; c looks at images in ten ways.
 fn runs() -> &'static Path {
     static RUNS: OnceLock<tempfile::TempDir> = OnceLock::new();
     let runs = RUNS.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
-        for (name, seed) in [("a", "train.seed=1"), ("b", "train.seed=2"), ("c", "train.seed=3")] {
-            train(&folder.path().join(name), &[SHARED, &[seed]].concat());
+        let ten_views = "augment.tta=[\"hflip\", \"shift\"]";
+        for (name, own) in [("a", &["train.seed=1"][..]), ("b", &["train.seed=2"]), ("c", &["train.seed=3", ten_views])]
+        {
+            train(&folder.path().join(name), &[SHARED, own].concat());
         }
         folder
     });
