@@ -149,6 +149,28 @@ fn what_is_fitted_is_fitted_on_what_all_members_hold_out() -> Result<()> {
 }
 
 #[test]
+fn other_data_is_fitted_on_by_the_split_it_has() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dataset, photos) = (test_images(), folder.path().join("photos"));
+    for index in 0..dataset.len() {
+        // A class of the bundled images has a slash in its name, and no image here.
+        let class = photos.join(&dataset.class_names()[dataset.label(index)]);
+        if dataset.label(index) > 0 {
+            fs::create_dir_all(&class).expect("a folder");
+            dataset.image(index)?.save(class.join(format!("{index}.png"))).expect("a picture");
+        }
+    }
+    let images = (0..dataset.len()).filter(|index| dataset.label(*index) > 0).count();
+    let (members, spec, out) = (paths(&["a", "b"]), photos.display().to_string(), folder.path().join("out"));
+    let plan = |split| Plan { data: Some(&spec), split, ..plan(&members, Method::Weighted, &out) };
+    let refused = build(plan(Some("test"))).expect_err("no such split").to_string();
+    assert!(refused.contains("has no test split"), "{refused}");
+    let made = build(plan(None))?;
+    assert_eq!(made.held_out, Some(format!("{spec} (train), {images} images")));
+    Ok(())
+}
+
+#[test]
 fn members_with_other_class_orders_are_reordered() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
     let turned = folder.path().join("turned");
