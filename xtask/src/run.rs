@@ -20,7 +20,7 @@ pub fn export(finished: &Finished, steps: u64) -> Result<()> {
 /// Measures a split of a run or an ensemble, and lists the images that were left out.
 pub fn evaluate(predictor: &Predictor, split: &str, dataset: Arc<dyn Dataset>) -> Result<Measured> {
     let measured = predictor.evaluate(split, dataset)?;
-    if let Some(what) = predictor.fitted_on().filter(|what| what.starts_with(split)) {
+    if let Some(what) = predictor.fitted_on().filter(|what| what.starts_with(&format!("{split},"))) {
         eprintln!("note: this ensemble was fitted on {what}: on the {split} split it looks better than it is");
     }
     for id in &measured.predictions.skipped {

@@ -17,13 +17,15 @@ use tallow_train::{Ensemble, Finished, Predictor, Result, RunDir};
 const SHARED: &[&str] =
     &["model.name=small_cnn", "train.epochs=1", "data.validation_fraction=0.02", "data.split_seed=7"];
 
-/// A folder with runs a, b, c (other seeds) trained on some bundled images.
+/// A folder with runs a, b, c (other seeds) trained on some bundled images; c looks at images in ten ways.
 fn runs() -> &'static Path {
     static RUNS: OnceLock<tempfile::TempDir> = OnceLock::new();
     let runs = RUNS.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
-        for (name, seed) in [("a", "train.seed=1"), ("b", "train.seed=2"), ("c", "train.seed=3")] {
-            train(&folder.path().join(name), &[SHARED, &[seed]].concat());
+        let ten_views = "augment.tta=[\"hflip\", \"shift\"]";
+        for (name, own) in [("a", &["train.seed=1"][..]), ("b", &["train.seed=2"]), ("c", &["train.seed=3", ten_views])]
+        {
+            train(&folder.path().join(name), &[SHARED, own].concat());
         }
         folder
     });
@@ -143,6 +145,28 @@ fn what_is_fitted_is_fitted_on_what_all_members_hold_out() -> Result<()> {
         assert_eq!(Predictor::open(&out)?.fitted_on(), Some("validation, 100 images"));
     }
     assert!(losses["weighted"] <= losses["selection"] + 1e-6, "{losses:?}");
+    Ok(())
+}
+
+#[test]
+fn other_data_is_fitted_on_by_the_split_it_has() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dataset, photos) = (test_images(), folder.path().join("photos"));
+    for index in 0..dataset.len() {
+        // A class of the bundled images has a slash in its name, and no image here.
+        let class = photos.join(&dataset.class_names()[dataset.label(index)]);
+        if dataset.label(index) > 0 {
+            fs::create_dir_all(&class).expect("a folder");
+            dataset.image(index)?.save(class.join(format!("{index}.png"))).expect("a picture");
+        }
+    }
+    let images = (0..dataset.len()).filter(|index| dataset.label(*index) > 0).count();
+    let (members, spec, out) = (paths(&["a", "b"]), photos.display().to_string(), folder.path().join("out"));
+    let plan = |split| Plan { data: Some(&spec), split, ..plan(&members, Method::Weighted, &out) };
+    let refused = build(plan(Some("test"))).expect_err("no such split").to_string();
+    assert!(refused.contains("has no test split"), "{refused}");
+    let made = build(plan(None))?;
+    assert_eq!(made.held_out, Some(format!("{spec} (train), {images} images")));
     Ok(())
 }
 

@@ -177,13 +177,13 @@ impl fmt::Display for Made {
         let (Some(held_out), Some(result)) = (&self.held_out, &self.result) else { return Ok(()) };
         let verb = if self.method.is_fitted() { "fitted" } else { "measured" };
         write!(f, "\n{verb} on {held_out}")?;
-        if let Some(c) = self.c {
-            write!(f, "; C = {c}")?;
-        }
-        let rows: Vec<&MemberRow> = self.members.iter().filter_map(|i| i.measured.as_ref()).chain([result]).collect();
         if self.method.is_fitted() {
             write!(f, ", where what was fitted looks better than it is")?;
         }
+        if let Some(c) = self.c {
+            write!(f, " (C = {c})")?;
+        }
+        let rows: Vec<&MemberRow> = self.members.iter().filter_map(|i| i.measured.as_ref()).chain([result]).collect();
         writeln!(f, "\n")?;
         write_rows(f, &rows)?;
         let out: Vec<&str> = self.members.iter().filter(|member| !member.kept).map(|m| m.name.as_str()).collect();
@@ -194,7 +194,8 @@ impl fmt::Display for Made {
         if self.method.is_soup() && result.top1 < best {
             write!(
                 f,
-                "\n\nThe soup is worse than its best ingredient: runs from different initial weights lie too far apart to be averaged. Soups are for runs fine-tuned from the same weights, or snapshots of one run."
+                "\n\nThe soup is worse than its best ingredient. Soups are for runs fine-tuned from the same weights, or late \
+                 snapshots of one run:\nindependent runs lie too far apart to be averaged. --method greedy leaves out what harms."
             )?;
         }
         Ok(())

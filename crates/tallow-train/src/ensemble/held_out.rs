@@ -14,7 +14,7 @@ use crate::{Error, Predictions, Result};
 pub struct HeldOut {
     /// Of which samples: `validation, 600 images`.
     pub what: String,
-    /// The split they are, if they are a split: it must not measure the result.
+    /// The split of the members' own data that they are, if they are one: it must not measure the result.
     pub split: Option<String>,
     /// The classes of the samples.
     pub labels: Vec<usize>,
@@ -32,18 +32,21 @@ impl HeldOut {
         if data.is_none() && split.is_none() && members.iter().any(|member| member.oof.is_some()) {
             return out_of_fold(members, classes);
         }
-        let (name, dataset) = match data {
-            Some(spec) => elsewhere(members, classes, spec, split)?,
-            None => match split {
-                None | Some("validation") => ("validation".to_owned(), shared_validation(members)?),
-                Some("train") => {
-                    return Err(Error::Mismatch("--split train: the members were trained on it, and what is fitted there believes them too much; take validation".into()));
-                }
-                Some("test") => {
-                    return Err(Error::Mismatch("--split test: the test split measures and chooses nothing; take validation, or other data by --data".into()));
-                }
-                Some(other) => return Err(unknown_split(other)),
-            },
+        let refused = |reason: &str| Error::Mismatch(format!("--split {}: {reason}", split.unwrap_or_default()));
+        let (name, dataset) = match (data, split) {
+            (Some(spec), _) => elsewhere(members, classes, spec, split)?,
+            (None, None | Some("validation")) => ("validation".to_owned(), shared_validation(members)?),
+            (None, Some("train")) => {
+                return Err(refused(
+                    "the members were trained on it, and what is fitted there believes them too much; take validation",
+                ));
+            }
+            (None, Some("test")) => {
+                return Err(refused(
+                    "the test split measures and chooses nothing; take validation, or other data by --data",
+                ));
+            }
+            (None, Some(other)) => return Err(unknown_split(other)),
         };
         let mut first: Option<Predictions> = None;
         let mut tables = Vec::new();
@@ -53,8 +56,9 @@ impl HeldOut {
             same_samples(first.get_or_insert(predictions.clone()), &predictions, &member.source)?;
         }
         let labels = first.unwrap_or_default().labels;
-        let of = data.map_or(String::new(), |spec| format!(" of {spec}"));
-        Ok(Self { what: format!("{name}{of}, {} images", labels.len()), split: Some(name), labels, members: tables })
+        let split = data.map_or_else(|| name.clone(), |spec| format!("{spec} ({name})"));
+        let what = format!("{split}, {} images", labels.len());
+        Ok(Self { what, split: data.is_none().then_some(name), labels, members: tables })
     }
 }
 
@@ -101,8 +105,19 @@ fn elsewhere(
         let reason = format!("it was trained on {spec}: leave --data out to take its validation split");
         return Err(member_error(run.run.path(), &reason));
     }
+    // How the first member divided its own data is no matter here.
     let own = members[0].runs[0].config.open_options(Some(classes.to_vec()));
-    let splits = tallow_data::open(spec, &OpenOptions { validation_fraction: 0.0, ..own })?;
+    let options = OpenOptions {
+        data_dir: own.data_dir,
+        class_order: own.class_order,
+        classes: own.classes,
+        image_column: own.image_column,
+        label_column: own.label_column,
+        cache: own.cache,
+        cache_side: own.cache_side,
+        ..OpenOptions::default()
+    };
+    let splits = tallow_data::open(spec, &options)?;
     let found = match split {
         Some("train") => Some(("train", splits.train)),
         Some("validation") => splits.validation.map(|dataset| ("validation", dataset)),

@@ -10,8 +10,8 @@ const MAX_TRIALS: usize = 40;
 /// symmetric guess of the inverse Hessian, from which the first direction and all others begin.
 ///
 /// # Source
-/// Nocedal & Wright 2006, algorithms 7.4 and 7.5, with a matrix in place of γ; the step length by bisection to the weak Wolfe conditions (Lewis &
-/// Overton 2013).
+/// Nocedal & Wright 2006, algorithms 7.4 and 7.5, with a matrix in place of γ; the step length by bisection to the weak
+/// Wolfe conditions (Lewis & Overton 2013).
 pub(super) fn minimise(
     x: &mut Vec<f64>,
     tolerance: f64,
