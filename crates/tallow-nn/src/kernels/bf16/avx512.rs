@@ -38,9 +38,11 @@ pub unsafe fn multiply(product: &Product, terms: &[Term]) {
                     let columns = columns.add((2 * depth + column) * TILE_VALUES).cast::<i32>();
                     for pair in 0..TILE {
                         let b = _mm512_loadu_si512(columns.add(pair * TILE).cast());
+                        let b = std::mem::transmute::<__m512i, __m512bh>(b);
                         for (i, sum) in sums.iter_mut().enumerate() {
                             let a = _mm512_set1_epi32(*rows.add(i * TILE + pair));
-                            *sum = _mm512_dpbf16_ps(*sum, std::mem::transmute(a), std::mem::transmute(b));
+                            let a = std::mem::transmute::<__m512i, __m512bh>(a);
+                            *sum = _mm512_dpbf16_ps(*sum, a, b);
                         }
                     }
                 }

@@ -113,7 +113,7 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn narrow(low: __m512, high: __m512) -> __m512i {
         // SAFETY: both types are 512 bits without invalid values.
-        unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
+        unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
     }
 
     /// # Safety
