@@ -17,9 +17,9 @@ use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::{ConvNorm, ConvNormSpec};
 use crate::config::{Key, ModelConfig};
 use crate::layers::attention::split_heads;
+use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::distance_bias::DistanceBias;
 use crate::layers::patch_embed::{image, tokens};
 use crate::layers::windows::pad;

@@ -19,9 +19,9 @@ use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::{ConvNorm, ConvNormSpec};
 use crate::config::{Key, ModelConfig};
 use crate::layers::block::{Block, BlockSpec};
+use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::resize::bilinear;
 use crate::layers::{add, average_map, drop_path_rate};

@@ -5,6 +5,7 @@ pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod concat;
 pub(crate) mod conv_bn_act;
+pub(crate) mod conv_norm;
 pub(crate) mod distance_bias;
 pub(crate) mod grn;
 pub(crate) mod group_norm;

@@ -166,6 +166,7 @@ fn the_page_names_every_key() {
         serde_json::to_value(AugmentConfig {
             train: Some(Default::default()),
             eval: Some(Default::default()),
+            train_as_eval: true,
             mean: Some(Vec::new()),
             std: Some(Vec::new()),
             tta: vec![View::HFlip],
