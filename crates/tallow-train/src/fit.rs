@@ -243,8 +243,10 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             position.train_s += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             record.step(&position, f64::from(batch_loss), rates)?;
-            let cycle = schedule.cycles_done(position.step);
-            if options.snapshots && cycle > schedule.cycles_done(position.step - 1) {
+            let cycles = |batch, step| schedule.cycles_done(in_schedule(&position, batch, step));
+            let cycle = cycles(position.batch, position.step);
+            let before = position.batch.saturating_sub(options.accumulate);
+            if options.snapshots && cycle > cycles(before, position.step - 1) {
                 let ema = average.begun(position.epoch);
                 checkpoint::save(&run.snapshot(cycle), &config.model.name, &position, store, ema, None)?;
                 clock = Instant::now();
