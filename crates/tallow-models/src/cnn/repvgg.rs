@@ -16,7 +16,7 @@ use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
 use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear, batch_norm_affine};
 use tallow_nn::tape::records;
 use tallow_nn::{Builder, Error, Init, Mode, Result};
 
@@ -190,13 +190,9 @@ pub fn reparameterize(state: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)
         found.map(|(_, tensor)| tensor).ok_or(Error::UnknownName { name })
     };
     let affine = |norm: String| -> Result<(Vec<f32>, Vec<f32>)> {
-        let values = |part: &str| Ok::<_, Error>(find(format!("{norm}.{part}"))?.to_vec1::<f32>()?);
-        let (gamma, beta) = (values("weight")?, values("bias")?);
-        let (mean, var) = (values("running_mean")?, values("running_var")?);
+        let part = |part: &str| find(format!("{norm}.{part}"));
         let eps = BatchNormOptions::default().eps;
-        let scale: Vec<f32> = gamma.iter().zip(&var).map(|(gamma, var)| gamma / (var + eps).sqrt()).collect();
-        let shift = (0..beta.len()).map(|i| beta[i] - mean[i] * scale[i]).collect();
-        Ok((scale, shift))
+        batch_norm_affine(part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?, eps)
     };
     const PARTS: [&str; 3] = ["conv_kxk.", "conv_1x1.", "identity."];
     let mut made = Vec::new();

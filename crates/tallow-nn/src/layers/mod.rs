@@ -9,7 +9,7 @@ mod layer_norm;
 mod linear;
 
 pub use crate::kernels::activation::Activation;
-pub use batch_norm::{BatchNorm2d, BatchNormOptions};
+pub use batch_norm::{BatchNorm2d, BatchNormOptions, batch_norm_affine};
 pub use checkpoint::checkpoint;
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use drop_block::DropBlock2d;
