@@ -171,7 +171,6 @@ fn the_page_names_every_key() {
             std: Some(Vec::new()),
             tta: vec![View::HFlip],
             mix: Some(Default::default()),
-            train_as_eval: true,
             progressive: Some(ProgressiveConfig { start: 16, stages: 4 }),
         }),
         serde_json::to_value(ProgressiveConfig { start: 16, stages: 4 }),
