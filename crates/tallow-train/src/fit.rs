@@ -125,7 +125,8 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     let frozen = Frozen::new(&config.transfer, built)?;
     let teacher = Teacher::open(config, train.loader.dataset().class_names())?;
     let mut average = Average::new(options, store)?;
-    let views = TestTime::new(config)?;
+    // Between epochs one view of each image is enough; further ones would take longer than the epoch.
+    let views = TestTime::default();
 
     let mut position = Position::default();
     if run.last().is_file() {

@@ -15,7 +15,7 @@ use crate::{Predictions, Result, RunConfig};
 pub(crate) struct Probe {
     /// As training passes see them.
     pub train: Features,
-    /// As evaluation sees them; none where each image is seen in several views, or not at all.
+    /// As evaluation sees them, if there is one.
     eval: Option<Features>,
 }
 
@@ -43,7 +43,6 @@ impl Probe {
         let Some(train) = Features::of(model, train, || Mode::train(config.train.seed, 0))? else {
             return Ok(None);
         };
-        let eval = eval.filter(|_| config.augment.tta.is_empty());
         let eval = eval.map(|split| Features::of(model, split.loader, Mode::eval)).transpose()?.flatten();
         let values = train.values.len() + eval.as_ref().map_or(0, |eval| eval.values.len());
         let megabytes = values as f64 * size_of::<f32>() as f64 / 1e6;
