@@ -31,7 +31,9 @@ pub fn run(args: Args) -> Result<()> {
     let (name, dataset) = choose(&splits, args.split.as_deref())?;
     let evaluation = finished.evaluate(name, dataset)?;
     println!("{name}: {evaluation}");
-    println!("{}", evaluation.confusion.table(None));
+    if !evaluation.confusion.is_empty() {
+        println!("{}", evaluation.confusion.table(None));
+    }
     println!("{}: metrics.json, predictions.csv", finished.run.path().display());
     Ok(())
 }

@@ -67,8 +67,9 @@ pub fn run(args: Args) -> Result<()> {
     let (topk, format) = (args.topk as usize, args.format);
     let Some(model) = &args.model else {
         let run = args.run.context("give a run and images")?;
-        let Finished { classes, built, pipeline, .. } = Finished::open(&run)?;
-        return classify(&Classifier { classes, built, pipeline }, &args.images, topk, format);
+        let Finished { config, classes, built, pipeline, .. } = Finished::open(&run)?;
+        let multi_label = config.data.multi_label;
+        return classify(&Classifier { classes, built, pipeline, multi_label }, &args.images, topk, format);
     };
     let weights = args.weights.context("--model needs --weights")?;
     let pretrained = Pretrained::find(&weights)?;
@@ -86,6 +87,8 @@ struct Classifier {
     classes: Vec<String>,
     built: Built,
     pipeline: Arc<Pipeline>,
+    /// Several classes can hold at once: each has a probability of its own.
+    multi_label: bool,
 }
 
 impl Classifier {
@@ -119,7 +122,7 @@ impl Classifier {
         let (expected, size) = pretrained.preprocessing(model, channels)?;
         let normalization = Normalization { mean: expected.mean.clone(), std: expected.std.clone() };
         let pipeline = Arc::new(eval_pipeline(&expected, size)?.build(channels, &normalization)?);
-        Ok(Classifier { classes, built, pipeline })
+        Ok(Classifier { classes, built, pipeline, multi_label: false })
     }
 }
 
@@ -145,7 +148,10 @@ fn classify(classifier: &Classifier, images: &[PathBuf], topk: usize, format: Fo
         classifier.pipeline.apply(image, &mut rng::keyed(0, 0, 0, rng::AUGMENT), &mut pixels)?;
         let input = Tensor::from_vec(pixels, (1, h, w, c), &Device::Cpu)?.permute((0, 3, 1, 2))?;
         let logits = classifier.built.model.forward(&input, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
-        let probabilities = tallow_metrics::softmax(&logits, k)?;
+        let probabilities = match classifier.multi_label {
+            true => tallow_metrics::sigmoid(&logits),
+            false => tallow_metrics::softmax(&logits, k)?,
+        };
         let mut order: Vec<usize> = (0..k).collect();
         order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
         let class = |&i: &usize| Class { label: classifier.classes[i].clone(), probability: probabilities[i] };

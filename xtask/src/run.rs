@@ -89,14 +89,12 @@ impl Finished {
     /// `id,label,predicted,p_<class>…`, probabilities with six digits.
     fn csv(&self, predictions: &Predictions) -> Result<Vec<u8>> {
         let k = predictions.classes;
-        let probabilities = tallow_metrics::softmax(&predictions.logits, k)?;
-        let predicted = tallow_metrics::argmax(&predictions.logits, k)?;
+        let probabilities = predictions.probabilities()?;
         let mut csv = csv::Writer::from_writer(Vec::new());
         let header = ["id", "label", "predicted"].map(str::to_owned).into_iter();
         csv.write_record(header.chain(self.classes.iter().map(|class| format!("p_{class}"))))?;
         for (row, id) in predictions.ids.iter().enumerate() {
-            let class = |index: usize| self.classes[index].clone();
-            let names = [id.clone(), class(predictions.labels[row]), class(predicted[row])].into_iter();
+            let names = [id.clone()].into_iter().chain(predictions.names(row, &self.classes));
             csv.write_record(names.chain(probabilities[row * k..][..k].iter().map(|p| format!("{p:.6}"))))?;
         }
         csv.into_inner().context("predictions.csv")

@@ -32,6 +32,9 @@ pub struct Args {
     /// Where a named dataset's files are
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    /// Keep decoded images in files in this folder, for later epochs and runs
+    #[arg(long, value_name = "DIR")]
+    cache: Option<String>,
     /// The architecture; `cargo xtask models` lists them
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -74,6 +77,7 @@ impl Args {
         let flags = [
             ("--data", "data.spec", &self.data),
             ("--data-dir", "data.data_dir", &self.data_dir),
+            ("--cache", "data.cache", &self.cache),
             ("--model", "model.name", &self.model),
             ("--pretrained", "transfer.pretrained", &self.pretrained),
             ("--on-corrupt", "data.on_corrupt", &self.on_corrupt),

@@ -15,6 +15,7 @@ mod cache;
 mod dataset;
 pub mod decode;
 mod error;
+pub mod jpeg;
 mod loader;
 mod open;
 mod order;
@@ -25,7 +26,7 @@ mod summary;
 mod write;
 
 pub use cache::Cached;
-pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
+pub use dataset::{Dataset, Look, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{ClassOrder, OpenOptions, Splits, open};

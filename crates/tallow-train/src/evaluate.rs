@@ -1,7 +1,7 @@
 //! Runs a model over a dataset: logits, labels and ids, from which every metric follows.
 
 use tallow_data::Loader;
-use tallow_metrics::{Evaluation, Scores, softmax};
+use tallow_metrics::{Evaluation, Scores, evaluate_multi_label, sigmoid, softmax};
 use tallow_models::Model;
 use tallow_nn::Mode;
 
@@ -16,8 +16,10 @@ pub struct Predictions {
     pub logits: Vec<f32>,
     /// The number of classes.
     pub classes: usize,
-    /// The true classes.
+    /// The true classes; where several can hold at once, the first of each.
     pub labels: Vec<usize>,
+    /// Where several classes can hold at once, a 0 or 1 for each: row-major, `n × classes`. Else empty.
+    pub targets: Vec<f32>,
     /// What names each sample: its path, or "test/123".
     pub ids: Vec<String>,
     /// Images that could not be read and were left out.
@@ -30,23 +32,66 @@ impl Predictions {
     /// # Errors
     /// No samples; logits that are not finite.
     pub fn evaluate(&self, class_names: &[String]) -> Result<Evaluation> {
+        if self.is_multi_label() {
+            return Ok(evaluate_multi_label(&self.targets, &self.logits, class_names)?);
+        }
         Ok(tallow_metrics::evaluate(&self.labels, Scores::Logits(&self.logits), class_names)?)
+    }
+
+    /// Whether several classes can hold at once.
+    pub fn is_multi_label(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// The probabilities, row-major, `n × classes`: those of a row add up to 1, but where several classes can hold at once.
+    ///
+    /// # Errors
+    /// Logits that are not finite.
+    pub fn probabilities(&self) -> Result<Vec<f32>> {
+        if self.is_multi_label() {
+            return Ok(sigmoid(&self.logits));
+        }
+        Ok(softmax(&self.logits, self.classes)?)
+    }
+
+    /// The names of what sample `row` is and of what it was taken for: classes, `a|b` where several can hold at once.
+    pub fn names(&self, row: usize, class_names: &[String]) -> [String; 2] {
+        let range = row * self.classes..(row + 1) * self.classes;
+        let logits = &self.logits[range.clone()];
+        if self.is_multi_label() {
+            let joined = |values: &[f32], above: f32| {
+                let holding = class_names.iter().zip(values).filter(|(_, value)| **value > above);
+                holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
+            };
+            return [joined(&self.targets[range], 0.5), joined(logits, 0.0)];
+        }
+        let highest = (1..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best });
+        [class_names[self.labels[row]].clone(), class_names[highest].clone()]
     }
 }
 
 /// Runs `model` in evaluation mode over the samples of `loader`, in its order. With further views of each image
-/// the logits are the logarithms of the mean of their probabilities.
+/// the logits are the logarithms of the mean of their probabilities; where several classes can hold at once, their mean.
 ///
 /// # Errors
 /// An image that cannot be read (or that the loader leaves out, if so configured); whatever the model fails with.
 pub fn predict(model: &dyn Model, loader: &Loader, views: &[View]) -> Result<Predictions> {
     let dataset = loader.dataset();
+    let multi_label = dataset.is_multi_label();
     let mut predictions = Predictions { classes: dataset.class_names().len(), ..Default::default() };
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
         predictions.labels.extend(batch.labels.iter().map(|&label| label as usize));
         predictions.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
         predictions.skipped.extend_from_slice(&batch.skipped);
+        if multi_label {
+            let one_hot = || {
+                let k = predictions.classes;
+                let of = |&label: &u32| (0..k).map(move |class| f32::from(class == label as usize));
+                batch.labels.iter().flat_map(of).collect()
+            };
+            predictions.targets.extend(batch.targets.clone().unwrap_or_else(one_hot));
+        }
         let flipped = views.iter().map(|view| seen(*view, &batch.pixels, batch.shape)).collect::<Vec<_>>();
         let logits = |pixels: Vec<f32>| -> Result<Vec<f32>> {
             let logits = model.forward(&images(pixels, batch.shape)?, &Mode::eval())?;
@@ -57,12 +102,16 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &[View]) -> Result<Pre
             predictions.logits.extend(plain);
             continue;
         }
-        let mut mean = softmax(&plain, predictions.classes)?;
+        let scores = |logits: Vec<f32>| if multi_label { Ok(logits) } else { softmax(&logits, predictions.classes) };
+        let mut mean = scores(plain)?;
         for pixels in flipped {
-            let probabilities = softmax(&logits(pixels)?, predictions.classes)?;
-            mean.iter_mut().zip(probabilities).for_each(|(mean, p)| *mean += p);
+            mean.iter_mut().zip(scores(logits(pixels)?)?).for_each(|(mean, p)| *mean += p);
         }
         let count = (1 + views.len()) as f32;
+        if multi_label {
+            predictions.logits.extend(mean.iter().map(|x| x / count));
+            continue;
+        }
         predictions.logits.extend(mean.iter().map(|p| (p / count).max(f32::MIN_POSITIVE).ln()));
     }
     Ok(predictions)

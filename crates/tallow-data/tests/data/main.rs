@@ -8,6 +8,7 @@ mod files_of_others;
 mod folder;
 mod hub;
 mod idx;
+mod jpeg;
 mod loader;
 mod manifest;
 mod summary;
