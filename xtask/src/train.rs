@@ -146,6 +146,7 @@ pub fn run(args: Args) -> Result<()> {
         None => RunDir::create(args.out.unwrap_or_else(|| free_name(config)), config, splits.train.class_names())?,
     };
     run.write_config(config)?;
+    run.keep_split(&splits)?;
 
     let train = train_loader(&resolved, splits.train.clone())?;
     let (name, chooses) = if splits.validation.is_some() { ("validation", true) } else { ("test", false) };

@@ -192,7 +192,7 @@ impl Shared {
         stop: &AtomicBool,
     ) {
         let seed = self.config.seed;
-        let order = self.config.sampler.order(&self.labels, seed, epoch);
+        let order = self.config.sampler.order_of(self.dataset.as_ref(), &self.labels, seed, epoch);
         for batch in batches {
             let made = self.make_batch(epoch, batch, &order, stop);
             let failed = made.is_err();

@@ -59,7 +59,12 @@ fn every_number_is_scikit_learns() {
         }
         let json = serde_json::to_string(&found).unwrap();
         assert!(!json.contains("confusion"));
-        assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap(), found);
+        let read: Evaluation = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (read.n, read.confusion, read.report.classes.len()),
+            (found.n, found.confusion.clone(), case.classes.len())
+        );
+        close(&case.name, read.multi_label.unwrap().mean_average_precision, multi.mean_average_precision);
         assert!(found.to_string().contains("mAP"));
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Upsampling {
     None,
     /// Twice as wide.
     Across,
+    /// Twice as wide, by repeating: what libjpeg does where a block becomes one pixel.
+    Repeated,
     /// Twice as wide and as high.
     Both,
 }
@@ -44,11 +46,12 @@ pub(super) fn chroma_row(plane: &Plane, kind: Upsampling, y: usize, sums: &mut [
             let row = plane.row(y);
             out[..row.len()].copy_from_slice(row);
         }
-        Upsampling::Across => {
+        Upsampling::Across | Upsampling::Repeated => {
             for (sum, value) in sums.iter_mut().zip(plane.row(y)) {
                 *sum = u16::from(*value);
             }
-            across::<4>(&sums[..plane.width], [1, 2], plane.width > 2, out);
+            let smooth = kind == Upsampling::Across && plane.width > 2;
+            across::<4>(&sums[..plane.width], [1, 2], smooth, out);
         }
         Upsampling::Both => {
             let near = plane.row(y / 2);

@@ -63,6 +63,7 @@ impl<'a> Plan<'a> {
         let chroma_side = if both { (2 * side).min(8) } else { side };
         let upsampling = match (across, chroma_side == side) {
             (2, true) if both => Upsampling::Both,
+            (2, true) if side == 1 => Upsampling::Repeated,
             (2, true) => Upsampling::Across,
             _ => Upsampling::None,
         };
