@@ -55,7 +55,8 @@ pub(super) fn chroma_row(plane: &Plane, kind: Upsampling, y: usize, sums: &mut [
         }
         Upsampling::Both => {
             let near = plane.row(y / 2);
-            let beside = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(plane.height - 1) };
+            let beside =
+                if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(plane.height - 1) };
             let far = plane.row(beside);
             if plane.width > 2 {
                 for ((sum, near), far) in sums.iter_mut().zip(near).zip(far) {

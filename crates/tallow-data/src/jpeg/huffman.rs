@@ -141,7 +141,7 @@ impl<'a> Bits<'a> {
         // The number's first bit says that it is positive; of a negative one all bits are turned.
         let number = self.buffer << (length & 63);
         let low = 1i32.wrapping_shl(size).wrapping_sub(1) & !((number as i64 >> 63) as i32);
-        let value = ((number >> 1) >> (63 - size & 63)) as i32;
+        let value = ((number >> 1) >> ((63 - size) & 63)) as i32;
         self.buffer <<= entry & 63;
         self.count -= entry & 63;
         Some((entry >> 24, value.wrapping_sub(low)))
