@@ -48,4 +48,4 @@ pub use normalize::{Normalization, NormalizedImage};
 pub use ops::OpConfig;
 pub use params::{Fill, Interpolation, InterpolationChoice, Padding, PaddingMode, Range, Size, SizeParam};
 pub use pipeline::Pipeline;
-pub use transform::{NormalizedTransform, Stage, Transform, View};
+pub use transform::{NormalizedTransform, Stage, Transform};

@@ -4,7 +4,7 @@ use image::DynamicImage;
 
 use crate::normalize::NormalizationTable;
 use crate::rng::{Rng, chance};
-use crate::{Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage, Transform, View};
+use crate::{Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage, Transform};
 
 /// A checked list of ops that turns any image into normalised pixels of one constant shape.
 #[derive(Debug)]
@@ -99,16 +99,6 @@ impl Pipeline {
     /// The length of the buffer that [`apply`](Self::apply) fills: height × width × channels.
     pub fn output_len(&self) -> usize {
         self.output.pixels() * self.channels
-    }
-
-    /// What the first op will look at in an image of size `image` if [`apply`](Self::apply) is called with the same
-    /// generator. Pixels elsewhere have no influence. `None`: it looks at the whole image.
-    pub fn view(&self, image: Size, rng: &Rng) -> Option<View> {
-        let first = self.pixel_ops.first()?;
-        let mut rng = rng.clone();
-        let view = if chance(&mut rng, first.probability()) { first.view(image, &mut rng)? } else { return None };
-        // A pipeline for images of one size takes no others.
-        Some(View { size: if self.input.is_some() { view.window.size } else { view.size }, ..view })
     }
 
     /// Transforms an image and writes its normalised pixels, channels last (HWC), to `out`. Grey images become RGB

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 
-use crate::ops::Window;
 use crate::rng::Rng;
 use crate::{Image8, NormalizedImage, Result, Size};
 
@@ -43,26 +42,11 @@ pub trait Transform: Debug + Send + Sync {
         Ok(input)
     }
 
-    /// What [`apply`](Self::apply) with the same generator will look at in an image of size `input`, so that a decoder can
-    /// leave out the rest. `None`, the default: all of it, as it is.
-    fn view(&self, _input: Size, _rng: &mut Rng) -> Option<View> {
-        None
-    }
-
     /// Draws the random parameters and transforms the image.
     ///
     /// # Errors
     /// This image cannot be transformed (too small, …).
     fn apply(&self, image: Image8, rng: &mut Rng) -> Result<Image8>;
-}
-
-/// A part of an image, and the size that it is brought to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct View {
-    /// The part.
-    pub window: Window,
-    /// The size.
-    pub size: Size,
 }
 
 /// An op on normalised pixels, after all ops on 8-bit ones; it keeps the size.

@@ -10,8 +10,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use image::DynamicImage;
-use tallow_augment::{Normalization, Pipeline, PipelineConfig, Size, View, rng};
-use tallow_data::decode::{decode_bytes, decode_in_view};
+use tallow_augment::{Normalization, PipelineConfig, rng};
+use tallow_data::decode::decode_bytes;
 
 const TRAIN: &str = r#"{ "op": "RandomResizedCrop", "size": 224 }, { "op": "RandomHorizontalFlip" }"#;
 
@@ -33,7 +33,6 @@ const PIPELINES: &[(&str, &str)] = &[
     ),
     ("RandomPerspective", r#"TRAIN, { "op": "RandomPerspective", "p": 1 }"#),
     ("large", "TRAIN"),
-    ("large, reduced", "TRAIN"),
 ];
 
 struct Files {
@@ -86,19 +85,10 @@ fn measure(name: &str, files: &Files) -> Result<f64, Box<dyn Error>> {
         let mut rng = rng::keyed(0, epoch, i as u64, rng::AUGMENT);
         let image = match name {
             "resize" => files.decoded[i].clone(),
-            _ => decode(&pipeline, &rng, &files.bytes[i], name.ends_with("reduced")),
+            _ => decode_bytes(&files.bytes[i], here).unwrap_or_default(),
         };
         drop(black_box(pipeline.apply(image, &mut rng, &mut out)));
     }))
-}
-
-/// As the loader does it.
-fn decode(pipeline: &Pipeline, rng: &rng::Rng, bytes: &[u8], reduced: bool) -> DynamicImage {
-    let look = |size: Size| {
-        let view = pipeline.view(size, rng)?;
-        Some(View { size: if reduced { view.size } else { view.window.size }, ..view })
-    };
-    decode_in_view(bytes, Path::new("file"), &look).unwrap_or_default()
 }
 
 /// Calls a second, over 0.3 seconds and more; each gets the index of a file.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use image::DynamicImage;
-use tallow_augment::{Size, View};
 
 use crate::{Error, Result};
 
@@ -78,25 +77,12 @@ pub trait Dataset: Send + Sync {
     /// A file that cannot be read or decoded, or that exceeds the decoder's limits.
     fn image(&self, index: usize) -> Result<DynamicImage>;
 
-    /// The image of sample `index` for one who will look at a part of it alone: `look` says at which, and to which size
-    /// that will be brought. What is elsewhere may be black, and the image may be
-    /// half, a quarter or an eighth as large, if it is still twice as large as that size.
-    ///
-    /// # Errors
-    /// As [`image`](Self::image).
-    fn image_in_view(&self, index: usize, _look: Look<'_>) -> Result<DynamicImage> {
-        self.image(index)
-    }
-
     /// What names sample `index` in messages and tables: its path below the dataset's root, or "train/123".
     fn id(&self, index: usize) -> String;
 
     /// 1 if every image is grey, else 3.
     fn channels(&self) -> usize;
 }
-
-/// From an image's size to what will be looked at; `None`: all of it, as large as it is.
-pub type Look<'a> = &'a dyn Fn(Size) -> Option<View>;
 
 /// Some samples of another dataset, in the order of the indices.
 pub struct Subset {
@@ -185,10 +171,6 @@ impl Dataset for Subset {
 
     fn image(&self, index: usize) -> Result<DynamicImage> {
         self.dataset.image(self.indices[index])
-    }
-
-    fn image_in_view(&self, index: usize, look: Look<'_>) -> Result<DynamicImage> {
-        self.dataset.image_in_view(self.indices[index], look)
     }
 
     fn id(&self, index: usize) -> String {

@@ -7,10 +7,8 @@ use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
-use tallow_augment::{Size, View};
 
-use crate::jpeg::{Jpeg, Scale};
-use crate::{Error, Look, Result};
+use crate::{Error, Result};
 
 /// The largest width or height that is decoded, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -55,58 +53,17 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`decode_file`].
 pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
-    decode_in_view(bytes, path, &|_| None)
-}
-
-/// Decodes what `look` says of an image file's content, as [`Dataset::image_in_view`](crate::Dataset::image_in_view) does.
-///
-/// # Errors
-/// As [`decode_file`].
-pub fn decode_in_view(bytes: &[u8], path: &Path, look: Look<'_>) -> Result<DynamicImage> {
     let failed = |reason: String| Error::Decode { path: path.into(), reason };
     if bytes.is_empty() {
         return Err(failed("the file is empty".into()));
     }
     // Decoders are other people's code on anybody's bytes: a bug there must not end a day of training.
-    match catch_unwind(AssertUnwindSafe(|| common_jpeg(bytes, look).map_or_else(|| decode(bytes), Ok))) {
+    match catch_unwind(AssertUnwindSafe(|| decode(bytes))) {
         Ok(Ok(image)) => Ok(image),
         Ok(Err(ImageError::Limits(error))) => Err(Error::TooLarge { path: path.into(), reason: error.to_string() }),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("the decoder panicked".into())),
     }
-}
-
-/// A whole JPEG file of the kind that [`Jpeg`] reads.
-fn common_jpeg(bytes: &[u8], look: Look<'_>) -> Option<DynamicImage> {
-    let jpeg = Jpeg::read(bytes)?;
-    let stored = jpeg.size();
-    let most = MAX_SIDE as usize;
-    if stored.height > most || stored.width > most || 3 * stored.pixels() as u64 > MAX_DECODED_BYTES {
-        return None;
-    }
-    if !jpeg_is_complete(bytes) {
-        return None;
-    }
-    let orientation = jpeg.orientation();
-    let on_its_side = matches!(
-        orientation,
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
-    );
-    let upright = if on_its_side { Size { height: stored.width, width: stored.height } } else { stored };
-    let view = look(upright);
-    let window = view.map(|view| view.window).filter(|_| orientation == Orientation::NoTransforms);
-    let mut image = jpeg.decode(view.map_or(Scale::Full, |view| scale_for(&view)), window)?;
-    image.apply_orientation(orientation);
-    Some(image)
-}
-
-/// The smallest scale at which what is looked at is twice as large as it will be.
-fn scale_for(view: &View) -> Scale {
-    let large = |scale: &Scale| {
-        let part = scale.of(view.window.size);
-        part.height >= 2 * view.size.height && part.width >= 2 * view.size.width
-    };
-    Scale::ALL.into_iter().rev().find(large).unwrap_or(Scale::Full)
 }
 
 fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {

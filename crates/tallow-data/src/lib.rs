@@ -15,7 +15,6 @@ mod cache;
 mod dataset;
 pub mod decode;
 mod error;
-pub mod jpeg;
 mod loader;
 mod open;
 mod order;
@@ -26,7 +25,7 @@ mod summary;
 mod write;
 
 pub use cache::Cached;
-pub use dataset::{Dataset, Look, Subset, class_counts, groups, labels, times};
+pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{ClassOrder, OpenOptions, Splits, open};

@@ -18,7 +18,7 @@ use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, Pa
 use rayon::slice::ParallelSliceMut as _;
 use serde::{Deserialize, Serialize};
 use tallow_augment::batch::{MixConfig, mix_pixels, mix_rows};
-use tallow_augment::{Pipeline, Size, View, rng};
+use tallow_augment::{Pipeline, Size, rng};
 
 use crate::{Dataset, Error, Result, Sampler, labels};
 
@@ -43,14 +43,11 @@ pub struct LoaderConfig {
     pub on_corrupt: OnCorrupt,
     /// Mixup and CutMix; for training.
     pub mix: Option<MixConfig>,
-    /// Decode JPEG files at a half, a quarter or an eighth of their size where what is made of them is at most half as
-    /// large still: faster, with pixels that differ by a few levels from those of the whole image made smaller.
-    pub reduced_jpeg: bool,
 }
 
 impl Default for LoaderConfig {
     /// Batches of 128, shuffled, the last one kept, seed 0, two batches ahead, one worker, stop on damage,
-    /// no mixing, JPEG files at full size.
+    /// no mixing.
     fn default() -> Self {
         Self {
             batch_size: 128,
@@ -61,7 +58,6 @@ impl Default for LoaderConfig {
             sampler: Sampler::Shuffled,
             on_corrupt: OnCorrupt::Stop,
             mix: None,
-            reduced_jpeg: false,
         }
     }
 }
@@ -295,12 +291,7 @@ impl Shared {
     }
 
     fn load(&self, index: usize, rng: &mut rng::Rng, out: &mut [f32]) -> Result<()> {
-        let look = |size| {
-            let view = self.pipeline.view(size, rng)?;
-            // As large as it is: only the window counts then.
-            Some(View { size: if self.config.reduced_jpeg { view.size } else { view.window.size }, ..view })
-        };
-        let image = self.dataset.image_in_view(index, &look)?;
+        let image = self.dataset.image(index)?;
         self.pipeline.apply(image, rng, out).map_err(|source| Error::Augment { id: self.dataset.id(index), source })
     }
 }

@@ -22,7 +22,6 @@ pub fn train_loader(resolved: &Resolved, dataset: Arc<dyn Dataset>) -> Result<Lo
         drop_last: config.train.drop_last,
         sampler: config.data.sampler.clone(),
         mix: config.augment.mix.clone(),
-        reduced_jpeg: config.data.reduced_jpeg,
         ..common(config)
     };
     Ok(Loader::new(dataset, resolved.train.clone(), loader)?)

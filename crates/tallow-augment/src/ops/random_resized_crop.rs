@@ -7,7 +7,7 @@ use super::crop::{Window, crop, draw_sides};
 use super::resize::resize;
 use crate::params::{always, validate_p, validate_positive};
 use crate::rng::Rng;
-use crate::{Image8, Interpolation, InterpolationChoice, PaddingMode, Result, Size, SizeParam, Transform, View};
+use crate::{Image8, Interpolation, InterpolationChoice, PaddingMode, Result, Size, SizeParam, Transform};
 
 const NAME: &str = "RandomResizedCrop";
 
@@ -88,10 +88,6 @@ impl Transform for RandomResizedCrop {
 
     fn output_size(&self, _: Option<Size>) -> Result<Option<Size>> {
         Ok(Some(self.size.to_square()))
-    }
-
-    fn view(&self, input: Size, rng: &mut Rng) -> Option<View> {
-        Some(View { window: self.draw(input, rng), size: self.size.to_square() })
     }
 
     fn apply(&self, image: Image8, rng: &mut Rng) -> Result<Image8> {

@@ -8,10 +8,9 @@ use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resize
 use serde::{Deserialize, Serialize};
 
 use super::affine::scaled_places;
-use super::crop::Window;
 use crate::params::{always, validate_p};
 use crate::rng::Rng;
-use crate::{Error, Image8, Interpolation, Result, Size, SizeParam, Transform, View};
+use crate::{Error, Image8, Interpolation, Result, Size, SizeParam, Transform};
 
 const NAME: &str = "Resize";
 
@@ -58,10 +57,6 @@ impl Transform for Resize {
             (_, Some(image)) => checked(NAME, image, self.size_for(image))?,
         };
         Ok(Some(size))
-    }
-
-    fn view(&self, input: Size, _: &mut Rng) -> Option<View> {
-        Some(View { window: Window { top: 0, left: 0, size: input }, size: self.size_for(input) })
     }
 
     fn apply(&self, image: Image8, _: &mut Rng) -> Result<Image8> {

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use image::DynamicImage;
 
-use crate::{ClassOrder, Dataset, Error, Look, Result, decode};
+use crate::{ClassOrder, Dataset, Error, Result, decode};
 
 /// A split of image files.
 pub(crate) struct ImageFiles {
@@ -82,11 +82,6 @@ impl Dataset for ImageFiles {
 
     fn image(&self, index: usize) -> Result<DynamicImage> {
         decode::decode_file(&self.root.join(&self.files[index].0))
-    }
-
-    fn image_in_view(&self, index: usize, look: Look<'_>) -> Result<DynamicImage> {
-        let path = self.root.join(&self.files[index].0);
-        decode::decode_in_view(&decode::read_file(&path)?, &path, look)
     }
 
     fn id(&self, index: usize) -> String {

@@ -8,7 +8,6 @@ mod files_of_others;
 mod folder;
 mod hub;
 mod idx;
-mod jpeg;
 mod loader;
 mod manifest;
 mod summary;

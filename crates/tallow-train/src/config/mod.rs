@@ -102,9 +102,6 @@ pub struct DataConfig {
     /// The short side that images in the cache are brought to, in pixels, where it is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_side: Option<usize>,
-    /// Decode the training split's JPEG files at a half, a quarter or an eighth of their size where what is made of them
-    /// is at most half as large still.
-    pub reduced_jpeg: bool,
     /// How classes of a folder or a manifest are ordered: natural (`img2` before `img10`) or lexical.
     pub class_order: ClassOrder,
     /// Whether several classes can hold for a sample. The dataset says it; noted here for who uses the run later.
@@ -131,7 +128,6 @@ impl Default for DataConfig {
             label_column: None,
             cache: None,
             cache_side: None,
-            reduced_jpeg: false,
             class_order: ClassOrder::Natural,
             multi_label: false,
             on_corrupt: OnCorrupt::Stop,

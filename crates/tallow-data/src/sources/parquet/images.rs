@@ -13,7 +13,7 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use super::table::Table;
 use crate::sources::classes::{Groups, times_of};
 use crate::sources::files::stamp_of;
-use crate::{Dataset, Error, Look, OpenOptions, Result, decode};
+use crate::{Dataset, Error, OpenOptions, Result, decode};
 
 /// Images of all files of a split that are kept in memory, in bytes, unpacked.
 const KEPT_BYTES: u64 = 256 << 20;
@@ -192,10 +192,6 @@ impl Dataset for ParquetImages {
 
     fn image(&self, index: usize) -> Result<DynamicImage> {
         decode::decode_bytes(self.bytes(index)?.data(), Path::new(&self.id(index)))
-    }
-
-    fn image_in_view(&self, index: usize, look: Look<'_>) -> Result<DynamicImage> {
-        decode::decode_in_view(self.bytes(index)?.data(), Path::new(&self.id(index)), look)
     }
 
     fn id(&self, index: usize) -> String {

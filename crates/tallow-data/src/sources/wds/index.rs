@@ -13,7 +13,7 @@ use tar::{Archive, Header};
 use super::walk::{Keys, damaged, walk};
 use crate::sources::classes::{Classes, Groups, times_of};
 use crate::sources::files::stamp_of;
-use crate::{Dataset, Error, Look, OpenOptions, Result, decode};
+use crate::{Dataset, Error, OpenOptions, Result, decode};
 
 /// Bytes of a tar header.
 const BLOCK: u64 = 512;
@@ -203,10 +203,6 @@ impl Dataset for Shards {
 
     fn image(&self, index: usize) -> Result<DynamicImage> {
         decode::decode_bytes(&self.read(index)?, Path::new(&self.id(index)))
-    }
-
-    fn image_in_view(&self, index: usize, look: Look<'_>) -> Result<DynamicImage> {
-        decode::decode_in_view(&self.read(index)?, Path::new(&self.id(index)), look)
     }
 
     /// The shard and the image's name in it.
