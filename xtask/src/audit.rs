@@ -11,13 +11,17 @@ use tallow_audit::embedding::{self, Embeddings};
 use tallow_audit::labels::{self, Filter, Probabilities, RankBy};
 use tallow_audit::{AuditConfig, Issue, Kind, Samples, Split, checks, duplicates, report, scan};
 use tallow_data::{ClassOrder, OpenOptions};
+use tallow_train::{Finished, Setting, load};
 
-use crate::run::Finished;
+use crate::crossval::{self, Job, cross_validate};
+use crate::options::Method;
+use crate::train::catch_ctrl_c;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask audit photos
-  cargo xtask audit fashion-mnist --oof oof.csv --out audit
+  cargo xtask audit fashion-mnist --cross-validate 5 --model small_cnn --set train.epochs=5
+  cargo xtask audit fashion-mnist --oof runs/cv/oof.csv --out audit
   cargo xtask audit photos --run runs/r9 --apply --drop leakage,exact_duplicate,blurry
   cargo xtask train --data runs/audit/manifest.csv")]
 pub struct Args {
@@ -30,6 +34,9 @@ pub struct Args {
     /// Out-of-fold predictions (`id,label,p_CLASS…`): they find wrong labels
     #[arg(long, value_name = "FILE")]
     oof: Option<PathBuf>,
+    /// Make them: train so many folds into OUT/crossval, or go on with those there; damaged images are left out
+    #[arg(long, value_name = "K", conflicts_with = "oof")]
+    cross_validate: Option<usize>,
     /// Where issues.csv, index.html and, with --apply, the manifest are written
     #[arg(long, value_name = "DIR", default_value = "runs/audit")]
     out: PathBuf,
@@ -63,6 +70,8 @@ pub struct Args {
     /// Filter noisy pictures (3 × 3 median)
     #[arg(long, requires = "apply")]
     denoise: bool,
+    #[command(flatten, next_help_heading = "How --cross-validate trains")]
+    method: Method,
 }
 
 fn parse_filter(name: &str) -> Result<Filter, String> {
@@ -80,6 +89,13 @@ fn parse<T: serde::de::DeserializeOwned>(name: &str, known: &str) -> Result<T, S
 pub fn run(args: Args) -> Result<()> {
     let config = config(&args)?;
     let policy = policy(&args)?;
+    let oof = match args.cross_validate {
+        Some(folds) => Some(out_of_fold(&args, folds)?),
+        None if args.method.settings()?.is_empty() && args.method.recipe == "default" => args.oof.clone(),
+        None => {
+            bail!("--model, --recipe, --set and the like say how --cross-validate trains: add it, or leave them out")
+        }
+    };
     let class_order = if args.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
     let finished = args.run.as_deref().map(Finished::open).transpose()?;
     let classes = finished.as_ref().map(|run| run.classes.clone());
@@ -97,9 +113,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut issues = checks::find(&samples, &scanned, &config);
     issues.extend(duplicates::find(&samples, &scanned, &config));
     if let Some(finished) = &finished {
-        issues.extend(with_run(finished, &samples, &config, args.oof.is_none())?);
+        issues.extend(with_run(finished, &samples, &config, oof.is_none())?);
     }
-    if let Some(oof) = &args.oof {
+    if let Some(oof) = &oof {
         let (probabilities, rows) = Probabilities::read(oof, &samples)?;
         println!("{}: {} samples with probabilities", oof.display(), rows.len());
         issues.extend(labels::find(&samples, &probabilities, &rows, &config));
@@ -123,6 +139,25 @@ pub fn run(args: Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The out-of-fold predictions of a cross-validation on the audited training split.
+fn out_of_fold(args: &Args, folds: usize) -> Result<PathBuf> {
+    let mut settings = vec![Setting::string("DATA", "data.spec", &args.data)];
+    settings
+        .extend(args.data_dir.iter().map(|dir| Setting::string("--data-dir", "data.data_dir", &dir.to_string_lossy())));
+    if args.lexical {
+        settings.push(Setting::string("--lexical", "data.class_order", "lexical"));
+    }
+    settings.push(Setting::string("--cross-validate", "data.on_corrupt", "skip"));
+    settings.extend(args.method.settings()?);
+    let config = load(&args.method.recipe, &settings)?;
+    let out = args.out.join("crossval");
+    let resume = out.join(crossval::FOLDS).is_file();
+    catch_ctrl_c()?;
+    let report = cross_validate(&Job { config, folds, repeats: 1, out: out.clone(), resume, quiet: false })?;
+    println!("\n{}\n", report.metrics);
+    Ok(out.join(crossval::OUT_OF_FOLD))
 }
 
 fn config(args: &Args) -> Result<AuditConfig> {
@@ -167,7 +202,7 @@ fn with_run(finished: &Finished, samples: &Samples, config: &AuditConfig, warn: 
         issues.extend(labels::find(samples, &probabilities, &rows, config));
     }
     if warn {
-        println!("train: a model knows the labels that it was trained on; to find wrong ones, give --oof");
+        println!("train: a model knows the labels that it was trained on; to find wrong ones, give --cross-validate");
     }
     Ok(issues)
 }

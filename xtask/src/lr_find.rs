@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Result<()> {
     let loss = config.loss.build(&LossContext::of(splits.train.as_ref()))?;
     let mut optimizer = config.optim.build_for(&built);
     let range = LrRange { start: args.start, end: args.end, steps: args.steps };
-    let sweep = lr_find(&range, &built, loss.as_ref(), optimizer.as_mut(), &loader, config.train.seed)?;
+    let sweep = lr_find(&range, &built, loss.as_ref(), optimizer.as_mut(), &loader, &config.train)?;
 
     let curve = |name: &str, of: fn(&tallow_train::lr_find::LrPoint) -> f64| Curve {
         name: name.to_owned(),

@@ -4,11 +4,15 @@ use clap::{Parser, Subcommand};
 
 mod audit;
 mod augment;
+mod batch_size;
 mod bench;
+mod crossval;
 mod data;
+mod ensemble;
 mod evaluate;
 mod lr_find;
 mod models;
+mod options;
 mod predict;
 mod pretrained;
 mod run;
@@ -34,12 +38,16 @@ struct Cli {
 enum Command {
     /// Train a model; without arguments, a small one on bundled images in about a minute
     Train(train::Args),
+    /// Cross-validate: every training sample is predicted by a model that was not trained on it
+    Crossval(crossval::Args),
     /// Find a learning rate: a sweep from far too low to far too high, its curve and what it suggests
     LrFind(lr_find::Args),
-    /// Measure a run on a split: a table, metrics.json and predictions.csv
+    /// Measure a run or an ensemble on a split: a table, metrics.json and predictions.csv
     Evaluate(evaluate::Args),
-    /// Classify images with a run, or tensors with any weights
+    /// Classify images with a run or an ensemble, or tensors with any weights
     Predict(predict::Args),
+    /// Combine runs: voting, averages, weights, stacking, model soups
+    Ensemble(ensemble::Args),
     /// List the architectures with their parameters and multiply-accumulates
     Models(models::Args),
     /// Search for the best hyper-parameters: random, grid, TPE, with ASHA or Hyperband
@@ -60,9 +68,11 @@ fn main() -> std::process::ExitCode {
     sigpipe::reset();
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
+        Command::Crossval(args) => crossval::run(args),
         Command::LrFind(args) => lr_find::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Ensemble(args) => ensemble::run(args),
         Command::Models(args) => models::run(args),
         Command::Tune(args) => tune::run(args),
         Command::Data(args) => data::run(args),

@@ -1,18 +1,19 @@
-//! `cargo xtask predict`: classes of images from a run, or logits of a tensor from any weights.
+//! `cargo xtask predict`: classes of images from a run or an ensemble, or logits of a tensor from any weights.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::{DType, Device, Tensor};
+use image::DynamicImage;
 use serde::Serialize;
 use tallow_augment::{Normalization, Pipeline, rng};
 use tallow_export::LoadOptions;
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
+use tallow_train::Predictor;
 
 use crate::pretrained::{Pretrained, eval_pipeline};
-use crate::run::Finished;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -21,7 +22,7 @@ use crate::run::Finished;
   cargo xtask predict --model resnet18 --weights hf:timm/resnet18.a1_in1k --labels imagenet.txt cat.jpg
   cargo xtask predict --model resnet18 --classes 10 --weights model.safetensors --tensor in.safetensors --logits out.safetensors")]
 pub struct Args {
-    /// A run directory
+    /// The directory of a run or an ensemble
     #[arg(value_name = "RUN", required_unless_present = "model")]
     run: Option<PathBuf>,
     /// The images to classify
@@ -67,9 +68,9 @@ pub fn run(args: Args) -> Result<()> {
     let (topk, format) = (args.topk as usize, args.format);
     let Some(model) = &args.model else {
         let run = args.run.context("give a run and images")?;
-        let Finished { config, classes, built, pipeline, .. } = Finished::open(&run)?;
-        let multi_label = config.data.multi_label;
-        return classify(&Classifier { classes, built, pipeline, multi_label }, &args.images, topk, format);
+        let predictor = Predictor::open(&run)?;
+        let probabilities = |image| Ok(predictor.probabilities(image)?);
+        return classify(predictor.classes(), probabilities, &args.images, topk, format);
     };
     let weights = args.weights.context("--model needs --weights")?;
     let pretrained = Pretrained::find(&weights)?;
@@ -79,7 +80,7 @@ pub fn run(args: Args) -> Result<()> {
     // Without a run, the first argument is an image as well.
     let images: Vec<PathBuf> = args.run.into_iter().chain(args.images).collect();
     let classifier = Classifier::of(model, args.classes, &pretrained, args.weights_by_order, args.labels.as_deref())?;
-    classify(&classifier, &images, topk, format)
+    classify(&classifier.classes, |image| classifier.probabilities(image), &images, topk, format)
 }
 
 /// A model with what it takes to classify pictures.
@@ -87,8 +88,6 @@ struct Classifier {
     classes: Vec<String>,
     built: Built,
     pipeline: Arc<Pipeline>,
-    /// Several classes can hold at once: each has a probability of its own.
-    multi_label: bool,
 }
 
 impl Classifier {
@@ -122,7 +121,17 @@ impl Classifier {
         let (expected, size) = pretrained.preprocessing(model, channels)?;
         let normalization = Normalization { mean: expected.mean.clone(), std: expected.std.clone() };
         let pipeline = Arc::new(eval_pipeline(&expected, size)?.build(channels, &normalization)?);
-        Ok(Classifier { classes, built, pipeline, multi_label: false })
+        Ok(Classifier { classes, built, pipeline })
+    }
+
+    /// The probability of each class for one image.
+    fn probabilities(&self, image: DynamicImage) -> Result<Vec<f32>> {
+        let (h, w, c) = self.pipeline.output_shape();
+        let mut pixels = vec![0f32; h * w * c];
+        self.pipeline.apply(image, &mut rng::keyed(0, 0, 0, rng::AUGMENT), &mut pixels)?;
+        let input = Tensor::from_vec(pixels, (1, h, w, c), &Device::Cpu)?.permute((0, 3, 1, 2))?;
+        let logits = self.built.model.forward(&input, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        Ok(tallow_metrics::softmax(&logits, self.classes.len())?)
     }
 }
 
@@ -138,23 +147,21 @@ struct Class {
     probability: f32,
 }
 
-fn classify(classifier: &Classifier, images: &[PathBuf], topk: usize, format: Format) -> Result<()> {
-    let (h, w, c) = classifier.pipeline.output_shape();
-    let k = classifier.classes.len();
+/// Prints the likeliest classes of each image.
+fn classify(
+    names: &[String],
+    probabilities: impl Fn(DynamicImage) -> Result<Vec<f32>>,
+    images: &[PathBuf],
+    topk: usize,
+    format: Format,
+) -> Result<()> {
     let mut predictions = Vec::new();
     for path in images {
-        let image = tallow_data::decode::decode_file(path)?;
-        let mut pixels = vec![0f32; h * w * c];
-        classifier.pipeline.apply(image, &mut rng::keyed(0, 0, 0, rng::AUGMENT), &mut pixels)?;
-        let input = Tensor::from_vec(pixels, (1, h, w, c), &Device::Cpu)?.permute((0, 3, 1, 2))?;
-        let logits = classifier.built.model.forward(&input, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
-        let probabilities = match classifier.multi_label {
-            true => tallow_metrics::sigmoid(&logits),
-            false => tallow_metrics::softmax(&logits, k)?,
-        };
-        let mut order: Vec<usize> = (0..k).collect();
+        let probabilities =
+            probabilities(tallow_data::decode::decode_file(path)?).with_context(|| path.display().to_string())?;
+        let mut order: Vec<usize> = (0..names.len()).collect();
         order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-        let class = |&i: &usize| Class { label: classifier.classes[i].clone(), probability: probabilities[i] };
+        let class = |&i: &usize| Class { label: names[i].clone(), probability: probabilities[i] };
         let classes = order.iter().take(topk).map(class).collect();
         predictions.push(Prediction { image: path.display().to_string(), classes });
     }

@@ -82,7 +82,7 @@ impl Pretrained {
         };
         if first.width().max(first.height()) > SMALL {
             let interpolation = &expected.interpolation;
-            if augment.train.is_none() {
+            if augment.train.is_none() && !augment.train_as_eval {
                 augment.train = Some(pipeline(json!([
                     { "op": "RandomResizedCrop", "size": [h, w], "interpolation": interpolation },
                     { "op": "RandomHorizontalFlip" },

@@ -5,15 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
+use tallow_data::Splits;
 use tallow_export::LoadOptions;
 use tallow_metrics::{Curve, curves_svg};
+use tallow_models::Built;
 use tallow_train::{
-    LossContext, RunConfig, RunDir, Setting, Split, Training, augmented_grid, eval_loader, fit, load, resolve,
-    train_loader,
+    Finished, FitReport, LossContext, Resolved, RunConfig, RunDir, Setting, Split, Training, augmented_grid,
+    eval_loader, fit, load, resolve, train_loader,
 };
 
+use crate::batch_size::{self, BatchSize};
+use crate::options::{Method, Source};
 use crate::pretrained::Pretrained;
-use crate::run::{self, Finished};
+use crate::run;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -25,79 +29,23 @@ use crate::run::{self, Finished};
 
 Every key of the configuration is listed in docs/train.md.")]
 pub struct Args {
-    /// A dataset's name (fashion-mnist-6k, fashion-mnist, mnist, cifar10, …), a folder with a sub-folder for each
-    /// class, or a CSV manifest
-    #[arg(long, value_name = "SPEC")]
-    data: Option<String>,
-    /// Where a named dataset's files are
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
-    /// Keep decoded images in files in this folder, for later epochs and runs
-    #[arg(long, value_name = "DIR")]
-    cache: Option<String>,
-    /// The architecture; `cargo xtask models` lists them
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
-    /// The configuration to start from: default, fast, strong, finetune, … (docs/train.md), or a TOML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "default", conflicts_with = "resume")]
-    recipe: String,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    method: Method,
     /// The run directory; made if absent [default: runs/MODEL-DATA, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Change a key of the configuration, such as train.epochs=8; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Trained weights to start from: a file (.safetensors, .pth, .bin), a folder, hf:OWNER/REPO@REVISION of the
-    /// Hub, or timm's MODEL.TAG
-    #[arg(long, value_name = "hf:REPO|MODEL.TAG|FILE|DIR", conflicts_with = "resume")]
-    pretrained: Option<String>,
-    /// Match their tensors with the model's by order instead of name
-    #[arg(long, requires = "pretrained")]
-    weights_by_order: bool,
-    /// Report tensors that are missing, unexpected or of another shape instead of stopping
-    #[arg(long, requires = "pretrained")]
-    allow_mismatch: bool,
-    /// Leave parameters as they are: a module (layer1), a pattern (*.bn1), or backbone; may be repeated
-    #[arg(long, value_name = "PATTERN")]
-    freeze: Vec<String>,
-    /// What to do about images that cannot be read: stop, or skip and list them
-    #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], hide_possible_values = true)]
-    on_corrupt: Option<String>,
+    /// Samples a batch, or auto: a few steps of each power of two are measured, the smallest of the fastest is taken, and
+    /// config.toml keeps it
+    #[arg(long, value_name = "N|auto")]
+    batch_size: Option<BatchSize>,
     /// Go on with the run in --out from its last checkpoint
-    #[arg(long, requires = "out")]
+    #[arg(long, requires = "out", conflicts_with_all = ["recipe", "pretrained", "batch_size"])]
     resume: bool,
     /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
-}
-
-impl Args {
-    /// The flags as settings of the configuration; `--set` comes last and wins.
-    fn settings(&self) -> Result<Vec<Setting>> {
-        let flags = [
-            ("--data", "data.spec", &self.data),
-            ("--data-dir", "data.data_dir", &self.data_dir),
-            ("--cache", "data.cache", &self.cache),
-            ("--model", "model.name", &self.model),
-            ("--pretrained", "transfer.pretrained", &self.pretrained),
-            ("--on-corrupt", "data.on_corrupt", &self.on_corrupt),
-        ];
-        let flags =
-            flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
-        let mut settings: Vec<Setting> = flags.collect();
-        if !self.freeze.is_empty() {
-            settings.push(Setting::parse(&format!("transfer.freeze={:?}", self.freeze))?);
-        }
-        for (set, key) in [(self.weights_by_order, "weights_by_order"), (self.allow_mismatch, "allow_mismatch")] {
-            if set {
-                settings.push(Setting::parse(&format!("transfer.{key}=true"))?);
-            }
-        }
-        for text in &self.set {
-            settings.push(Setting::parse(text)?);
-        }
-        Ok(settings)
-    }
 }
 
 /// Set by Ctrl-C: the step under way is finished and saved.
@@ -115,81 +63,45 @@ pub fn catch_ctrl_c() -> Result<()> {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let settings = args.settings()?;
+    let mut settings = [args.source.settings(), args.method.settings()?].concat();
+    if let Some(BatchSize::Of(samples)) = args.batch_size {
+        settings.push(Setting::parse(&format!("train.batch_size={samples}"))?);
+    }
     let resumed = args.out.as_ref().filter(|_| args.resume).map(RunDir::open).transpose()?;
-    let mut config = match &resumed {
+    let config = match &resumed {
         Some(run) => run.config(&settings)?,
-        None => load(&args.recipe, &settings)?,
+        None => load(&args.method.recipe, &settings)?,
     };
     let classes = resumed.as_ref().map(RunDir::classes).transpose()?;
     let splits = tallow_data::open(&config.data.spec, &config.open_options(classes))?;
-    // A run that was stopped before its first checkpoint starts from them again.
+    // A run that was stopped before its first checkpoint starts from the weights again.
     let started = resumed.as_ref().is_some_and(|run| run.last().is_file());
-    let spec = config.transfer.pretrained.as_ref().filter(|_| !started);
-    let pretrained = spec.map(|spec| Pretrained::find(spec)).transpose()?;
-    if let Some(pretrained) = &pretrained {
-        pretrained.complete(&mut config, &splits)?;
+    let mut prepared = prepare(config, &splits, started, args.quiet)?;
+    if let Some(BatchSize::Auto) = args.batch_size {
+        prepared.resolved.config.train.batch_size = batch_size::choose(&prepared.resolved, &splits, args.quiet)?;
     }
-    let resolved = resolve(config, &splits)?;
-    let config = &resolved.config;
-    let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
-    if let Some(pretrained) = &pretrained {
-        let transfer = &config.transfer;
-        let (by_order, allow_mismatch) = (transfer.weights_by_order, transfer.allow_mismatch);
-        let report = pretrained.load(&built, LoadOptions { by_order, allow_mismatch })?;
-        if !args.quiet {
-            println!("{report}");
-        }
-    }
+    let config = &prepared.resolved.config;
     let run = match resumed {
         Some(run) => run,
-        None => RunDir::create(args.out.unwrap_or_else(|| free_name(config)), config, splits.train.class_names())?,
+        None => {
+            let out = args.out.unwrap_or_else(|| free_name("", config));
+            RunDir::create(out, config, splits.train.class_names())?
+        }
     };
-    run.write_config(config)?;
-    run.keep_split(&splits)?;
-
-    let train = train_loader(&resolved, splits.train.clone())?;
-    let (name, chooses) = if splits.validation.is_some() { ("validation", true) } else { ("test", false) };
-    let eval = splits.validation.clone().or(splits.test.clone());
-    let eval = eval.map(|dataset| eval_loader(&resolved, dataset)).transpose()?;
-    if !args.quiet {
-        println!("{}", run::headline(&resolved, &splits, &built, &run));
-    }
     catch_ctrl_c()?;
-
-    let picture = augmented_grid(&train, &resolved.train)?;
-    run.write("augmented.png", &png(&picture)?)?;
-    let report = fit(Training {
-        config,
-        run: &run,
-        built: &built,
-        loss: config.loss.build(&LossContext::of(splits.train.as_ref()))?.as_ref(),
-        optimizer: config.optim.build_for(&built).as_mut(),
-        train: Split { name: "train", loader: &train },
-        eval: eval.as_ref().map(|loader| Split { name, loader }),
-        eval_chooses: chooses,
-        picture: Some(picture),
-        stop: &STOP,
-        quiet: args.quiet,
-        after_epoch: None,
-    })?;
+    let report = train(&prepared, &run, &splits, args.quiet)?;
     let path = run.path().display();
     if report.interrupted {
         bail!("stopped by Ctrl-C at step {}; go on with: cargo xtask train --resume --out {path}", report.steps);
     }
-    run.write_json("report.json", &report)?;
-    run.write("curves.svg", curves(&run)?.as_bytes())?;
-
-    let finished = Finished::open(run.path())?;
-    finished.export(&splits, report.steps)?;
     let (split, dataset) = match (&splits.test, &splits.validation) {
         (Some(test), _) => ("test", test.clone()),
         (None, Some(validation)) => ("validation", validation.clone()),
         (None, None) => ("train", splits.train.clone()),
     };
-    let evaluation = finished.evaluate(split, dataset)?;
+    let measured = run::evaluate(&Finished::open(run.path())?.into(), split, dataset)?;
     if !args.quiet {
-        println!("\n{split}: {evaluation}");
+        println!("\n{split}: {}", measured.evaluation);
         println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
         println!(
             "{path}: config.toml, model.safetensors + config.json (timm's layout), metrics.json, curves.svg, events/"
@@ -197,6 +109,71 @@ pub fn run(args: Args) -> Result<()> {
         println!("next: cargo xtask predict {path} IMAGE…    tensorboard --logdir {path}/events");
     }
     Ok(())
+}
+
+/// A complete config, and the model that it starts from.
+pub struct Prepared {
+    pub resolved: Resolved,
+    pub built: Built,
+}
+
+/// Completes a config by its data and its pretrained weights, which a run that has `started` no longer needs.
+pub fn prepare(mut config: RunConfig, splits: &Splits, started: bool, quiet: bool) -> Result<Prepared> {
+    let spec = config.transfer.pretrained.as_ref().filter(|_| !started);
+    let pretrained = spec.map(|spec| Pretrained::find(spec)).transpose()?;
+    if let Some(pretrained) = &pretrained {
+        pretrained.complete(&mut config, splits)?;
+    }
+    let resolved = resolve(config, splits)?;
+    let config = &resolved.config;
+    let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
+    if let Some(pretrained) = &pretrained {
+        let transfer = &config.transfer;
+        let (by_order, allow_mismatch) = (transfer.weights_by_order, transfer.allow_mismatch);
+        let report = pretrained.load(&built, LoadOptions { by_order, allow_mismatch })?;
+        if !quiet {
+            println!("{report}");
+        }
+    }
+    Ok(Prepared { resolved, built })
+}
+
+/// Trains a run, or goes on with it, to its report and exported weights, which an interrupted one does not get.
+pub fn train(prepared: &Prepared, run: &RunDir, splits: &Splits, quiet: bool) -> Result<FitReport> {
+    let Prepared { resolved, built } = prepared;
+    let config = &resolved.config;
+    run.write_config(config)?;
+    run.keep_split(splits)?;
+    let train = train_loader(resolved, splits.train.clone())?;
+    let (name, chooses) = if splits.validation.is_some() { ("validation", true) } else { ("test", false) };
+    let eval = splits.validation.clone().or(splits.test.clone());
+    let eval = eval.map(|dataset| eval_loader(resolved, dataset)).transpose()?;
+    if !quiet {
+        println!("{}", run::headline(resolved, splits, built, run));
+    }
+    let picture = augmented_grid(&train, &resolved.train)?;
+    run.write("augmented.png", &png(&picture)?)?;
+    let report = fit(Training {
+        config,
+        run,
+        built,
+        loss: config.loss.build(&LossContext::of(splits.train.as_ref()))?.as_ref(),
+        optimizer: config.optim.build_for(built).as_mut(),
+        train: Split { name: "train", loader: &train },
+        eval: eval.as_ref().map(|loader| Split { name, loader }),
+        eval_chooses: chooses,
+        picture: Some(picture),
+        stop: &STOP,
+        quiet,
+        after_epoch: None,
+    })?;
+    if !report.interrupted {
+        run.write("curves.svg", curves(run)?.as_bytes())?;
+        run::export(&Finished::open(run.path())?, report.steps)?;
+        // Last: who finds it has a whole run.
+        run.write_json("report.json", &report)?;
+    }
+    Ok(report)
 }
 
 fn png(picture: &image::DynamicImage) -> Result<Vec<u8>> {
@@ -224,13 +201,13 @@ fn curves(run: &RunDir) -> Result<String> {
     Ok(curves_svg("top-1 accuracy, %", "epoch", "%", &curves)?)
 }
 
-/// `runs/MODEL-DATA`, or the first of its numbered variants that is free.
-fn free_name(config: &RunConfig) -> PathBuf {
+/// `runs/PREFIXMODEL-DATA`, or the first of its numbered variants that is free.
+pub fn free_name(prefix: &str, config: &RunConfig) -> PathBuf {
     let stem = |spec: &str| {
         let name = std::path::Path::new(spec).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if name.is_empty() { "data".to_owned() } else { name }
     };
-    let name = format!("runs/{}-{}", config.model.name, stem(&config.data.spec));
+    let name = format!("runs/{prefix}{}-{}", config.model.name, stem(&config.data.spec));
     let numbered = (2..).map(|n| PathBuf::from(format!("{name}-{n}")));
     let mut names = std::iter::once(PathBuf::from(&name)).chain(numbered);
     names.find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(name))

@@ -51,7 +51,7 @@ pub struct NormalizedImage<'a> {
 }
 
 /// The normalised value of every 8-bit value: one table of 256 entries a channel.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NormalizationTable {
     tables: Vec<[f32; 256]>,
     normalization: Normalization,

@@ -1,20 +1,22 @@
 //! The built pipeline: 8-bit ops, normalisation, ops on normalised pixels, in that order, to one constant shape.
 
+use std::sync::Arc;
+
 use image::DynamicImage;
 
 use crate::normalize::NormalizationTable;
 use crate::rng::{Rng, chance};
 use crate::{Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage, Transform};
 
-/// A checked list of ops that turns any image into normalised pixels of one constant shape.
-#[derive(Debug)]
+/// A checked list of ops that turns any image into normalised pixels of one constant shape. A clone shares the ops.
+#[derive(Debug, Clone)]
 pub struct Pipeline {
     input: Option<Size>,
     output: Size,
     channels: usize,
-    pixel_ops: Vec<Box<dyn Transform>>,
+    pixel_ops: Vec<Arc<dyn Transform>>,
     normalization: NormalizationTable,
-    normalized_ops: Vec<Box<dyn NormalizedTransform>>,
+    normalized_ops: Vec<Arc<dyn NormalizedTransform>>,
 }
 
 impl Pipeline {
@@ -51,11 +53,11 @@ impl Pipeline {
                     if before.is_some() && size.is_none() {
                         opened_by = Some(format!("op {op_index}, {op:?}, lets it vary"));
                     }
-                    pixel_ops.push(op);
+                    pixel_ops.push(Arc::from(op));
                 }
                 Stage::Normalized(op) => {
                     op.validate(channels)?;
-                    normalized_ops.push(op);
+                    normalized_ops.push(Arc::from(op));
                 }
             }
         }
@@ -65,10 +67,10 @@ impl Pipeline {
         Ok(Self { input, output, channels, pixel_ops, normalization, normalized_ops })
     }
 
-    /// Adds your own op behind the last one on 8-bit pixels; it must keep the size.
+    /// Adds your own op behind the last one on 8-bit pixels; what it makes must have one constant size.
     ///
     /// # Errors
-    /// The op refuses its parameters or changes the size.
+    /// The op refuses its parameters or lets the size vary.
     pub fn with(mut self, op: Box<dyn Transform>) -> Result<Self> {
         op.validate(self.channels)?;
         match size_after(op.as_ref(), Some(self.output))? {
@@ -77,7 +79,7 @@ impl Pipeline {
                 return Err(Error::SizeNotConstant { reason: format!("{op:?} lets it vary") });
             }
         }
-        self.pixel_ops.push(op);
+        self.pixel_ops.push(Arc::from(op));
         Ok(self)
     }
 
@@ -87,7 +89,7 @@ impl Pipeline {
     /// The op refuses its parameters.
     pub fn with_normalized(mut self, op: Box<dyn NormalizedTransform>) -> Result<Self> {
         op.validate(self.channels)?;
-        self.normalized_ops.push(op);
+        self.normalized_ops.push(Arc::from(op));
         Ok(self)
     }
 
@@ -99,6 +101,16 @@ impl Pipeline {
     /// The length of the buffer that [`apply`](Self::apply) fills: height × width × channels.
     pub fn output_len(&self) -> usize {
         self.output.pixels() * self.channels
+    }
+
+    /// Whether every image always comes out the same.
+    pub fn is_deterministic(&self) -> bool {
+        let never = |p: f64| p <= 0.0;
+        let pixels = self.pixel_ops.iter().all(|op| {
+            let p = op.probability();
+            never(p) || p >= 1.0 && !op.is_random()
+        });
+        pixels && self.normalized_ops.iter().all(|op| never(op.probability()))
     }
 
     /// Transforms an image and writes its normalised pixels, channels last (HWC), to `out`. Grey images become RGB

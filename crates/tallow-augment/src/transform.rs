@@ -42,6 +42,11 @@ pub trait Transform: Debug + Send + Sync {
         Ok(input)
     }
 
+    /// Whether [`apply`](Self::apply) draws random numbers: whether the same image may come out differently.
+    fn is_random(&self) -> bool {
+        true
+    }
+
     /// Draws the random parameters and transforms the image.
     ///
     /// # Errors

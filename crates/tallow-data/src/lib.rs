@@ -28,14 +28,15 @@ pub use cache::Cached;
 pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
-pub use open::{ClassOrder, OpenOptions, Splits, open};
+pub use open::{ClassOrder, OpenOptions, Splits, open, open_held_out, split};
 pub use order::run_shuffled;
 pub use sampler::Sampler;
 pub use sources::named::{cache_dir, known_datasets};
 pub use sources::wds::{EpochSamples, ShardStream, StreamConfig, StreamSample};
 pub use split::{
-    Fold, group_k_fold, group_split, k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds,
-    time_split, with_training_parts,
+    Fold, FoldOptions, cross_validation_fold, cross_validation_folds, folds_and_repeats, folds_csv, group_k_fold,
+    group_split, k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds, time_split,
+    with_training_parts,
 };
 pub use summary::{Summary, measure, summary};
 pub use write::{Format, WriteOptions, write};

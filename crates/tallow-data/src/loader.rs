@@ -143,6 +143,16 @@ impl Loader {
         Ok(Self { shared: Arc::new(Shared { dataset, pipeline, config, labels, pool }) })
     }
 
+    /// The same samples through the same pipeline, each once, in the dataset's order.
+    ///
+    /// # Errors
+    /// No threads.
+    pub fn in_order(&self) -> Result<Loader> {
+        let Shared { dataset, pipeline, config, .. } = self.shared.as_ref();
+        let config = LoaderConfig { sampler: Sampler::Sequential, drop_last: false, mix: None, ..config.clone() };
+        Loader::new(dataset.clone(), pipeline.clone(), config)
+    }
+
     /// Batches an epoch.
     pub fn batches(&self) -> usize {
         let Shared { config, labels, .. } = self.shared.as_ref();
@@ -154,9 +164,31 @@ impl Loader {
         &self.shared.dataset
     }
 
+    /// What every image goes through.
+    pub fn pipeline(&self) -> &Arc<Pipeline> {
+        &self.shared.pipeline
+    }
+
     /// The configuration.
     pub fn config(&self) -> &LoaderConfig {
         &self.shared.config
+    }
+
+    /// Whether every epoch shows each sample with the same pixels: nothing is drawn at random, nothing mixed.
+    pub fn is_deterministic(&self) -> bool {
+        self.shared.pipeline.is_deterministic() && self.shared.config.mix.is_none()
+    }
+
+    /// The batches of [`epoch`](Self::epoch) without their pixels, which nothing is read for: order, labels, targets and
+    /// weights. For a loader [without chance](Self::is_deterministic) whose samples can all be read.
+    pub fn epoch_without_pixels(&self, epoch: u64, skip_batches: usize) -> impl Iterator<Item = Batch> + '_ {
+        let Shared { config, labels, dataset, .. } = self.shared.as_ref();
+        let order = config.sampler.order_of(dataset.as_ref(), labels, config.seed, epoch);
+        (skip_batches.min(self.batches())..self.batches()).map(move |batch| {
+            let start = batch * config.batch_size;
+            let indices = order[start..(start + config.batch_size).min(order.len())].to_vec();
+            self.shared.batch(Vec::new(), indices, Vec::new())
+        })
     }
 
     /// The batches of an epoch from batch `skip_batches` on: those that an uninterrupted epoch has there. Starts to
@@ -237,7 +269,16 @@ impl Shared {
             let rows = if self.config.drop_last { filled_up(&good, indices.len()) } else { good };
             (pixels, indices) = choose(&rows, &pixels, sample_len, &indices);
         }
-        let mut made = Batch {
+        let mut made = self.batch(pixels, indices, skipped);
+        if let Some(mix) = self.config.mix.as_ref().filter(|mix| mix.is_on(epoch)) {
+            self.mix(mix, &mut made, &mut rng::keyed(self.config.seed, epoch, batch as u64, rng::MIX));
+        }
+        Ok(made)
+    }
+
+    fn batch(&self, pixels: Vec<f32>, indices: Vec<usize>, skipped: Vec<String>) -> Batch {
+        let (height, width, channels) = self.pipeline.output_shape();
+        Batch {
             pixels,
             shape: (indices.len(), height, width, channels),
             labels: indices.iter().map(|i| self.labels[*i] as u32).collect(),
@@ -245,11 +286,7 @@ impl Shared {
             weights: self.weights(&indices),
             indices,
             skipped,
-        };
-        if let Some(mix) = &self.config.mix {
-            self.mix(mix, &mut made, &mut rng::keyed(self.config.seed, epoch, batch as u64, rng::MIX));
         }
-        Ok(made)
     }
 
     /// Mixes the images of a batch, its targets and weights with them.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tallow_hub::{Hub, Repository};
 
 use crate::sources::{folder, manifest, named, parquet, paths, wds};
+use crate::split::{FoldOptions, cross_validation_fold};
 use crate::{Cached, Dataset, Error, Result, Subset, group_split, groups, labels, stratified_split, time_split, times};
 
 /// What a dataset on the Hub is named with: ours, and timm's.
@@ -26,10 +27,13 @@ pub struct OpenOptions {
     /// The part of the training split to hold out for validation, 0 to below 1, stratified by class. Has no effect on a
     /// dataset that brings a validation split.
     pub validation_fraction: f64,
-    /// The seed of the validation split.
+    /// The fold of the training split that is left out of it, for cross-validation, before a validation split is taken from
+    /// the rest.
+    pub fold: Option<FoldOptions>,
+    /// The seed of the validation split and of the folds.
     pub seed: u64,
     /// The column of a manifest or a table, or the key in a shard's JSON, that names each sample's group (patient,
-    /// scene): the validation split takes whole groups.
+    /// scene): the validation split and the folds take whole groups.
     pub group_column: Option<String>,
     /// The column or key of the time of each sample: the validation split takes the latest. Numbers, or texts that sort
     /// as times do (2024-05-31T12:00).
@@ -79,6 +83,21 @@ pub struct Splits {
 /// # Errors
 /// Files not found (the message lists every place looked at), damaged or inconsistent; an option out of range.
 pub fn open(spec: &str, options: &OpenOptions) -> Result<Splits> {
+    let (splits, _) = split(open_whole(spec, options)?, options)?;
+    Ok(splits)
+}
+
+/// The samples of the training split that `options.fold` keeps out of it; none without a fold.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_held_out(spec: &str, options: &OpenOptions) -> Result<Option<Arc<dyn Dataset>>> {
+    let (_, held_out) = split(open_whole(spec, options)?, options)?;
+    Ok(held_out)
+}
+
+/// The splits as the dataset has them.
+fn open_whole(spec: &str, options: &OpenOptions) -> Result<Splits> {
     if !(0.0..1.0).contains(&options.validation_fraction) {
         return Err(Error::Option {
             field: "validation_fraction",
@@ -94,7 +113,23 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Splits> {
             found: options.time_column.clone().unwrap_or_default(),
         });
     }
-    hold_out_validation(cached(open_spec(spec, options)?, options)?, options)
+    cached(open_spec(spec, options)?, options)
+}
+
+/// Divides a dataset's own splits as `options` say: its training split without `options.fold`, less what
+/// `options.validation_fraction` takes of that. Beside them the samples of the fold, if there is one.
+///
+/// # Errors
+/// A fold or a fraction that the samples cannot be divided by.
+pub fn split(splits: Splits, options: &OpenOptions) -> Result<(Splits, Option<Arc<dyn Dataset>>)> {
+    let Some(fold) = options.fold else {
+        return Ok((hold_out_validation(splits, options)?, None));
+    };
+    let all = splits.train;
+    let fold = cross_validation_fold(all.as_ref(), fold, options)?;
+    let train: Arc<dyn Dataset> = Arc::new(Subset::new(all.clone(), fold.train)?);
+    let splits = hold_out_validation(Splits { train, ..splits }, options)?;
+    Ok((splits, Some(Arc::new(Subset::new(all, fold.held_out)?))))
 }
 
 fn cached(splits: Splits, options: &OpenOptions) -> Result<Splits> {

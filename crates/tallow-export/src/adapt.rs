@@ -35,7 +35,12 @@ pub(crate) fn adapt(
 }
 
 pub(crate) fn is_first_conv(built: &Built, name: &str) -> bool {
-    name.strip_suffix(".weight") == Some(built.info.preset.first_conv)
+    let Some(module) = name.strip_suffix(".weight") else {
+        return false;
+    };
+    let first = built.info.preset.first_conv;
+    // The branches of a RepVGG's stem see the image side by side.
+    module == first || first.ends_with("conv_kxk.conv") && module == first.replace("conv_kxk.conv", "conv_1x1.conv")
 }
 
 /// Whether two weights of convolutions differ in their input channels alone.

@@ -241,6 +241,7 @@ fn honour(
         "num_classes" => model.num_classes = count()?,
         "drop_rate" => model.drop_rate = rate()?,
         "drop_path_rate" => model.drop_path_rate = rate()?,
+        "drop_block_rate" => model.drop_block_rate = rate()?,
         "zero_init_last" => model.zero_init_last = Some(value.as_bool().ok_or_else(|| wrong("true or false"))?),
         "global_pool" if value == preset.global_pool => {}
         "global_pool" => return Err(wrong(preset.global_pool)),

@@ -16,6 +16,7 @@ mod error;
 mod lora;
 mod pretrained;
 mod read;
+mod torchvision;
 mod weights;
 
 pub use atomic::write_atomically;

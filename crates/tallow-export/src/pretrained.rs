@@ -11,6 +11,7 @@ use crate::adapt;
 use crate::error::{Error, Result};
 use crate::lora::is_lora;
 use crate::read::{Entry, Format, StateDict};
+use crate::torchvision;
 
 /// What may differ between a file and a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct LoadOptions {
 pub enum Matching {
     /// By name.
     Names,
-    /// torchvision's names, in torchvision's order, which is timm's for these families.
+    /// torchvision's names: exchanged for timm's, or taken in torchvision's order where that is timm's.
     Torchvision,
     /// By order, as asked for.
     Order,
@@ -105,7 +106,11 @@ impl fmt::Display for PretrainedReport {
 /// Names missing or unexpected, another shape, a type that is not floating point: see [`LoadOptions`].
 pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) -> Result<PretrainedReport> {
     let state = built.store.state_dict();
-    let (matching, pairs) = matched(file, built, &state, options)?;
+    let family = built.info.preset.family;
+    let translated = torchvision::renamed(file, family).filter(|_| !options.by_order);
+    let file = translated.as_ref().unwrap_or(file);
+    let (by, pairs) = matched(file, built, &state, options)?;
+    let matching = if translated.is_some() { Matching::Torchvision } else { by };
     let mut report = PretrainedReport {
         path: file.path.clone(),
         format: file.format,
@@ -115,7 +120,7 @@ pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) ->
         adapted: Vec::new(),
         fresh: Vec::new(),
         missing: Vec::new(),
-        unexpected: unexpected(file, &state, matching),
+        unexpected: unexpected(file, &state, by),
         mismatched: Vec::new(),
     };
     let other_classes = pairs.iter().zip(&state).any(|(entry, (name, own))| {
@@ -135,11 +140,14 @@ pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) ->
             report.fresh.push(name);
             continue;
         }
-        let tensor = file.tensor(entry)?;
+        let mut tensor = file.tensor(entry)?.clone();
+        if matching == Matching::Torchvision && name.ends_with("running_var") {
+            tensor = tensor.affine(1.0, torchvision::variance_offset(family)).map_err(tallow_nn::Error::from)?;
+        }
         if tensor.dims() == own.dims() {
             report.loaded.push(name.clone());
-            values.push((name, tensor.clone()));
-        } else if let Some((adapted, how)) = adapt::adapt(built, &name, tensor, own, matching)? {
+            values.push((name, tensor));
+        } else if let Some((adapted, how)) = adapt::adapt(built, &name, &tensor, own, by)? {
             report.adapted.push((name.clone(), how));
             values.push((name, adapted));
         } else if options.allow_mismatch {
@@ -231,8 +239,14 @@ fn unexpected(file: &StateDict, state: &[(String, Tensor)], matching: Matching) 
     }
     /// Tables that follow from the configuration; older files hold them.
     const DERIVED: &[&str] = &["relative_position_index", "attn_mask", "relative_coords_table"];
+    /// Classifiers of inner layers, which only the first training of an Inception network uses.
+    const AUXILIARY: &[&str] = &["AuxLogits.", "aux1.", "aux2."];
     let own: HashSet<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
-    let foreign = |name: &&str| !own.contains(name) && !DERIVED.iter().any(|derived| name.ends_with(derived));
+    let foreign = |name: &&str| {
+        let spare = DERIVED.iter().any(|derived| name.ends_with(derived))
+            || AUXILIARY.iter().any(|auxiliary| name.starts_with(auxiliary));
+        !own.contains(name) && !spare
+    };
     file.names().filter(foreign).map(str::to_owned).collect()
 }
 

@@ -123,3 +123,66 @@ fn tensors_are_matched_by_order_when_asked() {
     let message = load(&path, &target, by_order).unwrap_err().to_string();
     assert!(message.contains("safetensors file does not keep the order"), "{message}");
 }
+
+/// Both branches of a RepVGG's stem see the image, and a distilled model has two classifiers.
+#[test]
+fn second_stems_and_second_classifiers_are_fitted_too() {
+    let source = model("repvgg_a0", 4, 3, 32, 1);
+    let (_folder, path) = written(&source, |_, name| name.to_string());
+    let target = model("repvgg_a0", 7, 1, 32, 2);
+    let report = load(&path, &target, LoadOptions::default()).unwrap();
+    let adapted: Vec<&str> = report.adapted.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(adapted, ["stem.conv_kxk.conv.weight", "stem.conv_1x1.conv.weight"]);
+    assert_eq!(report.fresh, ["head.fc.weight", "head.fc.bias"]);
+    for name in adapted {
+        let (from, to) = (tensor(&source, name), tensor(&target, name));
+        let area = to.len() / 48;
+        let sum: f32 = (0..3).map(|c| from[c * area]).sum();
+        assert!((to[0] - sum).abs() < 1e-6, "{name}");
+    }
+
+    let distilled = |classes, channels, seed| {
+        let config = ModelConfig {
+            num_classes: classes,
+            in_chans: channels,
+            input_size: (32, 32),
+            depth: Some(1),
+            ..ModelConfig::default()
+        };
+        build("deit_tiny_distilled_patch16_224", &config, seed, &Device::Cpu).unwrap()
+    };
+    let (_folder, path) = written(&distilled(4, 3, 1), |_, name| name.to_string());
+    let report = load(&path, &distilled(7, 1, 2), LoadOptions::default()).unwrap();
+    assert_eq!(report.fresh, ["head.weight", "head.bias", "head_dist.weight", "head_dist.bias"]);
+    assert_eq!(report.adapted.len(), 1, "{report}");
+}
+
+/// Every tensor of torchvision's finds its place, in safetensors too, whose order says nothing.
+#[test]
+fn torchvisions_names_are_exchanged_for_timms() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/torchvision/names.json");
+    let recorded: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (name, entries) in recorded.as_object().unwrap() {
+        let entries: Vec<(String, Vec<usize>)> = serde_json::from_value(entries.clone()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let state = entries.iter().enumerate().filter(|(_, (name, _))| !name.ends_with("num_batches_tracked"));
+        let filled = |(i, (name, shape)): (usize, &(String, Vec<usize>))| {
+            (name.clone(), Tensor::full(i as f32, shape.as_slice(), &Device::Cpu).unwrap())
+        };
+        std::fs::write(&path, safetensors::serialize(state.map(filled), None).unwrap()).unwrap();
+        let preset = tallow_models::find(name).unwrap();
+        let mut config = preset.config();
+        if name.starts_with("vit") {
+            (config.depth, config.input_size) = (Some(2), (32, 32));
+        }
+        let target = build(name, &config, 0, &Device::Cpu).unwrap();
+        let report = load(&path, &target, LoadOptions::default()).unwrap();
+        assert!(report.is_complete() && report.unexpected.is_empty() && report.adapted.is_empty(), "{name}: {report}");
+        assert_eq!(report.matching, Matching::Torchvision, "{name}");
+        let mut places: Vec<f32> = target.store.state_dict().iter().map(|(name, _)| tensor(&target, name)[0]).collect();
+        places.sort_by(f32::total_cmp);
+        places.dedup();
+        assert_eq!(places.len(), target.store.state_dict().len(), "{name}: each tensor is taken once");
+    }
+}

@@ -51,6 +51,12 @@ pub enum Error {
         /// Which picture, and why.
         reason: String,
     },
+    /// A curve of one class against the rest, where there is only one of them.
+    #[error("there are only {found}: a curve needs samples of the class, and others")]
+    OneKind {
+        /// `positives` or `negatives`.
+        found: &'static str,
+    },
     /// A score is NaN or infinite.
     #[error("score in row {row}, class {class} is {found}: scores must be finite (did the model diverge?)")]
     NotFinite {

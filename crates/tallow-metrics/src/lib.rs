@@ -12,8 +12,12 @@
 //! | [`confusion_matrix`](mod@confusion_matrix) | the k × k counts, normalised on request |
 //! | [`precision_recall_fscore`] | precision, recall, F1 and support, per class and averaged |
 //! | [`classification_report`](mod@classification_report) | the table of all of these |
+//! | [`ranking`] | ROC and precision-recall curves, the areas under them, one class against the rest |
+//! | [`calibration`](mod@calibration) | calibration error, Brier score, temperature scaling |
+//! | [`probability_report`](mod@probability_report) | these last two families at once |
 //! | [`softmax`](mod@softmax) | from logits to probabilities and predictions |
 //! | [`curves`] | learning curves as SVG |
+//! | [`across_folds`] | means and confidence intervals over the folds of a cross-validation |
 //! | [`evaluation`] | everything at once, as written to a run's `metrics.json` |
 //!
 //! Where scikit-learn raises, an [`Error`] names the row at fault; where it warns and goes on, the function's
@@ -31,6 +35,8 @@
 //! ```
 
 pub mod accuracy;
+pub mod across_folds;
+pub mod calibration;
 pub mod classification_report;
 pub mod confusion_matrix;
 pub mod curves;
@@ -38,12 +44,19 @@ pub mod evaluation;
 pub mod log_loss;
 pub mod multi_label;
 pub mod precision_recall_fscore;
+pub mod probability_report;
+pub mod ranking;
 pub mod softmax;
+pub mod student_t;
 
 mod check;
 mod error;
 
 pub use accuracy::{accuracy_score, top_k_accuracy_score};
+pub use across_folds::{AcrossFolds, MeanInterval, MetricAcrossFolds};
+pub use calibration::{
+    Calibration, ReliabilityBin, brier_score_loss, calibration, fit_temperature, log_loss_at_temperature,
+};
 pub use classification_report::{ClassificationReport, classification_report, classification_report_of};
 pub use confusion_matrix::{ConfusionMatrix, Normalize, confusion_matrix};
 pub use curves::{Curve, curves_svg};
@@ -52,4 +65,10 @@ pub use evaluation::{Evaluation, Scores, evaluate};
 pub use log_loss::{log_loss, log_loss_from_logits};
 pub use multi_label::{MultiLabel, evaluate_multi_label, sigmoid};
 pub use precision_recall_fscore::{Average, PrecisionRecallFscore, precision_recall_fscore_support};
+pub use probability_report::{ProbabilityReport, probability_report};
+pub use ranking::{
+    PrecisionRecallCurve, RocCurve, average_precision_score, mean_over_classes, one_vs_rest, precision_recall_curve,
+    roc_auc_score, roc_curve,
+};
 pub use softmax::{argmax, softmax};
+pub use student_t::student_t_quantile;

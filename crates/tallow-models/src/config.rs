@@ -63,6 +63,17 @@ pub struct ModelConfig {
     /// leaves it free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora_rank: Option<usize>,
+    /// Share of a feature map that DropBlock drops in the last two stages.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub drop_block_rate: f32,
+    /// Whether activations within blocks are not kept for the backward pass but computed again: the same gradients, less
+    /// memory, more time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub checkpoint_activations: bool,
+}
+
+fn is_zero(rate: &f32) -> bool {
+    *rate == 0.0
 }
 
 impl Default for ModelConfig {
@@ -84,6 +95,8 @@ impl Default for ModelConfig {
             channel_multiplier: None,
             depth_multiplier: None,
             lora_rank: None,
+            drop_block_rate: 0.0,
+            checkpoint_activations: false,
         }
     }
 }
@@ -115,6 +128,10 @@ pub enum Key {
     DepthMultiplier,
     /// `lora_rank`
     LoraRank,
+    /// `drop_block_rate`
+    DropBlockRate,
+    /// `checkpoint_activations`
+    CheckpointActivations,
 }
 
 impl Key {
@@ -132,6 +149,8 @@ impl Key {
         Key::ChannelMultiplier,
         Key::DepthMultiplier,
         Key::LoraRank,
+        Key::DropBlockRate,
+        Key::CheckpointActivations,
     ];
 
     /// The key as it is written in a recipe.
@@ -149,6 +168,8 @@ impl Key {
             Key::ChannelMultiplier => "channel_multiplier",
             Key::DepthMultiplier => "depth_multiplier",
             Key::LoraRank => "lora_rank",
+            Key::DropBlockRate => "drop_block_rate",
+            Key::CheckpointActivations => "checkpoint_activations",
         }
     }
 
@@ -166,6 +187,8 @@ impl Key {
             Key::ChannelMultiplier => config.channel_multiplier.is_some(),
             Key::DepthMultiplier => config.depth_multiplier.is_some(),
             Key::LoraRank => config.lora_rank.is_some(),
+            Key::DropBlockRate => config.drop_block_rate != 0.0,
+            Key::CheckpointActivations => config.checkpoint_activations,
         }
     }
 }
@@ -197,7 +220,12 @@ impl ModelConfig {
             let expected = format!("a height and width that {multiple} divides");
             return Err(preset.bad_value("input_size", expected, format!("{h}×{w}")));
         }
-        for (key, rate) in [("drop_rate", self.drop_rate), ("drop_path_rate", self.drop_path_rate)] {
+        let rates = [
+            ("drop_rate", self.drop_rate),
+            ("drop_path_rate", self.drop_path_rate),
+            ("drop_block_rate", self.drop_block_rate),
+        ];
+        for (key, rate) in rates {
             if !(0.0..1.0).contains(&rate) {
                 return Err(preset.bad_value(key, "at least 0 and below 1", rate));
             }

@@ -6,7 +6,8 @@
 //!
 //! One file a family in `cnn/`, `vit/` and `hybrid/`; `registry.rs` is the table of them, `layers/`
 //! what they share.
-//! - [`resample_pos_embed`]: a transformer's position embeddings for another image size.
+//! - [`resample_pos_embed`]: a transformer's position embeddings for another image size; [`reparameterize`]: a RepVGG's
+//!   branches as one convolution.
 
 mod cnn;
 mod config;
@@ -18,6 +19,7 @@ mod registry;
 mod suggest;
 mod vit;
 
+pub use cnn::repvgg::reparameterize;
 pub use config::{Key, ModelConfig, Stem};
 pub use error::{Error, Result};
 pub use layers::pos_embed::resample_pos_embed;

@@ -28,6 +28,19 @@ pub trait Model: Send + Sync {
     /// An input of another shape or type.
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor>;
 
+    /// What the classifier needs of the features, as small as can be: [`forward_head`](Self::forward_head) makes the same of
+    /// both, to the bit. For keeping features of many images.
+    ///
+    /// # Shapes
+    /// `[n, num_features, h', w']` → `[n, num_features, 1, 1]` where the mean or the maximum of each channel is all; `[n,
+    /// tokens, num_features]` → the first of them where those are; else the features.
+    ///
+    /// # Errors
+    /// An input of another shape or type.
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(features.clone())
+    }
+
     /// Pooling, dropout, classifier.
     ///
     /// # Shapes
@@ -36,6 +49,18 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// An input of another shape or type.
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor>;
+
+    /// The logits of the classifier, and apart from them those of the distillation token's where the model has one: labels
+    /// teach the first and a teacher the second. [`forward_head`](Self::forward_head) gives their mean.
+    ///
+    /// # Shapes
+    /// `[n, num_features, h', w']` → `[n, num_classes]` each.
+    ///
+    /// # Errors
+    /// An input of another shape or type.
+    fn forward_heads(&self, features: &Tensor, mode: &Mode) -> Result<(Tensor, Option<Tensor>)> {
+        Ok((self.forward_head(features, mode)?, None))
+    }
 }
 
 /// A model, its parameters and what it was built from.

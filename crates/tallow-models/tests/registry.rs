@@ -7,9 +7,26 @@ use common::{fill, images};
 use tallow_models::{Built, Error, Key, ModelConfig, Preset, Stem, build, find, list};
 use tallow_nn::{Mode, Tape};
 
-/// One preset a family, the first listed, its smallest: the others differ in depth and width.
+/// One preset a family, the first listed, its smallest, and each that has a part of its own: the others differ in depth and
+/// width.
 fn representatives() -> Vec<&'static Preset> {
-    let mut found: Vec<&Preset> = Vec::new();
+    const PARTS: &[&str] = &[
+        "resnet50",
+        "resnet18d",
+        "resnext50_32x4d",
+        "seresnet50",
+        "preact_resnet50",
+        "vgg11_bn",
+        "regnety_002",
+        "convnext_tiny",
+        "convnextv2_atto",
+        "vit_small_patch14_dinov2",
+        "deit_tiny_distilled_patch16_224",
+        "deit3_small_patch16_224",
+        "mobilevitv2_050",
+        "vit_tiny_r_s16_p8_224",
+    ];
+    let mut found: Vec<&Preset> = PARTS.iter().map(|name| find(name).unwrap()).collect();
     for preset in list() {
         if found.iter().all(|p| std::mem::discriminant(&p.arch) != std::mem::discriminant(&preset.arch)) {
             found.push(preset);
@@ -126,6 +143,55 @@ fn every_family_survives_saving_and_loading() {
     }
 }
 
+/// Features as small as the classifier permits, and the two classifiers of a distilled model.
+#[test]
+fn every_family_classifies_pooled_features_alike() {
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for preset in representatives() {
+        let built = small(preset, 3);
+        let (h, w) = built.info.config.input_size;
+        let model = &built.model;
+        let features = model.forward_features(&images((2, 3, h, w)), &Mode::eval()).unwrap();
+        let pooled = model.pool(&features).unwrap();
+        assert!(pooled.elem_count() <= features.elem_count(), "{}", preset.name);
+        let of = |x: &Tensor| flat(&model.forward_head(x, &Mode::eval()).unwrap());
+        assert_eq!(of(&features), of(&pooled), "{}", preset.name);
+        let (logits, distilled) = model.forward_heads(&features, &Mode::eval()).unwrap();
+        let has_token = built.store.parameters().any(|(name, _)| name.starts_with("head_dist."));
+        assert_eq!(distilled.is_some(), has_token, "{}", preset.name);
+        let mean = distilled.map_or(logits.clone(), |distilled| ((logits + distilled).unwrap() * 0.5).unwrap());
+        assert_eq!(of(&features), flat(&mean), "{}", preset.name);
+    }
+}
+
+#[test]
+fn activations_computed_again_give_the_same_gradients() {
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let mut tried = 0;
+    for preset in representatives().into_iter().filter(|preset| preset.keys.contains(&Key::CheckpointActivations)) {
+        let passes = [false, true].map(|checkpoint_activations| {
+            let config = ModelConfig { checkpoint_activations, drop_path_rate: 0.4, ..small(preset, 3).info.config };
+            let built = build(preset.name, &config, 7, &Device::Cpu).unwrap();
+            fill(&built.store);
+            let (h, w) = config.input_size;
+            let tape = Tape::start();
+            let logits = built.model.forward(&images((2, 3, h, w)), &Mode::train(1, 2)).unwrap();
+            let grads = tape.backward(&logits.sqr().unwrap().sum_all().unwrap()).unwrap();
+            let gradients: Vec<_> =
+                built.store.parameters().map(|(name, var)| (name.to_owned(), flat(grads.get(var).unwrap()))).collect();
+            let buffers: Vec<_> = built.store.buffers().map(|(_, buffer)| flat(&buffer.get())).collect();
+            (flat(&logits), gradients, buffers)
+        });
+        assert_eq!(passes[0].0, passes[1].0, "{}: logits", preset.name);
+        for ((name, kept), (_, again)) in passes[0].1.iter().zip(&passes[1].1) {
+            assert!(kept == again, "{}: the gradient of {name}", preset.name);
+        }
+        assert!(passes[0].2 == passes[1].2, "{}: running statistics", preset.name);
+        tried += 1;
+    }
+    assert!(tried >= 4, "the families that offer it: {tried}");
+}
+
 #[test]
 fn every_family_depends_on_the_seed_alone() {
     for preset in representatives() {
@@ -175,6 +241,8 @@ fn every_preset_refuses_what_it_does_not_use() {
         Key::ChannelMultiplier => config.channel_multiplier = Some(0.5),
         Key::DepthMultiplier => config.depth_multiplier = Some(0.5),
         Key::LoraRank => config.lora_rank = Some(4),
+        Key::DropBlockRate => config.drop_block_rate = 0.1,
+        Key::CheckpointActivations => config.checkpoint_activations = true,
     };
     for preset in list() {
         for key in Key::ALL {
@@ -226,6 +294,8 @@ fn dropout_and_drop_path_draw_in_training_alone() {
     for (name, config) in [
         ("resnet18", ModelConfig { drop_rate: 0.5, ..base.clone() }),
         ("resnet18", ModelConfig { drop_path_rate: 0.5, ..base.clone() }),
+        ("resnet18", ModelConfig { drop_block_rate: 0.5, input_size: (64, 64), ..base.clone() }),
+        ("resnet50", ModelConfig { drop_block_rate: 0.5, input_size: (64, 64), ..base.clone() }),
         ("wide_resnet16_4", ModelConfig { drop_rate: 0.5, ..base.clone() }),
         ("small_cnn", ModelConfig { drop_rate: 0.5, ..base.clone() }),
         ("mobilenetv2_050", ModelConfig { drop_rate: 0.5, ..base.clone() }),

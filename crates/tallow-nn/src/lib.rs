@@ -4,11 +4,12 @@
 //! - [`Tape`]: records a forward pass, gives gradients.
 //! - [`ParamStore`] and [`Builder`]: parameters and buffers by name, seeded initialisers.
 //! - [`layers`]: what models are made of. [`kernels`]: what layers are made of.
-//! - [`Mode`]: whether a pass trains, and its random numbers.
+//! - [`Mode`]: whether a pass trains, and its random numbers. [`autocast`]: whether it computes in bf16.
 
 mod error;
 mod init;
 mod mode;
+mod precision;
 mod store;
 
 pub mod kernels;
@@ -20,5 +21,6 @@ pub mod tape;
 pub use error::{Error, Result};
 pub use init::{Fan, Init};
 pub use mode::Mode;
+pub use precision::{Autocast, Precision, autocast, bf16_unit};
 pub use store::{Buffer, Builder, ParamStore};
 pub use tape::{Gradients, Tape};

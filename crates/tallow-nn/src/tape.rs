@@ -25,6 +25,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 use candle_core::{Device, Tensor, TensorId, Var};
 
@@ -79,9 +80,14 @@ impl Output {
 enum Node {
     /// An op of ours.
     Op { output: TensorId, inputs: Vec<Option<TensorId>>, op: Box<dyn Backward> },
+    /// A part of the pass that kept nothing but its input, and is computed again.
+    Replay { output: TensorId, input: Tensor, tracked: Option<TensorId>, part: Box<Part> },
     /// A tensor that Candle's ops computed and an op of ours consumed.
     Candle(Tensor),
 }
+
+/// A part of a forward pass, from its one input to its output.
+pub type Part = dyn Fn(&Tensor) -> Result<Tensor>;
 
 #[derive(Default)]
 struct Recording {
@@ -91,7 +97,7 @@ struct Recording {
     /// The variable under a channels-last output → that output.
     leaves: HashMap<TensorId, TensorId>,
     /// Variables that are taken for constants.
-    frozen: HashSet<TensorId>,
+    frozen: Rc<HashSet<TensorId>>,
 }
 
 thread_local! {
@@ -113,7 +119,7 @@ impl Tape {
     /// Starts recording with some variables taken for constants: what depends on no others is computed as in
     /// inference, without a backward. Where Candle's own ops use them, they may receive gradients all the same.
     pub fn start_without(frozen: &[Tensor]) -> Tape {
-        let frozen = frozen.iter().map(Tensor::id).collect();
+        let frozen = Rc::new(frozen.iter().map(Tensor::id).collect());
         RECORDING.with(|r| *r.borrow_mut() = Some(Recording { frozen, ..Recording::default() }));
         Tape { not_send: PhantomData }
     }
@@ -130,42 +136,7 @@ impl Tape {
             return Err(Error::NotRecorded);
         }
         let mut grads = HashMap::from([(loss.id(), loss.ones_like()?)]);
-        while let Some(node) = recording.nodes.pop() {
-            match node {
-                Node::Op { output, inputs, op } => {
-                    let Some(grad) = grads.remove(&output) else {
-                        continue;
-                    };
-                    let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
-                    for (id, grad) in inputs.iter().zip(op.backward(&grad, &needs)?) {
-                        if let (Some(id), Some(grad)) = (id, grad) {
-                            accumulate(&mut grads, *id, grad)?;
-                        }
-                    }
-                }
-                Node::Candle(tensor) => {
-                    let Some(grad) = grads.remove(&tensor.id()) else {
-                        continue;
-                    };
-                    // d/dt Σ t·g = g: Candle's engine has no other way in for a given gradient.
-                    let seeded = if tensor.elem_count() == 1 && tensor.id() == loss.id() {
-                        tensor.clone()
-                    } else {
-                        (&tensor * &grad)?.sum_all()?
-                    };
-                    let store = seeded.backward()?;
-                    for id in store.get_ids() {
-                        let Some(grad) = store.get_id(*id) else {
-                            continue;
-                        };
-                        match recording.leaves.get(id) {
-                            Some(view) => accumulate(&mut grads, *view, grad.permute((0, 3, 1, 2))?)?,
-                            None => accumulate(&mut grads, *id, grad.clone())?,
-                        }
-                    }
-                }
-            }
-        }
+        recording.walk(&mut grads, Some(loss.id()))?;
         Ok(Gradients(grads))
     }
 }
@@ -177,6 +148,76 @@ impl Drop for Tape {
 }
 
 impl Recording {
+    /// Goes through the nodes in reverse, from gradients of the last outputs to those of what they were made of. The
+    /// gradient of `loss` is 1.
+    fn walk(&mut self, grads: &mut HashMap<TensorId, Tensor>, loss: Option<TensorId>) -> Result<()> {
+        while let Some(node) = self.nodes.pop() {
+            match node {
+                Node::Op { output, inputs, op } => {
+                    let Some(grad) = grads.remove(&output) else {
+                        continue;
+                    };
+                    let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
+                    for (id, grad) in inputs.iter().zip(op.backward(&grad, &needs)?) {
+                        if let (Some(id), Some(grad)) = (id, grad) {
+                            accumulate(grads, *id, grad)?;
+                        }
+                    }
+                }
+                Node::Replay { output, input, tracked, part } => {
+                    let Some(grad) = grads.remove(&output) else {
+                        continue;
+                    };
+                    let mut again = Recording { frozen: self.frozen.clone(), ..Recording::default() };
+                    let input = if tracked.is_some() { again.leaf(&input)? } else { input };
+                    let (result, mut again) = recorded(again, || part(&input))?;
+                    if again.track(&result).is_some() {
+                        grads.insert(result.id(), grad);
+                        again.walk(grads, None)?;
+                    }
+                    if let (Some(id), Some(grad)) = (tracked, grads.remove(&input.id())) {
+                        accumulate(grads, id, grad)?;
+                    }
+                }
+                Node::Candle(tensor) => {
+                    let Some(grad) = grads.remove(&tensor.id()) else {
+                        continue;
+                    };
+                    // d/dt Σ t·g = g: Candle's engine has no other way in for a given gradient.
+                    let seeded =
+                        if Some(tensor.id()) == loss { tensor.clone() } else { (&tensor * &grad)?.sum_all()? };
+                    let store = seeded.backward()?;
+                    for id in store.get_ids() {
+                        let Some(grad) = store.get_id(*id) else {
+                            continue;
+                        };
+                        match self.leaves.get(id) {
+                            Some(view) => accumulate(grads, *view, grad.permute((0, 3, 1, 2))?)?,
+                            None => accumulate(grads, *id, grad.clone())?,
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a tensor the output of a node: a variable, so that Candle's ops on it are tracked down to it and no
+    /// further. It lies in memory as before.
+    fn leaf(&mut self, tensor: &Tensor) -> Result<Tensor> {
+        let memory = if tensor.rank() == 4 { tensor.permute((0, 2, 3, 1))? } else { tensor.clone() };
+        if tensor.rank() != 4 || !memory.is_contiguous() {
+            let leaf = Var::from_tensor(&tensor.detach())?.into_inner();
+            self.known.insert(leaf.id());
+            return Ok(leaf);
+        }
+        let leaf = Var::from_tensor(&memory.detach())?.into_inner();
+        let view = leaf.permute((0, 3, 1, 2))?;
+        self.leaves.insert(leaf.id(), view.id());
+        self.known.insert(view.id());
+        Ok(view)
+    }
+
     /// The id under which `tensor` gathers its gradient, if it depends on a variable.
     fn track(&mut self, tensor: &Tensor) -> Option<TensorId> {
         let id = tensor.id();
@@ -228,6 +269,52 @@ pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static)
         recording.nodes.push(Node::Op { output: tensor.id(), inputs, op: Box::new(op) });
         Ok(tensor)
     })
+}
+
+/// `part(input)`, of which nothing but the input is kept for the backward: it is computed a second time then. Gradients are
+/// the same as without, to the bit (where Candle's ops cross from part to part, up to rounding: it then goes back through
+/// sums term by term); memory is that of one part at a time, for a forward pass more.
+///
+/// `part` must compute the same each time; what else it reads (parameters) must not change in between. Use a
+/// [replay](crate::Mode::replay) of the mode the second time: [`checkpoint`](crate::layers::checkpoint) does.
+///
+/// # Errors
+/// Whatever `part` fails with.
+///
+/// # Source
+/// Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"; PyTorch's `torch.utils.checkpoint`.
+pub fn replayed(input: &Tensor, first: impl FnOnce(&Tensor) -> Result<Tensor>, again: Box<Part>) -> Result<Tensor> {
+    let Some(frozen) = RECORDING.with(|r| r.borrow().as_ref().map(|recording| recording.frozen.clone())) else {
+        return first(input);
+    };
+    // A recording of its own, dropped: it tells whether there is anything to differentiate, and the kernels compute as
+    // they do the second time.
+    let (output, differentiable) = recorded(Recording { frozen, ..Recording::default() }, || {
+        let output = first(input)?;
+        let differentiable = RECORDING.with(|r| r.borrow_mut().as_mut().is_some_and(|r| r.track(&output).is_some()));
+        Ok((output, differentiable))
+    })?
+    .0;
+    if !differentiable {
+        return Ok(output.detach());
+    }
+    RECORDING.with(|r| {
+        let mut recording = r.borrow_mut();
+        let recording = recording.as_mut().ok_or(Error::NotRecorded)?;
+        let tracked = recording.track(input);
+        let output = recording.leaf(&output)?;
+        let node = Node::Replay { output: output.id(), input: input.detach(), tracked, part: again };
+        recording.nodes.push(node);
+        Ok(output)
+    })
+}
+
+/// Runs `f` with `recording` in the place of this thread's, which is put back afterwards.
+fn recorded<T>(recording: Recording, f: impl FnOnce() -> Result<T>) -> Result<(T, Recording)> {
+    let outer = RECORDING.with(|r| r.borrow_mut().replace(recording));
+    let result = f();
+    let inner = RECORDING.with(|r| std::mem::replace(&mut *r.borrow_mut(), outer));
+    Ok((result?, inner.ok_or(Error::NotRecorded)?))
 }
 
 fn accumulate(grads: &mut HashMap<TensorId, Tensor>, id: TensorId, grad: Tensor) -> Result<()> {

@@ -86,7 +86,10 @@ impl Ema {
         for ((_, average), (_, weight)) in self.average.iter().zip(store.state_dict()) {
             update(average, &weight.to_dtype(DType::F32)?, &mut [], |average, weight, []| {
                 for (average, &weight) in average.iter_mut().zip(weight) {
-                    *average = keep * *average + take * weight;
+                    // What is frozen stays to the bit: keep + take is not quite 1.
+                    if *average != weight {
+                        *average = keep * *average + take * weight;
+                    }
                 }
             })?;
         }

@@ -66,7 +66,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A run directory that is already in use.
-    #[error("{}: this folder is not empty; add --resume to continue the run in it, or choose another --out", path.display())]
+    #[error("{}: this folder is not empty; choose another --out, or add --resume to `train` to continue the run in it", path.display())]
     RunExists {
         /// The folder.
         path: PathBuf,
@@ -78,6 +78,20 @@ pub enum Error {
         path: PathBuf,
         /// The file that every run has.
         missing: &'static str,
+    },
+    /// An ensemble where one run is asked for.
+    #[error("{}: this is an ensemble, and one run is needed here: give one of those in {}", path.display(), path.join("members").display())]
+    AnEnsemble {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run that cannot be a member of the ensemble that is to be made.
+    #[error("{}: {reason}", path.display())]
+    Member {
+        /// Its folder.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
     },
     /// A file of a run that does not hold what it should.
     #[error("{}: {reason}", path.display())]

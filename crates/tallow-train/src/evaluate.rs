@@ -1,13 +1,12 @@
 //! Runs a model over a dataset: logits, labels and ids, from which every metric follows.
 
-use tallow_data::Loader;
+use tallow_data::{Batch, Dataset, Loader};
 use tallow_metrics::{Evaluation, Scores, evaluate_multi_label, sigmoid, softmax};
 use tallow_models::Model;
 use tallow_nn::Mode;
 
-use crate::Result;
 use crate::batch::images;
-use crate::config::View;
+use crate::{Error, Result, TestTime};
 
 /// What a model says of every sample.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,20 +53,78 @@ impl Predictions {
         Ok(softmax(&self.logits, self.classes)?)
     }
 
-    /// The names of what sample `row` is and of what it was taken for: classes, `a|b` where several can hold at once.
-    pub fn names(&self, row: usize, class_names: &[String]) -> [String; 2] {
-        let range = row * self.classes..(row + 1) * self.classes;
-        let logits = &self.logits[range.clone()];
-        if self.is_multi_label() {
-            let joined = |values: &[f32], above: f32| {
-                let holding = class_names.iter().zip(values).filter(|(_, value)| **value > above);
-                holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
-            };
-            return [joined(&self.targets[range], 0.5), joined(logits, 0.0)];
-        }
-        let highest = (1..logits.len()).fold(0, |best, class| if logits[class] > logits[best] { class } else { best });
-        [class_names[self.labels[row]].clone(), class_names[highest].clone()]
+    /// The class of highest logit of every sample.
+    ///
+    /// # Errors
+    /// Logits that are not finite.
+    pub fn predicted(&self) -> Result<Vec<usize>> {
+        Ok(tallow_metrics::argmax(&self.logits, self.classes)?)
     }
+
+    /// What each sample is and what it was taken for, in words: a class, or `a|b` where several can hold at once.
+    ///
+    /// # Errors
+    /// Logits that are not finite; a class without a name.
+    pub fn names(&self, class_names: &[String]) -> Result<Vec<[String; 2]>> {
+        if !self.is_multi_label() {
+            return one_class_names(&self.labels, &self.predicted()?, class_names);
+        }
+        let joined = |values: &[f32], above: f32| {
+            let holding = class_names.iter().zip(values).filter(|(_, value)| **value > above);
+            holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
+        };
+        let rows = self.targets.chunks_exact(self.classes).zip(self.logits.chunks_exact(self.classes));
+        Ok(rows.map(|(targets, logits)| [joined(targets, 0.5), joined(logits, 0.0)]).collect())
+    }
+
+    /// Takes over who the samples of a batch of `dataset` are and what holds for them.
+    pub(crate) fn add_samples(&mut self, dataset: &dyn Dataset, batch: &Batch) {
+        self.labels.extend(batch.labels.iter().map(|&label| label as usize));
+        self.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
+        self.skipped.extend_from_slice(&batch.skipped);
+        match &batch.targets {
+            _ if !dataset.is_multi_label() => {}
+            Some(targets) => self.targets.extend_from_slice(targets),
+            None => {
+                let classes = self.classes;
+                let one_hot = |&label: &u32| (0..classes).map(move |class| f32::from(class == label as usize));
+                self.targets.extend(batch.labels.iter().flat_map(one_hot));
+            }
+        }
+    }
+}
+
+/// The names of labels and of predictions, of which each is one class.
+///
+/// # Errors
+/// A class without a name.
+pub fn one_class_names(labels: &[usize], predicted: &[usize], classes: &[String]) -> Result<Vec<[String; 2]>> {
+    let missing = |class: usize| Error::Mismatch(format!("predictions: there is no class {class}"));
+    let name = |class: usize| classes.get(class).cloned().ok_or_else(|| missing(class));
+    labels.iter().zip(predicted).map(|(label, predicted)| Ok([name(*label)?, name(*predicted)?])).collect()
+}
+
+/// The table `id,label,predicted,p_<class>…`, probabilities with six digits; `names` are those of label and prediction.
+///
+/// # Errors
+/// A table that cannot be written.
+pub fn predictions_csv(
+    ids: &[String],
+    names: &[[String; 2]],
+    probabilities: &[f32],
+    classes: &[String],
+) -> Result<Vec<u8>> {
+    let broken = |error: &dyn std::fmt::Display| Error::Mismatch(format!("predictions: {error}"));
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let header = ["id", "label", "predicted"].map(str::to_owned).into_iter();
+    let header = header.chain(classes.iter().map(|class| format!("p_{class}")));
+    csv.write_record(header).map_err(|error| broken(&error))?;
+    let rows = ids.iter().zip(names).zip(probabilities.chunks_exact(classes.len().max(1)));
+    for ((id, names), row) in rows {
+        let words = [id].into_iter().chain(names).cloned();
+        csv.write_record(words.chain(row.iter().map(|p| format!("{p:.6}")))).map_err(|error| broken(&error))?;
+    }
+    csv.into_inner().map_err(|error| broken(&error))
 }
 
 /// Runs `model` in evaluation mode over the samples of `loader`, in its order. With further views of each image
@@ -75,66 +132,49 @@ impl Predictions {
 ///
 /// # Errors
 /// An image that cannot be read (or that the loader leaves out, if so configured); whatever the model fails with.
-pub fn predict(model: &dyn Model, loader: &Loader, views: &[View]) -> Result<Predictions> {
+pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<Predictions> {
     let dataset = loader.dataset();
-    let multi_label = dataset.is_multi_label();
     let mut predictions = Predictions { classes: dataset.class_names().len(), ..Default::default() };
-    for batch in loader.epoch(0, 0) {
-        let batch = batch?;
-        predictions.labels.extend(batch.labels.iter().map(|&label| label as usize));
-        predictions.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
-        predictions.skipped.extend_from_slice(&batch.skipped);
-        if multi_label {
-            let one_hot = || {
-                let k = predictions.classes;
-                let of = |&label: &u32| (0..k).map(move |class| f32::from(class == label as usize));
-                batch.labels.iter().flat_map(of).collect()
+    let (several, multi_label) = (views.count() > 1, dataset.is_multi_label());
+    let mut add = |loader: &Loader, first: bool| -> Result<()> {
+        let mut row = 0;
+        for batch in loader.epoch(0, 0) {
+            let batch = batch?;
+            let logits = |pixels: Vec<f32>| -> Result<Vec<f32>> {
+                let logits = model.forward(&images(pixels, batch.shape)?, &Mode::eval())?;
+                Ok(logits.flatten_all()?.to_vec1::<f32>()?)
             };
-            predictions.targets.extend(batch.targets.clone().unwrap_or_else(one_hot));
+            if first {
+                predictions.add_samples(dataset.as_ref(), &batch);
+            }
+            if !several {
+                predictions.logits.extend(logits(batch.pixels)?);
+                continue;
+            }
+            let len = batch.labels.len() * predictions.classes;
+            if first {
+                predictions.logits.resize(row + len, 0.0);
+            }
+            let sums = &mut predictions.logits[row..row + len];
+            for look in &views.looks {
+                let logits = logits(look.at(&batch.pixels, batch.shape))?;
+                let scores = if multi_label { logits } else { softmax(&logits, predictions.classes)? };
+                sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
+            }
+            row += len;
         }
-        let flipped = views.iter().map(|view| seen(*view, &batch.pixels, batch.shape)).collect::<Vec<_>>();
-        let logits = |pixels: Vec<f32>| -> Result<Vec<f32>> {
-            let logits = model.forward(&images(pixels, batch.shape)?, &Mode::eval())?;
-            Ok(logits.flatten_all()?.to_vec1::<f32>()?)
-        };
-        let plain = logits(batch.pixels)?;
-        if views.is_empty() {
-            predictions.logits.extend(plain);
-            continue;
-        }
-        let scores = |logits: Vec<f32>| if multi_label { Ok(logits) } else { softmax(&logits, predictions.classes) };
-        let mut mean = scores(plain)?;
-        for pixels in flipped {
-            mean.iter_mut().zip(scores(logits(pixels)?)?).for_each(|(mean, p)| *mean += p);
-        }
-        let count = (1 + views.len()) as f32;
-        if multi_label {
-            predictions.logits.extend(mean.iter().map(|x| x / count));
-            continue;
-        }
-        predictions.logits.extend(mean.iter().map(|p| (p / count).max(f32::MIN_POSITIVE).ln()));
+        Ok(())
+    };
+    add(loader, true)?;
+    for pipeline in &views.crops {
+        add(&Loader::new(dataset.clone(), pipeline.clone(), loader.config().clone())?, false)?;
+    }
+    if several {
+        let count = views.count() as f32;
+        predictions.logits.iter_mut().for_each(|sum| {
+            let mean = *sum / count;
+            *sum = if multi_label { mean } else { mean.max(f32::MIN_POSITIVE).ln() };
+        });
     }
     Ok(predictions)
-}
-
-/// The pixels of a batch `[n, h, w, c]` as a view shows them.
-fn seen(view: View, pixels: &[f32], (_, _, w, c): (usize, usize, usize, usize)) -> Vec<f32> {
-    match view {
-        View::HFlip => {
-            pixels.chunks_exact(w * c).flat_map(|row| row.chunks_exact(c).rev().flatten().copied()).collect()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flip_exchanges_left_and_right() {
-        let pixels: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        let flipped = seen(View::HFlip, &pixels, (1, 2, 3, 2));
-        assert_eq!(flipped, [4.0, 5.0, 2.0, 3.0, 0.0, 1.0, 10.0, 11.0, 8.0, 9.0, 6.0, 7.0]);
-        assert_eq!(seen(View::HFlip, &flipped, (1, 2, 3, 2)), pixels);
-    }
 }

@@ -13,20 +13,22 @@ use serde::Serialize;
 use tallow_data::Loader;
 use tallow_metrics::Evaluation;
 use tallow_models::Built;
-use tallow_nn::{Gradients, Mode};
+use tallow_nn::{Gradients, Mode, bf16_unit};
 
 use crate::average::Average;
 use crate::checkpoint::{self, Checkpoint, Exact, Position, Running};
 use crate::clip::{clip, scale};
-use crate::config::EarlyStoppingConfig;
+use crate::config::{EarlyStoppingConfig, Precision};
 use crate::distill::Teacher;
 use crate::optim::Sam;
 use crate::pass::{Work, add};
 use crate::penalty::Penalties;
+use crate::probe::{Probe, batches as batches_of};
 use crate::record::{Record, stopped};
+use crate::stages::Stages;
 use crate::swa::reestimate_statistics;
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
-use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, predict};
+use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, TestTime, predict};
 
 /// What a training run works with.
 pub struct Training<'a> {
@@ -114,14 +116,16 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         mut after_epoch,
     } = training;
     let (options, model, store) = (&config.train, &built.model, &built.store);
-    let batches = train.loader.batches() as u64;
-    let steps_per_epoch = batches.div_ceil(options.accumulate);
+    let mut stages = Stages::new(config, built, train.loader)?;
+    let most_batches = train.loader.batches() as u64;
+    let steps_per_epoch = most_batches.div_ceil(options.accumulate);
     let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs)
         .with_weight_decay(config.optim.common.weight_decay);
     let penalties = Penalties::new(config);
     let frozen = Frozen::new(&config.transfer, built)?;
     let teacher = Teacher::open(config, train.loader.dataset().class_names())?;
     let mut average = Average::new(options, store)?;
+    let views = TestTime::new(config)?;
 
     let mut position = Position::default();
     if run.last().is_file() {
@@ -140,6 +144,12 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     } else if let Some(picture) = &picture {
         record.image("train/augmented", picture)?;
     }
+    if options.precision == Precision::Bf16 {
+        record.note(&match bf16_unit() {
+            Some(unit) => format!("bf16: training steps multiply on {unit}, evaluation is in f32"),
+            None => "bf16: this processor has neither AMX-BF16 nor AVX512-BF16; computing in f32".to_owned(),
+        })?;
+    }
     let mut report = FitReport {
         epochs: position.epoch,
         steps: position.step,
@@ -151,6 +161,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         interrupted: false,
         stopped_early: false,
     };
+    let mut probe = None;
     let mut saved = Instant::now();
     let save_every = Duration::try_from_secs_f64(60.0 * options.checkpoint_every_minutes).unwrap_or_default();
 
@@ -159,20 +170,36 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             report.stopped_early = true;
             break;
         }
+        stages.enter(position.epoch)?;
+        let loader = stages.loader();
+        let batches = loader.batches() as u64;
+        let in_schedule =
+            |position: &Position, batch: u64, step: u64| stages.schedule_step(position.epoch, (batch, batches), step);
         record.start_epoch(position.epoch, batches);
         let constants = frozen.start_epoch(store, position.epoch);
         loss.start_epoch(position.epoch);
-        let work = Work { model: model.as_ref(), loss, teacher: teacher.as_ref(), constants, r_drop: options.r_drop };
         let mut clock = Instant::now();
+        if position.epoch == report.epochs || frozen.changes_at(position.epoch) {
+            probe = Probe::new(config, built, constants, train.loader, eval, &mut record)?;
+        }
+        let work = Work {
+            model: model.as_ref(),
+            loss,
+            teacher: teacher.as_ref(),
+            constants,
+            r_drop: options.r_drop,
+            precision: options.precision,
+            features: probe.as_ref().map(|probe| &probe.train),
+        };
         let mut pending: Option<Gradients> = None;
         let mut pending_batches = 0;
 
-        for batch in train.loader.epoch(position.epoch, position.batch as usize) {
+        for batch in batches_of(loader, probe.as_ref(), (position.epoch, position.batch)) {
             let mut batch = batch?;
             record.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
-            let rates = schedule.after(position.step, &position.plateau);
-            let mode = || Mode::train(options.seed, position.epoch * batches + position.batch);
+            let rates = schedule.after(in_schedule(&position, position.batch, position.step), &position.plateau);
+            let mode = || Mode::train(options.seed, position.epoch * most_batches + position.batch);
             let input = work.input(&mut batch)?;
             let taught = teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?;
             let (batch_loss, logits, mut grads) = work.pass(&input, &batch, taught.as_ref(), &mode())?;
@@ -217,6 +244,14 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             position.train_s += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             record.step(&position, f64::from(batch_loss), rates)?;
+            let cycles = |batch, step| schedule.cycles_done(in_schedule(&position, batch, step));
+            let cycle = cycles(position.batch, position.step);
+            let before = position.batch.saturating_sub(options.accumulate);
+            if options.snapshots && cycle > cycles(before, position.step - 1) {
+                let ema = average.begun(position.epoch);
+                checkpoint::save(&run.snapshot(cycle), &config.model.name, &position, store, ema, None)?;
+                clock = Instant::now();
+            }
 
             let stop = stopped(stop);
             let by_steps = options.checkpoint_every_steps > 0 && position.step % options.checkpoint_every_steps == 0;
@@ -233,16 +268,23 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         }
 
         average.after_epoch(position.epoch, store, || {
-            reestimate_statistics(model.as_ref(), store, train.loader, (options.seed, position.epoch))
+            reestimate_statistics(model.as_ref(), store, loader, (options.seed, position.epoch))
         })?;
         position.train_s += clock.elapsed().as_secs_f64();
         let ema = average.begun(position.epoch + 1);
 
-        let lr = schedule.after(position.step.saturating_sub(1), &position.plateau).lr;
+        let last = in_schedule(&position, position.batch.saturating_sub(1), position.step.saturating_sub(1));
+        let lr = schedule.after(last, &position.plateau).lr;
         let mut improved = false;
         if let Some(eval) = eval {
             let evaluate = || {
-                predict(model.as_ref(), eval.loader, &config.augment.tta)?.evaluate(eval.loader.dataset().class_names())
+                let known =
+                    probe.as_ref().map(|probe| probe.predict(model.as_ref(), eval.loader)).transpose()?.flatten();
+                let predictions = match known {
+                    Some(predictions) => predictions,
+                    None => predict(model.as_ref(), eval.loader, &views)?,
+                };
+                predictions.evaluate(eval.loader.dataset().class_names())
             };
             let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,

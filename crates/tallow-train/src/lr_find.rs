@@ -4,6 +4,7 @@ use tallow_data::Loader;
 use tallow_models::Built;
 use tallow_nn::Mode;
 
+use crate::config::TrainConfig;
 use crate::pass::Work;
 use crate::{Error, Loss, Optimizer, Rates, Result};
 
@@ -63,7 +64,7 @@ pub fn lr_find(
     loss: &dyn Loss,
     optimizer: &mut dyn Optimizer,
     loader: &Loader,
-    seed: u64,
+    options: &TrainConfig,
 ) -> Result<LrSweep> {
     let LrRange { start, end, steps } = *range;
     if !(start > 0.0 && end > start && end.is_finite() && steps >= 2) {
@@ -71,7 +72,15 @@ pub fn lr_find(
             "a sweep from {start} to {end} in {steps} steps: give a start above 0, a higher end, and 2 steps or more"
         )));
     }
-    let work = Work { model: built.model.as_ref(), loss, teacher: None, constants: &[], r_drop: None };
+    let work = Work {
+        model: built.model.as_ref(),
+        loss,
+        teacher: None,
+        constants: &[],
+        r_drop: None,
+        precision: options.precision,
+        features: None,
+    };
     let mut sweep = LrSweep { points: Vec::with_capacity(steps), exploded: false };
     let (mut running, mut lowest) = (0.0, f64::INFINITY);
     for epoch in 0.. {
@@ -83,7 +92,7 @@ pub fn lr_find(
             }
             let mut batch = batch?;
             let input = work.input(&mut batch)?;
-            let (value, _, grads) = work.pass(&input, &batch, None, &Mode::train(seed, step as u64))?;
+            let (value, _, grads) = work.pass(&input, &batch, None, &Mode::train(options.seed, step as u64))?;
             if !value.is_finite() {
                 sweep.exploded = true;
                 return Ok(sweep);

@@ -4,11 +4,13 @@ use candle_core::Tensor;
 use tallow_data::Batch;
 use tallow_models::Model;
 use tallow_nn::kernels::elementwise::add_gradients;
-use tallow_nn::{Gradients, Mode, ParamStore, Tape};
+use tallow_nn::{Gradients, Mode, ParamStore, Tape, autocast};
 
 use crate::batch::images;
+use crate::config::Precision;
 use crate::distill::Teacher;
 use crate::loss::{Targets, r_drop_divergence};
+use crate::probe::Features;
 use crate::{Loss, Result};
 
 /// What a pass goes through.
@@ -20,11 +22,18 @@ pub(crate) struct Work<'a> {
     pub constants: &'a [Tensor],
     /// The share of R-Drop's divergence, if each batch is passed twice.
     pub r_drop: Option<f64>,
+    /// What products are computed in.
+    pub precision: Precision,
+    /// What the backbone makes of each sample, where that is known.
+    pub features: Option<&'a Features>,
 }
 
 impl Work<'_> {
-    /// The images of a batch, whose pixels are taken; twice under R-Drop.
+    /// The images of a batch, whose pixels are taken; twice under R-Drop. Their features, where those are known.
     pub fn input(&self, batch: &mut Batch) -> Result<Tensor> {
+        if let Some(features) = self.features {
+            return features.rows(&batch.indices);
+        }
         let mut pixels = std::mem::take(&mut batch.pixels);
         let (mut n, h, w, c) = batch.shape;
         if self.r_drop.is_some() {
@@ -42,8 +51,21 @@ impl Work<'_> {
         taught: Option<&Tensor>,
         mode: &Mode,
     ) -> Result<(f32, Tensor, Gradients)> {
+        let _format = autocast(self.precision.into());
         let tape = Tape::start_without(self.constants);
-        let logits = self.model.forward(input, mode)?;
+        let features = match self.features {
+            Some(known) => {
+                mode.skip_draws(known.draws);
+                input.clone()
+            }
+            None => self.model.forward_features(input, mode)?,
+        };
+        // With a distillation token, the teacher has a classifier of its own.
+        let (logits, distilled) = match self.teacher {
+            Some(_) => self.model.forward_heads(&features, mode)?,
+            None => (self.model.forward_head(&features, mode)?, None),
+        };
+        drop(features);
         let loss = match self.r_drop {
             None => self.loss.loss(&logits, Targets::from(batch))?,
             Some(share) => {
@@ -55,10 +77,14 @@ impl Work<'_> {
             }
         };
         let loss = match self.teacher.zip(taught) {
-            Some((teacher, targets)) => teacher.loss(&loss, &logits, targets)?,
+            Some((teacher, targets)) => teacher.loss(&loss, distilled.as_ref().unwrap_or(&logits), targets)?,
             None => loss,
         };
         let value = loss.to_scalar::<f32>()?;
+        let logits = match distilled {
+            Some(distilled) => ((logits.detach() + distilled.detach())? * 0.5)?,
+            None => logits,
+        };
         Ok((value, logits, tape.backward(&loss)?))
     }
 }

@@ -10,6 +10,7 @@
 //! events/                   TensorBoard's event files
 //! checkpoints/last.safetensors    everything needed to go on
 //! checkpoints/best.safetensors    the weights that were best on the validation split, if there is one
+//! checkpoints/snapshot-1.safetensors …  the weights at the end of each cycle, with train.snapshots
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +24,7 @@ use tallow_models::Built;
 
 use crate::checkpoint::load_weights;
 use crate::config::{self, Setting};
-use crate::{Error, Result, RunConfig};
+use crate::{Ensemble, Error, Result, RunConfig};
 
 const CONFIG: &str = "config.toml";
 const CLASSES: &str = "classes.json";
@@ -42,34 +43,53 @@ impl RunDir {
     /// # Errors
     /// A folder that is not empty, or that cannot be written.
     pub fn create(path: impl Into<PathBuf>, config: &RunConfig, classes: &[String]) -> Result<Self> {
-        let path = path.into();
-        match fs::read_dir(&path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(Error::RunExists { path });
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => {
-                return Err(Error::Io { path, action: "look into this folder", source });
-            }
-        }
-        let run = Self { path };
-        for folder in [run.path.clone(), run.path.join("checkpoints")] {
-            fs::create_dir_all(&folder).map_err(Error::io(&folder, "create this folder"))?;
-        }
-        run.write_json(CLASSES, &classes)?;
-        run.write_json(ENVIRONMENT, &Environment::here())?;
+        let run = Self::prepare(path, classes)?;
+        run.make_folder("checkpoints")?;
         run.write_config(config)?;
         Ok(run)
+    }
+
+    /// Makes a folder and writes what every kind of run has: classes and environment.
+    pub(crate) fn prepare(path: impl Into<PathBuf>, classes: &[String]) -> Result<Self> {
+        let run = Self { path: path.into() };
+        Self::check_free(&run.path)?;
+        run.make_folder("")?;
+        run.write_json(CLASSES, &classes)?;
+        run.write_json(ENVIRONMENT, &Environment::here())?;
+        Ok(run)
+    }
+
+    /// Refuses a folder that is in use.
+    pub(crate) fn check_free(path: &Path) -> Result<()> {
+        match fs::read_dir(path) {
+            Ok(mut entries) => match entries.next() {
+                Some(_) => Err(Error::RunExists { path: path.to_owned() }),
+                None => Ok(()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(Error::Io { path: path.to_owned(), action: "look into this folder", source }),
+        }
+    }
+
+    fn make_folder(&self, name: &str) -> Result<()> {
+        let folder = self.path.join(name);
+        fs::create_dir_all(&folder).map_err(Error::io(&folder, "create this folder"))
+    }
+
+    /// A folder that is known to be some kind of run's.
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
     }
 
     /// Opens the folder of a run that was started before.
     ///
     /// # Errors
-    /// [`Error::NotARun`].
+    /// [`Error::NotARun`]; [`Error::AnEnsemble`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        if Ensemble::is_at(&path) {
+            return Err(Error::AnEnsemble { path });
+        }
         for missing in [CONFIG, CLASSES] {
             if !path.join(missing).is_file() {
                 return Err(Error::NotARun { path, missing });
@@ -116,6 +136,16 @@ impl RunDir {
     /// The weights that were best on the validation split.
     pub fn best(&self) -> PathBuf {
         self.path.join("checkpoints/best.safetensors")
+    }
+
+    /// The weights at the end of a cycle, counted from 1.
+    pub fn snapshot(&self, cycle: u64) -> PathBuf {
+        self.path.join(format!("checkpoints/snapshot-{cycle}.safetensors"))
+    }
+
+    /// The weights at the end of each cycle, as far as there are any.
+    pub fn snapshots(&self) -> Vec<PathBuf> {
+        (1..).map(|cycle| self.snapshot(cycle)).take_while(|path| path.is_file()).collect()
     }
 
     /// The weights to evaluate and to ship: the best if a validation split chose them, else the last.
@@ -208,7 +238,10 @@ impl RunDir {
 }
 
 /// Writes a file beside its place, forces it to the disk, and renames it: a crash leaves the old file or the new one.
-pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
+///
+/// # Errors
+/// A folder that cannot be written; a full disk.
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Always the same name: what a killed process leaves is overwritten by the next one.
     let partial = path.with_file_name(format!(".{name}.partial"));

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub const BACKBONE: &str = "backbone";
 
 /// The `transfer` table of a run's config.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransferConfig {
     /// The weights to start from: a file, a folder, or `hf:OWNER/REPO[@REVISION]`; fresh ones if absent.
@@ -28,6 +28,22 @@ pub struct TransferConfig {
     /// Epochs after which everything is trained; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfreeze_after_epochs: Option<u64>,
+    /// Whether a backbone that is frozen as a whole runs once over each image, where every epoch shows the same pixels, and
+    /// its features are kept in memory. Changes speed and memory, never results.
+    pub cache_features: bool,
+}
+
+impl Default for TransferConfig {
+    fn default() -> Self {
+        TransferConfig {
+            pretrained: None,
+            weights_by_order: false,
+            allow_mismatch: false,
+            freeze: Vec::new(),
+            unfreeze_after_epochs: None,
+            cache_features: true,
+        }
+    }
 }
 
 /// What of a model is frozen.
@@ -84,6 +100,15 @@ impl Frozen {
     pub(crate) fn changes_at(&self, epoch: u64) -> bool {
         epoch == 0 || epoch == self.until
     }
+}
+
+/// Whether nothing but the classifier is trained: the backbone then makes the same of the same images in every epoch, if it
+/// draws no random numbers.
+pub(crate) fn only_the_classifier_is_trained(built: &Built, frozen: &[Tensor]) -> bool {
+    let classifier = built.info.preset.classifier;
+    let still = |var: &Tensor| frozen.iter().any(|parameter| parameter.id() == var.id());
+    built.store.parameters().all(|(name, var)| is_classifier(name, classifier) || still(var))
+        && built.store.buffers().all(|(name, buffer)| is_classifier(name, classifier) || buffer.is_frozen())
 }
 
 /// Takes the gradients of frozen parameters away: those that came by way of Candle's ops.

@@ -5,7 +5,7 @@ mod common;
 use common::{GO, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_models::Built;
-use tallow_train::{Error, Result, eval_loader, predict, resolve};
+use tallow_train::{Error, Result, TestTime, eval_loader, predict, resolve};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -101,7 +101,7 @@ fn a_student_comes_nearer_to_its_teacher() -> Result<()> {
         let (_, built) = run(config.clone(), images(96), folder.path(), &GO).fit(|loss| loss)?;
         let splits = Splits { train: images(96), validation: None, test: None, ignored_files: 0 };
         let loader = eval_loader(&resolve(config, &splits)?, images(96))?;
-        let logits = predict(built.model.as_ref(), &loader, &[])?.logits;
+        let logits = predict(built.model.as_ref(), &loader, &TestTime::default())?.logits;
         Ok(tallow_metrics::softmax(&logits, 10)?)
     };
     // Its labels are smoothed, so that its answers are unlike what the labels alone would teach.
@@ -112,6 +112,99 @@ fn a_student_comes_nearer_to_its_teacher() -> Result<()> {
     let distance = |a: &[f32]| -> f32 { a.iter().zip(&master).map(|(a, b)| (a - b).abs()).sum() };
     let (taught, alone) = (distance(&student), distance(&plain));
     assert!(taught < 0.8 * alone, "the student is {taught} from its teacher, one without it {alone}");
+    Ok(())
+}
+
+/// The distillation token's classifier is the teacher's pupil, the class token's that of the labels. The backbone is frozen,
+/// lest the two meet there.
+#[test]
+fn a_distillation_token_learns_from_the_teacher_alone() -> Result<()> {
+    let teachers = [folder(), folder()];
+    for (seed, teacher) in teachers.iter().enumerate() {
+        let seed = format!("train.seed={seed}");
+        run(config(&["train.epochs=1", &seed]), images(32), teacher.path(), &GO).fit(|loss| loss)?;
+    }
+    let student = |teacher: &tempfile::TempDir, further: &str| -> Result<Vec<Change>> {
+        let teacher = format!("distill.teacher={:?}", teacher.path());
+        let settings = [
+            "model.name=deit_tiny_distilled_patch16_224",
+            "model.patch_size=14",
+            "model.depth=1",
+            "transfer.freeze=[\"backbone\"]",
+            "distill.kind=soft",
+            &teacher,
+            further,
+        ];
+        let heads = before_and_after(&settings)?.into_iter().filter(|(name, ..)| name.starts_with("head"));
+        Ok(heads.collect())
+    };
+    let first = student(&teachers[0], "loss.label_smoothing=0.0")?;
+    let other_teacher = student(&teachers[1], "loss.label_smoothing=0.0")?;
+    let other_labels = student(&teachers[0], "loss.label_smoothing=0.5")?;
+    assert_eq!(first.len(), 4);
+    for (i, (name, before, after)) in first.iter().enumerate() {
+        let labels = name.starts_with("head.");
+        assert_ne!(before, after, "{name} is trained");
+        assert_eq!(*after == other_teacher[i].2, labels, "{name}: another teacher");
+        assert_eq!(*after == other_labels[i].2, !labels, "{name}: other labels");
+    }
+    Ok(())
+}
+
+/// What a linear probe ends with, whether it kept features, and its evaluation.
+fn probe(settings: &[&str], folder: &std::path::Path) -> Result<(bool, Option<tallow_metrics::Evaluation>)> {
+    let common = ["transfer.freeze=[\"backbone\"]", "augment.train_as_eval=true", "train.epochs=3"];
+    let mut run = run(config(&[&common[..], settings].concat()), images(48), folder, &GO);
+    run.validation = Some(images(20));
+    let (report, _) = run.fit(|loss| loss)?;
+    let log = std::fs::read_to_string(folder.join("log.txt")).expect("a log");
+    Ok((log.contains("features are kept"), report.evaluation.map(|(_, evaluation)| evaluation)))
+}
+
+#[test]
+fn kept_features_train_the_same_classifier_to_the_bit() -> Result<()> {
+    for further in [
+        &["data.sampler=\"class_balanced\"", "train.drop_last=true", "train.ema_decay=0.9"][..],
+        &["model.name=small_cnn", "model.drop_rate=0.4"],
+        &["model.name=vgg11", "model.drop_rate=0.2", "augment.eval=[{ op = \"Resize\", size = [32, 32] }]"],
+        &["model.name=vit_tiny_patch4_32", "model.patch_size=14", "model.depth=2", "model.drop_rate=0.4"],
+    ] {
+        let (kept, again) = (folder(), folder());
+        let with = probe(further, kept.path())?;
+        let without = probe(&[further, &["transfer.cache_features=false"]].concat(), again.path())?;
+        assert_eq!((with.0, without.0), (true, false), "{further:?}");
+        assert_eq!(with.1.map(|e| (e.loss, e.top1)), without.1.map(|e| (e.loss, e.top1)), "{further:?}");
+        assert!(tensors(kept.path()) == tensors(again.path()), "{further:?}: another classifier");
+    }
+    Ok(())
+}
+
+#[test]
+fn features_that_differ_from_epoch_to_epoch_are_not_kept() -> Result<()> {
+    let parameters = (0..6).flat_map(|i| [format!("{i}.*.weight"), format!("{i}.*.bias")]).collect::<Vec<_>>();
+    let parameters = format!("transfer.freeze={parameters:?}");
+    for further in [
+        // Augmentation; a backbone that draws; one whose statistics go on; one that learns; a teacher would need images.
+        &["augment.train_as_eval=false"][..],
+        &["model.name=vit_tiny_patch4_32", "model.patch_size=14", "model.drop_path_rate=0.3"],
+        &[&parameters],
+        &["transfer.freeze=[\"0\", \"1\"]"],
+        &["model.name=vit_tiny_patch4_32", "model.patch_size=14", "model.lora_rank=2"],
+        &["augment.mix={ mixup_alpha = 0.2 }"],
+    ] {
+        let folder = folder();
+        assert!(!probe(&[further, &["train.epochs=1"]].concat(), folder.path())?.0, "{further:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_probe_that_is_unfrozen_later_trains_on() -> Result<()> {
+    let (kept, again) = (folder(), folder());
+    let later = ["transfer.unfreeze_after_epochs=2"];
+    assert!(probe(&later, kept.path())?.0);
+    assert!(!probe(&[&later[..], &["transfer.cache_features=false"]].concat(), again.path())?.0);
+    assert!(tensors(kept.path()) == tensors(again.path()));
     Ok(())
 }
 

@@ -19,6 +19,9 @@ use super::{median, seconds};
 pub struct Args {
     /// Only kernels whose name contains this
     filter: Option<String>,
+    /// What products are computed in
+    #[arg(long, default_value = "f32")]
+    precision: super::Format,
     /// Measured repetitions, after two that are not
     #[arg(long, default_value_t = 9, value_name = "N")]
     repeat: usize,
@@ -40,6 +43,7 @@ struct Case {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    let _format = args.precision.autocast()?;
     for case in cases() {
         if args.filter.as_ref().is_some_and(|filter| !case.name.contains(filter.as_str())) {
             continue;

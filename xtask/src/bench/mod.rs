@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Subcommand;
+use tallow_nn::{Autocast, Precision, autocast, bf16_unit};
 
 mod kernels;
 mod loader;
@@ -40,6 +41,28 @@ pub fn run(args: Args) -> Result<()> {
         What::Step(args) => network::run(&args, network::Work::Step),
         What::Infer(args) => network::run(&args, network::Work::Infer),
         What::Loader(args) => loader::run(&args),
+    }
+}
+
+/// What products are computed in.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    F32,
+    Bf16,
+}
+
+impl Format {
+    /// Puts the format in force.
+    fn autocast(self) -> Result<Autocast> {
+        let precision = match self {
+            Format::F32 => Precision::F32,
+            Format::Bf16 => Precision::Bf16,
+        };
+        ensure!(
+            precision == Precision::F32 || bf16_unit().is_some(),
+            "--precision bf16: this processor has neither AMX-BF16 nor AVX512-BF16, or TALLOW_SIMD leaves them out"
+        );
+        Ok(autocast(precision))
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Args {
     /// The first layers: "cifar" for small images, where the architecture has the choice
     #[arg(long, value_name = "imagenet|cifar")]
     stem: Option<String>,
+    /// What products are computed in
+    #[arg(long, default_value = "f32")]
+    precision: super::Format,
     /// Measured repetitions, after two that are not
     #[arg(long, default_value_t = 10, value_name = "N")]
     steps: usize,
@@ -40,6 +43,8 @@ pub enum Work {
 
 pub fn run(args: &Args, work: Work) -> Result<()> {
     ensure!(args.batch > 0 && args.steps > 0, "--batch and --steps must be at least 1");
+    let exact = matches!(args.precision, super::Format::F32);
+    ensure!(exact || work == Work::Step, "--precision bf16 is for training steps: inference is computed in f32");
     let built = build(args)?;
     let ModelConfig { in_chans, input_size: (h, w), num_classes, .. } = built.info.config;
     let images = Tensor::randn(0f32, 1.0, (args.batch, h, w, in_chans), &Device::Cpu)?.permute((0, 3, 1, 2))?;
@@ -48,6 +53,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
     let loss = loss.build(&LossContext::default())?;
     let mut optimizer = optim.build(&built.store);
 
+    let _format = args.precision.autocast()?;
     let mut once = |step: usize| -> Result<()> {
         if work == Work::Infer {
             built.model.forward(&images, &Mode::eval())?;

@@ -32,6 +32,8 @@ pub struct MixConfig {
     pub switch_prob: f64,
     /// What is drawn anew for what.
     pub mode: MixMode,
+    /// Epochs after which nothing is mixed any more, CutMix included; 0 for never. timm's name.
+    pub mixup_off_epoch: u64,
 }
 
 impl Default for MixConfig {
@@ -44,6 +46,7 @@ impl Default for MixConfig {
             prob: 1.0,
             switch_prob: 0.5,
             mode: MixMode::Batch,
+            mixup_off_epoch: 0,
         }
     }
 }
@@ -89,6 +92,11 @@ impl MixConfig {
             return bad("mixup_alpha", "above 0, or cutmix_alpha above 0, or cutmix_minmax", "0".into());
         }
         Ok(())
+    }
+
+    /// Whether batches of an epoch, counted from 0, are mixed.
+    pub fn is_on(&self, epoch: u64) -> bool {
+        self.mixup_off_epoch == 0 || epoch < self.mixup_off_epoch
     }
 
     /// Draws what is mixed into each of `n` rows of images of `size`. The config must have been

@@ -37,6 +37,10 @@ impl Transform for CenterCrop {
         Ok(Some(self.size.to_square()))
     }
 
+    fn is_random(&self) -> bool {
+        false
+    }
+
     fn apply(&self, image: Image8, _: &mut Rng) -> Result<Image8> {
         let size = self.size.to_square();
         Ok(if image.size() == size { image } else { center_crop(&image, size) })

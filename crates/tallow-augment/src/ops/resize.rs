@@ -59,6 +59,10 @@ impl Transform for Resize {
         Ok(Some(size))
     }
 
+    fn is_random(&self) -> bool {
+        false
+    }
+
     fn apply(&self, image: Image8, _: &mut Rng) -> Result<Image8> {
         let size = checked(NAME, image.size(), self.size_for(image.size()))?;
         resize(image, size, self.interpolation)

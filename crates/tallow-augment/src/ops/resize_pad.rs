@@ -45,6 +45,10 @@ impl Transform for ResizePad {
         Ok(Some(self.size.to_square()))
     }
 
+    fn is_random(&self) -> bool {
+        false
+    }
+
     fn apply(&self, image: Image8, _: &mut Rng) -> Result<Image8> {
         resize_pad(image, self.size.to_square(), self.interpolation, self.fill.levels())
     }

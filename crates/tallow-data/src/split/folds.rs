@@ -18,6 +18,15 @@ pub struct Fold {
     pub held_out: Vec<usize>,
 }
 
+impl Fold {
+    /// The fold that trains on all of `samples` but those held out.
+    pub fn holding_out(held_out: Vec<usize>, samples: usize) -> Self {
+        let mut is_held_out = vec![false; samples];
+        held_out.iter().for_each(|index| is_held_out[*index] = true);
+        Self { train: (0..samples).filter(|index| !is_held_out[*index]).collect(), held_out }
+    }
+}
+
 /// The held-out indices of `k` folds of `samples` samples, ascending in each fold. The folds' sizes differ by at most
 /// one; with more folds than samples some are empty. Without folds (`k` = 0) there is no list.
 pub fn k_fold(samples: usize, k: usize, seed: u64) -> Vec<Vec<usize>> {
@@ -55,12 +64,7 @@ pub fn repeated(repeats: usize, seed: u64, folds: impl Fn(u64) -> Vec<Vec<usize>
 
 /// To the held-out indices of each fold those that it trains on: all others of `samples`.
 pub fn with_training_parts(held_out: Vec<Vec<usize>>, samples: usize) -> Vec<Fold> {
-    let complement = |held_out: Vec<usize>| {
-        let mut is_held_out = vec![false; samples];
-        held_out.iter().for_each(|index| is_held_out[*index] = true);
-        Fold { train: (0..samples).filter(|index| !is_held_out[*index]).collect(), held_out }
-    };
-    held_out.into_iter().map(complement).collect()
+    held_out.into_iter().map(|held_out| Fold::holding_out(held_out, samples)).collect()
 }
 
 /// Deals samples to `k` folds like cards.

@@ -24,6 +24,15 @@ fn crop_and_flip() -> Arc<Pipeline> {
 }
 
 #[test]
+fn mixing_ends_after_its_last_epoch() {
+    let mix = MixConfig { mixup_alpha: 0.8, mixup_off_epoch: 2, ..Default::default() };
+    let (plain, mixed) = (loader(config()), loader(LoaderConfig { mix: Some(mix), ..config() }));
+    assert!(batches(&mixed, 1, 0).iter().all(|batch| batch.targets.is_some()));
+    assert_eq!(batches(&mixed, 2, 0), batches(&plain, 2, 0));
+    assert_eq!(batches(&mixed, 7, 0), batches(&plain, 7, 0));
+}
+
+#[test]
 fn mixed_batches_carry_targets_and_depend_on_the_seed_alone() {
     let mix = MixConfig { mixup_alpha: 0.8, cutmix_alpha: 1.0, mode: MixMode::Elem, ..Default::default() };
     let plain = loader(config());

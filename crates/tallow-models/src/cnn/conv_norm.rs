@@ -5,11 +5,10 @@ use tallow_nn::kernels::activation::Activation::Relu;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions};
 use tallow_nn::{Builder, Init, Mode, Result};
 
+use crate::layers::conv_norm;
+
 /// A convolution without bias under `conv`, a norm with an eps of 0.001 under `bn`, ReLU.
-pub(super) struct ConvNorm {
-    conv: Conv2d,
-    bn: BatchNorm2d,
-}
+pub(super) struct ConvNorm(conv_norm::ConvNorm);
 
 /// How a [`ConvNorm`] moves and starts.
 #[derive(Clone, Copy)]
@@ -39,14 +38,14 @@ impl ConvNorm {
         let Shape { kernel, stride, padding, init } = shape;
         let options = Conv2dOptions { stride, init, ..Default::default() };
         let norm = BatchNormOptions { eps: 1e-3, ..Default::default() };
-        Ok(ConvNorm {
+        Ok(ConvNorm(conv_norm::ConvNorm {
             conv: Conv2d::rectangular(inputs, outputs, kernel, padding, options, &b.pp("conv"))?,
-            bn: BatchNorm2d::new(outputs, norm, &b.pp("bn"))?,
-        })
+            norm: BatchNorm2d::new(outputs, norm, &b.pp("bn"))?,
+        }))
     }
 
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.bn.forward_conv(&self.conv, x, Relu, mode)
+        self.0.forward(x, Relu, mode)
     }
 }
 

@@ -15,14 +15,14 @@ use tallow_nn::kernels::activation::Activation::Gelu;
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear, checkpoint};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::grn::GlobalResponseNorm;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::layer_scale::LayerScale;
-use crate::layers::{TRUNCATED, drop_path_rate};
+use crate::layers::{TRUNCATED, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -78,7 +78,7 @@ pub(crate) const PRESETS: &[Preset] = &[
 /// Preprocessing is that of timm's default weights.
 const fn preset(name: &'static str, crop_pct: f32, layout: Layout) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations],
         min_input_size: 32,
         crop_pct,
         interpolation: "bicubic",
@@ -105,7 +105,7 @@ impl ConvNext {
         let stage = |index: usize| {
             let before: usize = layout.depths[..index].iter().sum();
             let drop_path = |i| drop_path_rate(config.drop_path_rate, before + i, total);
-            Stage::new(layout, index, drop_path, &b.pp("stages").pp(index))
+            Stage::new(layout, index, drop_path, config.checkpoint_activations, &b.pp("stages").pp(index))
         };
         let head = b.pp("head");
         Ok(ConvNext {
@@ -128,6 +128,10 @@ impl Model for ConvNext {
         Ok(x)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
+    }
+
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
         let x = self.norm.forward(&global_avg_pool(features)?)?;
         self.fc.forward(&self.dropout.forward(&x, mode)?)
@@ -138,10 +142,18 @@ struct Stage {
     /// But for the first: a norm, and 2×2 patches as pixels.
     downsample: Option<(LayerNorm2d, Conv2d)>,
     blocks: Vec<Block>,
+    /// Whether a block's activations are computed again instead of kept.
+    checkpoint: bool,
 }
 
 impl Stage {
-    fn new(layout: Layout, index: usize, drop_path: impl Fn(usize) -> f32, b: &Builder) -> Result<Self> {
+    fn new(
+        layout: Layout,
+        index: usize,
+        drop_path: impl Fn(usize) -> f32,
+        checkpoint: bool,
+        b: &Builder,
+    ) -> Result<Self> {
         let channels = layout.width << index;
         let downsample = if index > 0 {
             let (b, inputs) = (b.pp("downsample"), channels / 2);
@@ -150,7 +162,8 @@ impl Stage {
             None
         };
         let block = |i| Block::new(layout, channels, drop_path(i), &b.pp("blocks").pp(i));
-        Ok(Stage { downsample, blocks: (0..layout.depths[index]).map(block).collect::<Result<_>>()? })
+        let blocks = (0..layout.depths[index]).map(block).collect::<Result<_>>()?;
+        Ok(Stage { downsample, blocks, checkpoint })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
@@ -158,10 +171,14 @@ impl Stage {
             Some((norm, conv)) => conv.forward(&norm.forward(x)?)?,
             None => x.clone(),
         };
-        self.blocks.iter().try_fold(x, |x, block| block.forward(&x, mode))
+        self.blocks.iter().try_fold(x, |x, block| match self.checkpoint {
+            true => checkpoint(block, &x, mode, Block::forward),
+            false => block.forward(&x, mode),
+        })
     }
 }
 
+#[derive(Clone)]
 struct Block {
     gamma: Option<LayerScale>,
     conv_dw: Conv2d,
@@ -204,6 +221,7 @@ impl Block {
 }
 
 /// The same linear layer on each pixel, under either of timm's shapes.
+#[derive(Clone)]
 enum PixelLinear {
     Conv(Conv2d),
     Linear(Linear),

@@ -15,6 +15,7 @@ use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
 use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -113,6 +114,10 @@ impl Model for DenseNet {
             }
         }
         self.norm5.forward_act(&x, Relu, mode)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -20,6 +20,7 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::linear;
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::layers::squeeze_excite::SqueezeExcite;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -122,6 +123,10 @@ impl Model for GhostNet {
             x = block.forward(&x, mode)?;
         }
         self.last.forward(&x, mode)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -15,6 +15,7 @@ use tallow_nn::{Builder, Init, Mode, Result};
 use super::conv_norm::{ConvNorm, Shape, chain};
 use super::halve_up;
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -25,6 +26,9 @@ pub(crate) const NUM_FEATURES: usize = 1024;
 pub(crate) const PRESETS: &[Preset] = &[Preset {
     keys: &[Key::DropRate],
     min_input_size: 15,
+    // torchvision's weights expect ImageNet's, and the model changes them to these (`transform_input`).
+    mean: &[0.5; 3],
+    std: &[0.5; 3],
     first_conv: "conv1.conv",
     ..Preset::imagenet("googlenet", "cnn/googlenet", Arch::GoogLeNet)
 }];
@@ -87,6 +91,10 @@ impl Model for GoogLeNet {
             }
         }
         Ok(x)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

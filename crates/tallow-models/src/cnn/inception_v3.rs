@@ -13,6 +13,7 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -97,6 +98,10 @@ impl Model for InceptionV3 {
             x = module.forward(&x, mode)?;
         }
         Ok(x)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -14,6 +14,7 @@ use tallow_nn::{Builder, Init, Mode, Result};
 use super::conv_norm::{ConvNorm, Shape, chain};
 use super::linear;
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -104,6 +105,10 @@ impl Model for InceptionV4 {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let x = chain(&self.stem, images, mode)?;
         self.modules.iter().try_fold(x, |x, module| module.forward(&x, mode))
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -18,7 +18,7 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
-use crate::layers::drop_path_rate;
+use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -101,6 +101,10 @@ impl Model for PreactResNet {
             x = block.forward(&x, mode)?;
         }
         self.norm.forward_act(&x, Relu, mode)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

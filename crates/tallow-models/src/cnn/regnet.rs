@@ -18,9 +18,9 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::conv_bn_act::ConvBnAct;
-use crate::layers::drop_path_rate;
 use crate::layers::same_pad::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
+use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -155,6 +155,10 @@ impl Model for RegNet {
             x = block.forward(&x, mode)?;
         }
         Ok(x)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -1,27 +1,29 @@
 //! RepVGG: a VGG whose 3×3 convolutions are trained as three branches.
 //!
 //! Ding et al. 2021, <https://arxiv.org/abs/2101.03697>. Each block is the sum of a 3×3 convolution,
-//! a 1×1 convolution and, where the shape stays, the input itself, each behind a norm of its own; all
-//! three are linear, so that after training they could be folded into one 3×3 convolution.
+//! a 1×1 convolution and, where the shape stays, the input itself, each behind a norm of its own. All
+//! three are linear: an evaluation that records no gradients folds them into one 3×3 convolution, and
+//! [`reparameterize`] writes the weights of that one.
 //!
 //! Reference: timm's `repvgg_a0/a1`, as they are trained. Weight names are its own:
 //! `stem.conv_kxk.conv`, `stem.conv_kxk.bn`, `stem.conv_1x1.conv`, `stages.0.1.identity`,
 //! `stages.0.1.conv_kxk.conv`, …, `head.fc`. Drop path is timm's, not the paper's: on the two
 //! convolutions of a block that keeps the shape, linearly more from block to block.
 //!
-//! Deviations: norms start at 1, not around 0.1; folding the branches is not offered.
+//! Deviation: norms start at 1, not around 0.1.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
 use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, DropPath, Dropout, Linear};
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear, batch_norm_affine};
+use tallow_nn::tape::records;
+use tallow_nn::{Builder, Error, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::conv_bn_act::ConvBnAct;
-use crate::layers::drop_path_rate;
 use crate::layers::same_pad::ConvSpec;
+use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -95,6 +97,10 @@ impl Model for RepVgg {
         Ok(x)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
+    }
+
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
         let x = global_avg_pool(features)?;
         self.fc.forward(&self.dropout.forward(&x, mode)?)
@@ -127,6 +133,11 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let conv = &self.conv_kxk.conv.conv;
+        if !mode.is_train() && !records(&[x, &conv.weight]) {
+            let (weight, bias) = self.folded()?;
+            return conv.with_weight(weight).forward_folded(x, &vec![1.0; bias.len()], &bias, Relu);
+        }
         let (wide, narrow) = (self.conv_kxk.forward(x, mode)?, self.conv_1x1.forward(x, mode)?);
         match &self.identity {
             Some(norm) => {
@@ -135,5 +146,136 @@ impl Block {
             }
             None => add_activate(&wide, &narrow, Relu),
         }
+    }
+
+    /// The branches as one 3×3 convolution: weight and bias.
+    fn folded(&self) -> Result<(Tensor, Vec<f32>)> {
+        let norms = [Some(&self.conv_kxk.bn), Some(&self.conv_1x1.bn), self.identity.as_ref()];
+        let norms: Vec<_> = norms.into_iter().flatten().map(BatchNorm2d::affine).collect::<Result<_>>()?;
+        fold(&self.conv_kxk.conv.conv.weight, &self.conv_1x1.conv.conv.weight, &norms)
+    }
+}
+
+/// Weight and bias of the 3×3 convolution that a 3×3 convolution, a 1×1 convolution and the input, each scaled and shifted,
+/// add up to. Without a third norm the input is left out.
+fn fold(wide: &Tensor, narrow: &Tensor, norms: &[(Vec<f32>, Vec<f32>)]) -> Result<(Tensor, Vec<f32>)> {
+    let (outputs, inputs, kernel, _) = wide.dims4()?;
+    let (area, centre) = (kernel * kernel, kernel * kernel / 2);
+    let mut weight = wide.flatten_all()?.to_vec1::<f32>()?;
+    let narrow = narrow.flatten_all()?.to_vec1::<f32>()?;
+    let mut bias = vec![0f32; outputs];
+    for (_, shift) in norms {
+        bias.iter_mut().zip(shift).for_each(|(bias, shift)| *bias += shift);
+    }
+    let scale = |norm: usize, channel: usize| norms.get(norm).map_or(0.0, |(scale, _)| scale[channel]);
+    for (o, filter) in weight.chunks_mut(inputs * area).enumerate() {
+        filter.iter_mut().for_each(|value| *value *= scale(0, o));
+        for (i, taps) in filter.chunks_mut(area).enumerate() {
+            taps[centre] += narrow[o * inputs + i] * scale(1, o) + if i == o { scale(2, o) } else { 0.0 };
+        }
+    }
+    Ok((Tensor::from_vec(weight, (outputs, inputs, kernel, kernel), &Device::Cpu)?, bias))
+}
+
+/// The state dict of a RepVGG whose blocks are one convolution each, `stem.reparam_conv.weight` and `.bias`, as timm names
+/// them: it loads into `timm.utils.reparameterize_model(timm.create_model(…))`. `state` is that of [`crate::Built::store`]; what
+/// is not a block's stays as it is.
+///
+/// # Errors
+/// A block of which a part is missing, or of another shape.
+pub fn reparameterize(state: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+    const WIDE: &str = "conv_kxk.conv.weight";
+    let find = |name: String| {
+        let found = state.iter().find(|(other, _)| *other == name);
+        found.map(|(_, tensor)| tensor).ok_or(Error::UnknownName { name })
+    };
+    let affine = |norm: String| -> Result<(Vec<f32>, Vec<f32>)> {
+        let part = |part: &str| find(format!("{norm}.{part}"));
+        let eps = BatchNormOptions::default().eps;
+        batch_norm_affine(part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?, eps)
+    };
+    const PARTS: [&str; 3] = ["conv_kxk.", "conv_1x1.", "identity."];
+    let mut made = Vec::new();
+    for (name, tensor) in state {
+        if let Some(block) = name.strip_suffix(WIDE) {
+            let mut norms = vec![affine(format!("{block}conv_kxk.bn"))?, affine(format!("{block}conv_1x1.bn"))?];
+            if state.iter().any(|(name, _)| *name == format!("{block}identity.weight")) {
+                norms.push(affine(format!("{block}identity"))?);
+            }
+            let (weight, bias) = fold(tensor, find(format!("{block}conv_1x1.conv.weight"))?, &norms)?;
+            made.push((format!("{block}reparam_conv.weight"), weight));
+            let outputs = bias.len();
+            made.push((format!("{block}reparam_conv.bias"), Tensor::from_vec(bias, outputs, &Device::Cpu)?));
+        } else if !PARTS.iter().any(|part| name.contains(part)) {
+            made.push((name.clone(), tensor.clone()));
+        }
+    }
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use tallow_nn::Tape;
+
+    use super::*;
+
+    fn built() -> crate::Built {
+        let config = ModelConfig { num_classes: 4, in_chans: 2, input_size: (33, 40), ..ModelConfig::default() };
+        let built = crate::build("repvgg_a0", &config, 3, &Device::Cpu).unwrap();
+        for (seed, (name, tensor)) in built.store.state_dict().iter().enumerate() {
+            if tensor.rank() == 1 {
+                let values = (0..tensor.elem_count()).map(|i| 0.8 + 0.4 * ((seed * 31 + i * 17) % 97) as f32 / 97.0);
+                built.store.set(name, &Tensor::from_iter(values, &Device::Cpu).unwrap()).unwrap();
+            }
+        }
+        built
+    }
+
+    fn logits(built: &crate::Built) -> Vec<f32> {
+        let images = Tensor::arange(0f32, 2.0 * 2.0 * 33.0 * 40.0, &Device::Cpu).unwrap();
+        let images = images.reshape((2, 2, 33, 40)).unwrap().sin().unwrap();
+        built.model.forward(&images, &Mode::eval()).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// While a tape records, the branches are computed one by one.
+    #[test]
+    fn one_convolution_gives_what_the_branches_give() {
+        let built = built();
+        let folded = logits(&built);
+        let tape = Tape::start();
+        let branches = logits(&built);
+        drop(tape);
+        let most = branches.iter().fold(0f32, |most, v| most.max(v.abs()));
+        assert!(most > 0.1 && folded != branches, "two ways to the same: {most}");
+        for (a, b) in folded.iter().zip(&branches) {
+            assert!((a - b).abs() < 1e-4 * most, "{a} for {b}");
+        }
+    }
+
+    #[test]
+    fn the_weights_written_are_those_of_the_one_convolution() {
+        let built = built();
+        let state = reparameterize(&built.store.state_dict()).unwrap();
+        let names: Vec<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names[..3],
+            ["stem.reparam_conv.weight", "stem.reparam_conv.bias", "stages.0.0.reparam_conv.weight"]
+        );
+        assert_eq!(names[names.len() - 2..], ["head.fc.weight", "head.fc.bias"]);
+        assert_eq!(names.len(), 2 * (1 + DEPTHS.iter().sum::<usize>()) + 2);
+        let layout = Layout { widths: [48, 96, 192, 1280] };
+        let model = tallow_nn::ParamStore::build(0, &Device::Cpu, |b| RepVgg::new(layout, &built.info.config, b));
+        let (model, store) = model.unwrap();
+        for (name, tensor) in built.store.state_dict() {
+            store.set(&name, &tensor).unwrap();
+        }
+        let (weight, bias) = model.blocks[1].folded().unwrap();
+        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(flat(&weight), flat(&state[4].1), "{}", state[4].0);
+        assert_eq!(bias, flat(&state[5].1), "{}", state[5].0);
+        let mut state = built.store.state_dict();
+        state.retain(|(name, _)| name != "stem.conv_kxk.bn.weight");
+        let message = reparameterize(&state).unwrap_err().to_string();
+        assert!(message.contains("stem.conv_kxk.bn.weight"), "{message}");
     }
 }

@@ -84,6 +84,12 @@ impl Model for ResNet9 {
         self.residual2.forward(&x, mode)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        let pooled = global_max_pool(features)?;
+        let (n, c) = pooled.dims2()?;
+        Ok(pooled.reshape((n, c, 1, 1))?)
+    }
+
     fn forward_head(&self, features: &Tensor, _mode: &Mode) -> Result<Tensor> {
         self.classifier.forward(&global_max_pool(features)?)
     }

@@ -13,6 +13,7 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, halve, linear};
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -74,6 +75,10 @@ impl Model for SmallCnn {
         let x = self.bn1.forward_conv(&self.conv1, images, Relu, mode)?;
         let x = self.bn2.forward_conv(&self.conv2, &halve(&x)?, Relu, mode)?;
         self.bn3.forward_conv(&self.conv3, &halve(&x)?, Relu, mode)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

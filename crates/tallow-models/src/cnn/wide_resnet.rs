@@ -19,6 +19,7 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 use tallow_nn::kernels::elementwise::add_activate;
@@ -105,6 +106,10 @@ impl Model for WideResNet {
             x = block.forward(&x, mode)?;
         }
         self.norm.forward_act(&x, Relu, mode)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, _mode: &Mode) -> Result<Tensor> {

@@ -23,7 +23,7 @@ use crate::layers::attention::split_heads;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::patch_embed::{image, tokens};
 use crate::layers::rel_pos::RelPosBias;
-use crate::layers::{TRUNCATED, add, drop_path_rate};
+use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -171,6 +171,10 @@ impl Model for CoAtNet {
             };
         }
         self.norm.forward(&x)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -21,11 +21,12 @@ use tallow_nn::{Builder, Mode, Result};
 use super::poolformer::pool_difference;
 use crate::config::{Key, ModelConfig};
 use crate::layers::attention::split_heads;
+use crate::layers::conv_norm::ConvNorm;
 use crate::layers::distance_bias::DistanceBias;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::{image, tokens};
-use crate::layers::{TRUNCATED, add, drop_path_rate};
+use crate::layers::{TRUNCATED, add, average_map, drop_path_rate, mean_of_heads};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -93,8 +94,8 @@ impl EfficientFormer {
         let stem = b.pp("stem");
         let half = widths[0] / 2;
         let stem = [
-            ConvNorm::new(config.in_chans, half, 3, 2, &stem.pp("conv1"), &stem.pp("norm1"))?,
-            ConvNorm::new(half, widths[0], 3, 2, &stem.pp("conv2"), &stem.pp("norm2"))?,
+            conv_norm((config.in_chans, half), 3, 2, &stem.pp("conv1"), &stem.pp("norm1"))?,
+            conv_norm((half, widths[0]), 3, 2, &stem.pp("conv2"), &stem.pp("norm2"))?,
         ];
         let side = |pixels: usize| (0..5).fold(pixels, |pixels, _| pixels.div_ceil(2));
         let size = (side(config.input_size.0), side(config.input_size.1));
@@ -102,8 +103,7 @@ impl EfficientFormer {
         for stage in 0..4 {
             let b = b.pp("stages").pp(stage);
             let down = b.pp("downsample");
-            let downsample =
-                || ConvNorm::new(widths[stage - 1], widths[stage], 3, 2, &down.pp("conv"), &down.pp("norm"));
+            let downsample = || conv_norm((widths[stage - 1], widths[stage]), 3, 2, &down.pp("conv"), &down.pp("norm"));
             let downsample = (stage > 0).then(downsample).transpose()?;
             let pooling = depths[stage] - if stage == 3 { attending } else { 0 };
             let mut blocks = Vec::new();
@@ -135,12 +135,12 @@ impl EfficientFormer {
 impl Model for EfficientFormer {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut x = images.clone();
-        for ConvNorm { conv, norm } in &self.stem {
-            x = norm.forward_conv(conv, &x, Relu, mode)?;
+        for conv in &self.stem {
+            x = conv.forward(&x, Relu, mode)?;
         }
         for Stage { downsample, blocks } in &self.stages {
-            if let Some(ConvNorm { conv, norm }) = downsample {
-                x = norm.forward(&conv.forward(&x)?, mode)?;
+            if let Some(conv) = downsample {
+                x = conv.forward(&x, Identity, mode)?;
             }
             for block in blocks {
                 x = block.forward(&x, mode)?;
@@ -154,33 +154,33 @@ impl Model for EfficientFormer {
         image(&self.norm.forward(&x)?, size)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
+    }
+
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        mean_of_heads(self.forward_heads(features, mode)?)
+    }
+
+    fn forward_heads(&self, features: &Tensor, mode: &Mode) -> Result<(Tensor, Option<Tensor>)> {
         let x = self.dropout.forward(&global_avg_pool(features)?, mode)?;
-        Ok(((self.head.forward(&x)? + self.head_dist.forward(&x)?)? * 0.5)?)
+        Ok((self.head.forward(&x)?, Some(self.head_dist.forward(&x)?)))
     }
 }
 
 /// A convolution with bias, and a BatchNorm.
-struct ConvNorm {
-    conv: Conv2d,
-    norm: BatchNorm2d,
-}
-
-impl ConvNorm {
-    fn new(
-        inputs: usize,
-        outputs: usize,
-        kernel: usize,
-        stride: usize,
-        conv: &Builder,
-        norm: &Builder,
-    ) -> Result<Self> {
-        let options = Conv2dOptions { stride, padding: kernel / 2, bias: true, ..Default::default() };
-        Ok(ConvNorm {
-            conv: Conv2d::new(inputs, outputs, kernel, options, conv)?,
-            norm: BatchNorm2d::new(outputs, Default::default(), norm)?,
-        })
-    }
+fn conv_norm(
+    (inputs, outputs): (usize, usize),
+    kernel: usize,
+    stride: usize,
+    conv: &Builder,
+    norm: &Builder,
+) -> Result<ConvNorm> {
+    let options = Conv2dOptions { stride, padding: kernel / 2, bias: true, ..Default::default() };
+    Ok(ConvNorm {
+        conv: Conv2d::new(inputs, outputs, kernel, options, conv)?,
+        norm: BatchNorm2d::new(outputs, Default::default(), norm)?,
+    })
 }
 
 /// Pooling and an MLP of 1×1 convolutions, each a scaled residual branch.
@@ -197,7 +197,7 @@ impl PoolBlock {
         let ls1 = LayerScale::new(dim, SCALE_INIT, &b.pp("ls1"))?;
         let mlp = b.pp("mlp");
         let fc = |i: usize, inputs, outputs| {
-            ConvNorm::new(inputs, outputs, 1, 1, &mlp.pp(format!("fc{i}")), &mlp.pp(format!("norm{i}")))
+            conv_norm((inputs, outputs), 1, 1, &mlp.pp(format!("fc{i}")), &mlp.pp(format!("norm{i}")))
         };
         Ok(PoolBlock {
             ls1,
@@ -211,8 +211,8 @@ impl PoolBlock {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.ls1.forward_2d(&pool_difference(x)?)?;
         let x = add(x, &self.drop_path.forward(&y, mode)?)?;
-        let y = self.fc1.norm.forward_conv(&self.fc1.conv, &x, Gelu, mode)?;
-        let y = self.fc2.norm.forward_conv(&self.fc2.conv, &y, Identity, mode)?;
+        let y = self.fc1.forward(&x, Gelu, mode)?;
+        let y = self.fc2.forward(&y, Identity, mode)?;
         add(&x, &self.drop_path.forward(&self.ls2.forward_2d(&y)?, mode)?)
     }
 }

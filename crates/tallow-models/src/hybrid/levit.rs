@@ -2,7 +2,7 @@
 //!
 //! Graham et al. 2021, <https://arxiv.org/abs/2104.01136>. BatchNorm behind each linear layer,
 //! Hardswish, narrow keys and wide values, a learned bias for how far apart two tokens lie. Two
-//! classifiers, one of them for distillation: the logits are their mean, in training too.
+//! classifiers, one of them for distillation: the logits are their mean, in training too unless a teacher teaches it.
 //!
 //! Reference: timm's `levit_*` (without `_conv`). Weight names are its own: `stem.conv1.linear`,
 //! `stages.0.blocks.0.attn.attention_biases`, `.attn.qkv.linear`, `.mlp.ln1.linear`,
@@ -17,13 +17,13 @@ use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::{ConvNorm, ConvNormSpec};
 use crate::config::{Key, ModelConfig};
 use crate::layers::attention::split_heads;
+use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::distance_bias::DistanceBias;
 use crate::layers::patch_embed::{image, tokens};
 use crate::layers::windows::pad;
-use crate::layers::{TRUNCATED, add};
+use crate::layers::{TRUNCATED, add, average_map, mean_of_heads};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -136,9 +136,17 @@ impl Model for Levit {
         image(&x, size)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
+    }
+
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        mean_of_heads(self.forward_heads(features, mode)?)
+    }
+
+    fn forward_heads(&self, features: &Tensor, mode: &Mode) -> Result<(Tensor, Option<Tensor>)> {
         let x = global_avg_pool(features)?;
-        Ok(((self.head.forward(&x, mode)? + self.head_dist.forward(&x, mode)?)? * 0.5)?)
+        Ok((self.head.forward(&x, mode)?, Some(self.head_dist.forward(&x, mode)?)))
     }
 }
 

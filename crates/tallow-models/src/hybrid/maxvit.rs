@@ -25,7 +25,7 @@ use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::{image, tokens};
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{grid_partition, grid_reverse, partition, reverse};
-use crate::layers::{TRUNCATED, add, drop_path_rate};
+use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -132,6 +132,10 @@ impl Model for MaxVit {
             x = image(&attn_grid.forward(&y, size, mode)?, size)?;
         }
         self.norm.forward(&x)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -1,14 +1,14 @@
 //! The convolutional half of CoAtNet and MaxViT: their stem, and pre-norm inverted residuals.
 
 use candle_core::Tensor;
+use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::activation::Activation::{Identity, Sigmoid, Silu};
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
-use tallow_nn::kernels::scale::scale_channels;
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::layers::add;
+use crate::layers::squeeze_excite::SqueezeExcite;
 
 /// Two convolutions of 3×3, the first of stride 2.
 pub(super) struct Stem {
@@ -103,8 +103,10 @@ impl MbConv {
         let stride_of_conv = if style.pool { 1 } else { stride };
         let depthwise = Conv2dOptions { stride: stride_of_conv, padding: 1, groups: hidden, ..Default::default() };
         let norm = |name: &str, channels| BatchNorm2d::new(channels, Default::default(), &b.pp(name));
-        let squeeze =
-            |name: &str| SqueezeExcite::new(hidden, hidden / style.squeeze, style.squeeze_activation, &b.pp(name));
+        let squeeze = |name: &str| {
+            let squeezed = hidden / style.squeeze;
+            SqueezeExcite::new(hidden, squeezed, ("fc1", "fc2"), style.squeeze_activation, Sigmoid, &b.pp(name))
+        };
         let shortcut = || Downsample::new(inputs, outputs, style.bias, &b.pp("shortcut"));
         let shortcut = (stride == 2).then(shortcut).transpose()?;
         let pre_norm = norm("pre_norm", inputs)?;
@@ -141,30 +143,5 @@ impl MbConv {
             Some(shortcut) => add(&y, &shortcut.forward(x)?),
             None => add(&y, x),
         }
-    }
-}
-
-/// Channels weighed by what the whole image shows; its layers are 1×1 convolutions.
-struct SqueezeExcite {
-    fc1: Conv2d,
-    fc2: Conv2d,
-    activation: Activation,
-}
-
-impl SqueezeExcite {
-    fn new(channels: usize, squeezed: usize, activation: Activation, b: &Builder) -> Result<Self> {
-        let options = Conv2dOptions { bias: true, ..Default::default() };
-        Ok(SqueezeExcite {
-            fc1: Conv2d::new(channels, squeezed, 1, options, &b.pp("fc1"))?,
-            fc2: Conv2d::new(squeezed, channels, 1, options, &b.pp("fc2"))?,
-            activation,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (n, c, _, _) = x.dims4()?;
-        let squeezed = self.fc1.forward(&global_avg_pool(x)?.reshape((n, c, 1, 1))?)?;
-        let gates = self.fc2.forward(&activate(&squeezed, self.activation)?)?;
-        scale_channels(x, &activate(&gates.reshape((n, c))?, Sigmoid)?)
     }
 }

@@ -19,12 +19,12 @@ use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::{ConvNorm, ConvNormSpec};
 use crate::config::{Key, ModelConfig};
 use crate::layers::block::{Block, BlockSpec};
+use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::resize::bilinear;
-use crate::layers::{add, drop_path_rate};
+use crate::layers::{add, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -181,6 +181,10 @@ impl Model for MobileVit {
             Some(conv) => conv.forward(&x, Silu, mode),
             None => Ok(x),
         }
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

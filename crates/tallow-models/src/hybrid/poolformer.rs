@@ -17,7 +17,7 @@ use tallow_nn::{Builder, Mode, Result};
 use crate::config::{Key, ModelConfig};
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::layer_scale::LayerScale;
-use crate::layers::{TRUNCATED, add, drop_path_rate};
+use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -114,6 +114,10 @@ impl Model for PoolFormer {
             }
         }
         Ok(x)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

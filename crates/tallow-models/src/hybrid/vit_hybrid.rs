@@ -22,7 +22,15 @@ pub(crate) const PRESETS: &[Preset] = &[
 /// Preprocessing is that of timm's default weights, `augreg_in21k_ft_in1k`.
 const fn preset(name: &'static str, layout: Layout) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::NumHeads, Key::MlpRatio],
+        keys: &[
+            Key::DropRate,
+            Key::DropPathRate,
+            Key::Width,
+            Key::Depth,
+            Key::NumHeads,
+            Key::MlpRatio,
+            Key::CheckpointActivations,
+        ],
         min_input_size: 32,
         size_multiple: 32,
         mean: &[0.5; 3],

@@ -10,6 +10,7 @@ use tallow_nn::{Builder, Init, Result};
 ///
 /// # Source
 /// Woo et al. 2023, <https://arxiv.org/abs/2301.00808>; timm's `GlobalResponseNorm`.
+#[derive(Debug, Clone)]
 pub(crate) struct GlobalResponseNorm {
     weight: Tensor,
     bias: Tensor,

@@ -115,6 +115,10 @@ impl Model for Cait {
         self.norm.forward(&Tensor::cat(&[&class, &x], 1)?)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(features.narrow(1, 0, 1)?)
+    }
+
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
         let x = features.narrow(1, 0, 1)?.squeeze(1)?;
         self.head.forward(&self.dropout.forward(&x, mode)?)

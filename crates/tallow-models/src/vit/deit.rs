@@ -2,7 +2,8 @@
 //!
 //! Touvron et al. 2020, <https://arxiv.org/abs/2012.12877>. The distilled ones have a second token
 //! with a classifier of its own, `dist_token` and `head_dist`; the logits are the mean of both, in
-//! training too (timm's default, without a teacher). DeiT III, Touvron et al. 2022,
+//! training too where there is no teacher (timm's default); with one (`distill.teacher`) it teaches the
+//! second and the labels the first. DeiT III, Touvron et al. 2022,
 //! <https://arxiv.org/abs/2204.07118>, scales its branches (LayerScale) and gives the class token no
 //! position embedding.
 //!

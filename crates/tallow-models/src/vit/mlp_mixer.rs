@@ -18,7 +18,7 @@ use tallow_nn::{Builder, Mode, Result};
 use crate::config::{Key, ModelConfig};
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::{PatchEmbed, image, tokens};
-use crate::layers::{TRUNCATED, add};
+use crate::layers::{TRUNCATED, add, average_map};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -98,6 +98,10 @@ impl Model for MlpMixer {
             x = block.forward(&x, mode)?;
         }
         image(&self.norm.forward(&x)?, size)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear, checkpoint};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -21,7 +21,7 @@ use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::{PatchEmbed, image, tokens};
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{pad, partition, reverse, roll};
-use crate::layers::{TRUNCATED, add, drop_path_rate};
+use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -56,7 +56,7 @@ pub(crate) const PRESETS: &[Preset] = &[
 /// Preprocessing is that of timm's default weights.
 const fn preset(name: &'static str, width: usize, depths: [usize; 4], heads: usize) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations],
         min_input_size: PATCH,
         size_multiple: PATCH,
         crop_pct: 0.9,
@@ -71,6 +71,8 @@ pub(crate) struct Swin {
     patch_embed: PatchEmbed,
     patch_norm: LayerNorm,
     layers: Vec<Stage>,
+    /// Whether a block's activations are computed again instead of kept.
+    checkpoint: bool,
     norm: LayerNorm,
     dropout: Dropout,
     fc: Linear,
@@ -103,6 +105,7 @@ impl Swin {
                     Ok(Stage { merge, blocks })
                 })
                 .collect::<Result<_>>()?,
+            checkpoint: config.checkpoint_activations,
             norm: LayerNorm::new(8 * width, EPS, &b.pp("norm"))?,
             dropout: Dropout::new(config.drop_rate)?,
             fc: Linear::new(8 * width, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
@@ -121,10 +124,18 @@ impl Model for Swin {
                 size = (size.0.div_ceil(2), size.1.div_ceil(2));
             }
             for block in blocks {
-                x = block.forward(&x, mode)?;
+                x = if self.checkpoint {
+                    checkpoint(block, &x, mode, Block::forward)?
+                } else {
+                    block.forward(&x, mode)?
+                };
             }
         }
         image(&self.norm.forward(&x)?, size)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
@@ -163,6 +174,7 @@ impl PatchMerging {
 }
 
 /// Windowed attention and MLP over the tokens `[n, h · w, c]` of a map.
+#[derive(Clone)]
 struct Block {
     norm1: LayerNorm,
     attn: WindowAttention,
@@ -190,6 +202,7 @@ impl Block {
     }
 }
 
+#[derive(Clone)]
 struct WindowAttention {
     bias: RelPosBias,
     qkv: Linear,

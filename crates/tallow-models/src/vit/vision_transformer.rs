@@ -19,14 +19,14 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
-use tallow_nn::layers::{Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{Dropout, LayerNorm, Linear, checkpoint};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::hybrid::resnetv2::{Backbone, ResNetV2};
 use crate::layers::block::{Block, BlockSpec};
 use crate::layers::patch_embed::{PatchEmbed, tokens};
-use crate::layers::{TRUNCATED, drop_path_rate};
+use crate::layers::{TRUNCATED, drop_path_rate, mean_of_heads};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -127,6 +127,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::MlpRatio,
     Key::PatchSize,
     Key::LoraRank,
+    Key::CheckpointActivations,
 ];
 
 pub(crate) const PRESETS: &[Preset] = &[
@@ -171,6 +172,8 @@ pub(crate) struct Vit {
     backbone: Option<ResNetV2>,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
+    /// Whether a block's activations are computed again instead of kept.
+    checkpoint: bool,
     norm: LayerNorm,
     dropout: Dropout,
     head: Linear,
@@ -199,6 +202,7 @@ impl Vit {
                     Block::new(layout.block(drop_path, config.lora_rank.unwrap_or(0)), &b.pp("blocks").pp(i))
                 })
                 .collect::<Result<_>>()?,
+            checkpoint: config.checkpoint_activations,
             norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
             dropout: Dropout::new(config.drop_rate)?,
             head: head("head")?,
@@ -236,20 +240,25 @@ impl Model for Vit {
         };
         let mut x = self.embed(&tokens(&self.patch_embed.forward(x)?)?)?;
         for block in &self.blocks {
-            x = block.forward(&x, mode)?;
+            x = if self.checkpoint { checkpoint(block, &x, mode, Block::forward)? } else { block.forward(&x, mode)? };
         }
         self.norm.forward(&x)
     }
 
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(features.narrow(1, 0, self.layout.prefix())?)
+    }
+
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        mean_of_heads(self.forward_heads(features, mode)?)
+    }
+
+    fn forward_heads(&self, features: &Tensor, mode: &Mode) -> Result<(Tensor, Option<Tensor>)> {
         let classify = |head: &Linear, token: usize| {
             let x = features.narrow(1, token, 1)?.squeeze(1)?;
             head.forward(&self.dropout.forward(&x, mode)?)
         };
         let logits = classify(&self.head, 0)?;
-        Ok(match &self.head_dist {
-            Some(head) => ((logits + classify(head, 1)?)? * 0.5)?,
-            None => logits,
-        })
+        Ok((logits, self.head_dist.as_ref().map(|head| classify(head, 1)).transpose()?))
     }
 }

@@ -46,9 +46,14 @@ fn uniform(t: u32, len: usize) -> impl Iterator<Item = f64> {
 pub fn fill(store: &ParamStore) {
     for (t, (name, tensor)) in store.state_dict().into_iter().enumerate() {
         let dims = tensor.dims();
+        if name.ends_with("attention_bias_idxs") {
+            continue;
+        }
         let fan_in: usize = dims.iter().skip(1).product();
+        let last_of_branch = name.ends_with("proj.ln.bn.weight") || name.ends_with("mlp.ln2.bn.weight");
         let value = |u: f64| match dims.len() {
             1 if name.ends_with("running_var") => 1.0 + u / 2.0,
+            1 if last_of_branch => (1.0 + u / 4.0) / 8.0,
             1 if name.ends_with("weight") => 1.0 + u / 4.0,
             1 => u / 10.0,
             _ => u * (6.0 / fan_in as f64).sqrt(),

@@ -6,6 +6,7 @@ use super::conv2d::Rows;
 use super::memory::{contiguous, values};
 use super::norm::sums;
 use crate::error::{Error, Result};
+use crate::precision::{self, Precision};
 use crate::tape::{Backward, Output, emit};
 
 const OP: &str = "linear";
@@ -27,13 +28,18 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if inputs != weight_inputs || bias.is_some_and(|b| b.dims() != [outputs]) {
         return Err(Error::input(OP, expected, found()));
     }
-    let op = Linear { x: contiguous(x)?, weight: contiguous(weight)?, bias: bias.is_some() };
+    let op = Linear {
+        x: contiguous(x)?,
+        weight: contiguous(weight)?,
+        bias: bias.is_some(),
+        precision: precision::current(),
+    };
     let rows = x.dims()[..x.rank() - 1].iter().product();
     let data = {
         let (x, w) = (values(OP, &op.x)?, values(OP, &op.weight)?);
         let bias = bias.map(contiguous).transpose()?;
         let bias = bias.as_ref().map(|b| values(OP, b)).transpose()?;
-        Rows { rows, inputs, outputs }.forward(&x, &w, bias.as_deref())
+        Rows { rows, inputs, outputs, precision: op.precision }.forward(&x, &w, bias.as_deref())
     };
     let mut shape = x.dims().to_vec();
     shape[x.rank() - 1] = outputs;
@@ -48,6 +54,7 @@ struct Linear {
     x: Tensor,
     weight: Tensor,
     bias: bool,
+    precision: Precision,
 }
 
 impl Backward for Linear {
@@ -56,7 +63,7 @@ impl Backward for Linear {
         let (x, w, dy) = (values(OP, &self.x)?, values(OP, &self.weight)?, values(OP, &grad)?);
         let (outputs, inputs) = self.weight.dims2()?;
         let rows = dy.len().checked_div(outputs).unwrap_or(0);
-        let product = Rows { rows, inputs, outputs };
+        let product = Rows { rows, inputs, outputs, precision: self.precision };
         let dx = needs[0].then(|| Output::contiguous(product.input_grad(&dy, &w), self.x.dims()).into_tensor());
         let dw = needs[1].then(|| Output::contiguous(product.weight_grad(&x, &dy), self.weight.dims()).into_tensor());
         let mut grads = vec![dx.transpose()?, dw.transpose()?];

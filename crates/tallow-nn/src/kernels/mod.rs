@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod attention;
+pub(crate) mod bf16;
 pub mod conv2d;
 pub mod dropout;
 pub mod elementwise;

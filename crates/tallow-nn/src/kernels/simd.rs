@@ -128,6 +128,10 @@ pub trait Simd: Copy {
     /// The trait's.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
 
+    /// Asks for the cache line at an address, which need not be valid.
+    #[inline(always)]
+    fn prefetch(_at: *const f32) {}
+
     /// Loads `len ≤ LANES` values, zeros after them.
     ///
     /// # Safety
@@ -232,6 +236,11 @@ mod x86 {
                 unsafe fn add(a: $v, b: $v) -> $v {
                     // SAFETY: available.
                     unsafe { $add(a, b) }
+                }
+                #[inline(always)]
+                fn prefetch(at: *const f32) {
+                    // SAFETY: every x86-64 has it, and it faults on no address.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
                 }
             }
         };

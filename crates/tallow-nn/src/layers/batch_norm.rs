@@ -110,7 +110,9 @@ impl BatchNorm2d {
             return batch_norm_eval(x, &self.weight, &self.bias, &mean, &var, self.eps, activation);
         }
         let (y, stats) = batch_norm_train(x, &self.weight, &self.bias, self.eps, activation)?;
-        self.update_running(&stats)?;
+        if !mode.is_replay() {
+            self.update_running(&stats)?;
+        }
         Ok(y)
     }
 
@@ -123,16 +125,21 @@ impl BatchNorm2d {
         if mode.is_train() || tape::records(&[x, &conv.weight, &self.weight, &self.bias]) {
             return self.forward_act(&conv.forward(x)?, activation, mode);
         }
-        let vector = |t: &Tensor| -> Result<Vec<f32>> { Ok(t.to_vec1()?) };
-        let (gamma, beta) = (vector(&self.weight)?, vector(&self.bias)?);
-        let (mean, var) = (vector(&self.running_mean.get())?, vector(&self.running_var.get())?);
-        let scale: Vec<f32> = gamma.iter().zip(&var).map(|(gamma, var)| gamma / (var + self.eps).sqrt()).collect();
-        let mut shift: Vec<f32> = (0..beta.len()).map(|i| beta[i] - mean[i] * scale[i]).collect();
+        let (scale, mut shift) = self.affine()?;
         if let Some(bias) = &conv.bias {
-            let bias = vector(bias)?;
+            let bias = bias.to_vec1::<f32>()?;
             shift.iter_mut().zip(bias).zip(&scale).for_each(|((shift, bias), scale)| *shift += bias * scale);
         }
         conv.forward_folded(x, &scale, &shift, activation)
+    }
+
+    /// What the norm does in evaluation: `y = scale · x + shift`, each channel by its own.
+    ///
+    /// # Errors
+    /// Parameters that are not f32.
+    pub fn affine(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let (mean, var) = (self.running_mean.get(), self.running_var.get());
+        batch_norm_affine(&self.weight, &self.bias, &mean, &var, self.eps)
     }
 
     fn update_running(&self, stats: &BatchStats) -> Result<()> {
@@ -149,4 +156,22 @@ impl BatchNorm2d {
         running.set((kept + (batch * (f64::from(self.momentum) * factor))?)?);
         Ok(())
     }
+}
+
+/// The scale and shift of each channel that a BatchNorm comes to in evaluation, `[c]` each.
+///
+/// # Errors
+/// Tensors that are not f32 vectors.
+pub fn batch_norm_affine(
+    weight: &Tensor,
+    bias: &Tensor,
+    mean: &Tensor,
+    var: &Tensor,
+    eps: f32,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let vector = |t: &Tensor| -> Result<Vec<f32>> { Ok(t.to_vec1()?) };
+    let (gamma, beta, mean, var) = (vector(weight)?, vector(bias)?, vector(mean)?, vector(var)?);
+    let scale: Vec<f32> = gamma.iter().zip(&var).map(|(gamma, var)| gamma / (var + eps).sqrt()).collect();
+    let shift = beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
+    Ok((scale, shift))
 }

@@ -122,14 +122,16 @@ impl Conv2d {
         Ok(y)
     }
 
-    /// `activation(scale · (weight ∗ x) + shift)`, the bias left out: what BatchNorm makes of it in evaluation.
-    pub(super) fn forward_folded(
-        &self,
-        x: &Tensor,
-        scale: &[f32],
-        shift: &[f32],
-        activation: Activation,
-    ) -> Result<Tensor> {
+    /// This convolution with another weight of the same shape, and no bias.
+    pub fn with_weight(&self, weight: Tensor) -> Conv2d {
+        Conv2d { weight, bias: None, config: self.config }
+    }
+
+    /// `activation(scale · (weight ∗ x) + shift)`, the bias left out: what BatchNorm makes of it in evaluation. Not recorded.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); other than one scale and shift for each output.
+    pub fn forward_folded(&self, x: &Tensor, scale: &[f32], shift: &[f32], activation: Activation) -> Result<Tensor> {
         let y = conv2d_folded(x, &self.weight, scale, shift, activation, self.config)?;
         macs::record(&y, &self.weight);
         Ok(y)

@@ -29,6 +29,7 @@ use crate::mode::Mode;
 pub struct DropBlock2d {
     p: f32,
     block_size: usize,
+    gamma_scale: f32,
 }
 
 impl DropBlock2d {
@@ -44,7 +45,12 @@ impl DropBlock2d {
                 reason: "block_size must be 1 or more, found 0".to_owned(),
             });
         }
-        Ok(DropBlock2d { p, block_size })
+        Ok(DropBlock2d { p, block_size, gamma_scale: 1.0 })
+    }
+
+    /// With so many times as many blocks: timm's `gamma_scale`.
+    pub fn with_gamma_scale(self, gamma_scale: f32) -> Self {
+        DropBlock2d { gamma_scale, ..self }
     }
 
     /// Drops blocks of `x`; in evaluation, or with `p = 0`, `x` itself.
@@ -55,7 +61,7 @@ impl DropBlock2d {
     /// # Errors
     /// Another rank.
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let Some(mut rng) = mode.next_rng().filter(|_| self.p > 0.0) else {
+        let Some(mut rng) = mode.next_rng(self.p) else {
             return Ok(x.clone());
         };
         let &[n, _, h, w] = x.dims() else {
@@ -63,7 +69,8 @@ impl DropBlock2d {
         };
         let (kh, kw) = (self.block_size.min(h), self.block_size.min(w));
         let places = ((h - kh + 1) * (w - kw + 1)) as f64;
-        let seed_rate = (f64::from(self.p) * (h * w) as f64 / (kh * kw) as f64 / places).min(1.0);
+        let seed_rate =
+            (f64::from(self.gamma_scale * self.p) * (h * w) as f64 / (kh * kw) as f64 / places).clamp(0.0, 1.0);
         let seeds: Vec<bool> = (0..n * h * w).map(|_| rng.random_bool(seed_rate)).collect();
         let keep = keep_mask(&seeds, (n, h, w), (kh, kw));
         let kept = keep.iter().filter(|keep| **keep).count();

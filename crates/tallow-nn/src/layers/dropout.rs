@@ -44,7 +44,7 @@ impl Dropout {
     /// # Errors
     /// A tensor that is not f32 on the CPU.
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        match mode.next_rng() {
+        match mode.next_rng(self.p) {
             Some(rng) => dropout(x, self.p, rng),
             None => Ok(x.clone()),
         }
@@ -75,7 +75,7 @@ impl DropPath {
     /// # Errors
     /// A scalar; a tensor that is not f32 on the CPU.
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        match mode.next_rng() {
+        match mode.next_rng(self.p) {
             Some(rng) => drop_path(x, self.p, rng),
             None => Ok(x.clone()),
         }

@@ -1,6 +1,7 @@
 //! Layers: parameters with a forward pass, one a file.
 
 mod batch_norm;
+mod checkpoint;
 mod conv2d;
 mod drop_block;
 mod dropout;
@@ -8,7 +9,8 @@ mod layer_norm;
 mod linear;
 
 pub use crate::kernels::activation::Activation;
-pub use batch_norm::{BatchNorm2d, BatchNormOptions};
+pub use batch_norm::{BatchNorm2d, BatchNormOptions, batch_norm_affine};
+pub use checkpoint::checkpoint;
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use drop_block::DropBlock2d;
 pub use dropout::{DropPath, Dropout};

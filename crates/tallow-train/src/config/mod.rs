@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 use tallow_augment::PipelineConfig;
 use tallow_augment::batch::MixConfig;
-use tallow_data::{ClassOrder, OnCorrupt, OpenOptions, Sampler};
+use tallow_data::{ClassOrder, FoldOptions, OnCorrupt, OpenOptions, Sampler};
 use tallow_metrics::Evaluation;
 use tallow_models::ModelConfig;
 use toml::Table;
@@ -29,7 +29,10 @@ pub use resolve::{Resolved, build_pipeline, resolve};
 
 use crate::optim::OptimMethod;
 use crate::schedule::Curve;
-use crate::{DistillConfig, LossConfig, OptimConfig, ScheduleConfig, TransferConfig};
+use crate::tta::View;
+use crate::{
+    BatchGrowthConfig, DistillConfig, LossConfig, OptimConfig, ProgressiveConfig, ScheduleConfig, TransferConfig,
+};
 
 /// Everything that decides the outcome of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,8 +86,15 @@ pub struct DataConfig {
     /// The share of the training samples that is split off, stratified, for validation; 0 to below 1. Has no effect
     /// on a dataset that brings its own validation split.
     pub validation_fraction: f64,
+    /// The fold of the training samples that is left out of them: one run of a cross-validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<FoldOptions>,
+    /// What that split is drawn from, for runs that are to share it, such as members of an ensemble; `train.seed` if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
     /// The column (of a manifest or a table, or the key in a shard's JSON) of each sample's group: the validation split
-    /// takes whole groups.
+    /// and folds take whole groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_column: Option<String>,
     /// The column or key of each sample's time: the validation split takes the latest.
@@ -122,6 +132,8 @@ impl Default for DataConfig {
             spec: "fashion-mnist-6k".to_owned(),
             data_dir: None,
             validation_fraction: 0.0,
+            fold: None,
+            split_seed: None,
             group_column: None,
             time_column: None,
             image_column: None,
@@ -179,10 +191,16 @@ pub struct AugmentConfig {
     /// The pipeline of evaluated images, without chance; chosen by the image size if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval: Option<PipelineConfig>,
+    /// Whether training images are prepared as evaluated ones are, without chance.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub train_as_eval: bool,
     /// Mixup and CutMix of training batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<MixConfig>,
-    /// Test-time augmentation: what is evaluated beside each image itself, the probabilities averaged.
+    /// Training images that grow from epoch to epoch, for models that take any size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progressive: Option<ProgressiveConfig>,
+    /// Test-time augmentation: kinds of views that are evaluated beside each image itself, the probabilities averaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tta: Vec<View>,
     /// Mean of each channel in units of pixel / 255; measured on the training split if absent.
@@ -193,14 +211,6 @@ pub struct AugmentConfig {
     pub std: Option<Vec<f32>>,
 }
 
-/// Another view of an image, for test-time augmentation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum View {
-    /// Left and right exchanged.
-    HFlip,
-}
-
 /// The `train` table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -209,6 +219,9 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Samples a batch, 1 or more.
     pub batch_size: usize,
+    /// Batches that grow from epoch to epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_growth: Option<BatchGrowthConfig>,
     /// Samples a batch in evaluation: memory and speed only.
     pub eval_batch_size: usize,
     /// Whether the incomplete batch at the end of an epoch is left out.
@@ -245,6 +258,8 @@ pub struct TrainConfig {
     pub max_norm: Option<f64>,
     /// What the best epoch is judged by, and how long to wait for a better one.
     pub early_stopping: EarlyStoppingConfig,
+    /// Whether the weights at the end of each cycle of `schedule.name = "cosine_restarts"` are kept, for an ensemble.
+    pub snapshots: bool,
     /// Optimiser steps between two checkpoints, beside those at the end of each epoch; 0 for none.
     pub checkpoint_every_steps: u64,
     /// Minutes between two checkpoints, beside those at the end of each epoch; 0 for none.
@@ -256,6 +271,7 @@ impl Default for TrainConfig {
         Self {
             epochs: 10,
             batch_size: 128,
+            batch_growth: None,
             eval_batch_size: 500,
             drop_last: false,
             accumulate: 1,
@@ -271,18 +287,31 @@ impl Default for TrainConfig {
             orthogonal: 0.0,
             max_norm: None,
             early_stopping: EarlyStoppingConfig::default(),
+            snapshots: false,
             checkpoint_every_steps: 0,
             checkpoint_every_minutes: 10.0,
         }
     }
 }
 
-/// The number format of the arithmetic.
+/// The number format of the arithmetic of training steps. Weights, and evaluation, are f32 in either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floating point.
     F32,
+    /// The factors of convolutions and linear layers in bfloat16, their sums and all else in f32; see
+    /// [`tallow_nn::autocast`].
+    Bf16,
+}
+
+impl From<Precision> for tallow_nn::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// The `train.early_stopping` table. It needs a validation split: the test split never chooses anything.
@@ -359,7 +388,8 @@ impl RunConfig {
             class_order: self.data.class_order,
             classes,
             validation_fraction: self.data.validation_fraction,
-            seed: self.train.seed,
+            fold: self.data.fold,
+            seed: self.data.split_seed.unwrap_or(self.train.seed),
             group_column: self.data.group_column.clone(),
             time_column: self.data.time_column.clone(),
             image_column: self.data.image_column.clone(),
@@ -396,6 +426,16 @@ impl RunConfig {
                 "0 beside train.ema_decay: a run has one average",
             ),
             (
+                !train.snapshots || self.schedule.cycles().is_some(),
+                "train.snapshots",
+                "schedule.name = \"cosine_restarts\" beside it, whose cycles they end",
+            ),
+            (
+                !train.snapshots || train.swa_epochs == 0,
+                "train.snapshots",
+                "false beside train.swa_epochs: an average over cycles has no use for their ends",
+            ),
+            (
                 self.schedule.common.weight_decay_end.is_none() || self.optim.common.weight_decay > 0.0,
                 "schedule.weight_decay_end",
                 "an optim.weight_decay above 0 to start from",
@@ -408,6 +448,10 @@ impl RunConfig {
         let first = checks.into_iter().find(|(valid, _, _)| !valid);
         first
             .map(|(_, key, expected)| (key.to_owned(), expected))
+            .or_else(|| nested("train.batch_growth", train.batch_growth.as_ref().and_then(BatchGrowthConfig::invalid)))
+            .or_else(|| {
+                nested("augment.progressive", self.augment.progressive.as_ref().and_then(ProgressiveConfig::invalid))
+            })
             .or_else(|| nested("loss", self.loss.invalid()))
             .or_else(|| nested("distill", self.distill.invalid()))
             .or_else(|| nested("optim", self.optim.invalid()))

@@ -30,7 +30,8 @@ pub struct Resolved {
 ///
 /// Where `augment.train` is absent: images of up to 64 pixels a side are cropped at random after padding by an eighth,
 /// larger ones go through a random resized crop and a horizontal flip. Where `augment.eval` is absent: images are
-/// scaled to what training makes, small ones exactly, others by the short side and a centre crop.
+/// scaled to what training makes, small ones exactly, others by the short side and a centre crop. Under
+/// `augment.train_as_eval` training images are prepared by the pipeline of evaluation.
 ///
 /// # Errors
 /// A pipeline that cannot be built, or two that make different sizes; mean and std that do not fit the channels; early
@@ -58,12 +59,22 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             config.data.spec
         )));
     }
+    if config.data.multi_label && config.data.fold.is_some() {
+        return Err(Error::Mismatch(format!(
+            "{}: a cross-validation takes one label a sample, and this manifest gives several: train with \
+             data.validation_fraction instead",
+            config.data.spec
+        )));
+    }
     let channels = dataset.channels();
     let first = first_readable(dataset, config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };
     let preset = tallow_models::find(&config.model.name)?;
 
     let normalization = normalization(&config, dataset)?;
+    if config.augment.train_as_eval {
+        as_eval(&mut config.augment, image, preset.input_size)?;
+    }
     let given = config.augment.train.take();
     let train_ops = given.map_or_else(|| default_train(image, preset.input_size), Ok)?;
     let train = build_pipeline(&train_ops, channels, &normalization, image)?;
@@ -78,6 +89,22 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             "augment.train makes images of {}×{}, augment.eval of {h}×{w}: only convolutional networks take both",
             found.height, found.width
         )));
+    }
+    if let Some(progressive) = &config.augment.progressive {
+        let (least, most, start) = (preset.min_input_size.max(1), height.min(width), progressive.start);
+        if !preset.family.starts_with("cnn/") {
+            let name = &config.model.name;
+            return Err(Error::Mismatch(format!(
+                "augment.progressive: {name} takes images of one size; only convolutional networks take growing ones"
+            )));
+        }
+        if !(least..=most).contains(&start) {
+            return Err(Error::Mismatch(format!(
+                "augment.progressive.start: expected from {least} pixels, the least that {} takes, to the {most} that \
+                 augment.train makes, found {start}",
+                config.model.name
+            )));
+        }
     }
 
     config.augment = AugmentConfig {
@@ -151,6 +178,19 @@ fn default_train(image: Size, (height, width): (usize, usize)) -> Result<Pipelin
         json!([{ "op": "RandomResizedCrop", "size": [height, width] }, { "op": "RandomHorizontalFlip" }])
     };
     pipeline(ops)
+}
+
+/// Gives training the pipeline of evaluation.
+fn as_eval(augment: &mut AugmentConfig, image: Size, (height, width): (usize, usize)) -> Result<()> {
+    let made = if is_small(image) { image } else { Size { height, width } };
+    let eval = augment.eval.clone().map_or_else(|| default_eval(image, made), Ok)?;
+    if augment.train.as_ref().is_some_and(|train| *train != eval) {
+        return Err(Error::Mismatch(
+            "augment.train_as_eval takes the pipeline of evaluation for training: leave augment.train out".into(),
+        ));
+    }
+    (augment.train, augment.eval) = (Some(eval.clone()), Some(eval));
+    Ok(())
 }
 
 fn default_eval(image: Size, made: Size) -> Result<PipelineConfig> {

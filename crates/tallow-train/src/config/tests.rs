@@ -69,6 +69,8 @@ fn a_typo_is_named_with_its_origin_and_the_nearest_key() {
         ("schedule.pct_strat=0.3", "schedule.pct_start"),
         ("schedule.warmup_epoch=3", "schedule.warmup_epochs"),
         ("optim.weight_decai=3", "optim.weight_decay"),
+        ("train.batch_growth.facto=3", "train.batch_growth.factor"),
+        ("data.fold.cout=3", "data.fold.count"),
     ] {
         let message = message(&[set]);
         let key = set.split('=').next().unwrap_or_default();
@@ -92,6 +94,8 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
         ("schedule.momentum=[0.8, 0.9]", "schedule.momentum", "one_cycle"),
         ("optim.sam={ rho = -1 }", "optim.sam.rho", "above 0"),
         ("optim.lr=fast", "optim.lr", "invalid type"),
+        ("train.batch_growth={ factor = 1 }", "train.batch_growth.factor", "above 1"),
+        ("augment.progressive={ start = 16, stages = 1 }", "augment.progressive.stages", "2 sizes"),
         ("optim.lookahead={ kk = 3 }", "optim.lookahead", "unknown key `kk`"),
     ] {
         let message = message(&[set]);
@@ -152,15 +156,26 @@ const SCHEDULES: &[&str] = &[
 fn the_page_names_every_key() {
     let page = include_str!("../../../../docs/train.md");
     let tables = [
-        serde_json::to_value(DataConfig { data_dir: Some("x".into()), ..Default::default() }),
+        serde_json::to_value(DataConfig {
+            data_dir: Some("x".into()),
+            fold: Some(FoldOptions { count: 2, index: 0 }),
+            split_seed: Some(1),
+            ..Default::default()
+        }),
+        serde_json::to_value(FoldOptions { count: 2, index: 0 }),
         serde_json::to_value(AugmentConfig {
             train: Some(Default::default()),
             eval: Some(Default::default()),
+            train_as_eval: true,
             mean: Some(Vec::new()),
             std: Some(Vec::new()),
             tta: vec![View::HFlip],
             mix: Some(Default::default()),
+            progressive: Some(ProgressiveConfig { start: 16, stages: 4 }),
         }),
+        serde_json::to_value(ProgressiveConfig { start: 16, stages: 4 }),
+        serde_json::to_value(MixConfig { cutmix_minmax: Some([0.2, 0.8]), ..Default::default() }),
+        serde_json::to_value(BatchGrowthConfig { max: Some(2), ..Default::default() }),
         serde_json::to_value(TrainConfig {
             clip_norm: Some(1.0),
             clip_value: Some(1.0),
@@ -168,6 +183,7 @@ fn the_page_names_every_key() {
             ema_decay: Some(0.9),
             r_drop: Some(1.0),
             max_norm: Some(1.0),
+            batch_growth: Some(Default::default()),
             ..Default::default()
         }),
         serde_json::to_value(EarlyStoppingConfig::default()),

@@ -40,6 +40,22 @@ impl CosineRestartsConfig {
     }
 
     pub(super) fn lr(&self, lr: f64, epochs: f64) -> f64 {
+        let (cycle, length, left) = self.cycle(epochs);
+        if self.cycle_limit > 0 && cycle >= self.cycle_limit {
+            return self.min_lr;
+        }
+        let highest = lr * self.cycle_decay.powf(cycle as f64);
+        self.min_lr + (highest - self.min_lr) * (1.0 + (PI * left / length).cos()) / 2.0
+    }
+
+    /// The cycles that are complete after `epochs` epochs.
+    pub(super) fn done(&self, epochs: f64) -> u64 {
+        let (cycle, _, _) = self.cycle(epochs);
+        if self.cycle_limit > 0 { cycle.min(self.cycle_limit) } else { cycle }
+    }
+
+    /// The cycle under way after `epochs` epochs, its length, and the epochs done of it.
+    fn cycle(&self, epochs: f64) -> (u64, f64, f64) {
         let (mut cycle, mut length, mut left) = (0u64, self.cycle_epochs, epochs);
         if self.cycle_mul == 1.0 {
             cycle = (epochs / length + 1e-9).floor() as u64;
@@ -51,10 +67,6 @@ impl CosineRestartsConfig {
                 cycle += 1;
             }
         }
-        if self.cycle_limit > 0 && cycle >= self.cycle_limit {
-            return self.min_lr;
-        }
-        let highest = lr * self.cycle_decay.powf(cycle as f64);
-        self.min_lr + (highest - self.min_lr) * (1.0 + (PI * left / length).cos()) / 2.0
+        (cycle, length, left)
     }
 }

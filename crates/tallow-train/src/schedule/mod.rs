@@ -160,6 +160,14 @@ impl ScheduleConfig {
         self.common.invalid().or(own).or(both)
     }
 
+    /// The schedule of cycles, if it is one.
+    pub fn cycles(&self) -> Option<&CosineRestartsConfig> {
+        match &self.curve {
+            Curve::CosineRestarts(config) => Some(config),
+            _ => None,
+        }
+    }
+
     /// The plateau schedule, if it is one.
     pub fn plateau(&self) -> Option<&PlateauConfig> {
         match &self.curve {
@@ -199,6 +207,13 @@ impl Schedule {
     /// The optimiser's weight decay, from which `weight_decay_end` is gone to.
     pub fn with_weight_decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, ..self }
+    }
+
+    /// The cycles that are complete when `steps` optimiser steps are done; 0 of a schedule without cycles.
+    pub fn cycles_done(&self, steps: u64) -> u64 {
+        let last = self.total_steps - self.cooldown_steps;
+        let epochs = steps.min(last).saturating_sub(self.warmup_steps) as f64 / self.steps_per_epoch.max(1) as f64;
+        self.config.cycles().map_or(0, |cycles| cycles.done(epochs))
     }
 
     /// The rates of optimiser step `step`, counted from 0, after what a plateau has seen.

@@ -135,3 +135,19 @@ fn the_shortest_runs_have_finite_rates() {
         }
     }
 }
+
+#[test]
+fn cycles_end_behind_the_warm_up_and_are_counted_up_to_their_limit() {
+    let done = |cycles: CosineRestartsConfig, warmup_epochs: f64| -> Vec<u64> {
+        let mut config = ScheduleConfig::from(super::Curve::CosineRestarts(cycles));
+        config.common.warmup_epochs = warmup_epochs;
+        let schedule = Schedule::new(&config, 0.1, 2, 7); // 14 steps.
+        (0..=14).filter(|step| *step > 0 && schedule.cycles_done(*step) > schedule.cycles_done(step - 1)).collect()
+    };
+    let cycles = CosineRestartsConfig { cycle_epochs: 1.5, ..Default::default() };
+    assert_eq!(done(cycles.clone(), 0.0), [3, 6, 9, 12]);
+    assert_eq!(done(cycles.clone(), 1.0), [5, 8, 11, 14]);
+    assert_eq!(done(CosineRestartsConfig { cycle_mul: 2.0, ..cycles.clone() }, 0.0), [3, 9]);
+    assert_eq!(done(CosineRestartsConfig { cycle_limit: 2, ..cycles }, 0.0), [3, 6]);
+    assert_eq!(Schedule::new(&super::Curve::Cosine(Default::default()).into(), 0.1, 2, 7).cycles_done(14), 0);
+}

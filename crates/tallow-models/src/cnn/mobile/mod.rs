@@ -17,6 +17,7 @@ use tallow_nn::{Builder, Init, Mode, Result};
 use self::block::Block;
 use self::decode::{decode, divisible};
 use crate::config::{Key, ModelConfig};
+use crate::layers::average_map;
 use crate::layers::conv_bn_act::ConvBnAct;
 use crate::layers::same_pad::{ConvSpec, PaddedConv2d, Padding};
 use crate::model::Model;
@@ -232,6 +233,10 @@ impl Model for MobileNet {
             Some(head) => head.forward(&x, mode),
             None => Ok(x),
         }
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

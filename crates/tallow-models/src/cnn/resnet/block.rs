@@ -4,13 +4,13 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropPath};
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
+use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropBlock2d, DropPath};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{BlockKind, Layout};
 use crate::cnn::conv;
+use crate::layers::squeeze_excite::SqueezeExcite;
 
 /// What tells one block from another.
 pub(super) struct BlockSpec {
@@ -20,6 +20,8 @@ pub(super) struct BlockSpec {
     pub channels: usize,
     pub stride: usize,
     pub drop_path: f32,
+    /// Behind the block's 3×3 convolution (in a basic block its first), if there is one.
+    pub drop_block: Option<DropBlock2d>,
     pub zero_init_last: bool,
 }
 
@@ -34,6 +36,7 @@ impl BlockSpec {
     }
 }
 
+#[derive(Clone)]
 pub(super) enum Block {
     Basic(Box<BasicBlock>),
     Bottleneck(Box<Bottleneck>),
@@ -55,12 +58,14 @@ impl Block {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct BasicBlock {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     conv2: Conv2d,
     bn2: BatchNorm2d,
     downsample: Option<Downsample>,
+    drop_block: Option<DropBlock2d>,
     drop_path: DropPath,
 }
 
@@ -73,18 +78,20 @@ impl BasicBlock {
             conv2: conv(channels, channels, 3, 1, &b.pp("conv2"))?,
             bn2: norm(channels, spec.last_scale(), &b.pp("bn2"))?,
             downsample: Downsample::new(&spec, b)?,
+            drop_block: spec.drop_block,
             drop_path: DropPath::new(spec.drop_path)?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.bn1.forward_conv(&self.conv1, x, Relu, mode)?;
+        let y = dropped(&self.bn1, &self.conv1, x, &self.drop_block, mode)?;
         let y = self.bn2.forward_conv(&self.conv2, &y, Identity, mode)?;
         let y = self.drop_path.forward(&y, mode)?;
         add_activate(&y, &shortcut(&self.downsample, x, mode)?, Relu)
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Bottleneck {
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -94,6 +101,7 @@ pub(super) struct Bottleneck {
     bn3: BatchNorm2d,
     se: Option<SqueezeExcite>,
     downsample: Option<Downsample>,
+    drop_block: Option<DropBlock2d>,
     drop_path: DropPath,
 }
 
@@ -102,7 +110,7 @@ impl Bottleneck {
         let Layout { groups, base_width, squeeze_excite, .. } = spec.layout;
         let (width, outputs) = (spec.channels * base_width / 64 * groups, spec.outputs());
         let grouped = Conv2dOptions { stride: spec.stride, padding: 1, groups, ..Default::default() };
-        let se = || SqueezeExcite::new(outputs, &b.pp("se"));
+        let se = || SqueezeExcite::new(outputs, outputs / 16, ("fc1", "fc2"), Relu, Sigmoid, &b.pp("se"));
         Ok(Bottleneck {
             conv1: conv(spec.inputs, width, 1, 1, &b.pp("conv1"))?,
             bn1: norm(width, 1.0, &b.pp("bn1"))?,
@@ -112,13 +120,14 @@ impl Bottleneck {
             bn3: norm(outputs, spec.last_scale(), &b.pp("bn3"))?,
             se: squeeze_excite.then(se).transpose()?,
             downsample: Downsample::new(&spec, b)?,
+            drop_block: spec.drop_block,
             drop_path: DropPath::new(spec.drop_path)?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.bn1.forward_conv(&self.conv1, x, Relu, mode)?;
-        let y = self.bn2.forward_conv(&self.conv2, &y, Relu, mode)?;
+        let y = dropped(&self.bn2, &self.conv2, &y, &self.drop_block, mode)?;
         let mut y = self.bn3.forward_conv(&self.conv3, &y, Identity, mode)?;
         if let Some(se) = &self.se {
             y = se.forward(&y)?;
@@ -128,33 +137,8 @@ impl Bottleneck {
     }
 }
 
-/// Each channel times a gate that the means of all channels decide (Hu et al. 2017,
-/// <https://arxiv.org/abs/1709.01507>).
-struct SqueezeExcite {
-    fc1: Conv2d,
-    fc2: Conv2d,
-}
-
-impl SqueezeExcite {
-    fn new(channels: usize, b: &Builder) -> Result<Self> {
-        let options = Conv2dOptions { bias: true, ..Default::default() };
-        let squeezed = channels / 16;
-        Ok(SqueezeExcite {
-            fc1: Conv2d::new(channels, squeezed, 1, options, &b.pp("fc1"))?,
-            fc2: Conv2d::new(squeezed, channels, 1, options, &b.pp("fc2"))?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (n, c, _, _) = x.dims4()?;
-        let means = global_avg_pool(x)?.reshape((n, c, 1, 1))?;
-        let hidden = activate(&self.fc1.forward(&means)?, Relu)?;
-        let gates = activate(&self.fc2.forward(&hidden)?, Sigmoid)?;
-        scale_channels(x, &gates.reshape((n, c))?)
-    }
-}
-
 /// The shortcut where size or channels change: a 1×1 convolution and a norm.
+#[derive(Clone)]
 struct Downsample {
     /// The mean of 2×2 pixels instead of every second one, a last odd row or column by itself.
     average: bool,
@@ -177,6 +161,20 @@ impl Downsample {
             conv: conv(inputs, outputs, 1, if average { 1 } else { spec.stride }, &b.pp(first))?,
             bn: norm(outputs, 1.0, &b.pp(first + 1))?,
         }))
+    }
+}
+
+/// Convolution, norm and ReLU, with DropBlock before the last.
+fn dropped(
+    norm: &BatchNorm2d,
+    conv: &Conv2d,
+    x: &Tensor,
+    drop_block: &Option<DropBlock2d>,
+    mode: &Mode,
+) -> Result<Tensor> {
+    match drop_block.as_ref().filter(|_| mode.is_train()) {
+        Some(drop) => activate(&drop.forward(&norm.forward_conv(conv, x, Identity, mode)?, mode)?, Relu),
+        None => norm.forward_conv(conv, x, Relu, mode),
     }
 }
 

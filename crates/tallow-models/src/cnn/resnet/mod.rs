@@ -14,7 +14,8 @@
 //! `layer1.0.se.fc1`, `layer2.0.downsample.0` (convolution) and `.1` (norm), `fc`; with a deep stem
 //! `conv1.0`, `conv1.1`, `conv1.3`, `conv1.4`, `conv1.6`, and `downsample.1` and `.2`.
 //! Initial values too: Kaiming normal by fan-out, the last norm of each block zero, PyTorch's
-//! default for `fc`; squeeze-excite's biases start at zero. Drop path grows linearly from block to block.
+//! default for `fc`; squeeze-excite's biases start at zero. Drop path grows linearly from block to block,
+//! `drop_block_rate` is timm's: DropBlock in the last two stages.
 //!
 //! Deviation: `stem = "cifar"` (3×3 convolution of stride 1, no pooling; section 4.2 of the paper),
 //! which timm has no argument for; the names stay the same. A deep stem loses its stride alike.
@@ -24,13 +25,13 @@ mod block;
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
 use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, Dropout, Linear, checkpoint};
 use tallow_nn::{Builder, Mode, Result};
 
 use self::block::{Block, BlockSpec, norm};
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig, Stem};
-use crate::layers::drop_path_rate;
+use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
 
@@ -107,7 +108,14 @@ pub(crate) const PRESETS: &[Preset] = &[
 /// Preprocessing is that of timm's default weights: `a1_in1k` and the like.
 const fn preset(name: &'static str, layout: Layout) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::Stem, Key::ZeroInitLast],
+        keys: &[
+            Key::DropRate,
+            Key::DropPathRate,
+            Key::Stem,
+            Key::ZeroInitLast,
+            Key::DropBlockRate,
+            Key::CheckpointActivations,
+        ],
         crop_pct: 0.95,
         interpolation: "bicubic",
         ..Preset::imagenet(name, "cnn/resnet", Arch::ResNet(layout))
@@ -131,6 +139,8 @@ pub(crate) struct ResNet {
     layer2: Vec<Block>,
     layer3: Vec<Block>,
     layer4: Vec<Block>,
+    /// Whether a block's activations are computed again instead of kept.
+    checkpoint: bool,
     dropout: Dropout,
     fc: Linear,
 }
@@ -155,6 +165,7 @@ impl ResNet {
                         channels,
                         stride: if first && index > 0 { 2 } else { 1 },
                         drop_path: drop_path_rate(config.drop_path_rate, before + i, total),
+                        drop_block: drop_block(config.drop_block_rate, index)?,
                         zero_init_last: config.zero_init_last.unwrap_or(true),
                     };
                     Block::new(spec, &b.pp(format!("layer{}", index + 1)).pp(i))
@@ -177,10 +188,20 @@ impl ResNet {
             layer2: stage(1)?,
             layer3: stage(2)?,
             layer4: stage(3)?,
+            checkpoint: config.checkpoint_activations,
             dropout: Dropout::new(config.drop_rate)?,
             fc: linear(layout.num_features(), config.num_classes, &b.pp("fc"))?,
         })
     }
+}
+
+/// timm's: larger and fewer blocks in the third stage, smaller ones in the last.
+fn drop_block(rate: f32, stage: usize) -> Result<Option<DropBlock2d>> {
+    Ok(match stage {
+        2 if rate > 0.0 => Some(DropBlock2d::new(rate, 5)?.with_gamma_scale(0.25)),
+        3 if rate > 0.0 => Some(DropBlock2d::new(rate, 3)?),
+        _ => None,
+    })
 }
 
 impl Model for ResNet {
@@ -190,9 +211,13 @@ impl Model for ResNet {
             x = max_pool2d(&x, pool)?;
         }
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
-            x = block.forward(&x, mode)?;
+            x = if self.checkpoint { checkpoint(block, &x, mode, Block::forward)? } else { block.forward(&x, mode)? };
         }
         Ok(x)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        average_map(features)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

@@ -15,6 +15,8 @@ use crate::kernels::simd::{self, Isa, Kernel, Simd};
 /// Below this many channels a tap is too short a run: the taps of a filter's row, which lie side by
 /// side in the image, are joined into one.
 const SHORT_RUN: usize = 8;
+/// Lines of weights that are asked for ahead: a panel of many channels lies in the L2 cache.
+const AHEAD: usize = 12;
 /// Source values a task works on: they should stay in the L2 cache while the panels pass.
 const TASK_VALUES: usize = 48 * 1024;
 
@@ -314,6 +316,8 @@ unsafe fn multiply<S: Simd, const R: usize>(
     // SAFETY: by the contract above.
     unsafe {
         for i in 0..k {
+            S::prefetch(weights.wrapping_add((i + AHEAD) * 2 * S::LANES));
+            S::prefetch(weights.wrapping_add((i + AHEAD) * 2 * S::LANES + S::LANES));
             let b0 = S::load(weights.add(i * 2 * S::LANES));
             let b1 = S::load(weights.add(i * 2 * S::LANES + S::LANES));
             for r in 0..R {

@@ -9,6 +9,7 @@
 //!   weights (for a stride s: s² of them, one a phase, without inserted zeros).
 //! - `weight_grad`: the weights' gradient, with pixels as the contraction.
 //! - `depthwise`: all three for one channel a group.
+//! - `bf16`: all three under `Precision::Bf16`, where the machine has units for it.
 //!
 //! The order of every sum is fixed by the shapes alone: results do not depend on the thread count.
 
@@ -16,12 +17,15 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::activation::Activation;
+use super::bf16::Unit;
 use super::memory::{self, SharedMut};
 use super::simd::Isa;
 use crate::error::{Error, Result};
 use crate::macs;
+use crate::precision::{self, Precision};
 use crate::tape::{self, Backward, Output};
 
+mod bf16;
 mod depthwise;
 mod gather;
 mod pack;
@@ -135,10 +139,11 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     let input = memory::channels_last("conv2d", x)?;
     let filters = memory::contiguous(weight)?;
     let bias_values = bias.map(memory::contiguous).transpose()?;
+    let arithmetic = Arithmetic::new(precision::current(), &geometry);
     let y = {
         let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
         let bs = bias_values.as_ref().map(|b| memory::values("conv2d", b)).transpose()?;
-        forward(Isa::best(), &geometry, &xs, &ws, Epilogue { shift: bs.as_deref(), ..Epilogue::default() })
+        forward(arithmetic, &geometry, &xs, &ws, bs.as_deref())
     };
     let output = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o));
     let mut inputs = vec![x, weight];
@@ -146,7 +151,23 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     if !tape::records(&inputs) {
         return output.into_tensor();
     }
-    tape::emit(output, &inputs, Conv2dBackward { geometry, input, filters })
+    tape::emit(output, &inputs, Conv2dBackward { arithmetic, geometry, input, filters })
+}
+
+/// What a convolution is computed with.
+#[derive(Debug, Clone, Copy)]
+enum Arithmetic {
+    F32(Isa),
+    Bf16(Unit),
+}
+
+impl Arithmetic {
+    fn new(precision: Precision, g: &Geometry) -> Arithmetic {
+        match (precision, Unit::best()) {
+            (Precision::Bf16, Some(unit)) if bf16::serves(g) => Arithmetic::Bf16(unit),
+            _ => Arithmetic::F32(Isa::best()),
+        }
+    }
 }
 
 /// The products of a linear layer: rows are images of one pixel.
@@ -154,28 +175,33 @@ pub(super) struct Rows {
     pub rows: usize,
     pub inputs: usize,
     pub outputs: usize,
+    pub precision: Precision,
 }
 
 impl Rows {
-    fn geometry(&self) -> Geometry {
-        let Rows { rows, inputs, outputs } = *self;
+    fn geometry(&self) -> (Arithmetic, Geometry) {
+        let Rows { rows, inputs, outputs, precision } = *self;
         let config = ConvConfig::default();
-        Geometry { n: rows, h: 1, w: 1, c: inputs, oh: 1, ow: 1, o: outputs, kh: 1, kw: 1, config }
+        let g = Geometry { n: rows, h: 1, w: 1, c: inputs, oh: 1, ow: 1, o: outputs, kh: 1, kw: 1, config };
+        (Arithmetic::new(precision, &g), g)
     }
 
     /// `x [rows, inputs] · weightᵀ + bias`.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        forward(Isa::best(), &self.geometry(), x, weight, Epilogue { shift: bias, ..Epilogue::default() })
+        let (arithmetic, g) = self.geometry();
+        forward(arithmetic, &g, x, weight, bias)
     }
 
     /// `dy [rows, outputs] · weight`.
     pub fn input_grad(&self, dy: &[f32], weight: &[f32]) -> Vec<f32> {
-        gather::input_grad(Isa::best(), &self.geometry(), dy, weight)
+        let (arithmetic, g) = self.geometry();
+        input_grad(arithmetic, &g, dy, weight)
     }
 
     /// `dyᵀ · x`.
     pub fn weight_grad(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
-        weight_grad::weight_grad(Isa::best(), &self.geometry(), x, dy)
+        let (arithmetic, g) = self.geometry();
+        weight_gradient(arithmetic, &g, x, dy)
     }
 }
 
@@ -202,7 +228,8 @@ pub fn conv2d_folded(
     }
     let (input, filters) = (memory::channels_last("conv2d", x)?, memory::contiguous(weight)?);
     let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
-    let y = forward(Isa::best(), &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
+    let y =
+        forward_f32(Isa::best(), &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
     Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()
 }
 
@@ -216,6 +243,7 @@ struct Epilogue<'a> {
 
 /// What the gradients need: the image (channels-last) and the filters.
 struct Conv2dBackward {
+    arithmetic: Arithmetic,
     geometry: Geometry,
     input: Tensor,
     filters: Tensor,
@@ -224,18 +252,18 @@ struct Conv2dBackward {
 impl Backward for Conv2dBackward {
     fn backward(&self, grad: &Tensor, needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let g = &self.geometry;
-        let isa = Isa::best();
+        let arithmetic = self.arithmetic;
         let grad = memory::channels_last("conv2d backward", grad)?;
         let dy = memory::values("conv2d backward", &grad)?;
         let mut grads = vec![None; needs.len()];
         if needs[0] {
             let ws = memory::values("conv2d backward", &self.filters)?;
-            let dx = input_grad(isa, g, &dy, &ws);
+            let dx = input_grad(arithmetic, g, &dy, &ws);
             grads[0] = Some(Output::channels_last(dx, (g.n, g.h, g.w, g.c)).into_tensor()?);
         }
         if needs[1] {
             let xs = memory::values("conv2d backward", &self.input)?;
-            let dw = weight_gradient(isa, g, &xs, &dy);
+            let dw = weight_gradient(arithmetic, g, &xs, &dy);
             grads[1] = Some(Output::contiguous(dw, &[g.o, g.cg(), g.kh, g.kw]).into_tensor()?);
         }
         if needs.get(2) == Some(&true) {
@@ -245,19 +273,34 @@ impl Backward for Conv2dBackward {
     }
 }
 
-fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
+fn forward(arithmetic: Arithmetic, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    match arithmetic {
+        Arithmetic::F32(isa) => forward_f32(isa, g, x, w, Epilogue { shift: bias, ..Epilogue::default() }),
+        Arithmetic::Bf16(unit) => bf16::forward(unit, g, x, w, bias),
+    }
+}
+
+fn forward_f32(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
     if macs::counting() {
         return vec![0.0; g.n * g.oh * g.ow * g.o];
     }
     if g.is_depthwise() { depthwise::forward(isa, g, x, w, after) } else { gather::forward(isa, g, x, w, after) }
 }
 
-fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
-    if g.is_depthwise() { depthwise::input_grad(isa, g, dy, w) } else { gather::input_grad(isa, g, dy, w) }
+fn input_grad(arithmetic: Arithmetic, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
+    match arithmetic {
+        Arithmetic::F32(isa) if g.is_depthwise() => depthwise::input_grad(isa, g, dy, w),
+        Arithmetic::F32(isa) => gather::input_grad(isa, g, dy, w),
+        Arithmetic::Bf16(unit) => bf16::input_grad(unit, g, dy, w),
+    }
 }
 
-fn weight_gradient(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    if g.is_depthwise() { depthwise::weight_grad(isa, g, x, dy) } else { weight_grad::weight_grad(isa, g, x, dy) }
+fn weight_gradient(arithmetic: Arithmetic, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    match arithmetic {
+        Arithmetic::F32(isa) if g.is_depthwise() => depthwise::weight_grad(isa, g, x, dy),
+        Arithmetic::F32(isa) => weight_grad::weight_grad(isa, g, x, dy),
+        Arithmetic::Bf16(unit) => bf16::weight_grad(unit, g, x, dy),
+    }
 }
 
 /// Sums over pixels: fixed blocks in parallel, their sums added in order.

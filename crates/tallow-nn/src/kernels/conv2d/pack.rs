@@ -1,5 +1,7 @@
 //! Weights in the order in which the micro-kernel reads them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Geometry;
@@ -11,6 +13,14 @@ pub enum Columns {
     Outputs,
     /// Input channels: the input's gradient, contracted over output channels.
     Inputs,
+}
+
+/// The order in which to visit `(contracted channels, column)`: runs of filters as they lie in memory, few enough lines of
+/// the panel at a time that they stay in the L1 cache.
+pub fn places(side: Columns, k: usize, columns: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+    const RUN: usize = 16;
+    let run = if side == Columns::Outputs { RUN } else { 1 };
+    (0..k).step_by(run).flat_map(move |first| (0..columns).map(move |column| (first..k.min(first + run), column)))
 }
 
 /// Panels of `width` columns: `[group][panel][tap][k][width]`, zeros after the last column.
@@ -43,13 +53,13 @@ impl Packed {
             let weights = &weights[group * group_len..][..group_len];
             let used = width.min(columns - first);
             let scale = scale.map(|scale| &scale[group * columns + first..][..used]);
-            for (row, out) in panel.chunks_exact_mut(width).enumerate() {
-                let (tap, k) = (row / k, row % k);
-                for (j, out) in out[..used].iter_mut().enumerate() {
-                    *out = weights[(first + j) * column_stride + k * k_stride + tap];
-                }
-                if let Some(scale) = scale {
-                    out.iter_mut().zip(scale).for_each(|(out, scale)| *out *= scale);
+            for (at, j) in places(side, k, used) {
+                let scale = scale.map_or(1.0, |scale| scale[j]);
+                for k_at in at {
+                    let taps_of = &weights[(first + j) * column_stride + k_at * k_stride..][..taps];
+                    for (tap, weight) in taps_of.iter().enumerate() {
+                        panel[(tap * k + k_at) * width + j] = scale * weight;
+                    }
                 }
             }
         });

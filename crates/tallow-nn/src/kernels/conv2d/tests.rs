@@ -58,16 +58,39 @@ fn check(g: &Geometry) {
         .collect();
     let folded = Epilogue { scale: Some(&scale), shift: Some(&shift), activation: Activation::Relu6 };
     for isa in Isa::testable() {
-        assert_close("y", &forward(isa, g, &x, &w, Epilogue::default()), &want_y, g, isa);
-        assert_close("folded y", &forward(isa, g, &x, &w, folded), &want_folded, g, isa);
-        assert_close("dx", &input_grad(isa, g, &dy, &w), &want_dx, g, isa);
-        assert_close("dw", &weight_gradient(isa, g, &x, &dy), &want_dw, g, isa);
+        assert_close("y", &forward_f32(isa, g, &x, &w, Epilogue::default()), &want_y, g, isa);
+        assert_close("folded y", &forward_f32(isa, g, &x, &w, folded), &want_folded, g, isa);
+        assert_close("dx", &input_grad(Arithmetic::F32(isa), g, &dy, &w), &want_dx, g, isa);
+        assert_close("dw", &weight_gradient(Arithmetic::F32(isa), g, &x, &dy), &want_dw, g, isa);
+    }
+}
+
+/// In bf16: against the definition in f64 on rounded factors, whose products are exact.
+fn check_bf16(g: &Geometry) {
+    let rounded = |values: Vec<f32>| -> Vec<f32> {
+        values.into_iter().map(|v| f32::from_bits(u32::from(super::super::bf16::pack::round(v)) << 16)).collect()
+    };
+    let x = rounded(random(g.n * g.h * g.w * g.c, 0));
+    let w = rounded(random(g.o * g.cg() * g.taps(), 1));
+    let dy = rounded(random(g.n * g.oh * g.ow * g.o, 2));
+    let bias = random(g.o, 3);
+    let mut want_y: Vec<f64> = (0..dy.len()).map(|i| f64::from(bias[i % g.o])).collect();
+    let (mut want_dx, mut want_dw) = (vec![0f64; x.len()], vec![0f64; w.len()]);
+    each_product(g, |y_at, x_at, w_at| {
+        want_y[y_at] += f64::from(x[x_at]) * f64::from(w[w_at]);
+        want_dx[x_at] += f64::from(dy[y_at]) * f64::from(w[w_at]);
+        want_dw[w_at] += f64::from(dy[y_at]) * f64::from(x[x_at]);
+    });
+    for unit in Unit::available().into_iter().chain([Unit::Portable]) {
+        assert_close("bf16 y", &bf16::forward(unit, g, &x, &w, Some(&bias)), &want_y, g, Isa::best());
+        assert_close("bf16 dx", &bf16::input_grad(unit, g, &dy, &w), &want_dx, g, Isa::best());
+        assert_close("bf16 dw", &bf16::weight_grad(unit, g, &x, &dy), &want_dw, g, Isa::best());
     }
 }
 
 prop_compose! {
     fn geometry()(
-        n in 1usize..4,
+        n in prop_oneof![3 => 1usize..4, 1 => 4usize..40],
         (h, w) in (1usize..14, 1usize..14),
         (kh, kw) in (1usize..5, 1usize..5),
         stride in (1usize..4, 1usize..4),
@@ -91,6 +114,9 @@ proptest! {
     fn equals_the_definition(g in geometry()) {
         if let Some(g) = g {
             check(&g);
+            if g.config.groups == 1 {
+                check_bf16(&g);
+            }
         }
     }
 }
@@ -98,24 +124,28 @@ proptest! {
 #[test]
 fn sums_do_not_depend_on_the_thread_count() {
     let config = ConvConfig { padding: (1, 1), ..ConvConfig::default() };
-    let g = Geometry { n: 5, h: 9, w: 7, c: 20, oh: 9, ow: 7, o: 33, kh: 3, kw: 3, config };
+    let g = Geometry { n: 40, h: 9, w: 7, c: 20, oh: 9, ow: 7, o: 33, kh: 3, kw: 3, config };
     let depthwise = Geometry { o: 20, config: ConvConfig { groups: 20, ..config }, ..g };
     for g in [g, depthwise] {
         let x = random(g.n * g.h * g.w * g.c, 0);
         let w = random(g.o * g.cg() * g.taps(), 1);
         let dy = random(g.n * g.oh * g.ow * g.o, 2);
-        let run = |threads| {
+        let run = |threads, arithmetic| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let isa = Isa::best();
             pool.install(|| {
                 (
-                    forward(isa, &g, &x, &w, Epilogue::default()),
-                    input_grad(isa, &g, &dy, &w),
-                    weight_gradient(isa, &g, &x, &dy),
+                    forward(arithmetic, &g, &x, &w, None),
+                    input_grad(arithmetic, &g, &dy, &w),
+                    weight_gradient(arithmetic, &g, &x, &dy),
                 )
             })
         };
-        assert!(run(1) == run(2) && run(1) == run(3) && run(1) == run(4), "{g:?}");
+        let units = Unit::available().into_iter().chain([Unit::Portable]).map(Arithmetic::Bf16);
+        let units = units.filter(|_| bf16::serves(&g));
+        for arithmetic in [Arithmetic::F32(Isa::best())].into_iter().chain(units) {
+            let one = run(1, arithmetic);
+            assert!((2..5).all(|threads| run(threads, arithmetic) == one), "{arithmetic:?} {g:?}");
+        }
     }
 }
 

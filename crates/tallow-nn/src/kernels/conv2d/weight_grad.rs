@@ -67,26 +67,25 @@ impl Plan {
 
     /// Adds the slices in order and puts the result in the filters' layout `[o, c/groups, kh, kw]`.
     fn reduce(&self, g: &Geometry, sums: &[f32]) -> Vec<f32> {
-        const CHUNK: usize = 4096;
-        let len = self.len();
-        let mut total = vec![0f32; len];
-        total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
-            for slice in sums.chunks_exact(len) {
-                let slice = &slice[chunk * CHUNK..][..total.len()];
-                for (total, value) in total.iter_mut().zip(slice) {
-                    *total += value;
-                }
-            }
-        });
-        let (taps, cg) = (g.taps(), g.cg());
+        let (len, taps, cg) = (self.len(), g.taps(), g.cg());
         let mut dw = vec![0f32; g.o * cg * taps];
-        dw.par_chunks_mut(cg * taps).enumerate().for_each(|(o, filter)| {
-            let (group, column) = (o / g.og(), o % g.og());
-            for (at, out) in filter.iter_mut().enumerate() {
-                let (c, tap) = (at / taps, at % taps);
-                // Unfolded rows are [tap][channel], which is the same place.
-                *out = total[((group * taps + tap) * cg + c) * self.columns() + column];
-            }
+        dw.par_chunks_mut(g.og() * cg * taps).enumerate().for_each(|(group, filters)| {
+            filters.par_chunks_mut(self.width * cg * taps).enumerate().for_each(|(panel, filters)| {
+                let mut total = vec![0f32; self.width];
+                for (c, tap) in (0..cg).flat_map(|c| (0..taps).map(move |tap| (c, tap))) {
+                    // Unfolded rows are [tap][channel], which is the same place.
+                    let row = ((group * taps + tap) * cg + c) * self.columns() + panel * self.width;
+                    total.fill(0.0);
+                    for slice in sums.chunks_exact(len) {
+                        for (total, value) in total.iter_mut().zip(&slice[row..]) {
+                            *total += value;
+                        }
+                    }
+                    for (filter, total) in filters.chunks_exact_mut(cg * taps).zip(&total) {
+                        filter[c * taps + tap] = *total;
+                    }
+                }
+            });
         });
         dw
     }

@@ -1,0 +1,203 @@
+//! From runs to an ensemble: open, fit on held-out predictions, write.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tallow_data::Dataset;
+
+use super::combine::uniform;
+use super::dir::Rule;
+use super::held_out::{HeldOut, shared_validation};
+use super::member::{Member, logarithms, open_all};
+use super::soup::{Pot, Weights, check_alike, choose_greedily};
+use super::table::{MemberRow, write_rows};
+use super::{Ensemble, Method, Stack, fit_weights, select_greedily};
+use crate::{Finished, Result, RunDir};
+
+/// The record of a soup beside its model.
+const SOUP: &str = "soup.json";
+
+/// What is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// Run directories, or folders of cross-validations.
+    pub runs: &'a [PathBuf],
+    /// Whether each run stands for the snapshots it kept.
+    pub snapshots: bool,
+    /// How they are combined.
+    pub method: Method,
+    /// Other data to fit on than the validation split that the members share.
+    pub data: Option<&'a str>,
+    /// The split of it.
+    pub split: Option<&'a str>,
+    /// The penalty of a stack, as scikit-learn's `C`; cross-validated if absent.
+    pub c: Option<f64>,
+    /// The folder to write; it must be empty or absent.
+    pub out: &'a Path,
+}
+
+/// What was made, as a table of members on what it was fitted on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Made {
+    /// How.
+    pub method: Method,
+    /// Of which samples it learnt, or was measured on.
+    pub held_out: Option<String>,
+    /// The split that these are, if they are one.
+    #[serde(skip)]
+    pub fitted_split: Option<String>,
+    /// The members there; without numbers where nothing was held out.
+    pub members: Vec<Ingredient>,
+    /// The result there.
+    pub result: Option<MemberRow>,
+    /// The penalty of a stack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub c: Option<f64>,
+}
+
+/// A member, and whether it is in the result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ingredient {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub source: PathBuf,
+    /// Whether it became part of the result.
+    pub kept: bool,
+    /// How good it is on what was held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MemberRow>,
+}
+
+/// Makes an ensemble or a soup, and writes it.
+///
+/// # Errors
+/// Runs that cannot be combined, and why; nothing held out to fit on; a folder that is not empty.
+pub fn build(plan: Plan<'_>) -> Result<Made> {
+    RunDir::check_free(plan.out)?;
+    let members = open_all(plan.runs, plan.snapshots)?;
+    let classes = members[0].runs[0].classes.clone();
+    if plan.method.is_soup() {
+        return soup(&plan, &members);
+    }
+    let mut made = Made::new(plan.method, &members);
+    let mut rule = match plan.method {
+        Method::Vote => Rule::Vote,
+        _ => Rule::Average(uniform(members.len())),
+    };
+    if plan.method.is_fitted() {
+        let held_out = HeldOut::gather(&members, &classes, plan.data, plan.split)?;
+        let (labels, tables, k) = (&held_out.labels, &held_out.members, classes.len());
+        rule = match plan.method {
+            Method::Stack => Rule::Stack(Stack::fit(labels, tables, k, plan.c)),
+            Method::Selection => Rule::Average(select_greedily(labels, tables, k)),
+            _ => Rule::Average(fit_weights(labels, tables, k)),
+        };
+        made.measure(&held_out, &rule, k)?;
+    }
+    Ensemble::create(plan.out, plan.method, &rule, &members, made.held_out.as_deref())?;
+    Ok(made)
+}
+
+fn soup(plan: &Plan<'_>, members: &[Member]) -> Result<Made> {
+    check_alike(members)?;
+    let weights: Vec<Weights> = members.iter().map(|member| member.runs[0].built.store.state_dict()).collect();
+    let chosen = |members: &[usize]| -> Vec<&Weights> { members.iter().map(|member| &weights[*member]).collect() };
+    let pot = Pot::new(Finished::open(members[0].runs[0].run.path())?)?;
+    let mut made = Made::new(plan.method, members);
+    let all: Vec<usize> = (0..members.len()).collect();
+    // A uniform soup needs nothing held out, but says how good it is where there is something.
+    let validation = match shared_validation(members) {
+        Err(error) if plan.method.is_fitted() => return Err(error),
+        validation => validation.ok(),
+    };
+    let score = |members: &[usize], dataset: &Arc<dyn Dataset>| -> Result<MemberRow> {
+        pot.cook(&chosen(members))?;
+        let predictions = pot.finished.predictions(dataset.clone())?;
+        MemberRow::new(plan.method.name(), &predictions.labels, &predictions.logits, predictions.classes)
+    };
+    let mut kept = all.clone();
+    if let Some(validation) = &validation {
+        for (member, ingredient) in members.iter().zip(&mut made.members) {
+            let predictions = member.predictions(validation)?;
+            let row = MemberRow::new(&member.name, &predictions.labels, &predictions.logits, predictions.classes)?;
+            ingredient.measured = Some(row);
+        }
+        if plan.method == Method::Greedy {
+            let alone: Vec<f64> = made.members.iter().filter_map(|i| Some(i.measured.as_ref()?.top1)).collect();
+            (kept, _) = choose_greedily(&alone, |members| Ok(score(members, validation)?.top1))?;
+        }
+        made.held_out = Some(format!("validation, {} images", validation.len()));
+        made.fitted_split = (plan.method == Method::Greedy).then(|| "validation".to_owned());
+        made.result = Some(score(&kept, validation)?);
+    } else {
+        pot.cook(&chosen(&kept))?;
+    }
+    made.members.iter_mut().enumerate().for_each(|(at, ingredient)| ingredient.kept = kept.contains(&at));
+    pot.finished.copy_to(plan.out)?.write_json(SOUP, &made)?;
+    Ok(made)
+}
+
+impl Made {
+    fn new(method: Method, members: &[Member]) -> Self {
+        let ingredient = |member: &Member| Ingredient {
+            name: member.name.clone(),
+            source: member.source.clone(),
+            kept: true,
+            measured: None,
+        };
+        let members = members.iter().map(ingredient).collect();
+        Self { method, held_out: None, fitted_split: None, members, result: None, c: None }
+    }
+
+    fn measure(&mut self, held_out: &HeldOut, rule: &Rule, classes: usize) -> Result<()> {
+        let labels = &held_out.labels;
+        for (at, (ingredient, table)) in self.members.iter_mut().zip(&held_out.members).enumerate() {
+            let mut row = MemberRow::new(&ingredient.name, labels, &logarithms(table.clone()), classes)?;
+            row.weight = rule.weights().map(|weights| weights[at]);
+            ingredient.kept = row.weight != Some(0.0);
+            ingredient.measured = Some(row);
+        }
+        let logits = rule.logits(&held_out.members, classes);
+        self.result = Some(MemberRow::new(self.method.name(), labels, &logits, classes)?);
+        (self.held_out, self.fitted_split) = (Some(held_out.what.clone()), held_out.split.clone());
+        if let Rule::Stack(stack) = rule {
+            self.c = Some(stack.regression().c);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.members.iter().map(|member| member.name.as_str()).collect();
+        write!(f, "{} of {} members: {}", self.method.name(), names.len(), names.join(", "))?;
+        let (Some(held_out), Some(result)) = (&self.held_out, &self.result) else { return Ok(()) };
+        let verb = if self.method.is_fitted() { "fitted" } else { "measured" };
+        write!(f, "\n{verb} on {held_out}")?;
+        if self.method.is_fitted() {
+            write!(f, ", where what was fitted looks better than it is")?;
+        }
+        if let Some(c) = self.c {
+            write!(f, " (C = {c})")?;
+        }
+        let rows: Vec<&MemberRow> = self.members.iter().filter_map(|i| i.measured.as_ref()).chain([result]).collect();
+        writeln!(f, "\n")?;
+        write_rows(f, &rows)?;
+        let out: Vec<&str> = self.members.iter().filter(|member| !member.kept).map(|m| m.name.as_str()).collect();
+        if !out.is_empty() {
+            write!(f, "\n\nnot in it: {}", out.join(", "))?;
+        }
+        let best = self.members.iter().filter_map(|i| Some(i.measured.as_ref()?.top1)).fold(0.0, f64::max);
+        if self.method.is_soup() && result.top1 < best {
+            write!(
+                f,
+                "\n\nThe soup is worse than its best ingredient. Soups are for runs fine-tuned from the same weights, or late \
+                 snapshots of one run:\nindependent runs lie too far apart to be averaged. --method greedy leaves out what harms."
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! Test-time augmentation: further views of each image, over which a model's probabilities are averaged.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tallow_augment::ops::{CenterCrop, OpConfig, Resize, Window, crop};
+use tallow_augment::rng::Rng;
+use tallow_augment::{
+    Error as AugmentError, Image8, Normalization, PaddingMode, Pipeline, PipelineConfig, Size, SizeParam, Stage,
+    Transform,
+};
+
+use crate::{Error, Result, RunConfig};
+
+/// A kind of view. Kinds multiply: `hflip` with `shift` shows each of the shifts mirrored as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum View {
+    /// Left and right exchanged.
+    #[serde(rename = "hflip")]
+    HFlip,
+    /// Top and bottom exchanged: for pictures without an upright, from a microscope or a satellite.
+    #[serde(rename = "vflip")]
+    VFlip,
+    /// Moved up, down, left and right by a 32nd of the side, at least a pixel; the border is mirrored.
+    #[serde(rename = "shift")]
+    Shift,
+    /// The four corners beside the middle: torchvision's `five_crop`.
+    #[serde(rename = "five_crop")]
+    FiveCrop,
+    /// The five crops and their mirror images: torchvision's `ten_crop`.
+    #[serde(rename = "ten_crop")]
+    TenCrop,
+    /// The middle 9/8 and 5/4 as large.
+    #[serde(rename = "scales")]
+    Scales,
+}
+
+impl View {
+    /// Every kind by its name in a config.
+    pub const ALL: [(&str, Self); 6] = [
+        ("hflip", Self::HFlip),
+        ("vflip", Self::VFlip),
+        ("shift", Self::Shift),
+        ("five_crop", Self::FiveCrop),
+        ("ten_crop", Self::TenCrop),
+        ("scales", Self::Scales),
+    ];
+
+    /// The kinds of a list such as `hflip,shift`; none of `none`.
+    ///
+    /// # Errors
+    /// A name that is not one.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>> {
+        if text == "none" {
+            return Ok(Vec::new());
+        }
+        let find = |name: &str| Self::ALL.iter().find(|(known, _)| *known == name.trim()).map(|(_, view)| *view);
+        text.split(',')
+            .map(|name| {
+                find(name).ok_or_else(|| Error::Mismatch(format!("`{name}` is no view; expected {}", Self::names())))
+            })
+            .collect()
+    }
+
+    /// All names, for messages.
+    pub fn names() -> String {
+        Self::ALL.map(|(name, _)| name).join(", ")
+    }
+}
+
+/// How a run sees an image at test time: by its own pipeline first, then by the others.
+#[derive(Debug, Clone, Default)]
+pub struct TestTime {
+    /// Pipelines beside the run's own.
+    pub(crate) crops: Vec<Arc<Pipeline>>,
+    /// What is done to each batch of any pipeline.
+    pub(crate) looks: Vec<Look>,
+}
+
+impl TestTime {
+    /// The views of `augment.tta` in a complete config.
+    ///
+    /// # Errors
+    /// A config without pipeline or pixel statistics; a pipeline that cannot be built.
+    pub fn new(config: &RunConfig) -> Result<Self> {
+        let has = |views: &[View]| config.augment.tta.iter().any(|view| views.contains(view));
+        let looks = Look::all(has(&[View::HFlip, View::TenCrop]), has(&[View::VFlip]), has(&[View::Shift]));
+        let ops = |expected: &'static str| Error::BadValue {
+            origin: "config.toml".into(),
+            key: "augment".into(),
+            reason: format!("expected {expected}, as training writes it; was the file edited?"),
+        };
+        let augment = &config.augment;
+        let eval = augment.eval.as_ref().ok_or_else(|| ops("eval"))?;
+        let (Some(mean), Some(std)) = (&augment.mean, &augment.std) else { return Err(ops("mean and std")) };
+        let normalization = Normalization { mean: mean.clone(), std: std.clone() };
+        let (channels, (height, width)) = (config.model.config.in_chans, config.model.config.input_size);
+        let size = Size { height, width };
+        let build = |stages: &dyn Fn() -> Vec<Stage>| -> Result<Arc<Pipeline>> {
+            let built = match Pipeline::from_stages(stages(), channels, &normalization, None) {
+                Err(AugmentError::SizeNotConstant { .. }) => {
+                    Pipeline::from_stages(stages(), channels, &normalization, Some(size))
+                }
+                built => built,
+            };
+            Ok(Arc::new(built?))
+        };
+        // What is evaluated may be larger than what is trained on.
+        let (height, width, _) = build(&|| eval.stages())?.output_shape();
+        let size = Size { height, width };
+        let mut crops = Vec::new();
+        if has(&[View::FiveCrop, View::TenCrop]) {
+            for (bottom, right) in [(false, false), (false, true), (true, false), (true, true)] {
+                let stages = || {
+                    let mut stages = uncropped(eval, size).stages();
+                    stages.push(Stage::Pixels(Box::new(Corner { bottom, right, size })));
+                    stages
+                };
+                crops.push(build(&stages)?);
+            }
+        }
+        if has(&[View::Scales]) {
+            for zoom in [9.0 / 8.0, 5.0 / 4.0] {
+                crops.push(build(&|| zoomed(eval, size, zoom).stages())?);
+            }
+        }
+        Ok(Self { crops, looks })
+    }
+
+    /// How many views of each image there are, its own included.
+    pub fn count(&self) -> usize {
+        (1 + self.crops.len()) * self.looks.len().max(1)
+    }
+}
+
+/// The pipeline up to its centre crop, or where it has none, up to an image 8/7 as large as it makes.
+fn uncropped(eval: &PipelineConfig, size: Size) -> PipelineConfig {
+    let mut ops = eval.0.clone();
+    match ops.last() {
+        Some(OpConfig::CenterCrop(crop)) if crop.size.to_square() == size => {
+            ops.pop();
+        }
+        _ => ops = enlarged(ops, size, 8.0 / 7.0),
+    }
+    PipelineConfig(ops)
+}
+
+/// The pipeline with everything `zoom` times as large before the middle is cut out.
+fn zoomed(eval: &PipelineConfig, size: Size, zoom: f64) -> PipelineConfig {
+    let mut ops = eval.0.clone();
+    let middle = CenterCrop { size: exact(size), p: 1.0 };
+    match ops.as_mut_slice() {
+        [.., OpConfig::Resize(resize), OpConfig::CenterCrop(_)] => {
+            let scaled = |side: usize| (side as f64 * zoom).round() as usize;
+            resize.size = match resize.size {
+                SizeParam::One(short) => SizeParam::One(scaled(short)),
+                SizeParam::Exact(sides) => SizeParam::Exact(sides.map(scaled)),
+            };
+        }
+        _ => {
+            ops = enlarged(ops, size, zoom);
+            ops.push(middle.into());
+        }
+    }
+    PipelineConfig(ops)
+}
+
+/// The ops with a resize at the end, which takes the place of one that is there.
+fn enlarged(mut ops: Vec<OpConfig>, size: Size, zoom: f64) -> Vec<OpConfig> {
+    let scaled = |side: usize| (side as f64 * zoom).round() as usize;
+    let larger = SizeParam::Exact([scaled(size.height), scaled(size.width)]);
+    match ops.last_mut() {
+        Some(OpConfig::Resize(resize)) if resize.size == exact(size) => resize.size = larger,
+        _ => ops.push(Resize { size: larger, interpolation: Default::default(), p: 1.0 }.into()),
+    }
+    ops
+}
+
+fn exact(size: Size) -> SizeParam {
+    SizeParam::Exact([size.height, size.width])
+}
+
+/// Cuts out one of the four corners.
+#[derive(Debug)]
+struct Corner {
+    bottom: bool,
+    right: bool,
+    size: Size,
+}
+
+impl Transform for Corner {
+    fn output_size(&self, _: Option<Size>) -> tallow_augment::Result<Option<Size>> {
+        Ok(Some(self.size))
+    }
+
+    fn apply(&self, image: Image8, _: &mut Rng) -> tallow_augment::Result<Image8> {
+        let (found, size) = (image.size(), self.size);
+        if size.height > found.height || size.width > found.width {
+            return Err(AugmentError::CropTooLarge { op: "five_crop", crop: size, image: found });
+        }
+        let top = if self.bottom { (found.height - size.height) as i64 } else { 0 };
+        let left = if self.right { (found.width - size.width) as i64 } else { 0 };
+        Ok(crop(&image, Window { top, left, size }, PaddingMode::Constant, [0; 3]))
+    }
+}
+
+/// How a batch is looked at: moved, mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Look {
+    /// −1, 0 or 1 steps down and to the right.
+    shift: (i64, i64),
+    hflip: bool,
+    vflip: bool,
+}
+
+impl Look {
+    /// Every combination, the plain one first.
+    fn all(hflip: bool, vflip: bool, shift: bool) -> Vec<Self> {
+        let shifts: &[(i64, i64)] = if shift { &[(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)] } else { &[(0, 0)] };
+        let either = |on: bool| if on { vec![false, true] } else { vec![false] };
+        let mut looks = Vec::new();
+        for vflip in either(vflip) {
+            for hflip in either(hflip) {
+                looks.extend(shifts.iter().map(|shift| Look { shift: *shift, hflip, vflip }));
+            }
+        }
+        looks
+    }
+
+    /// The pixels of a batch `[n, h, w, c]` so seen.
+    pub fn at(self, pixels: &[f32], (_, h, w, c): (usize, usize, usize, usize)) -> Vec<f32> {
+        if self == Self::default() || h * w * c == 0 {
+            return pixels.to_vec();
+        }
+        let rows: Vec<usize> = (0..h).map(|y| source(y, h, self.shift.0, self.vflip)).collect();
+        let columns: Vec<usize> = (0..w).map(|x| source(x, w, self.shift.1, self.hflip)).collect();
+        let mut seen = Vec::with_capacity(pixels.len());
+        for image in pixels.chunks_exact(h * w * c) {
+            for y in &rows {
+                let row = &image[y * w * c..][..w * c];
+                columns.iter().for_each(|x| seen.extend_from_slice(&row[x * c..][..c]));
+            }
+        }
+        seen
+    }
+}
+
+/// From where place `at` of `side` shows what was moved by `steps` and then mirrored; beyond the border, its mirror image.
+fn source(at: usize, side: usize, steps: i64, flipped: bool) -> usize {
+    let (last, step) = (side as i64 - 1, ((side as f64 / 32.0).round() as i64).max(1));
+    let at = if flipped { last - at as i64 } else { at as i64 };
+    let from = (at - steps * step).abs();
+    (if from > last { 2 * last - from } else { from }).clamp(0, last) as usize
+}
+
+#[cfg(test)]
+mod tests;
