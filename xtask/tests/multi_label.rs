@@ -87,5 +87,5 @@ fn several_labels_are_trained_measured_and_told() -> Result<()> {
 
     let ensemble = folder.path().join("ensemble");
     let ensemble = ensemble.to_str().context("a path")?;
-    fails(&["ensemble", run, run, "--out", ensemble], "several labels")
+    fails(&["ensemble", run, run, "--method", "average", "--out", ensemble], "several labels")
 }
