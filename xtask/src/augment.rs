@@ -102,6 +102,10 @@ fn parameters(name: &str) -> Value {
         "GaussianBlur" => json!({ "kernel_size": 9, "sigma": [0.5, 4.0] }),
         "JPEG" => json!({ "quality": [3, 30] }),
         "RandomRotation" => json!({ "degrees": 45, "interpolation": "bilinear" }),
+        "RandomAffine" => json!({
+            "degrees": 20, "translate": [0.1, 0.1], "scale": [0.7, 1.3], "shear": 15, "interpolation": "bilinear"
+        }),
+        "PoissonNoise" => json!({ "peak": 24 }),
         "ColorJitter" => json!({ "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1 }),
         _ => json!({}),
     };
@@ -131,8 +135,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pipeline.toml");
         std::fs::write(&file, "ops = [{ op = \"RandomResizedCrop\", size = 20 }, { op = \"GridMask\" }]").unwrap();
-        for name in ["RandAugment", "AutoAugment-svhn", "rand-m9-mstd0.5-inc1", "GaussianBlur", file.to_str().unwrap()]
-        {
+        for name in [
+            "RandAugment",
+            "RandomAffine",
+            "AutoAugment-svhn",
+            "rand-m9-mstd0.5-inc1",
+            "GaussianBlur",
+            file.to_str().unwrap(),
+        ] {
             let pipeline = policy(name, 24).unwrap();
             let picture = pipeline.preview(DynamicImage::new_rgb8(40, 30), &mut rng::keyed(0, 0, 0, 0)).unwrap();
             assert_eq!(fitted(picture, 24).dimensions(), (24, 24), "{name}");

@@ -8,7 +8,8 @@ use tallow_data::{FoldOptions, OpenOptions, Splits, cross_validation_folds, fold
 use tallow_metrics::{AcrossFolds, Evaluation};
 use tallow_train::run_dir::write_atomic;
 use tallow_train::{
-    Finished, Measured, OutOfFold, Predictor, RunConfig, RunDir, Setting, config, load, predictions_csv,
+    Finished, Measured, OutOfFold, Predictor, RunConfig, RunDir, Setting, config, load, one_class_names,
+    predictions_csv,
 };
 
 use crate::options::{Method, Source};
@@ -172,7 +173,7 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
             println!("fold {} of {}: held out {}", index + 1, folds.len(), totals(&evaluation));
         }
         out_of_fold.add(dataset.as_ref(), held_out, &predictions)?;
-        evaluations.push((evaluation, probabilities));
+        evaluations.push((evaluation, probabilities.context("a fold has one label a sample")?));
         train_s += run.read_json::<Trained>(REPORT)?.train_s;
         trained += splits.train.len();
     }
@@ -193,7 +194,8 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
     let ids: Vec<String> = mean.indices.iter().map(|index| dataset.id(*index)).collect();
     let labels: Vec<usize> = mean.indices.iter().map(|index| dataset.label(*index)).collect();
     let predicted = tallow_metrics::argmax(&mean.probabilities, classes.len())?;
-    let csv = predictions_csv(&ids, &labels, &predicted, &mean.probabilities, classes)?;
+    let names = one_class_names(&labels, &predicted, classes)?;
+    let csv = predictions_csv(&ids, &names, &mean.probabilities, classes)?;
     write_atomic(&out.join(OUT_OF_FOLD), &csv)?;
     write_atomic(&out.join("crossval.json"), format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
     Ok(report)

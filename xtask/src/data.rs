@@ -11,6 +11,9 @@ use tallow_data::{ClassOrder, Format, OnCorrupt, OpenOptions, Splits, WriteOptio
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    /// A dataset's name, a folder with a sub-folder for each class, a manifest, Parquet files, shards
+    #[arg(value_name = "SPEC", default_value = "fashion-mnist-6k")]
+    spec: String,
     #[command(flatten)]
     source: Source,
     /// What to do about images that cannot be read: stop, or skip and list them
@@ -26,9 +29,6 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Source {
-    /// A dataset's name, a folder with a sub-folder for each class, a manifest, Parquet files, shards
-    #[arg(value_name = "SPEC", default_value = "fashion-mnist-6k")]
-    spec: String,
     /// Where a named dataset's files are
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -39,11 +39,14 @@ struct Source {
 
 #[derive(clap::Args)]
 struct Convert {
-    #[command(flatten)]
-    source: Source,
+    /// What to convert: a dataset's name, a folder with a sub-folder for each class, a manifest, Parquet files, shards
+    #[arg(value_name = "SRC")]
+    spec: String,
     /// The folder to write: empty, or not there yet
     #[arg(value_name = "DST")]
     to: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// The format
     #[arg(long = "to", value_name = "FORMAT", value_parser = Format::ALL.map(|(name, _)| name))]
     format: String,
@@ -61,7 +64,7 @@ pub fn run(args: Args) -> Result<()> {
 
 fn show(args: Args) -> Result<()> {
     let on_corrupt = if args.on_corrupt == "skip" { OnCorrupt::Skip } else { OnCorrupt::Stop };
-    let splits = open(args.source)?;
+    let splits = open(&args.spec, args.source)?;
     let train = Some(splits.train.clone());
     for (name, split) in [("train", &train), ("validation", &splits.validation), ("test", &splits.test)] {
         if let Some(dataset) = split {
@@ -77,7 +80,7 @@ fn show(args: Args) -> Result<()> {
 fn convert(args: Convert) -> Result<()> {
     let format = Format::ALL.into_iter().find(|(name, _)| *name == args.format).map(|(_, format)| format);
     let format = format.context("the parser knows the formats")?;
-    let splits = open(args.source)?;
+    let splits = open(&args.spec, args.source)?;
     let start = Instant::now();
     let options = WriteOptions { samples_per_file: args.samples_per_file };
     let written = tallow_data::write(&splits, &args.to, format, &options)?;
@@ -86,8 +89,8 @@ fn convert(args: Convert) -> Result<()> {
     Ok(())
 }
 
-fn open(source: Source) -> Result<Splits> {
+fn open(spec: &str, source: Source) -> Result<Splits> {
     let class_order = if source.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
     let options = OpenOptions { data_dir: source.data_dir, class_order, ..OpenOptions::default() };
-    Ok(tallow_data::open(&source.spec, &options)?)
+    Ok(tallow_data::open(spec, &options)?)
 }

@@ -35,8 +35,12 @@ pub fn run(args: Args) -> Result<()> {
     };
     let measured = evaluate(&predictor, name, dataset)?;
     println!("{name}: {}", measured.evaluation);
-    println!("{}\n", measured.probabilities);
-    println!("{}", measured.evaluation.confusion.table(None));
+    if let Some(probabilities) = &measured.probabilities {
+        println!("{probabilities}\n");
+    }
+    if !measured.evaluation.confusion.is_empty() {
+        println!("{}", measured.evaluation.confusion.table(None));
+    }
     if let Some(members) = &measured.members {
         println!("{members}\n");
     }

@@ -100,3 +100,14 @@ fn chain(error: &anyhow::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// Clap looks at a command's arguments when it is called, and then panics.
+    #[test]
+    fn the_arguments_of_every_command_make_sense() {
+        super::Cli::command().debug_assert();
+    }
+}

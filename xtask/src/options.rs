@@ -13,6 +13,9 @@ pub struct Source {
     /// Where a named dataset's files are
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
+    /// Keep decoded images in files in this folder, for later epochs and runs
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<String>,
 }
 
 /// Which model, how it is trained, and from where it starts.
@@ -48,7 +51,11 @@ pub struct Method {
 impl Source {
     /// The flags as settings of the configuration.
     pub fn settings(&self) -> Vec<Setting> {
-        settings([("--data", "data.spec", &self.data), ("--data-dir", "data.data_dir", &self.data_dir)])
+        settings([
+            ("--data", "data.spec", &self.data),
+            ("--data-dir", "data.data_dir", &self.data_dir),
+            ("--cache", "data.cache", &self.cache),
+        ])
     }
 }
 

@@ -143,6 +143,7 @@ pub fn train(prepared: &Prepared, run: &RunDir, splits: &Splits, quiet: bool) ->
     let Prepared { resolved, built } = prepared;
     let config = &resolved.config;
     run.write_config(config)?;
+    run.keep_split(splits)?;
     let train = train_loader(resolved, splits.train.clone())?;
     let (name, chooses) = if splits.validation.is_some() { ("validation", true) } else { ("test", false) };
     let eval = splits.validation.clone().or(splits.test.clone());

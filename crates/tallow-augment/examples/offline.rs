@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pipeline = file.ops.build(3, &Normalization::imagenet())?;
 
     std::fs::create_dir_all(output)?;
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(input)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    let entries = std::fs::read_dir(input).map_err(|error| format!("cannot read {input}: {error}"))?;
+    let mut paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     paths.sort();
     let mut written = 0;
     for (sample, path) in paths.iter().enumerate().filter(|(_, path)| path.is_file()) {

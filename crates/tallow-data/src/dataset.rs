@@ -145,6 +145,22 @@ impl Dataset for Subset {
         self.dataset.time(self.indices[index])
     }
 
+    /// The other dataset's, as far as they are chosen, where the choice keeps the order.
+    fn runs(&self) -> Option<Vec<usize>> {
+        let mut rest = self.indices.as_slice();
+        if !rest.is_sorted() {
+            return None;
+        }
+        let mut end = 0;
+        let runs = self.dataset.runs()?.into_iter().map(|length| {
+            end += length;
+            let (run, left) = rest.split_at(rest.partition_point(|index| *index < end));
+            rest = left;
+            run.len()
+        });
+        Some(runs.collect())
+    }
+
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
         self.dataset.encoded(self.indices[index])
     }

@@ -182,8 +182,8 @@ impl Loader {
     /// The batches of [`epoch`](Self::epoch) without their pixels, which nothing is read for: order, labels, targets and
     /// weights. For a loader [without chance](Self::is_deterministic) whose samples can all be read.
     pub fn epoch_without_pixels(&self, epoch: u64, skip_batches: usize) -> impl Iterator<Item = Batch> + '_ {
-        let Shared { config, labels, .. } = self.shared.as_ref();
-        let order = config.sampler.order(labels, config.seed, epoch);
+        let Shared { config, labels, dataset, .. } = self.shared.as_ref();
+        let order = config.sampler.order_of(dataset.as_ref(), labels, config.seed, epoch);
         (skip_batches.min(self.batches())..self.batches()).map(move |batch| {
             let start = batch * config.batch_size;
             let indices = order[start..(start + config.batch_size).min(order.len())].to_vec();
@@ -220,7 +220,7 @@ impl Shared {
         stop: &AtomicBool,
     ) {
         let seed = self.config.seed;
-        let order = self.config.sampler.order(&self.labels, seed, epoch);
+        let order = self.config.sampler.order_of(self.dataset.as_ref(), &self.labels, seed, epoch);
         for batch in batches {
             let made = self.make_batch(epoch, batch, &order, stop);
             let failed = made.is_err();

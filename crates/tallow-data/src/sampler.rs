@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tallow_augment::rng;
 
 use crate::split::indices_by_class;
-use crate::{Error, Result};
+use crate::{Dataset, Error, Result, run_shuffled};
 
 /// How the samples of an epoch are drawn. An epoch always has as many draws as the dataset has samples.
 ///
@@ -33,6 +33,10 @@ pub enum Sampler {
     /// Hoffer et al. 2020, <https://arxiv.org/abs/1901.09335>; timm's `RepeatAugSampler` on one process, but that timm cuts
     /// an epoch to a multiple of 256 samples.
     Repeated(f64),
+    /// Every sample once, shards (or row groups) in random order and their samples through a buffer of this many, so that
+    /// the files are read nearly from start to end: for datasets that memory does not hold. See
+    /// [`run_shuffled`](crate::run_shuffled).
+    Shards(usize),
 }
 
 impl Sampler {
@@ -48,6 +52,11 @@ impl Sampler {
             Sampler::Repeated(repeats) => {
                 let (expected, found) = ("a number from 1 up".into(), repeats.to_string());
                 return Err(Error::Option { field: "sampler.repeated", expected, found });
+            }
+            Sampler::Shards(buffer) if *buffer > 0 => return Ok(()),
+            Sampler::Shards(_) => {
+                let (expected, found) = ("at least 1 sample".into(), "0".into());
+                return Err(Error::Option { field: "sampler.shards", expected, found });
             }
             Sampler::ClassWeighted(weights) => ("sampler.class_weighted", weights, classes),
             Sampler::SampleWeighted(weights) => ("sampler.sample_weighted", weights, labels.len()),
@@ -81,8 +90,17 @@ impl Sampler {
                 order.shuffle(&mut rng);
                 (0..labels.len()).map(|at| order[(at as f64 / repeats) as usize]).collect()
             }
+            Sampler::Shards(buffer) => run_shuffled(&[labels.len()], *buffer, seed, epoch),
             Sampler::ClassBalanced => class_balanced(labels, &mut rng),
             Sampler::ClassWeighted(_) | Sampler::SampleWeighted(_) => weighted(&self.cumulative(labels), &mut rng),
+        }
+    }
+
+    /// [`order`](Self::order) for the samples of `dataset`, whose labels these are: it knows its shards.
+    pub fn order_of(&self, dataset: &dyn Dataset, labels: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
+        match (self, dataset.runs()) {
+            (Sampler::Shards(buffer), Some(runs)) => run_shuffled(&runs, *buffer, seed, epoch),
+            _ => self.order(labels, seed, epoch),
         }
     }
 

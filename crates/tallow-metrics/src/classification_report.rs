@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Average, ConfusionMatrix, Error, PrecisionRecallFscore, Result, check, confusion_matrix,
-    precision_recall_fscore::average, precision_recall_fscore_support,
+    precision_recall_fscore::{Counts, average},
+    precision_recall_fscore_support,
 };
 
 /// The numbers of each class, and over all of them. Prints in scikit-learn's layout; `{report:.4}` with four digits
@@ -92,6 +93,19 @@ impl ClassificationReport {
     pub fn of(matrix: &ConfusionMatrix) -> Self {
         let all: Vec<usize> = (0..matrix.class_names().len()).collect();
         Self::over(matrix, &all)
+    }
+
+    /// The report over classes of which each sample can have several: with a micro average in the place of the accuracy.
+    pub(crate) fn of_counts(class_names: &[String], counts: &[Counts]) -> Self {
+        let all: Vec<usize> = (0..counts.len()).collect();
+        let row = |(name, counts): (&String, &Counts)| ClassScores { name: name.clone(), scores: counts.ratios() };
+        Self {
+            classes: class_names.iter().zip(counts).map(row).collect(),
+            accuracy: None,
+            micro_avg: Some(Counts::average(counts, &all, Average::Micro)),
+            macro_avg: Counts::average(counts, &all, Average::Macro),
+            weighted_avg: Counts::average(counts, &all, Average::Weighted),
+        }
     }
 
     fn over(matrix: &ConfusionMatrix, chosen: &[usize]) -> Self {

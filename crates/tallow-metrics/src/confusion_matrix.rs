@@ -62,6 +62,16 @@ pub fn confusion_matrix(labels: &[usize], predictions: &[usize], class_names: &[
 }
 
 impl ConfusionMatrix {
+    /// The matrix of no classes: there is none where several can hold at once.
+    pub fn empty() -> Self {
+        Self { class_names: Vec::new(), counts: Vec::new() }
+    }
+
+    /// Whether it is of no classes.
+    pub fn is_empty(&self) -> bool {
+        self.class_names.is_empty()
+    }
+
     /// The names of the classes, in the order of rows and columns.
     pub fn class_names(&self) -> &[String] {
         &self.class_names

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClassificationReport, ConfusionMatrix, Result, accuracy_score, argmax, check, confusion_matrix,
+    ClassificationReport, ConfusionMatrix, MultiLabel, Result, accuracy_score, argmax, check, confusion_matrix,
     log_loss::mean_log_loss, log_loss_from_logits, top_k_accuracy_score,
 };
 
@@ -22,10 +22,14 @@ pub struct Evaluation {
     /// it would be 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub top5: Option<f64>,
-    /// Which class was taken for which.
+    /// Which class was taken for which; absent where several classes can hold at once.
+    #[serde(skip_serializing_if = "ConfusionMatrix::is_empty", default = "ConfusionMatrix::empty")]
     pub confusion: ConfusionMatrix,
     /// Precision, recall, F1 and support.
     pub report: ClassificationReport,
+    /// What else is measured where several classes can hold at once.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub multi_label: Option<MultiLabel>,
 }
 
 /// What a model put out: row-major, one row a sample, one column a class.
@@ -64,6 +68,7 @@ pub fn evaluate(labels: &[usize], scores: Scores<'_>, class_names: &[String]) ->
         top5,
         report: ClassificationReport::of(&confusion),
         confusion,
+        multi_label: None,
     })
 }
 
@@ -72,6 +77,9 @@ impl fmt::Display for Evaluation {
         write!(f, "n {}  loss {:.4}  top-1 {:.2} %", self.n, self.loss, 100.0 * self.top1)?;
         if let Some(top5) = self.top5 {
             write!(f, "  top-5 {:.2} %", 100.0 * top5)?;
+        }
+        if let Some(multi_label) = &self.multi_label {
+            write!(f, "  {multi_label}")?;
         }
         write!(f, "\n\n{}", self.report)
     }

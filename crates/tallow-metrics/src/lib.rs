@@ -42,6 +42,7 @@ pub mod confusion_matrix;
 pub mod curves;
 pub mod evaluation;
 pub mod log_loss;
+pub mod multi_label;
 pub mod precision_recall_fscore;
 pub mod probability_report;
 pub mod ranking;
@@ -62,6 +63,7 @@ pub use curves::{Curve, curves_svg};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, Scores, evaluate};
 pub use log_loss::{log_loss, log_loss_from_logits};
+pub use multi_label::{MultiLabel, evaluate_multi_label, sigmoid};
 pub use precision_recall_fscore::{Average, PrecisionRecallFscore, precision_recall_fscore_support};
 pub use probability_report::{ProbabilityReport, probability_report};
 pub use ranking::{

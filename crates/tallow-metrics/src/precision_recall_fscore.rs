@@ -45,36 +45,40 @@ pub fn precision_recall_fscore_support(matrix: &ConfusionMatrix) -> Vec<Precisio
 ///
 /// `sklearn.metrics.precision_recall_fscore_support` with `labels=chosen, average=…`.
 pub fn average(matrix: &ConfusionMatrix, chosen: &[usize], by: Average) -> PrecisionRecallFscore {
-    let counts = Counts::of(matrix);
-    let chosen: Vec<&Counts> = chosen.iter().filter_map(|&class| counts.get(class)).collect();
-    let total = chosen.iter().fold(Counts::default(), |sum, class| sum.plus(class));
-    let weight: fn(&Counts) -> f64 = match by {
-        Average::Micro => return total.ratios(),
-        Average::Macro => |_| 1.0,
-        Average::Weighted => |class| class.support as f64,
-    };
-    let weights: f64 = chosen.iter().map(|class| weight(class)).sum();
-    let mean = |ratio: fn(&PrecisionRecallFscore) -> f64| {
-        let sum: f64 = chosen.iter().map(|class| weight(class) * ratio(&class.ratios())).sum();
-        if weights == 0.0 { 0.0 } else { sum / weights }
-    };
-    PrecisionRecallFscore {
-        precision: mean(|class| class.precision),
-        recall: mean(|class| class.recall),
-        f1_score: mean(|class| class.f1_score),
-        support: total.support,
-    }
+    Counts::average(&Counts::of(matrix), chosen, by)
 }
 
-/// What the ratios of a class are made of.
+/// What the ratios of a class (or of a sample with several labels) are made of.
 #[derive(Default)]
-struct Counts {
-    correct: u64,
-    predicted: u64,
-    support: u64,
+pub(crate) struct Counts {
+    pub(crate) correct: u64,
+    pub(crate) predicted: u64,
+    pub(crate) support: u64,
 }
 
 impl Counts {
+    /// The average over those in `chosen`.
+    pub(crate) fn average(counts: &[Self], chosen: &[usize], by: Average) -> PrecisionRecallFscore {
+        let chosen: Vec<&Counts> = chosen.iter().filter_map(|&class| counts.get(class)).collect();
+        let total = chosen.iter().fold(Counts::default(), |sum, class| sum.plus(class));
+        let weight: fn(&Counts) -> f64 = match by {
+            Average::Micro => return total.ratios(),
+            Average::Macro => |_| 1.0,
+            Average::Weighted => |class| class.support as f64,
+        };
+        let weights: f64 = chosen.iter().map(|class| weight(class)).sum();
+        let mean = |ratio: fn(&PrecisionRecallFscore) -> f64| {
+            let sum: f64 = chosen.iter().map(|class| weight(class) * ratio(&class.ratios())).sum();
+            if weights == 0.0 { 0.0 } else { sum / weights }
+        };
+        PrecisionRecallFscore {
+            precision: mean(|class| class.precision),
+            recall: mean(|class| class.recall),
+            f1_score: mean(|class| class.f1_score),
+            support: total.support,
+        }
+    }
+
     fn of(matrix: &ConfusionMatrix) -> Vec<Self> {
         let sums = matrix.predicted().into_iter().zip(matrix.support());
         let classes = matrix.counts().iter().enumerate().zip(sums);
@@ -89,7 +93,7 @@ impl Counts {
         }
     }
 
-    fn ratios(&self) -> PrecisionRecallFscore {
+    pub(crate) fn ratios(&self) -> PrecisionRecallFscore {
         let ratio = |part: u64, whole: u64| {
             if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
         };

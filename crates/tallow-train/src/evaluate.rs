@@ -1,7 +1,7 @@
 //! Runs a model over a dataset: logits, labels and ids, from which every metric follows.
 
-use tallow_data::Loader;
-use tallow_metrics::{Evaluation, Scores, softmax};
+use tallow_data::{Batch, Dataset, Loader};
+use tallow_metrics::{Evaluation, Scores, evaluate_multi_label, sigmoid, softmax};
 use tallow_models::Model;
 use tallow_nn::Mode;
 
@@ -15,8 +15,10 @@ pub struct Predictions {
     pub logits: Vec<f32>,
     /// The number of classes.
     pub classes: usize,
-    /// The true classes.
+    /// The true classes; where several can hold at once, the first of each.
     pub labels: Vec<usize>,
+    /// Where several classes can hold at once, a 0 or 1 for each: row-major, `n × classes`. Else empty.
+    pub targets: Vec<f32>,
     /// What names each sample: its path, or "test/123".
     pub ids: Vec<String>,
     /// Images that could not be read and were left out.
@@ -29,14 +31,25 @@ impl Predictions {
     /// # Errors
     /// No samples; logits that are not finite.
     pub fn evaluate(&self, class_names: &[String]) -> Result<Evaluation> {
+        if self.is_multi_label() {
+            return Ok(evaluate_multi_label(&self.targets, &self.logits, class_names)?);
+        }
         Ok(tallow_metrics::evaluate(&self.labels, Scores::Logits(&self.logits), class_names)?)
     }
 
-    /// The probabilities, row-major, `n × classes`.
+    /// Whether several classes can hold at once.
+    pub fn is_multi_label(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// The probabilities, row-major, `n × classes`: those of a row add up to 1, but where several classes can hold at once.
     ///
     /// # Errors
     /// Logits that are not finite.
     pub fn probabilities(&self) -> Result<Vec<f32>> {
+        if self.is_multi_label() {
+            return Ok(sigmoid(&self.logits));
+        }
         Ok(softmax(&self.logits, self.classes)?)
     }
 
@@ -47,42 +60,82 @@ impl Predictions {
     pub fn predicted(&self) -> Result<Vec<usize>> {
         Ok(tallow_metrics::argmax(&self.logits, self.classes)?)
     }
+
+    /// What each sample is and what it was taken for, in words: a class, or `a|b` where several can hold at once.
+    ///
+    /// # Errors
+    /// Logits that are not finite; a class without a name.
+    pub fn names(&self, class_names: &[String]) -> Result<Vec<[String; 2]>> {
+        if !self.is_multi_label() {
+            return one_class_names(&self.labels, &self.predicted()?, class_names);
+        }
+        let joined = |values: &[f32], above: f32| {
+            let holding = class_names.iter().zip(values).filter(|(_, value)| **value > above);
+            holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
+        };
+        let rows = self.targets.chunks_exact(self.classes).zip(self.logits.chunks_exact(self.classes));
+        Ok(rows.map(|(targets, logits)| [joined(targets, 0.5), joined(logits, 0.0)]).collect())
+    }
+
+    /// Takes over who the samples of a batch of `dataset` are and what holds for them.
+    pub(crate) fn add_samples(&mut self, dataset: &dyn Dataset, batch: &Batch) {
+        self.labels.extend(batch.labels.iter().map(|&label| label as usize));
+        self.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
+        self.skipped.extend_from_slice(&batch.skipped);
+        match &batch.targets {
+            _ if !dataset.is_multi_label() => {}
+            Some(targets) => self.targets.extend_from_slice(targets),
+            None => {
+                let classes = self.classes;
+                let one_hot = |&label: &u32| (0..classes).map(move |class| f32::from(class == label as usize));
+                self.targets.extend(batch.labels.iter().flat_map(one_hot));
+            }
+        }
+    }
 }
 
-/// The table `id,label,predicted,p_<class>…`, probabilities with six digits.
+/// The names of labels and of predictions, of which each is one class.
 ///
 /// # Errors
-/// A label without a name.
+/// A class without a name.
+pub fn one_class_names(labels: &[usize], predicted: &[usize], classes: &[String]) -> Result<Vec<[String; 2]>> {
+    let missing = |class: usize| Error::Mismatch(format!("predictions: there is no class {class}"));
+    let name = |class: usize| classes.get(class).cloned().ok_or_else(|| missing(class));
+    labels.iter().zip(predicted).map(|(label, predicted)| Ok([name(*label)?, name(*predicted)?])).collect()
+}
+
+/// The table `id,label,predicted,p_<class>…`, probabilities with six digits; `names` are those of label and prediction.
+///
+/// # Errors
+/// A table that cannot be written.
 pub fn predictions_csv(
     ids: &[String],
-    labels: &[usize],
-    predicted: &[usize],
+    names: &[[String; 2]],
     probabilities: &[f32],
     classes: &[String],
 ) -> Result<Vec<u8>> {
     let broken = |error: &dyn std::fmt::Display| Error::Mismatch(format!("predictions: {error}"));
-    let name = |class: usize| classes.get(class).cloned().ok_or_else(|| broken(&format!("there is no class {class}")));
     let mut csv = csv::Writer::from_writer(Vec::new());
     let header = ["id", "label", "predicted"].map(str::to_owned).into_iter();
     let header = header.chain(classes.iter().map(|class| format!("p_{class}")));
     csv.write_record(header).map_err(|error| broken(&error))?;
-    let rows = ids.iter().zip(labels.iter().zip(predicted)).zip(probabilities.chunks_exact(classes.len().max(1)));
-    for ((id, (label, predicted)), row) in rows {
-        let names = [id.clone(), name(*label)?, name(*predicted)?].into_iter();
-        csv.write_record(names.chain(row.iter().map(|p| format!("{p:.6}")))).map_err(|error| broken(&error))?;
+    let rows = ids.iter().zip(names).zip(probabilities.chunks_exact(classes.len().max(1)));
+    for ((id, names), row) in rows {
+        let words = [id].into_iter().chain(names).cloned();
+        csv.write_record(words.chain(row.iter().map(|p| format!("{p:.6}")))).map_err(|error| broken(&error))?;
     }
     csv.into_inner().map_err(|error| broken(&error))
 }
 
 /// Runs `model` in evaluation mode over the samples of `loader`, in its order. With further views of each image
-/// the logits are the logarithms of the mean of their probabilities.
+/// the logits are the logarithms of the mean of their probabilities; where several classes can hold at once, their mean.
 ///
 /// # Errors
 /// An image that cannot be read (or that the loader leaves out, if so configured); whatever the model fails with.
 pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<Predictions> {
     let dataset = loader.dataset();
     let mut predictions = Predictions { classes: dataset.class_names().len(), ..Default::default() };
-    let several = views.count() > 1;
+    let (several, multi_label) = (views.count() > 1, dataset.is_multi_label());
     let mut add = |loader: &Loader, first: bool| -> Result<()> {
         let mut row = 0;
         for batch in loader.epoch(0, 0) {
@@ -92,9 +145,7 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<P
                 Ok(logits.flatten_all()?.to_vec1::<f32>()?)
             };
             if first {
-                predictions.labels.extend(batch.labels.iter().map(|&label| label as usize));
-                predictions.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
-                predictions.skipped.extend_from_slice(&batch.skipped);
+                predictions.add_samples(dataset.as_ref(), &batch);
             }
             if !several {
                 predictions.logits.extend(logits(batch.pixels)?);
@@ -106,8 +157,9 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<P
             }
             let sums = &mut predictions.logits[row..row + len];
             for look in &views.looks {
-                let probabilities = softmax(&logits(look.at(&batch.pixels, batch.shape))?, predictions.classes)?;
-                sums.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
+                let logits = logits(look.at(&batch.pixels, batch.shape))?;
+                let scores = if multi_label { logits } else { softmax(&logits, predictions.classes)? };
+                sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
             }
             row += len;
         }
@@ -119,7 +171,10 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<P
     }
     if several {
         let count = views.count() as f32;
-        predictions.logits.iter_mut().for_each(|sum| *sum = (*sum / count).max(f32::MIN_POSITIVE).ln());
+        predictions.logits.iter_mut().for_each(|sum| {
+            let mean = *sum / count;
+            *sum = if multi_label { mean } else { mean.max(f32::MIN_POSITIVE).ln() };
+        });
     }
     Ok(predictions)
 }

@@ -95,8 +95,14 @@ impl Finished {
     /// The model's logits of every sample.
     ///
     /// # Errors
-    /// Those of [`predict`].
+    /// Those of [`predict`]; samples of several labels where the model was trained on one.
     pub fn predictions(&self, dataset: Arc<dyn Dataset>) -> Result<Predictions> {
+        if dataset.is_multi_label() && !self.config.data.multi_label {
+            let run = self.run.path().display();
+            return Err(Error::Mismatch(format!(
+                "{run}: it was trained on one label a sample and cannot be measured on several: give data with one"
+            )));
+        }
         predict(self.built.model.as_ref(), &self.loader(dataset)?, &self.views)
     }
 

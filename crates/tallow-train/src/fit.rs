@@ -218,7 +218,8 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
                 drop_frozen(&mut grads, constants);
                 climb.descend()?;
             }
-            count(&mut position.running, batch_loss, &logits, &batch.labels)?;
+            let targets = batch.targets.as_deref().filter(|_| config.data.multi_label);
+            count(&mut position.running, batch_loss, &logits, &batch.labels, targets)?;
             position.images += batch.labels.len() as u64;
             position.batch += 1;
 
@@ -341,12 +342,18 @@ fn gave_up(config: &EarlyStoppingConfig, position: &Position) -> bool {
     config.patience > 0 && position.epochs_since_best >= config.patience
 }
 
-/// Adds a batch to the sums of its epoch. Of logits of two passes the first counts.
-fn count(running: &mut Running, loss: f32, logits: &Tensor, labels: &[u32]) -> Result<()> {
+/// Adds a batch to the sums of its epoch. Of logits of two passes the first counts. Where several classes can hold for a
+/// sample, `targets` says which: one that holds is right.
+fn count(running: &mut Running, loss: f32, logits: &Tensor, labels: &[u32], targets: Option<&[f32]>) -> Result<()> {
     let predicted = logits.detach().argmax(D::Minus1)?.to_vec1::<u32>()?;
     running.images += labels.len() as u64;
     running.loss.0 += f64::from(loss) * labels.len() as f64;
-    running.correct += predicted.iter().zip(labels).filter(|(predicted, label)| predicted == label).count() as u64;
+    let classes = logits.dim(D::Minus1)?;
+    let right = |(row, (predicted, label)): &(usize, (&u32, &u32))| match targets {
+        Some(targets) => targets[row * classes + **predicted as usize] > 0.5,
+        None => predicted == label,
+    };
+    running.correct += predicted.iter().zip(labels).enumerate().filter(right).count() as u64;
     Ok(())
 }
 

@@ -60,7 +60,7 @@ pub fn augmented_grid(loader: &Loader, pipeline: &Pipeline) -> Result<DynamicIma
     let (height, width, channels) = pipeline.output_shape();
     let (config, dataset) = (loader.config(), loader.dataset());
     let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
-    let order = config.sampler.order(&labels, config.seed, 0);
+    let order = config.sampler.order_of(dataset.as_ref(), &labels, config.seed, 0);
     let shown = order.len().min(GRID * GRID);
     let columns = shown.clamp(1, GRID);
     let (grid_width, grid_height) = ((columns * width) as u32, (shown.div_ceil(columns) * height) as u32);

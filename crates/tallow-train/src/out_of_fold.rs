@@ -89,7 +89,7 @@ mod tests {
         let logits = indices.iter().flat_map(|_| (0..10).map(|class| if class == high { 4.0 } else { 0.0 })).collect();
         let ids = indices.iter().map(|index| dataset.id(*index)).collect();
         let labels = indices.iter().map(|index| dataset.label(*index)).collect();
-        Predictions { logits, classes: 10, labels, ids, skipped: Vec::new() }
+        Predictions { logits, classes: 10, labels, ids, ..Default::default() }
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub struct Measured {
     pub predictions: Predictions,
     /// Every metric.
     pub evaluation: Evaluation,
-    /// How good its probabilities are.
-    pub probabilities: ProbabilityReport,
+    /// How good its probabilities are; not said where several classes can hold at once.
+    pub probabilities: Option<ProbabilityReport>,
     /// Of an ensemble, its members beside it.
     pub members: Option<MemberTable>,
 }
@@ -119,7 +119,11 @@ impl Predictor {
     /// An image that the preprocessing refuses; whatever a model fails with.
     pub fn probabilities(&self, image: DynamicImage) -> Result<Vec<f32>> {
         let classes = self.classes().to_vec();
-        self.predictions(Arc::new(OneImage { image, classes }))?.probabilities()
+        let multi_label = match self {
+            Self::Run(finished) => finished.config.data.multi_label,
+            Self::Ensemble(_) => false,
+        };
+        self.predictions(Arc::new(OneImage { image, classes, multi_label }))?.probabilities()
     }
 
     /// What it was fitted on besides its members' training, in words.
@@ -141,7 +145,8 @@ impl Predictor {
             skipped: &'a [String],
             #[serde(flatten)]
             evaluation: &'a Evaluation,
-            probabilities: &'a ProbabilityReport,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            probabilities: &'a Option<ProbabilityReport>,
             #[serde(flatten)]
             members: &'a Option<MemberTable>,
         }
@@ -154,14 +159,14 @@ impl Predictor {
             }
         };
         let evaluation = predictions.evaluate(self.classes())?;
-        let probabilities = probability_report(&predictions.labels, &predictions.logits, predictions.classes)?;
+        let report = || probability_report(&predictions.labels, &predictions.logits, predictions.classes);
+        let probabilities = (!predictions.is_multi_label()).then(report).transpose()?;
         let skipped = &predictions.skipped;
         let metrics =
             Metrics { split, skipped, evaluation: &evaluation, probabilities: &probabilities, members: &members };
         self.run().write_json("metrics.json", &metrics)?;
-        let Predictions { ids, labels, .. } = &predictions;
-        let (predicted, told) = (predictions.predicted()?, predictions.probabilities()?);
-        self.run().write("predictions.csv", &predictions_csv(ids, labels, &predicted, &told, self.classes())?)?;
+        let (names, told) = (predictions.names(self.classes())?, predictions.probabilities()?);
+        self.run().write("predictions.csv", &predictions_csv(&predictions.ids, &names, &told, self.classes())?)?;
         Ok(Measured { predictions, evaluation, probabilities, members })
     }
 }
@@ -170,6 +175,7 @@ impl Predictor {
 struct OneImage {
     image: DynamicImage,
     classes: Vec<String>,
+    multi_label: bool,
 }
 
 impl Dataset for OneImage {
@@ -183,6 +189,10 @@ impl Dataset for OneImage {
 
     fn label(&self, _: usize) -> usize {
         0
+    }
+
+    fn is_multi_label(&self) -> bool {
+        self.multi_label
     }
 
     fn image(&self, _: usize) -> tallow_data::Result<DynamicImage> {

@@ -58,8 +58,7 @@ impl Probe {
         let dataset = loader.dataset();
         let mut predictions = Predictions { classes: dataset.class_names().len(), ..Default::default() };
         for batch in loader.epoch_without_pixels(0, 0) {
-            predictions.labels.extend(batch.labels.iter().map(|&label| label as usize));
-            predictions.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
+            predictions.add_samples(dataset.as_ref(), &batch);
             let logits = model.forward_head(&features.rows(&batch.indices)?, &Mode::eval())?;
             predictions.logits.extend(logits.flatten_all()?.to_vec1::<f32>()?);
         }

@@ -4,6 +4,7 @@
 //! config.toml               the complete config: data, preprocessing, model, optimiser, schedule, seed
 //! classes.json              class names in the order of the logits
 //! environment.json          versions, machine, command line
+//! split.csv                 which samples are trained on and which validated with
 //! log.txt                   a line an epoch, skipped images, interruptions
 //! summary.csv               numbers, a row an epoch
 //! events/                   TensorBoard's event files
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tallow_data::Splits;
 use tallow_models::Built;
 
 use crate::checkpoint::load_weights;
@@ -27,6 +29,7 @@ use crate::{Ensemble, Error, Result, RunConfig};
 const CONFIG: &str = "config.toml";
 const CLASSES: &str = "classes.json";
 const ENVIRONMENT: &str = "environment.json";
+const SPLIT: &str = "split.csv";
 
 /// The folder of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +172,32 @@ impl RunDir {
         Ok(built)
     }
 
+    /// Keeps which samples are trained on and which validated with (`id,split`). A run that goes on must find the same.
+    ///
+    /// # Errors
+    /// Other samples than were kept; a folder that cannot be written.
+    pub fn keep_split(&self, splits: &Splits) -> Result<()> {
+        let broken = |error: &dyn std::fmt::Display| Error::Mismatch(format!("{SPLIT}: {error}"));
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(["id", "split"]).map_err(|error| broken(&error))?;
+        for (name, dataset) in [("train", Some(&splits.train)), ("validation", splits.validation.as_ref())] {
+            let Some(dataset) = dataset else { continue };
+            for index in 0..dataset.len() {
+                table.write_record([dataset.id(index).as_str(), name]).map_err(|error| broken(&error))?;
+            }
+        }
+        let table = table.into_inner().map_err(|error| broken(&error))?;
+        let path = self.path.join(SPLIT);
+        match fs::read(&path) {
+            Ok(kept) if kept == table => Ok(()),
+            Ok(_) => Err(Error::Mismatch(format!(
+                "{}: the data no longer hold the samples that this run began with: bring them back, or start a new run",
+                path.display()
+            ))),
+            Err(_) => self.write(SPLIT, &table),
+        }
+    }
+
     /// Writes `name` in this folder: whole, or not at all.
     ///
     /// # Errors
@@ -290,6 +319,24 @@ mod tests {
         let file = tempfile::NamedTempFile::new().map_err(Error::io("", "make a file"))?;
         let error = RunDir::create(file.path().join("run"), &RunConfig::default(), &[]);
         assert!(matches!(error, Err(Error::Io { .. })), "{error:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_split_is_kept_and_another_one_refused() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(Error::io("", "make a folder"))?;
+        let run = RunDir::create(folder.path().join("a"), &RunConfig::default(), &["x".to_owned()])?;
+        let splits = |seed| {
+            let options = tallow_data::OpenOptions { validation_fraction: 0.1, seed, ..Default::default() };
+            tallow_data::open("fashion-mnist-6k", &options)
+        };
+        run.keep_split(&splits(0)?)?;
+        let kept = fs::read_to_string(run.path().join(SPLIT)).map_err(Error::io("", "read"))?;
+        assert_eq!(kept.lines().count(), 5001);
+        assert_eq!(kept.lines().filter(|line| line.ends_with(",validation")).count(), 500);
+        run.keep_split(&splits(0)?)?;
+        let refused = run.keep_split(&splits(1)?);
+        assert!(matches!(&refused, Err(error) if error.to_string().contains("no longer hold")), "{refused:?}");
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Rotation, translation, scaling and shear: the deterministic core of RandomRotation and RandomAffine.
 
+use super::sample::{Placement, transform};
 use crate::{Image8, Interpolation, Size};
 
 /// Maps a place in the output to the place in the input whose pixel stands there:
@@ -47,29 +48,32 @@ impl AffineMatrix {
 /// # Source
 /// Pillow `Image.transform(AFFINE)`: same coordinates, same rounding (down).
 pub fn affine(image: &Image8, matrix: &AffineMatrix, interpolation: Interpolation, fill: [u8; 3]) -> Image8 {
-    if image.channels() == 1 {
-        affine_channels::<1>(image, matrix, interpolation, [fill[0]])
-    } else {
-        affine_channels::<3>(image, matrix, interpolation, fill)
+    if interpolation != Interpolation::Nearest {
+        return transform(image, matrix, interpolation, fill);
+    }
+    if image.channels() == 1 { nearest_of(image, matrix, [fill[0]]) } else { nearest_of(image, matrix, fill) }
+}
+
+impl Placement for AffineMatrix {
+    #[inline(always)]
+    fn place(&self, x: f64, y: f64) -> (f64, f64) {
+        let m = &self.0;
+        (m[0] * x + m[1] * y + m[2], m[3] * x + m[4] * y + m[5])
     }
 }
 
-fn affine_channels<const C: usize>(
-    image: &Image8,
-    matrix: &AffineMatrix,
-    interpolation: Interpolation,
-    fill: [u8; C],
-) -> Image8 {
-    if interpolation != Interpolation::Nearest {
-        let m = matrix.0;
-        let place = |x, y| (m[0] * x + m[1] * y + m[2], m[3] * x + m[4] * y + m[5]);
-        return transform_channels(image, place, interpolation, fill);
-    }
+fn nearest_of<const C: usize>(image: &Image8, matrix: &AffineMatrix, fill: [u8; C]) -> Image8 {
     let source = Source { pixels: image.data().as_chunks::<C>().0, size: image.size() };
     let mut data = vec![0; image.data().len()];
     let rows = data.as_chunks_mut::<C>().0.chunks_exact_mut(image.width());
     nearest(&source, matrix, fill, rows);
     Image8::from_parts(image.size(), C, data)
+}
+
+/// Pixels to choose from.
+struct Source<'a, const C: usize> {
+    pixels: &'a [[u8; C]],
+    size: Size,
 }
 
 /// The rows of an output with `C` channels.
@@ -119,119 +123,6 @@ pub(super) fn scaled_places(step: f64, start: f64, count: usize, length: usize) 
 /// `place` if it is one of `length` pixels.
 fn inside(place: i64, length: usize) -> Option<usize> {
     usize::try_from(place).ok().filter(|place| *place < length)
-}
-
-/// Fills `rows` with what `sample` finds at each pixel's place, counted between pixel centres.
-fn interpolate<const C: usize>(
-    size: Size,
-    place: impl Fn(f64, f64) -> (f64, f64),
-    fill: [u8; C],
-    rows: Rows<'_, C>,
-    sample: impl Fn(f64, f64) -> [u8; C],
-) {
-    let (width, height) = (size.width as f64, size.height as f64);
-    for (i, row) in rows.enumerate() {
-        let y_out = i as f64 + 0.5;
-        for (j, out) in row.iter_mut().enumerate() {
-            let (x, y) = place(j as f64 + 0.5, y_out);
-            let inside = x >= 0.0 && x < width && y >= 0.0 && y < height;
-            *out = if inside { sample(x - 0.5, y - 0.5) } else { fill };
-        }
-    }
-}
-
-/// The image of which the pixel at `place(x, y)` stands at (x, y); pixel centres are at halves, the size is kept.
-///
-/// # Source
-/// Pillow's `ImagingGenericTransform`.
-pub(super) fn transform(
-    image: &Image8,
-    place: impl Fn(f64, f64) -> (f64, f64),
-    interpolation: Interpolation,
-    fill: [u8; 3],
-) -> Image8 {
-    if image.channels() == 1 {
-        transform_channels::<1>(image, place, interpolation, [fill[0]])
-    } else {
-        transform_channels::<3>(image, place, interpolation, fill)
-    }
-}
-
-fn transform_channels<const C: usize>(
-    image: &Image8,
-    place: impl Fn(f64, f64) -> (f64, f64),
-    interpolation: Interpolation,
-    fill: [u8; C],
-) -> Image8 {
-    let source = Source { pixels: image.data().as_chunks::<C>().0, size: image.size() };
-    let mut data = vec![0; image.data().len()];
-    let rows = data.as_chunks_mut::<C>().0.chunks_exact_mut(image.width());
-    match interpolation {
-        Interpolation::Nearest => interpolate(source.size, place, fill, rows, |x, y| {
-            source.pixels[(y + 0.5) as usize * source.size.width + (x + 0.5) as usize]
-        }),
-        Interpolation::Bilinear => interpolate(source.size, place, fill, rows, |x, y| source.bilinear(x, y)),
-        Interpolation::Bicubic | Interpolation::Lanczos => {
-            interpolate(source.size, place, fill, rows, |x, y| source.bicubic(x, y))
-        }
-    }
-    Image8::from_parts(image.size(), C, data)
-}
-
-/// Pixels to sample from, at places counted between pixel centres.
-struct Source<'a, const C: usize> {
-    pixels: &'a [[u8; C]],
-    size: Size,
-}
-
-impl<const C: usize> Source<'_, C> {
-    /// The pixels of row `y`, the nearest row if there is none.
-    fn row(&self, y: isize) -> &[[u8; C]] {
-        let y = y.clamp(0, self.size.height as isize - 1) as usize;
-        &self.pixels[y * self.size.width..(y + 1) * self.size.width]
-    }
-
-    /// Column `x`, the nearest one if there is none.
-    fn column(&self, x: isize) -> usize {
-        x.clamp(0, self.size.width as isize - 1) as usize
-    }
-
-    #[inline]
-    fn bilinear(&self, x: f64, y: f64) -> [u8; C] {
-        let ((left, dx), (above, dy)) = (split(x), split(y));
-        let (upper, lower) = (self.row(above), self.row(above + 1));
-        let (left, right) = (self.column(left), self.column(left + 1));
-        let mix = |a: f64, b: f64, d: f64| a + (b - a) * d;
-        std::array::from_fn(|c| {
-            let top = mix(upper[left][c].into(), upper[right][c].into(), dx);
-            let bottom = mix(lower[left][c].into(), lower[right][c].into(), dx);
-            mix(top, bottom, dy) as i32 as u8 // between four pixels, so within 0 to 255
-        })
-    }
-
-    #[inline]
-    fn bicubic(&self, x: f64, y: f64) -> [u8; C] {
-        let ((left, dx), (above, dy)) = (split(x), split(y));
-        let columns: [usize; 4] = std::array::from_fn(|i| self.column(left - 1 + i as isize));
-        let rows: [&[[u8; C]]; 4] = std::array::from_fn(|i| self.row(above - 1 + i as isize));
-        std::array::from_fn(|c| {
-            let across = rows.map(|row| cubic(columns.map(|x| row[x][c].into()), dx));
-            cubic(across, dy) as u8
-        })
-    }
-}
-
-/// The whole number below `place` and the rest. Without `floor`, which plain x86-64 has no instruction for.
-#[inline]
-fn split(place: f64) -> (isize, f64) {
-    let whole = place as i32;
-    let whole = whole - i32::from(place < f64::from(whole));
-    (whole as isize, place - f64::from(whole))
-}
-
-/// The cubic through four values in a row (Keys' kernel with a = -1), at `d` between the second and the third.
-fn cubic([v1, v2, v3, v4]: [f64; 4], d: f64) -> f64 {
-    v2 + d * (-v1 + v3 + d * (2.0 * (v1 - v2) + v3 - v4 + d * (-v1 + v2 - v3 + v4)))
 }
 
 #[cfg(test)]

@@ -84,36 +84,63 @@ pub fn gaussian_blur(image: &Image8, kernel: [usize; 2], sigma: [f64; 2]) -> Ima
 
 /// [`gaussian_blur`] of floats, channels last, unrounded.
 pub(super) fn convolve(values: &[f32], size: Size, channels: usize, kernel: [usize; 2], sigma: [f64; 2]) -> Vec<f32> {
-    let [across, down] = [weights(kernel[0], sigma[0]), weights(kernel[1], sigma[1])];
-    let stride = size.width * channels;
-    let mirrored = |at: usize, offset: usize, radius: usize, length: usize| {
-        PaddingMode::Reflect.source((at + offset) as i64 - radius as i64, length).unwrap_or(at)
-    };
-    let mut rows = vec![0.0; values.len()];
-    let radius = across.len() / 2;
-    let mut padded = vec![0.0; stride + 2 * radius * channels];
-    for (row, out) in values.chunks_exact(stride).zip(rows.chunks_exact_mut(stride)) {
-        for (x, pixel) in padded.chunks_exact_mut(channels).enumerate() {
-            let source = mirrored(0, x, radius, size.width) * channels;
-            pixel.copy_from_slice(&row[source..source + channels]);
-        }
-        for (i, weight) in across.iter().enumerate() {
-            add_scaled(out, &padded[i * channels..], *weight);
-        }
-    }
-    let mut blurred = vec![0.0; values.len()];
-    let radius = down.len() / 2;
-    for (y, out) in blurred.chunks_exact_mut(stride).enumerate() {
-        for (i, weight) in down.iter().enumerate() {
-            let source = mirrored(y, i, radius, size.height) * stride;
-            add_scaled(out, &rows[source..source + stride], *weight);
-        }
-    }
-    blurred
+    let weights = [weights(kernel[0], sigma[0]), weights(kernel[1], sigma[1])];
+    pulp::Arch::new().dispatch(Convolve { values, size, channels, weights })
 }
 
-fn add_scaled(out: &mut [f32], values: &[f32], weight: f32) {
-    out.iter_mut().zip(values).for_each(|(out, value)| *out += weight * value);
+struct Convolve<'a> {
+    values: &'a [f32],
+    size: Size,
+    channels: usize,
+    /// Across and down.
+    weights: [Vec<f32>; 2],
+}
+
+/// Compiled once more for AVX2: loops and no closures, which would be left behind.
+impl pulp::NullaryFnOnce for Convolve<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn call(self) -> Vec<f32> {
+        let Self { values, size, channels, weights: [across, down] } = self;
+        let stride = size.width * channels;
+        let radius = across.len() / 2;
+        let mut padded = vec![0.0; stride + 2 * radius * channels];
+        let columns = mirrored(radius, size.width);
+        let mut rows = vec![0.0; values.len()];
+        for (row, out) in values.chunks_exact(stride).zip(rows.chunks_exact_mut(stride)) {
+            for (pixel, column) in padded.chunks_exact_mut(channels).zip(&columns) {
+                pixel.copy_from_slice(&row[column * channels..(column + 1) * channels]);
+            }
+            weighted(out, &padded, &across, channels);
+        }
+        let mut blurred = vec![0.0; values.len()];
+        let lines = mirrored(down.len() / 2, size.height);
+        for (y, out) in blurred.chunks_exact_mut(stride).enumerate() {
+            for (weight, line) in down.iter().zip(&lines[y..]) {
+                for (out, value) in out.iter_mut().zip(&rows[line * stride..(line + 1) * stride]) {
+                    *out += weight * value;
+                }
+            }
+        }
+        blurred
+    }
+}
+
+/// The sums of `values`, `step` apart from each place of `out` on, each with its weight.
+#[inline(always)]
+fn weighted(out: &mut [f32], values: &[f32], weights: &[f32], step: usize) {
+    for (i, weight) in weights.iter().enumerate() {
+        for (out, value) in out.iter_mut().zip(&values[i * step..]) {
+            *out += weight * value;
+        }
+    }
+}
+
+/// Which of `length` pixels stand at the places from `radius` before the first to `radius` behind the last.
+fn mirrored(radius: usize, length: usize) -> Vec<usize> {
+    let source = |at: usize| PaddingMode::Reflect.source(at as i64 - radius as i64, length);
+    (0..length + 2 * radius).map(|at| source(at).unwrap_or(at.saturating_sub(radius).min(length - 1))).collect()
 }
 
 /// A Gaussian at `length` places about its middle; the sum is 1.

@@ -23,6 +23,7 @@ mod random_resized_crop;
 mod random_rotation;
 mod resize;
 mod resize_pad;
+mod sample;
 mod sharpness;
 
 pub use adjust::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};

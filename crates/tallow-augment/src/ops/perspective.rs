@@ -3,8 +3,8 @@
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
-use super::affine::transform;
 use super::random_rotation::validate_interpolation;
+use super::sample::{Placement, transform};
 use crate::params::{half, validate_p};
 use crate::rng::Rng;
 use crate::{Error, Fill, Image8, Interpolation, Result, Size, Transform};
@@ -78,11 +78,18 @@ pub fn perspective(image: &Image8, corners: Corners, interpolation: Interpolatio
     let Some(c) = coefficients(corners, start) else {
         return image.clone();
     };
-    let place = |x: f64, y: f64| {
+    transform(image, &Projection(c), interpolation, fill)
+}
+
+struct Projection([f64; 8]);
+
+impl Placement for Projection {
+    #[inline(always)]
+    fn place(&self, x: f64, y: f64) -> (f64, f64) {
+        let c = &self.0;
         let depth = c[6] * x + c[7] * y + 1.0;
         ((c[0] * x + c[1] * y + c[2]) / depth, (c[3] * x + c[4] * y + c[5]) / depth)
-    };
-    transform(image, place, interpolation, fill)
+    }
 }
 
 /// The eight numbers of the projection that takes the corners `from` to `to`.

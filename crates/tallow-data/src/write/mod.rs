@@ -81,6 +81,17 @@ pub fn write(splits: &Splits, to: &Path, format: Format, options: &WriteOptions)
     ];
     let given: Vec<(Split, &dyn Dataset)> =
         given.into_iter().filter_map(|(split, dataset)| Some((split, dataset?.as_ref()))).collect();
+    if matches!(format, Format::Parquet | Format::Wds) {
+        let any = |lost: fn(&dyn Dataset, usize) -> bool| {
+            given.iter().any(|(_, dataset)| (0..dataset.len()).any(|index| lost(*dataset, index)))
+        };
+        if any(|dataset, index| dataset.target(index).is_some()) {
+            return Err(cannot(to, format, "it holds one label a sample; a folder holds several, and soft ones"));
+        }
+        if any(|dataset, index| dataset.weight(index) != 1.0) {
+            return Err(cannot(to, format, "it holds no weights; a folder does"));
+        }
+    }
     match format {
         Format::Folder => folder::write(&given, to)?,
         Format::Parquet => parquet::write(&given, to, options)?,

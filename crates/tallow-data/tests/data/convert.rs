@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tallow_data::{Dataset, Format, OpenOptions, Splits, WriteOptions, open, write};
+use tallow_data::{Dataset, Format, OpenOptions, Sampler, Splits, Subset, WriteOptions, open, write};
 use tempfile::TempDir;
 
 use crate::{assert_fails, open_path, save_image};
@@ -131,6 +131,10 @@ fn what_a_manifest_says_is_kept_by_a_folder() {
         write(&first, &folder, Format::Folder, &OPTIONS).unwrap();
         let read = open_path(&folder.join("manifest.csv")).unwrap();
         assert_eq!(read.train.is_multi_label(), first.train.is_multi_label());
+        for (kind, format) in [("parquet", Format::Parquet), ("wds", Format::Wds)] {
+            let lossy = write(&first, &dir.path().join(format!("{kind} of {name}")), format, &OPTIONS);
+            assert_fails(lossy, &[kind, "one label a sample"]);
+        }
         for index in 0..2 {
             assert_eq!(read.train.target(index), first.train.target(index));
             assert_eq!(read.train.weight(index), first.train.weight(index));
@@ -149,4 +153,29 @@ fn what_cannot_be_written_is_named() {
     assert_fails(write(&colour, &to("s"), Format::Wds, &OPTIONS), &["not empty"]);
     let none = WriteOptions { samples_per_file: 0 };
     assert_fails(write(&colour, &to("wds"), Format::Wds, &none), &["samples_per_file", "at least 1"]);
+}
+
+#[test]
+fn the_shards_sampler_takes_shard_after_shard() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("shards");
+    write(&source(dir.path(), false), &folder, Format::Wds, &OPTIONS).unwrap();
+    let train = open(&spec(&folder, Format::Wds), &OpenOptions::default()).unwrap().train;
+    let runs = train.runs().unwrap();
+    assert!(runs.len() > 1, "{runs:?}");
+    let labels = tallow_data::labels(train.as_ref());
+    let order = |buffer, epoch| Sampler::Shards(buffer).order_of(train.as_ref(), &labels, 0, epoch);
+    // Through a buffer of one sample each shard comes as it lies: only from shard to shard is there a step that is not 1.
+    let steps = order(1, 0).windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+    assert!(steps < runs.len(), "{:?}", order(1, 0));
+    let mut all = order(3, 1);
+    assert_ne!(all, order(3, 2));
+    all.sort();
+    assert!(all.into_iter().eq(0..train.len()));
+
+    let half = Subset::new(train.clone(), (0..train.len()).step_by(2).collect()).unwrap();
+    let runs = half.runs().unwrap();
+    assert_eq!(runs.iter().sum::<usize>(), half.len());
+    assert_eq!(runs[0], train.runs().unwrap()[0].div_ceil(2));
+    assert_eq!(Subset::new(train, vec![2, 0, 1]).unwrap().runs(), None);
 }

@@ -114,6 +114,8 @@ pub struct DataConfig {
     pub cache_side: Option<usize>,
     /// How classes of a folder or a manifest are ordered: natural (`img2` before `img10`) or lexical.
     pub class_order: ClassOrder,
+    /// Whether several classes can hold for a sample. The dataset says it; noted here for who uses the run later.
+    pub multi_label: bool,
     /// What to do about an image that cannot be read.
     pub on_corrupt: OnCorrupt,
     /// In which order, and how often, samples are drawn.
@@ -139,6 +141,7 @@ impl Default for DataConfig {
             cache: None,
             cache_side: None,
             class_order: ClassOrder::Natural,
+            multi_label: false,
             on_corrupt: OnCorrupt::Stop,
             sampler: Sampler::Shuffled,
             workers: 1,

@@ -51,6 +51,21 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             "schedule.name = \"plateau\" needs a validation split: set data.validation_fraction = 0.1, say".into(),
         ));
     }
+    config.data.multi_label = dataset.is_multi_label();
+    if config.data.multi_label && !config.loss.takes_several_labels() {
+        return Err(Error::Mismatch(format!(
+            "{}: several labels a sample need loss.name = \"binary_cross_entropy\" or \"asymmetric_multi_label\": other \
+             losses take one class a sample",
+            config.data.spec
+        )));
+    }
+    if config.data.multi_label && config.data.fold.is_some() {
+        return Err(Error::Mismatch(format!(
+            "{}: a cross-validation takes one label a sample, and this manifest gives several: train with \
+             data.validation_fraction instead",
+            config.data.spec
+        )));
+    }
     let channels = dataset.channels();
     let first = first_readable(dataset, config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };

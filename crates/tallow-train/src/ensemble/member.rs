@@ -33,8 +33,12 @@ impl Member {
     /// A member of runs that all know the ensemble's `classes`, in whatever order.
     ///
     /// # Errors
-    /// A run with other classes.
+    /// A run with other classes, or of which several can hold at once.
     pub fn new(name: String, source: PathBuf, runs: Vec<Finished>, classes: &[String]) -> Result<Self> {
+        if let Some(run) = runs.iter().find(|run| run.config.data.multi_label) {
+            let reason = "it gives a sample several labels, and an ensemble chooses one class: give runs with one label a sample";
+            return Err(member_error(run.run.path(), reason));
+        }
         let columns = runs.iter().map(|run| columns(classes, &run.classes, run.run.path())).collect::<Result<_>>()?;
         Ok(Self { name, source, runs, oof: None, columns })
     }

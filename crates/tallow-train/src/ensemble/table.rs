@@ -129,7 +129,7 @@ mod tests {
             classes: 2,
             labels: vec![0, 1, 0, 1],
             ids: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
-            skipped: Vec::new(),
+            ..Default::default()
         };
         let (a, b) = (of(&[1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), of(&[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0]));
         let table = MemberTable::new(&["a", "b"], Some(&[0.75, 0.25]), &[a.clone(), b], &a)?;

@@ -147,6 +147,11 @@ impl LossConfig {
         })
     }
 
+    /// Whether each class is judged for itself, so that several, or none, can hold for a sample.
+    pub fn takes_several_labels(&self) -> bool {
+        matches!(self, Self::BinaryCrossEntropy(_) | Self::AsymmetricMultiLabel(_))
+    }
+
     /// The first key with a value that means nothing, and what is expected of it.
     pub(crate) fn invalid(&self) -> Invalid {
         match self {
