@@ -87,5 +87,14 @@ fn several_labels_are_trained_measured_and_told() -> Result<()> {
 
     let ensemble = folder.path().join("ensemble");
     let ensemble = ensemble.to_str().context("a path")?;
-    fails(&["ensemble", run, run, "--method", "average", "--out", ensemble], "several labels")
+    fails(&["ensemble", run, run, "--method", "average", "--out", ensemble], "several labels")?;
+
+    // A model of one label a sample has nothing to say of several.
+    let small = ["--set", "train.epochs=1", "--set", "train.batch_size=4"];
+    let (list, out) = (folder.path().join("one.csv"), folder.path().join("one"));
+    let rows: String = (0..8).map(|i| format!("{i}.png,{}\n", if i % 2 == 1 { "across" } else { "down" })).collect();
+    std::fs::write(&list, format!("path,label\n{rows}"))?;
+    let (one, out) = (list.to_str().context("a path")?, out.to_str().context("a path")?);
+    succeeds(&[&["train", "--model", "small_cnn", "--data", one, "--out", out], &small[..]].concat())?;
+    fails(&["evaluate", out, "--data", data], "it was trained on one label a sample")
 }
