@@ -78,7 +78,8 @@ fn products_are_the_definition() {
 
 #[test]
 fn rounds_to_nearest_even() {
-    let bits = [(1.0, 0x3f80), (-2.0, 0xc000), (1.0 + 1.0 / 256.0, 0x3f80), (1.0 + 3.0 / 256.0, 0x3f82), (1.004, 0x3f81)];
+    let bits =
+        [(1.0, 0x3f80), (-2.0, 0xc000), (1.0 + 1.0 / 256.0, 0x3f80), (1.0 + 3.0 / 256.0, 0x3f82), (1.004, 0x3f81)];
     for (value, bits) in bits {
         assert_eq!(round(value), bits, "{value}");
     }
