@@ -8,8 +8,11 @@ use tallow_models::{Built, Error, Key, ModelConfig, Preset, Stem, build, find, l
 use tallow_nn::{Mode, Tape};
 
 /// One preset a family, the first listed, its smallest, and each that has a part of its own: the others differ in depth and
-/// width.
+/// width. All of them, which takes long, with `TALLOW_ALL_PRESETS=1`.
 fn representatives() -> Vec<&'static Preset> {
+    if std::env::var_os("TALLOW_ALL_PRESETS").is_some() {
+        return list().iter().collect();
+    }
     const PARTS: &[&str] = &[
         "resnet50",
         "resnet18d",
