@@ -104,8 +104,9 @@ fn every_family_has_a_gradient_on_every_parameter() {
         for (name, parameter) in built.store.parameters() {
             let grad = grads.get(parameter).unwrap_or_else(|| panic!("{}: no gradient on {name}", preset.name));
             assert_eq!(grad.dims(), parameter.dims(), "{}: {name}", preset.name);
-            let norm = grad.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
-            assert!(norm.is_finite() && norm > 0.0, "{}: the gradient of {name} has norm² {norm}", preset.name);
+            // Not the norm: squares of what is left of a deep network's gradient would overflow or vanish.
+            let largest = grad.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+            assert!(largest.is_finite() && largest > 0.0, "{}: the gradient of {name} is {largest}", preset.name);
         }
     }
 }

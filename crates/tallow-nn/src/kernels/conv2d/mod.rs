@@ -378,6 +378,12 @@ impl Walk {
         Walk { grid: (g.oh, g.ow), step: g.config.stride, taps: taps.collect(), start: (0, 0), spacing: (1, 1) }
     }
 
+    /// How far up and down from its pixel's row the taps look: (least, greatest) `dy`.
+    fn reach(&self) -> (isize, isize) {
+        let rows = || self.taps.iter().map(|tap| tap.dy);
+        (rows().min().unwrap_or(0), rows().max().unwrap_or(0))
+    }
+
     /// Taps side by side in the image and in the filter: those of a filter's row, or 1.
     fn joined(&self) -> usize {
         let Some(first) = self.taps.first() else { return 1 };

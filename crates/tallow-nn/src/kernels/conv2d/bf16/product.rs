@@ -93,9 +93,8 @@ fn product(unit: Unit, n: usize, source: Image, weights: &Weights, walk: &Walk, 
     let (rows, threads) = (walk.grid.0, rayon::current_num_threads());
     // What a row of the grid reads anew, and what its taps read around it.
     let row_tiles = walk.step.0 * source.w * weights.depths;
-    let reach =
-        walk.taps.iter().map(|tap| tap.dy).max().unwrap_or(0) - walk.taps.iter().map(|tap| tap.dy).min().unwrap_or(0);
-    let around = reach.unsigned_abs() * source.w * weights.depths;
+    let (highest, lowest) = walk.reach();
+    let around = (lowest - highest).unsigned_abs() * source.w * weights.depths;
     let chunk = (TASK_TILES.saturating_sub(around) / row_tiles).clamp(1, rows);
     let row_chunks = rows.div_ceil(chunk);
     // Small pictures: a task takes several blocks of images.
@@ -170,13 +169,10 @@ impl Task<'_> {
     fn run_in(&self, Scratch { tiles, terms, pixels }: &mut Scratch) {
         let Task { source, weights, walk, target, .. } = self;
         let depths = weights.depths;
-        let first = |range: fn(&mut dyn Iterator<Item = isize>) -> Option<isize>| {
-            range(&mut walk.taps.iter().map(|tap| tap.dy)).unwrap_or(0)
-        };
+        let ((highest, lowest), step) = (walk.reach(), walk.step.0 as isize);
         let clip = |y: isize| usize::try_from(y).unwrap_or(0).min(source.h);
-        let step = walk.step.0 as isize;
-        let from = clip(self.rows.start as isize * step + first(|dy| dy.min()));
-        let to = clip((self.rows.end as isize - 1) * step + first(|dy| dy.max()) + 1).max(from);
+        let from = clip(self.rows.start as isize * step + highest);
+        let to = clip((self.rows.end as isize - 1) * step + lowest + 1).max(from);
         let block_tiles = (to - from) * source.w * depths;
         // Zeros stand first, for what lies outside the picture.
         let packed = tiles.reserve(depths * (1 + self.blocks.len() * (to - from) * source.w));
