@@ -13,7 +13,7 @@ use serde::Serialize;
 use tallow_data::Loader;
 use tallow_metrics::Evaluation;
 use tallow_models::Built;
-use tallow_nn::{Gradients, Mode, bf16_unit};
+use tallow_nn::{Gradients, Mode, autocast, bf16_unit};
 
 use crate::average::Average;
 use crate::checkpoint::{self, Checkpoint, Exact, Position, Running};
@@ -238,7 +238,10 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             pending_batches = 0;
             penalties.add(&mut grads, store)?;
             clip(options, &mut grads, store)?;
-            optimizer.step(&grads, rates)?;
+            {
+                let _format = autocast(options.precision.into());
+                optimizer.step(&grads, rates)?;
+            }
             penalties.constrain(store, &grads)?;
             position.step += 1;
             average.after_step(store, position.step)?;

@@ -50,6 +50,27 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     }
 }
 
+/// `a · b`, by the same products, which no tape records.
+///
+/// # Shapes
+/// `a` `[n, k]`, `b` `[k, m]` → `[n, m]`, contiguous.
+///
+/// # Errors
+/// Other shapes; a tensor that is not f32 on the CPU.
+pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    const OP: &str = "matmul";
+    let (&[rows, outputs], &[k, inputs]) = (a.dims(), b.dims()) else {
+        return Err(Error::input(OP, "a [n, k], b [k, m]", format!("{:?}, {:?}", a.dims(), b.dims())));
+    };
+    if outputs != k {
+        return Err(Error::input(OP, "a [n, k], b [k, m]", format!("{:?}, {:?}", a.dims(), b.dims())));
+    }
+    let (a, b) = (contiguous(a)?, contiguous(b)?);
+    let product = Rows { rows, inputs, outputs, precision: precision::current() };
+    let data = product.input_grad(&values(OP, &a)?, &values(OP, &b)?);
+    Output::contiguous(data, &[rows, inputs]).into_tensor()
+}
+
 struct Linear {
     x: Tensor,
     weight: Tensor,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tallow_nn::Gradients;
+use tallow_nn::kernels::linear::{linear, matmul};
 
 use super::adam::Moments;
 use super::state::State;
@@ -78,7 +79,7 @@ impl MuonConfig {
 ///
 /// # Source
 /// Jordan et al. 2024; PyTorch's `torch.optim.Muon` for matrices, timm's `Muon` (`conv_mode="flatten"`) for convolutions.
-/// Where ours differs: the iteration is in f32, where theirs is in bfloat16.
+/// Where ours differs: the iteration is in the precision of the training (`train.precision`), where theirs is in bfloat16.
 #[derive(Debug)]
 pub struct Muon {
     config: MuonConfig,
@@ -154,10 +155,12 @@ fn orthogonalised(matrix: &Tensor, steps: usize) -> Result<Tensor> {
     let tall = rows > columns;
     let mut x = (if tall { matrix.t()?.contiguous()? } else { matrix.contiguous()? } / norm(matrix)?.max(LOWEST_NORM))?;
     let (a, b, c) = COEFFICIENTS;
+    let identity = Tensor::eye(rows.min(columns), x.dtype(), x.device())?;
     for _ in 0..steps {
-        let gram = x.matmul(&x.t()?.contiguous()?)?;
-        let polynomial = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
-        x = ((&x * a)? + polynomial.matmul(&x)?)?;
+        // x·xᵀ, which is symmetric: its square is its product with its transpose.
+        let gram = linear(&x, &x, None)?;
+        let polynomial = ((&identity * a)? + ((&gram * b)? + (linear(&gram, &gram, None)? * c)?)?)?;
+        x = matmul(&polynomial, &x)?;
     }
     Ok(if tall { x.t()?.contiguous()? } else { x })
 }
