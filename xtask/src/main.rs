@@ -10,6 +10,7 @@ mod crossval;
 mod data;
 mod ensemble;
 mod evaluate;
+mod export;
 mod lr_find;
 mod models;
 mod options;
@@ -48,6 +49,8 @@ enum Command {
     Predict(predict::Args),
     /// Combine runs: voting, averages, weights, stacking, model soups
     Ensemble(ensemble::Args),
+    /// Write a run's or any other weights as timm reads them
+    Export(export::Args),
     /// List the architectures with their parameters and multiply-accumulates
     Models(models::Args),
     /// Search for the best hyper-parameters: random, grid, TPE, with ASHA or Hyperband
@@ -73,6 +76,7 @@ fn main() -> std::process::ExitCode {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Ensemble(args) => ensemble::run(args),
+        Command::Export(args) => export::run(args),
         Command::Models(args) => models::run(args),
         Command::Tune(args) => tune::run(args),
         Command::Data(args) => data::run(args),

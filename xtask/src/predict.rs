@@ -13,7 +13,7 @@ use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
 use tallow_train::Predictor;
 
-use crate::pretrained::{Pretrained, eval_pipeline};
+use crate::pretrained::{Pretrained, eval_pipeline, labels as names};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -107,14 +107,7 @@ impl Classifier {
         let count = built.info.config.num_classes;
         let known = pretrained.info.as_ref().map(|info| info.label_names.clone()).filter(|names| !names.is_empty());
         let classes = match labels {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-                let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-                if names.len() != count {
-                    bail!("{}: {} names, the model has {count} classes", path.display(), names.len());
-                }
-                names
-            }
+            Some(path) => names(path, count)?,
             None => known.unwrap_or_else(|| (0..count).map(|class| class.to_string()).collect()),
         };
         let channels = built.info.config.in_chans;

@@ -111,6 +111,16 @@ impl Pretrained {
     }
 }
 
+/// The names of so many classes, one a line of a file.
+pub fn labels(path: &Path, count: usize) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    if names.len() != count {
+        bail!("{}: {} names, the model has {count} classes", path.display(), names.len());
+    }
+    Ok(names)
+}
+
 /// The pipeline of evaluation: scaled to size / crop_pct by the short side, cropped at the centre.
 pub fn eval_pipeline(expected: &Preprocessing, (h, w): (usize, usize)) -> Result<PipelineConfig> {
     let short = (h.min(w) as f32 / expected.crop_pct).floor() as usize;

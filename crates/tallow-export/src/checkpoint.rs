@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use tallow_models::Built;
 use tallow_nn::ParamStore;
 
@@ -24,9 +24,17 @@ pub const CONFIG_FILE: &str = "config.json";
 /// # Errors
 /// The folder cannot be made or written, the disk is full.
 pub fn save(dir: &Path, store: &ParamStore, info: &CheckpointInfo) -> Result<()> {
+    save_state(dir, merged(store.state_dict())?, info)
+}
+
+/// [`save`] for a state dict that is no longer a model's: a [`reparameterize`](tallow_models::reparameterize)d one, say.
+///
+/// # Errors
+/// As [`save`]'s.
+pub fn save_state(dir: &Path, state: Vec<(String, Tensor)>, info: &CheckpointInfo) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(Error::io("write", dir))?;
     let weights = dir.join(WEIGHTS_FILE);
-    let state = with_num_batches_tracked(merged(store.state_dict())?, info.num_batches_tracked)?;
+    let state = with_num_batches_tracked(state, info.num_batches_tracked)?;
     write_atomically(&weights, &to_bytes(&weights, state)?)?;
     let mut info = info.clone();
     info.model.lora_rank = None; // merged

@@ -94,7 +94,8 @@ impl CheckpointInfo {
         let mut pretrained_cfg = json!({
             "custom_load": false,
             "input_size": [self.model.in_chans, h, w],
-            "fixed_input_size": false,
+            // timm then builds the model for `input_size`, not for its own default.
+            "fixed_input_size": tallow_models::find(&self.architecture).is_ok_and(|preset| preset.fixed_input_size()),
         });
         let preprocessing = serde_json::to_value(&self.preprocessing).unwrap_or_default();
         if let (Value::Object(cfg), Value::Object(preprocessing)) = (&mut pretrained_cfg, preprocessing) {

@@ -20,7 +20,7 @@ mod torchvision;
 mod weights;
 
 pub use atomic::write_atomically;
-pub use checkpoint::{CONFIG_FILE, WEIGHTS_FILE, open, save};
+pub use checkpoint::{CONFIG_FILE, WEIGHTS_FILE, open, save, save_state};
 pub use config::{CheckpointInfo, Preprocessing, read_config};
 pub use error::{Error, Result};
 pub use pretrained::{LoadOptions, Matching, PretrainedReport, load_pretrained};

@@ -93,6 +93,13 @@ impl Preset {
         }
     }
 
+    /// Whether its weights are for images of one size (position embeddings, tables of biases): timm's `fixed_input_size`.
+    pub fn fixed_input_size(&self) -> bool {
+        const HYBRIDS: [&str; 5] =
+            ["hybrid/coatnet", "hybrid/efficientformer", "hybrid/levit", "hybrid/maxvit", "hybrid/vit_hybrid"];
+        self.family.starts_with("vit/") || HYBRIDS.contains(&self.family)
+    }
+
     /// Channels that the classifier sees, under this configuration.
     pub fn num_features(&self, config: &ModelConfig) -> usize {
         self.arch.num_features(config)

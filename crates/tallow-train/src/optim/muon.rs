@@ -14,7 +14,7 @@ use super::{Optimizer, Param, betas_invalid, eps_invalid, momentum_invalid};
 use crate::{Rates, Result};
 
 /// The coefficients of the iteration, which raise small singular values as fast as can be.
-const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.775, 2.0315);
+const COEFFICIENTS: (f32, f32, f32) = (3.4445, -4.775, 2.0315);
 /// The lowest norm that is divided by.
 const LOWEST_NORM: f64 = 1e-7;
 
@@ -155,12 +155,16 @@ fn orthogonalised(matrix: &Tensor, steps: usize) -> Result<Tensor> {
     let tall = rows > columns;
     let mut x = (if tall { matrix.t()?.contiguous()? } else { matrix.contiguous()? } / norm(matrix)?.max(LOWEST_NORM))?;
     let (a, b, c) = COEFFICIENTS;
-    let identity = Tensor::eye(rows.min(columns), x.dtype(), x.device())?;
     for _ in 0..steps {
         // x·xᵀ, which is symmetric: its square is its product with its transpose.
         let gram = linear(&x, &x, None)?;
-        let polynomial = ((&identity * a)? + ((&gram * b)? + (linear(&gram, &gram, None)? * c)?)?)?;
-        x = matmul(&polynomial, &x)?;
+        let polynomial = linear(&gram, &gram, None)?;
+        update(&polynomial, &gram, &mut [], |square, gram, []| {
+            square.iter_mut().zip(gram).for_each(|(square, gram)| *square = b * gram + c * *square);
+        })?;
+        let next = matmul(&polynomial, &x)?;
+        update(&next, &x, &mut [], |next, x, []| next.iter_mut().zip(x).for_each(|(next, x)| *next += a * x))?;
+        x = next;
     }
     Ok(if tall { x.t()?.contiguous()? } else { x })
 }

@@ -1,6 +1,6 @@
 //! Rows of f32 values as tiles of bf16, rounded to nearest.
 //!
-//! All three take up to 16 or 32 rows of `len` values, `stride` values apart, of which the first `valid` exist: what lies
+//! All take up to 16 or 32 rows of `len` values, `stride` values apart, of which the first `valid` exist: what lies
 //! beyond them, or beyond `len` in the last tile, is zero.
 
 use super::{DEPTH, TILE, TILE_VALUES, Unit};
@@ -38,6 +38,23 @@ pub unsafe fn rows(unit: Unit, rows: Rows, out: *mut u16) {
         }
         let _ = unit;
         fill(out, rows, rows.len.div_ceil(DEPTH), |tile, i, k| (i, tile * DEPTH + k));
+    }
+}
+
+/// Sixteen rows of at most 32 values as one right operand, contracted along the row: a tile `[value pair][row][2]`.
+///
+/// # Safety
+/// As [`rows`]'s.
+#[inline]
+pub unsafe fn columns(unit: Unit, rows: Rows, out: *mut u16) {
+    // SAFETY: by the contract.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(unit, Unit::Amx | Unit::Avx512) {
+            return x86::columns(rows, out);
+        }
+        let _ = unit;
+        fill(out, rows, 1, |_, pair, k| (k / 2, 2 * pair + k % 2));
     }
 }
 
@@ -116,25 +133,50 @@ mod x86 {
         unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
     }
 
+    /// 32 values of row `i`, from the first of a tile.
+    ///
+    /// # Safety
+    /// As [`super::rows`]'s.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    unsafe fn row_line(rows: Rows, i: usize, tile: usize) -> __m512i {
+        if i >= rows.valid {
+            return _mm512_setzero_si512();
+        }
+        let left = rows.len - tile * DEPTH;
+        // SAFETY: rows below `valid` exist; masked lanes are not read.
+        unsafe {
+            let from = rows.start.add(i * rows.stride + tile * DEPTH);
+            narrow(load(from, left), load(from.wrapping_add(TILE), left.saturating_sub(TILE)))
+        }
+    }
+
     /// # Safety
     /// See [`super::rows`].
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub unsafe fn rows(rows: Rows, out: *mut u16) {
-        let tiles = rows.len.div_ceil(DEPTH);
-        // SAFETY: by the contract; masked lanes are not read.
-        unsafe {
-            for i in 0..TILE {
-                let row = rows.start.wrapping_add(i * rows.stride);
-                for tile in 0..tiles {
-                    let line = if i < rows.valid {
-                        let left = rows.len - tile * DEPTH;
-                        let from = row.add(tile * DEPTH);
-                        narrow(load(from, left), load(from.wrapping_add(TILE), left.saturating_sub(TILE)))
-                    } else {
-                        _mm512_setzero_si512()
-                    };
-                    _mm512_storeu_si512(out.add(tile * TILE_VALUES + i * DEPTH).cast(), line);
+        for i in 0..TILE {
+            for tile in 0..rows.len.div_ceil(DEPTH) {
+                // SAFETY: by the contract.
+                unsafe {
+                    _mm512_storeu_si512(out.add(tile * TILE_VALUES + i * DEPTH).cast(), row_line(rows, i, tile));
                 }
+            }
+        }
+    }
+
+    /// # Safety
+    /// See [`super::columns`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    pub unsafe fn columns(rows: Rows, out: *mut u16) {
+        // SAFETY: by the contract.
+        unsafe {
+            let mut lines = [_mm512_setzero_si512(); TILE];
+            for (i, line) in lines.iter_mut().enumerate() {
+                *line = row_line(rows, i, 0);
+            }
+            for (pair, line) in transpose(lines).into_iter().enumerate() {
+                _mm512_storeu_si512(out.add(pair * DEPTH).cast(), line);
             }
         }
     }

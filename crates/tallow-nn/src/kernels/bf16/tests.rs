@@ -28,6 +28,11 @@ fn packing_is_the_same_on_every_unit() {
                 packed(pack::rows, sixteen, unit) == packed(pack::rows, sixteen, Unit::Portable),
                 "rows {unit:?} {rows:?}"
             );
+            let short = Rows { len: len.min(32), ..sixteen };
+            assert!(
+                packed(pack::columns, short, unit) == packed(pack::columns, short, Unit::Portable),
+                "columns {unit:?} {rows:?}"
+            );
             assert!(
                 packed(pack::pairs, rows, unit) == packed(pack::pairs, rows, Unit::Portable),
                 "pairs {unit:?} {rows:?}"

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Tiles;
+use super::{Line, Tiles};
 use crate::kernels::bf16::pack::{self, Rows, round};
 use crate::kernels::bf16::{DEPTH, Product, TILE, TILE_VALUES, Term, Unit};
 use crate::kernels::conv2d::pack::{Columns, places};
@@ -18,7 +18,7 @@ const TASK_TILES: usize = 640;
 const PANEL: usize = 2 * TILE;
 
 pub fn forward(unit: Unit, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let weights = Weights::new(g, w, Columns::Outputs);
+    let weights = Weights::new(unit, g, w, Columns::Outputs);
     let mut y = Uninit::new(g.n * g.oh * g.ow * g.o);
     let source = Image { values: x, h: g.h, w: g.w, c: g.c };
     let target = Target { start: SharedMut::new(y.as_mut_ptr()), h: g.oh, w: g.ow, c: g.o };
@@ -28,7 +28,7 @@ pub fn forward(unit: Unit, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f3
 }
 
 pub fn input_grad(unit: Unit, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
-    let weights = Weights::new(g, w, Columns::Inputs);
+    let weights = Weights::new(unit, g, w, Columns::Inputs);
     let mut dx = Uninit::new(g.n * g.h * g.w * g.c);
     let source = Image { values: dy, h: g.oh, w: g.ow, c: g.o };
     let target = Target { start: SharedMut::new(dx.as_mut_ptr()), h: g.h, w: g.w, c: g.c };
@@ -49,7 +49,7 @@ struct Weights {
 }
 
 impl Weights {
-    fn new(g: &Geometry, weights: &[f32], side: Columns) -> Weights {
+    fn new(unit: Unit, g: &Geometry, weights: &[f32], side: Columns) -> Weights {
         let taps = g.taps();
         let (columns, k, column_stride, k_stride) = match side {
             Columns::Outputs => (g.o, g.c, g.c * taps, taps),
@@ -60,7 +60,22 @@ impl Weights {
         tiles.reserve(panels * taps * depths * 2);
         let panel_lines = taps * depths * 2 * TILE;
         tiles.0.par_chunks_mut(panel_lines).enumerate().for_each(|(panel, lines)| {
-            for (at, column) in places(side, k, PANEL.min(columns - panel * PANEL)) {
+            let columns = panel * PANEL..columns.min((panel + 1) * PANEL);
+            if taps == 1 {
+                for (depth, lines) in lines.chunks_exact_mut(2 * TILE).enumerate() {
+                    matrix_tiles(
+                        unit,
+                        side,
+                        weights,
+                        g.c,
+                        depth * DEPTH..k.min((depth + 1) * DEPTH),
+                        columns.clone(),
+                        lines,
+                    );
+                }
+                return;
+            }
+            for (at, column) in places(side, k, columns.len()) {
                 let filter = (panel * PANEL + column) * column_stride;
                 for k in at {
                     // A line is a pair of contracted values: each column's two side by side.
@@ -85,6 +100,35 @@ impl Weights {
 
     fn tap_bytes(&self) -> usize {
         self.depths * 2 * TILE_VALUES * 2
+    }
+}
+
+/// The two tiles of up to 32 contracted values and a panel's columns of a matrix `[o, c]`, whole lines of it at a time.
+fn matrix_tiles(
+    unit: Unit,
+    side: Columns,
+    weights: &[f32],
+    c: usize,
+    k: Range<usize>,
+    columns: Range<usize>,
+    lines: &mut [Line],
+) {
+    let out = lines.as_mut_ptr().cast::<u16>();
+    match side {
+        Columns::Outputs => {
+            for (half, first) in columns.clone().step_by(TILE).enumerate() {
+                let valid = TILE.min(columns.end - first);
+                let rows = Rows { start: weights[first * c + k.start..].as_ptr(), stride: c, valid, len: k.len() };
+                // SAFETY: `valid` rows of `k.len()` values exist; a tile is 16 lines.
+                unsafe { pack::columns(unit, rows, out.add(half * TILE_VALUES)) };
+            }
+        }
+        Columns::Inputs => {
+            let start = weights[k.start * c + columns.start..].as_ptr();
+            let rows = Rows { start, stride: c, valid: k.len(), len: columns.len() };
+            // SAFETY: as above; a panel's columns are two tiles at most.
+            unsafe { pack::pairs(unit, rows, out) };
+        }
     }
 }
 

@@ -1,0 +1,78 @@
+//! `cargo xtask export`: weights of any source as a folder in timm's layout.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use tallow_export::{CheckpointInfo, LoadOptions};
+
+use crate::pretrained::{Pretrained, labels};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask export runs/r9 --out shoes
+  cargo xtask export resnet18.pth --model resnet18 --out resnet18       # timm's or torchvision's names, as train --pretrained
+  cargo xtask export runs/repvgg --reparameterize --out repvgg-deploy   # for timm.utils.reparameterize_model")]
+pub struct Args {
+    /// The directory of a run, a weights file, a folder with one, hf:OWNER/REPO, or timm's MODEL.TAG
+    #[arg(value_name = "RUN|FILE|DIR|hf:REPO")]
+    weights: String,
+    /// The folder to write: model.safetensors and config.json
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The architecture [default: what config.json beside the weights says]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// How many classes the weights have [default: as config.json says, else the architecture's]
+    #[arg(long, value_name = "N")]
+    classes: Option<usize>,
+    /// The names of the classes, one a line [default: as config.json says]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Match the weights with the model's by order instead of name
+    #[arg(long)]
+    weights_by_order: bool,
+    /// A RepVGG's blocks as the one convolution each that they amount to
+    #[arg(long)]
+    reparameterize: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let pretrained = Pretrained::find(&args.weights)?;
+    let known = pretrained.info.as_ref();
+    let Some(model) = args.model.as_deref().or(known.map(|info| info.architecture.as_str())) else {
+        bail!("{}: there is no config.json beside it that says what model this is: add --model NAME", args.weights);
+    };
+    let built = pretrained.build(model, args.classes)?;
+    let report = pretrained.load(&built, LoadOptions { by_order: args.weights_by_order, allow_mismatch: false })?;
+    if !report.is_complete() {
+        bail!("{report}\nthe classifier has no weights: give --classes as the weights have it");
+    }
+    let names = match (&args.labels, known) {
+        (Some(path), _) => labels(path, built.info.config.num_classes)?,
+        (None, Some(info)) => info.label_names.clone(),
+        (None, None) => Vec::new(),
+    };
+    let mut info = CheckpointInfo::new(&built.info, names);
+    info.preprocessing = pretrained.preprocessing(model, built.info.config.in_chans)?.0;
+    info.num_batches_tracked = known.map_or(0, |info| info.num_batches_tracked);
+    if args.reparameterize {
+        let state = built.store.state_dict();
+        let folded = tallow_models::reparameterize(&state)?;
+        if folded.len() == state.len() {
+            bail!(
+                "{model} has nothing to re-parameterise: only a RepVGG's blocks are several convolutions that amount to one"
+            );
+        }
+        tallow_export::save_state(&args.out, folded, &info)?;
+    } else {
+        tallow_export::save(&args.out, &built.store, &info)?;
+    }
+    let (out, classes) = (args.out.display(), built.info.config.num_classes);
+    println!("{out}: model.safetensors and config.json of {model}, {classes} classes");
+    if args.reparameterize {
+        println!("in Python: timm.utils.reparameterize_model(timm.create_model(\"{model}\", num_classes={classes}))");
+    } else {
+        println!("in Python: timm.create_model(\"local-dir:{out}\", pretrained=True)");
+    }
+    Ok(())
+}
