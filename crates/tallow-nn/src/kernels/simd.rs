@@ -7,6 +7,8 @@
 
 use std::sync::OnceLock;
 
+use super::vectorised::{MulAdd, TwoSteps};
+
 /// Lanes of the widest vector.
 pub const MAX_LANES: usize = 16;
 
@@ -102,6 +104,8 @@ pub trait Simd: Copy {
     const ROWS: usize;
     /// The vector.
     type V: Copy;
+    /// How single values are multiplied and added in code around the vectors.
+    type Scalar: MulAdd;
     /// The same value in every lane.
     ///
     /// # Safety
@@ -171,6 +175,7 @@ impl<const N: usize> Simd for Portable<N> {
     // SSE2 has sixteen registers of four lanes: two rows of two vectors fill half of them.
     const ROWS: usize = 2;
     type V = [f32; N];
+    type Scalar = TwoSteps;
     #[inline(always)]
     unsafe fn splat(value: f32) -> [f32; N] {
         [value; N]
@@ -198,6 +203,7 @@ impl<const N: usize> Simd for Portable<N> {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Simd;
+    use crate::kernels::vectorised::Fused;
     use std::arch::x86_64::*;
 
     /// Implements [`Simd`] by intrinsics of one width.
@@ -212,6 +218,7 @@ mod x86 {
                 const LANES: usize = $lanes;
                 const ROWS: usize = $rows;
                 type V = $v;
+                type Scalar = Fused;
                 #[inline(always)]
                 unsafe fn splat(value: f32) -> $v {
                     // SAFETY: the instruction set is available.

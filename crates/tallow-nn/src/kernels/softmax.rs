@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::activation::curves::exp;
 use super::elementwise::CHUNK;
 use super::memory::{Uninit, contiguous, values};
-use super::vectorised::{reduce, sum, vectorised};
+use super::vectorised::{TwoSteps, reduce, sum, vectorised};
 use crate::error::{Error, Result};
 use crate::tape::{Backward, Output, emit};
 
@@ -87,7 +87,7 @@ vectorised! {
         for (y, x) in y.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
             let max = reduce([x], f32::NEG_INFINITY, |[x]| x, |a, b| if b > a { b } else { a });
             for (y, x) in y.iter_mut().zip(x) {
-                *y = exp(x - max);
+                *y = exp::<M>(x - max);
             }
             let scale = 1.0 / sum([y], |[y]| y);
             for y in y.iter_mut() {
@@ -100,7 +100,7 @@ vectorised! {
 /// ln Σ eˣ of a row.
 fn log_sum_exp(row: &[f32]) -> f64 {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    f64::from(max) + row.iter().map(|x| f64::from(exp(x - max))).sum::<f64>().ln()
+    f64::from(max) + row.iter().map(|x| f64::from(exp::<TwoSteps>(x - max))).sum::<f64>().ln()
 }
 
 fn loss_sum(z: &[f32], t: &[f32], k: usize) -> f64 {

@@ -3,7 +3,7 @@
 /// Defines a function whose body is compiled for AVX-512, for AVX2 and for the target's baseline;
 /// each call takes [`Isa::best`](super::simd::Isa::best). What the body calls must be `#[inline(always)]`.
 ///
-/// The bodies use no fused multiply-add, so that all instruction sets give the same values.
+/// A body may name `M`, the [`MulAdd`] of its instruction set. One that does not gives the same values on all of them.
 macro_rules! vectorised {
     ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$($generic:ident: $bound:path),+>)?
      ($($arg:ident: $type:ty),* $(,)?) $body:block) => {
@@ -11,7 +11,8 @@ macro_rules! vectorised {
         #[allow(clippy::too_many_arguments)]
         $vis fn $name $(<$($generic: $bound),+>)? ($($arg: $type),*) {
             #[inline(always)]
-            fn body $(<$($generic: $bound),+>)? ($($arg: $type),*) $body
+            #[allow(clippy::extra_unused_type_parameters)]
+            fn body<M: $crate::kernels::vectorised::MulAdd $(, $($generic: $bound),+)?> ($($arg: $type),*) $body
 
             #[cfg(target_arch = "x86_64")]
             {
@@ -19,11 +20,11 @@ macro_rules! vectorised {
 
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2 $(<$($generic: $bound),+>)? ($($arg: $type),*) {
-                    body $(::<$($generic),+>)? ($($arg),*)
+                    body::<$crate::kernels::vectorised::Fused $(, $($generic),+)?> ($($arg),*)
                 }
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
                 fn avx512 $(<$($generic: $bound),+>)? ($($arg: $type),*) {
-                    body $(::<$($generic),+>)? ($($arg),*)
+                    body::<$crate::kernels::vectorised::Fused $(, $($generic),+)?> ($($arg),*)
                 }
                 match Isa::best() {
                     // SAFETY: `best` is one of the sets that this machine has.
@@ -33,12 +34,38 @@ macro_rules! vectorised {
                     _ => {}
                 }
             }
-            body $(::<$($generic),+>)? ($($arg),*)
+            body::<$crate::kernels::vectorised::TwoSteps $(, $($generic),+)?> ($($arg),*)
         }
     };
 }
 
 pub(crate) use vectorised;
+
+/// How `a · b + c` is computed: a type, since what an instruction set can do is known when its code is compiled.
+pub trait MulAdd {
+    /// `a · b + c`.
+    fn mul_add(a: f32, b: f32, c: f32) -> f32;
+}
+
+/// Rounded once, where there is an instruction for it; without, a slow call.
+pub struct Fused;
+
+/// Rounded twice.
+pub struct TwoSteps;
+
+impl MulAdd for Fused {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+impl MulAdd for TwoSteps {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+}
 
 /// Joins `value` of each place of some rows of one length: sixteen partial results, then pairs of them.
 /// The order depends on the length alone.

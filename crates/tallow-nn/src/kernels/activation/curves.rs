@@ -1,13 +1,13 @@
 //! The activation functions as scalar formulas that the compiler vectorises: no branches, no calls.
 
-use crate::kernels::vectorised::select;
+use crate::kernels::vectorised::{MulAdd, select};
 
 /// A function of one variable, with the gradient it passes back.
 pub(crate) trait Curve {
     /// `f(x)`.
-    fn value(x: f32) -> f32;
+    fn value<M: MulAdd>(x: f32) -> f32;
     /// `f′(x) · grad`.
-    fn pull(x: f32, grad: f32) -> f32;
+    fn pull<M: MulAdd>(x: f32, grad: f32) -> f32;
 }
 
 const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it leaves the nearest integer in the low bits
@@ -16,19 +16,19 @@ const ROUND: f32 = 12_582_912.0; // 1.5 · 2²³: adding it leaves the nearest i
 ///
 /// Cody–Waite reduction to |r| ≤ ln 2 / 2, a polynomial, and the power of two put in the exponent bits.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub(crate) fn exp<M: MulAdd>(x: f32) -> f32 {
     let low = if x < -87.33 { -87.33 } else { x };
     let clamped = if low > 88.7 { 88.7 } else { low };
-    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let shifted = M::mul_add(clamped, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
+    let r = M::mul_add(n, 2.121_944_4e-4, M::mul_add(n, -0.693_359_4, clamped));
     let tail = 1.987_569_1e-4;
-    let tail = tail * r + 1.398_2e-3;
-    let tail = tail * r + 8.333_452e-3;
-    let tail = tail * r + 4.166_579_6e-2;
-    let tail = tail * r + 1.666_666_5e-1;
-    let tail = tail * r + 0.5;
-    let fraction = tail * (r * r) + r + 1.0;
+    let tail = M::mul_add(tail, r, 1.398_2e-3);
+    let tail = M::mul_add(tail, r, 8.333_452e-3);
+    let tail = M::mul_add(tail, r, 4.166_579_6e-2);
+    let tail = M::mul_add(tail, r, 1.666_666_5e-1);
+    let tail = M::mul_add(tail, r, 0.5);
+    let fraction = M::mul_add(tail, r * r, r) + 1.0;
     let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     let result = fraction * f32::from_bits(exponent);
     choose(x < -87.33, 0.0, result)
@@ -45,7 +45,7 @@ fn choose(first: bool, a: f32, b: f32) -> f32 {
 /// Φ(−a) = e^(−a²/2) · R(u) with u = 1 / (1 + 0.275 a): R is a minimax polynomial fitted for this use
 /// on 0 ≤ a ≤ 14 (relative error 4e-8). One formula serves the whole line, without cancellation at 0.
 #[inline(always)]
-fn normal(x: f32) -> (f32, f32) {
+fn normal<M: MulAdd>(x: f32) -> (f32, f32) {
     const R: [f32; 9] = [
         0.109_702_74,
         0.109_789_46,
@@ -58,22 +58,22 @@ fn normal(x: f32) -> (f32, f32) {
         0.026_249_513,
     ];
     let a = x.abs();
-    let u = 1.0 / (1.0 + 0.275 * a);
+    let u = 1.0 / M::mul_add(0.275, a, 1.0);
     let mut r = R[8];
     let mut i = 8;
     while i > 0 {
         i -= 1;
-        r = r * u + R[i];
+        r = M::mul_add(r, u, R[i]);
     }
-    let bell = exp(-0.5 * a * a);
+    let bell = exp::<M>(-0.5 * a * a);
     let below = bell * (r * u);
     (choose(x < 0.0, below, 1.0 - below), bell * 0.398_942_3)
 }
 
 /// The logistic function σ(x) and its slope, without cancellation in either tail.
 #[inline(always)]
-fn logistic(x: f32) -> (f32, f32) {
-    let e = exp(-x.abs());
+fn logistic<M: MulAdd>(x: f32) -> (f32, f32) {
+    let e = exp::<M>(-x.abs());
     let above = 1.0 / (1.0 + e);
     (choose(x < 0.0, e * above, above), e * above * above)
 }
@@ -90,11 +90,11 @@ macro_rules! curve {
         pub(crate) struct $name;
         impl Curve for $name {
             #[inline(always)]
-            fn value($x: f32) -> f32 {
+            fn value<M: MulAdd>($x: f32) -> f32 {
                 $value
             }
             #[inline(always)]
-            fn pull($gx: f32, $grad: f32) -> f32 {
+            fn pull<M: MulAdd>($gx: f32, $grad: f32) -> f32 {
                 $pull
             }
         }
@@ -105,9 +105,9 @@ curve!(Identity, |x| x, |_x, grad| grad);
 // Written so that NaN stays NaN, as in PyTorch.
 curve!(Relu, |x| if x < 0.0 { 0.0 } else { x }, |x, grad| if x <= 0.0 { 0.0 } else { grad });
 curve!(Relu6, |x| clamp6(x), |x, grad| if (x <= 0.0) | (x >= 6.0) { 0.0 } else { grad });
-curve!(Sigmoid, |x| logistic(x).0, |x, grad| grad * logistic(x).1);
-curve!(Silu, |x| x * logistic(x).0, |x, grad| {
-    let (sigma, slope) = logistic(x);
+curve!(Sigmoid, |x| logistic::<M>(x).0, |x, grad| grad * logistic::<M>(x).1);
+curve!(Silu, |x| x * logistic::<M>(x).0, |x, grad| {
+    let (sigma, slope) = logistic::<M>(x);
     grad * (sigma + x * slope)
 });
 curve!(Hardsigmoid, |x| clamp6(x + 3.0) * (1.0 / 6.0), |x, grad| if (x <= -3.0) | (x >= 3.0) {
@@ -120,41 +120,48 @@ curve!(Hardswish, |x| x * clamp6(x + 3.0) * (1.0 / 6.0), |x, grad| {
     let slope = if x <= -3.0 { 0.0 } else { slope };
     grad * if x >= 3.0 { 1.0 } else { slope }
 });
-curve!(Gelu, |x| x * normal(x).0, |x, grad| {
-    let (phi, density) = normal(x);
+curve!(Gelu, |x| x * normal::<M>(x).0, |x, grad| {
+    let (phi, density) = normal::<M>(x);
     grad * (phi + x * density)
 });
 
 const TANH_SCALE: f32 = 1.595_769; // 2 · √(2/π): (1 + tanh u) / 2 = σ(2u)
 const TANH_CUBE: f32 = 0.044_715;
 
-curve!(GeluTanh, |x| x * logistic(TANH_SCALE * (x + TANH_CUBE * x * x * x)).0, |x, grad| {
-    let (sigma, slope) = logistic(TANH_SCALE * (x + TANH_CUBE * x * x * x));
+curve!(GeluTanh, |x| x * logistic::<M>(TANH_SCALE * (x + TANH_CUBE * x * x * x)).0, |x, grad| {
+    let (sigma, slope) = logistic::<M>(TANH_SCALE * (x + TANH_CUBE * x * x * x));
     grad * (sigma + x * slope * (TANH_SCALE * (1.0 + 3.0 * TANH_CUBE * x * x)))
 });
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::vectorised::{Fused, TwoSteps};
 
     #[test]
     fn exp_is_within_two_ulp() {
         let mut worst = 0i64;
         for i in 0..2_000_000 {
             let x = -87.3 + 175.6 * (i as f32 / 2_000_000.0);
-            let (got, want) = (exp(x), f64::from(x).exp() as f32);
+            let (got, want) = (exp::<TwoSteps>(x), f64::from(x).exp() as f32);
             worst = worst.max((i64::from(got.to_bits()) - i64::from(want.to_bits())).abs());
         }
         assert!(worst <= 2, "{worst} ulp");
-        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
-        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
-        assert!(exp(f32::NAN).is_nan());
-        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp::<TwoSteps>(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp::<TwoSteps>(f32::INFINITY), f32::INFINITY);
+        assert!(exp::<TwoSteps>(f32::NAN).is_nan());
+        assert_eq!(exp::<TwoSteps>(0.0), 1.0);
     }
 
     #[test]
     fn nan_stays_nan() {
-        for value in [Relu::value, Relu6::value, Hardswish::value, Gelu::value, Silu::value] {
+        for value in [
+            Relu::value::<Fused>,
+            Relu6::value::<Fused>,
+            Hardswish::value::<Fused>,
+            Gelu::value::<Fused>,
+            Silu::value::<Fused>,
+        ] {
             assert!(value(f32::NAN).is_nan());
         }
     }

@@ -132,7 +132,7 @@ impl Backward for Activate {
 vectorised! {
     fn forward<C: Curve>(y: &mut [f32], x: &[f32]) {
         for (y, x) in y.iter_mut().zip(x) {
-            *y = C::value(*x);
+            *y = C::value::<M>(*x);
         }
     }
 }
@@ -140,7 +140,7 @@ vectorised! {
 vectorised! {
     fn backward<C: Curve>(dx: &mut [f32], x: &[f32], dy: &[f32]) {
         for ((dx, x), dy) in dx.iter_mut().zip(x).zip(dy) {
-            *dx = C::pull(*x, *dy);
+            *dx = C::pull::<M>(*x, *dy);
         }
     }
 }

@@ -271,7 +271,7 @@ vectorised! {
         for (row, softmax) in scores.chunks_exact_mut(k).zip(softmaxes) {
             let max = reduce([row], f32::NEG_INFINITY, |[x]| x, |a, b| if b > a { b } else { a });
             for x in row.iter_mut() {
-                *x = exp(*x - max);
+                *x = exp::<M>(*x - max);
             }
             let inverse = 1.0 / sum([row], |[x]| x);
             for x in row.iter_mut() {
@@ -287,7 +287,7 @@ vectorised! {
     fn exponentials(scores: &mut [f32], softmaxes: &[Softmax], k: usize) {
         for (row, Softmax { max, inverse }) in scores.chunks_exact_mut(k).zip(softmaxes) {
             for x in row.iter_mut() {
-                *x = exp(*x - max) * inverse;
+                *x = exp::<M>(*x - max) * inverse;
             }
         }
     }

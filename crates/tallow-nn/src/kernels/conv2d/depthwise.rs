@@ -245,7 +245,7 @@ impl Kernel for FilterStrip<'_> {
             let values = unsafe { std::slice::from_raw_parts_mut(target.start.at(start), rows.len() * row) };
             with_curve!(filter.activation, C => {
                 for value in values {
-                    *value = C::value(*value);
+                    *value = C::value::<S::Scalar>(*value);
                 }
             });
         }

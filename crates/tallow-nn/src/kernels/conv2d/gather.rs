@@ -155,7 +155,7 @@ impl Kernel for Task<'_> {
                         std::slice::from_raw_parts_mut(self.target.start.at(pixel.target + columns.start), columns.len())
                     };
                     for value in row {
-                        *value = C::value(*value);
+                        *value = C::value::<S::Scalar>(*value);
                     }
                 }
             });

@@ -213,7 +213,7 @@ vectorised! {
             let n = y.len();
             let (x, mean, scale, beta) = (&x[..n], &mean[..n], &scale[..n], &beta[..n]);
             for i in 0..n {
-                y[i] = C::value(before_activation(x[i], mean[i], scale[i], beta[i]));
+                y[i] = C::value::<M>(before_activation(x[i], mean[i], scale[i], beta[i]));
             }
         }
     }
@@ -230,7 +230,7 @@ vectorised! {
             let (plain, scaled, dy) = (&mut plain[..n], &mut scaled[..n], &dy[..n]);
             let (mean, rstd, scale, beta) = (&mean[..n], &rstd[..n], &scale[..n], &beta[..n]);
             for i in 0..n {
-                let dz = C::pull(before_activation(x[i], mean[i], scale[i], beta[i]), dy[i]);
+                let dz = C::pull::<M>(before_activation(x[i], mean[i], scale[i], beta[i]), dy[i]);
                 plain[i] += dz;
                 scaled[i] += dz * ((x[i] - mean[i]) * rstd[i]);
             }
@@ -250,7 +250,7 @@ vectorised! {
             let (mean, rstd, scale, beta) = (&mean[..n], &rstd[..n], &scale[..n], &beta[..n]);
             let (offset, slope) = (&offset[..n], &slope[..n]);
             for i in 0..n {
-                let dz = C::pull(before_activation(x[i], mean[i], scale[i], beta[i]), dy[i]);
+                let dz = C::pull::<M>(before_activation(x[i], mean[i], scale[i], beta[i]), dy[i]);
                 let normal = (x[i] - mean[i]) * rstd[i];
                 dx[i] = scale[i] * (dz - offset[i] - normal * slope[i]);
             }
