@@ -118,6 +118,9 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
     if config.data.fold.is_some() {
         bail!("data.fold is for cargo xtask train: crossval sets it for every fold");
     }
+    if config.data.stream {
+        bail!("data.stream is for cargo xtask train: folds divide samples that have an index; leave it out");
+    }
     let options = config.open_options(None);
     let whole = OpenOptions { validation_fraction: 0.0, ..options.clone() };
     let whole = Splits { test: None, ..tallow_data::open(&config.data.spec, &whole)? };
