@@ -89,6 +89,9 @@ fn a_streamed_run_ends_with_the_weights_of_an_indexed_one() -> Result<()> {
     fails(&["crossval", "--data", data, "--set", "data.stream=true", "--out", "refused"], "data.stream")?;
     ensure!(!folder.join("refused").exists(), "made before it was refused");
     // Other shards than the run began with.
-    fails(&["train", "--resume", "--out", "streamed", "--data", "shards/train-{000000..000003}.tar"], "no longer hold")?;
+    fails(
+        &["train", "--resume", "--out", "streamed", "--data", "shards/train-{000000..000003}.tar"],
+        "no longer hold",
+    )?;
     Ok(())
 }
