@@ -24,6 +24,7 @@ use crate::run;
   cargo xtask train
   cargo xtask train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
   cargo xtask train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
+  cargo xtask train --data 'x-{0000..0099}.tar' --model resnet18 --set data.stream=true
   cargo xtask train --data photos/ --model resnet18 --pretrained hf:timm/resnet18.a1_in1k --freeze backbone
   cargo xtask train --resume --out runs/r9
 

@@ -16,7 +16,7 @@ const ATTEMPTS: u32 = 5;
 /// The wait before the first new attempt; it doubles.
 const WAIT: Duration = Duration::from_millis(250);
 /// After so long without a byte a connection counts as cut.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(30);
 /// The largest `_info.json` or list of classes.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 
