@@ -69,12 +69,7 @@ impl Predictions {
         if !self.is_multi_label() {
             return one_class_names(&self.labels, &self.predicted()?, class_names);
         }
-        let joined = |values: &[f32], above: f32| {
-            let holding = class_names.iter().zip(values).filter(|(_, value)| **value > above);
-            holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
-        };
-        let rows = self.targets.chunks_exact(self.classes).zip(self.logits.chunks_exact(self.classes));
-        Ok(rows.map(|(targets, logits)| [joined(targets, 0.5), joined(logits, 0.0)]).collect())
+        Ok(several_class_names(&self.targets, (&self.logits, 0.0), class_names))
     }
 
     /// Takes over who the samples of a batch of `loader` are and what holds for them.
@@ -102,6 +97,25 @@ pub fn one_class_names(labels: &[usize], predicted: &[usize], classes: &[String]
     let missing = |class: usize| Error::Mismatch(format!("predictions: there is no class {class}"));
     let name = |class: usize| classes.get(class).cloned().ok_or_else(|| missing(class));
     labels.iter().zip(predicted).map(|(label, predicted)| Ok([name(*label)?, name(*predicted)?])).collect()
+}
+
+/// The names, `a|b`, of the classes that hold for each sample, with a target above ½, and of those that are predicted, with a
+/// score above `threshold`.
+///
+/// # Shapes
+/// `targets` and `scores`: row-major `n × classes`.
+pub fn several_class_names(
+    targets: &[f32],
+    (scores, threshold): (&[f32], f32),
+    classes: &[String],
+) -> Vec<[String; 2]> {
+    let joined = |values: &[f32], above: f32| {
+        let holding = classes.iter().zip(values).filter(|(_, value)| **value > above);
+        holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
+    };
+    let width = classes.len().max(1);
+    let rows = targets.chunks_exact(width).zip(scores.chunks_exact(width));
+    rows.map(|(targets, scores)| [joined(targets, 0.5), joined(scores, threshold)]).collect()
 }
 
 /// The table `id,label,predicted,p_<class>…`, probabilities with six digits; `names` are those of label and prediction.

@@ -64,13 +64,6 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             config.data.spec
         )));
     }
-    if config.data.multi_label && config.data.fold.is_some() {
-        return Err(Error::Mismatch(format!(
-            "{}: a cross-validation takes one label a sample, and this manifest gives several: train with \
-             data.validation_fraction instead",
-            config.data.spec
-        )));
-    }
     let channels = dataset.channels();
     let first = splits.first_image(config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };
