@@ -126,7 +126,7 @@ impl Loader {
     }
 
     /// A loader of a stream's samples, in the order of [`Sampler::Shards`] or [`Sampler::Sequential`]: what a dataset of the
-    /// same shards gives by that sampler. A batch beyond those that an epoch is asked to skip is not decoded, but read.
+    /// same shards gives by that sampler. Batches that an epoch is asked to skip are read, and not decoded.
     ///
     /// # Errors
     /// As [`new`](Self::new); another sampler; a stream that does not know its length.

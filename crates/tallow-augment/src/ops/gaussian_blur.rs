@@ -260,16 +260,16 @@ mod tests {
         let (columns, lines) = (mirrored(across / 2, width), mirrored(down / 2, height));
         let mut rows = vec![0.0; values.len()];
         let mut blurred = rows.clone();
-        for at in 0..values.len() {
+        for (at, sum) in rows.iter_mut().enumerate() {
             let (y, x, c) = (at / channels / width, at / channels % width, at % channels);
             for (weight, column) in weights(across, sigma).iter().zip(&columns[x..]) {
-                rows[at] += weight * values[(y * width + column) * channels + c];
+                *sum += weight * values[(y * width + column) * channels + c];
             }
         }
-        for at in 0..values.len() {
+        for (at, sum) in blurred.iter_mut().enumerate() {
             let (y, rest) = (at / channels / width, at % (channels * width));
             for (weight, line) in weights(down, sigma).iter().zip(&lines[y..]) {
-                blurred[at] += weight * rows[line * width * channels + rest];
+                *sum += weight * rows[line * width * channels + rest];
             }
         }
         blurred
