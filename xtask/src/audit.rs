@@ -89,6 +89,15 @@ fn parse<T: serde::de::DeserializeOwned>(name: &str, known: &str) -> Result<T, S
 pub fn run(args: Args) -> Result<()> {
     let config = config(&args)?;
     let policy = policy(&args)?;
+    let class_order = if args.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
+    let finished = args.run.as_deref().map(Finished::open).transpose()?;
+    let classes = finished.as_ref().map(|run| run.classes.clone());
+    let options = OpenOptions { data_dir: args.data_dir.clone(), class_order, classes, ..OpenOptions::default() };
+    let splits = tallow_data::open(&args.data, &options)?;
+    if splits.train.is_multi_label() && (args.cross_validate.is_some() || args.oof.is_some()) {
+        bail!("{}: wrong labels are found where a sample has one: leave --cross-validate and --oof out", args.data);
+    }
+    let samples = Samples::new(&splits);
     let oof = match args.cross_validate {
         Some(folds) => Some(out_of_fold(&args, folds)?),
         None if args.method.settings()?.is_empty() && args.method.recipe == "default" => args.oof.clone(),
@@ -96,11 +105,6 @@ pub fn run(args: Args) -> Result<()> {
             bail!("--model, --recipe, --set and the like say how --cross-validate trains: add it, or leave them out")
         }
     };
-    let class_order = if args.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
-    let finished = args.run.as_deref().map(Finished::open).transpose()?;
-    let classes = finished.as_ref().map(|run| run.classes.clone());
-    let options = OpenOptions { data_dir: args.data_dir.clone(), class_order, classes, ..OpenOptions::default() };
-    let samples = Samples::new(&tallow_data::open(&args.data, &options)?);
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
 
     let started = Instant::now();

@@ -35,7 +35,7 @@ pub fn choose(resolved: &Resolved, splits: &Splits, quiet: bool) -> Result<usize
     let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
     let loss = config.loss.build(&LossContext::of(splits.train.as_ref()))?;
     let mut optimizer = config.optim.build_for(&built);
-    let loader = train_loader(resolved, splits.train.clone())?;
+    let loader = train_loader(resolved, splits)?;
     let most = half_of_memory();
     let costs = measure_batch_sizes(&config.train, &built, loss.as_ref(), optimizer.as_mut(), &loader, most)?;
     let chosen = choose_batch_size(&costs, most).context("no batch size was measured")?;

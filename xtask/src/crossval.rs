@@ -8,8 +8,7 @@ use tallow_data::{FoldOptions, OpenOptions, Splits, cross_validation_folds, fold
 use tallow_metrics::{AcrossFolds, Evaluation};
 use tallow_train::run_dir::write_atomic;
 use tallow_train::{
-    Finished, Measured, OutOfFold, Predictor, RunConfig, RunDir, Setting, config, load, one_class_names,
-    predictions_csv,
+    Finished, Measured, OutOfFold, Predictor, RunConfig, RunDir, Setting, config, load, predictions_csv,
 };
 
 use crate::options::{Method, Source};
@@ -82,7 +81,9 @@ pub fn run(args: Args) -> Result<()> {
     println!("\nall held-out samples together: {}", totals(&report.out_of_fold));
     let out = out.display();
     println!("{out}: crossval.json, oof.csv, folds.csv, fold-0 …");
-    println!("next: cargo xtask audit {} --oof {out}/oof.csv", report.data);
+    if report.out_of_fold.multi_label.is_none() {
+        println!("next: cargo xtask audit {} --oof {out}/oof.csv", report.data);
+    }
     Ok(())
 }
 
@@ -117,6 +118,9 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
     let Job { config, folds: count, repeats, out, quiet, .. } = job;
     if config.data.fold.is_some() {
         bail!("data.fold is for cargo xtask train: crossval sets it for every fold");
+    }
+    if config.data.stream {
+        bail!("data.stream is for cargo xtask train: folds divide samples that have an index; leave it out");
     }
     let options = config.open_options(None);
     let whole = OpenOptions { validation_fraction: 0.0, ..options.clone() };
@@ -173,7 +177,7 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
             println!("fold {} of {}: held out {}", index + 1, folds.len(), totals(&evaluation));
         }
         out_of_fold.add(dataset.as_ref(), held_out, &predictions)?;
-        evaluations.push((evaluation, probabilities.context("a fold has one label a sample")?));
+        evaluations.push((evaluation, probabilities));
         train_s += run.read_json::<Trained>(REPORT)?.train_s;
         trained += splits.train.len();
     }
@@ -192,10 +196,7 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
         missing: mean.missing.iter().map(|index| dataset.id(*index)).collect(),
     };
     let ids: Vec<String> = mean.indices.iter().map(|index| dataset.id(*index)).collect();
-    let labels: Vec<usize> = mean.indices.iter().map(|index| dataset.label(*index)).collect();
-    let predicted = tallow_metrics::argmax(&mean.probabilities, classes.len())?;
-    let names = one_class_names(&labels, &predicted, classes)?;
-    let csv = predictions_csv(&ids, &names, &mean.probabilities, classes)?;
+    let csv = predictions_csv(&ids, &mean.names(dataset.as_ref())?, &mean.probabilities, classes)?;
     write_atomic(&out.join(OUT_OF_FOLD), &csv)?;
     write_atomic(&out.join("crossval.json"), format!("{}\n", serde_json::to_string_pretty(&report)?).as_bytes())?;
     Ok(report)
@@ -243,6 +244,7 @@ fn begin(path: &Path, config: &RunConfig, classes: &[String]) -> Result<RunDir> 
 }
 
 fn totals(evaluation: &Evaluation) -> String {
-    let Evaluation { n, loss, top1, .. } = evaluation;
-    format!("n {n}  loss {loss:.4}  top-1 {:.2} %", 100.0 * top1)
+    let Evaluation { n, loss, top1, multi_label, .. } = evaluation;
+    let several = multi_label.as_ref().map(|several| format!("  {several}")).unwrap_or_default();
+    format!("n {n}  loss {loss:.4}  top-1 {:.2} %{several}", 100.0 * top1)
 }

@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<()> {
     let resolved = resolve(config, &splits)?;
     let config = &resolved.config;
     let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
-    let loader = train_loader(&resolved, splits.train.clone())?;
+    let loader = train_loader(&resolved, &splits)?;
     let loss = config.loss.build(&LossContext::of(splits.train.as_ref()))?;
     let mut optimizer = config.optim.build_for(&built);
     let range = LrRange { start: args.start, end: args.end, steps: args.steps };

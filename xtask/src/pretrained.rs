@@ -77,7 +77,7 @@ impl Pretrained {
             augment.mean = Some(expected.mean.clone());
             augment.std = Some(expected.std.clone());
         }
-        let Ok(first) = splits.train.image(0) else {
+        let Ok(first) = splits.first_image(config.data.on_corrupt) else {
             return Ok(()); // whoever trains on it says what is wrong
         };
         if first.width().max(first.height()) > SMALL {

@@ -40,7 +40,7 @@ pub fn headline(resolved: &Resolved, splits: &Splits, built: &Built, run: &RunDi
     let mut text = format!(
         "data   {}: {} training images{}{} in {} classes, {c}×{h}×{w}\nmodel  {}: {:.2} M parameters\nrun    {}",
         config.data.spec,
-        splits.train.len(),
+        splits.train_samples().unwrap_or_default(),
         count(&splits.validation, "validation"),
         count(&splits.test, "test"),
         splits.train.class_names().len(),
@@ -56,6 +56,9 @@ pub fn headline(resolved: &Resolved, splits: &Splits, built: &Built, run: &RunDi
 
 /// The split of this name; without a name, the test split, else the validation split.
 pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<dyn Dataset>)> {
+    if splits.stream.is_some() && name == Some("train") {
+        anyhow::bail!("--split train: this run streams it; give some of its shards by --data to have them indexed");
+    }
     let test = splits.test.clone().map(|dataset| ("test", dataset));
     let validation = splits.validation.clone().map(|dataset| ("validation", dataset));
     let found = match name {

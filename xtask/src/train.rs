@@ -24,6 +24,7 @@ use crate::run;
   cargo xtask train
   cargo xtask train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
   cargo xtask train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
+  cargo xtask train --data 'x-{0000..0099}.tar' --model resnet18 --set data.stream=true
   cargo xtask train --data photos/ --model resnet18 --pretrained hf:timm/resnet18.a1_in1k --freeze backbone
   cargo xtask train --resume --out runs/r9
 
@@ -94,17 +95,28 @@ pub fn run(args: Args) -> Result<()> {
     if report.interrupted {
         bail!("stopped by Ctrl-C at step {}; go on with: cargo xtask train --resume --out {path}", report.steps);
     }
-    let (split, dataset) = match (&splits.test, &splits.validation) {
-        (Some(test), _) => ("test", test.clone()),
-        (None, Some(validation)) => ("validation", validation.clone()),
-        (None, None) => ("train", splits.train.clone()),
+    let measured = match (&splits.test, &splits.validation, &splits.stream) {
+        (Some(test), ..) => Some(("test", test.clone())),
+        (None, Some(validation), _) => Some(("validation", validation.clone())),
+        (None, None, None) => Some(("train", splits.train.clone())),
+        // As large as it may be, what was trained on is not read once more to say little.
+        (None, None, Some(_)) => None,
     };
-    let measured = run::evaluate(&Finished::open(run.path())?.into(), split, dataset)?;
+    let measured = measured.map(|(split, dataset)| -> Result<_> {
+        Ok((split, run::evaluate(&Finished::open(run.path())?.into(), split, dataset)?))
+    });
+    let measured = measured.transpose()?;
     if !args.quiet {
-        println!("\n{split}: {}", measured.evaluation);
+        match &measured {
+            Some((split, measured)) => println!("\n{split}: {}", measured.evaluation),
+            None => {
+                println!("\nno validation or test shards: cargo xtask evaluate {path} --data SPEC measures on others")
+            }
+        }
         println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
         println!(
-            "{path}: config.toml, model.safetensors + config.json (timm's layout), metrics.json, curves.svg, events/"
+            "{path}: config.toml, model.safetensors + config.json (timm's layout), {}curves.svg, events/",
+            if measured.is_some() { "metrics.json, " } else { "" }
         );
         println!("next: cargo xtask predict {path} IMAGE…    tensorboard --logdir {path}/events");
     }
@@ -144,7 +156,7 @@ pub fn train(prepared: &Prepared, run: &RunDir, splits: &Splits, quiet: bool) ->
     let config = &resolved.config;
     run.write_config(config)?;
     run.keep_split(splits)?;
-    let train = train_loader(resolved, splits.train.clone())?;
+    let train = train_loader(resolved, splits)?;
     let (name, chooses) = if splits.validation.is_some() { ("validation", true) } else { ("test", false) };
     let eval = splits.validation.clone().or(splits.test.clone());
     let eval = eval.map(|dataset| eval_loader(resolved, dataset)).transpose()?;

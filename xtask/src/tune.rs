@@ -197,7 +197,7 @@ impl Search {
             }
             RunDir::create(&path, config, splits.train.class_names())?
         };
-        let train = train_loader(&resolved, splits.train.clone())?;
+        let train = train_loader(&resolved, &splits)?;
         let eval = eval_loader(&resolved, validation)?;
         Ok(fit(Training {
             config,

@@ -18,6 +18,9 @@ const OPS: &[&str] = &[
     r#"{ "op": "ColorJitter", "saturation": 0.4 }"#,
     r#"{ "op": "ColorJitter", "hue": 0.1 }"#,
     r#"{ "op": "GaussianNoise" }"#,
+    r#"{ "op": "GaussianBlur", "kernel_size": 5 }"#,
+    r#"{ "op": "GaussianBlur", "kernel_size": 23 }"#,
+    r#"{ "op": "ElasticTransform" }"#,
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -21,14 +21,16 @@ mod order;
 mod sampler;
 mod sources;
 mod split;
+mod splits;
 mod summary;
+mod turn;
 mod write;
 
 pub use cache::Cached;
 pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
-pub use open::{ClassOrder, OpenOptions, Splits, open, open_held_out, split};
+pub use open::{ClassOrder, OpenOptions, open, open_held_out, split};
 pub use order::run_shuffled;
 pub use sampler::Sampler;
 pub use sources::named::{cache_dir, known_datasets};
@@ -38,5 +40,6 @@ pub use split::{
     group_split, k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds, time_split,
     with_training_parts,
 };
+pub use splits::Splits;
 pub use summary::{Summary, measure, summary};
 pub use write::{Format, WriteOptions, write};

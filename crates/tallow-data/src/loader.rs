@@ -14,13 +14,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use image::DynamicImage;
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSliceMut as _;
 use serde::{Deserialize, Serialize};
 use tallow_augment::batch::{MixConfig, mix_pixels, mix_rows};
 use tallow_augment::{Pipeline, Size, rng};
 
-use crate::{Dataset, Error, Result, Sampler, labels};
+use crate::turn::{Source, Turn, Turns};
+use crate::{Dataset, Error, Result, Sampler, ShardStream, labels};
 
 /// How samples become batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,8 +91,10 @@ pub struct Batch {
     pub targets: Option<Vec<f32>>,
     /// How much each sample counts, where not all count alike.
     pub weights: Option<Vec<f32>>,
-    /// The index of each sample in the dataset.
+    /// The index of each sample in the dataset; of a stream its place in the epoch.
     pub indices: Vec<usize>,
+    /// What names each sample of a stream; empty where the dataset says it ([`Loader::ids`]).
+    pub stream_ids: Vec<String>,
     /// The ids of samples that could not be read.
     pub skipped: Vec<String>,
 }
@@ -102,10 +106,11 @@ pub struct Loader {
 
 /// What the background threads see.
 struct Shared {
-    dataset: Arc<dyn Dataset>,
+    source: Source,
     pipeline: Arc<Pipeline>,
     config: LoaderConfig,
-    labels: Vec<usize>,
+    /// Of an epoch.
+    samples: usize,
     pool: rayon::ThreadPool,
 }
 
@@ -116,22 +121,35 @@ impl Loader {
     /// A `batch_size` or `workers` of 0, an epoch without any batch, weights that do not fit the dataset, a mix
     /// that means nothing, or no threads.
     pub fn new(dataset: Arc<dyn Dataset>, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Self> {
+        let labels = labels(dataset.as_ref()).into();
+        Self::of(Source::Indexed { dataset, labels }, pipeline, config)
+    }
+
+    /// A loader of a stream's samples, in the order of [`Sampler::Shards`] or [`Sampler::Sequential`]: what a dataset of the
+    /// same shards gives by that sampler. Batches that an epoch is asked to skip are read, and not decoded.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); another sampler; a stream that does not know its length.
+    pub fn streamed(stream: ShardStream, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Self> {
+        Self::of(Source::Streamed(stream), pipeline, config)
+    }
+
+    fn of(source: Source, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Self> {
         let at_least_one = |field, value: usize| match value {
             0 => Err(Error::Option { field, expected: "at least 1".into(), found: "0".into() }),
             _ => Ok(()),
         };
         at_least_one("batch_size", config.batch_size)?;
         at_least_one("workers", config.workers)?;
-        at_least_one("number of samples", dataset.len())?;
-        if config.drop_last && config.batch_size > dataset.len() {
+        let (source, samples) = source.checked(&config)?;
+        at_least_one("number of samples", samples)?;
+        if config.drop_last && config.batch_size > samples {
             return Err(Error::Option {
                 field: "batch_size",
-                expected: format!("at most the {} samples there are, or drop_last = false", dataset.len()),
+                expected: format!("at most the {samples} samples there are, or drop_last = false"),
                 found: config.batch_size.to_string(),
             });
         }
-        let labels = labels(dataset.as_ref());
-        config.sampler.validate(&labels, dataset.class_names().len())?;
         if let Some(mix) = &config.mix {
             mix.validate().map_err(|source| Error::Mix { source })?;
         }
@@ -140,7 +158,15 @@ impl Loader {
             .thread_name(|i| format!("tallow-loader-{i}"))
             .build()
             .map_err(|error| Error::LoaderStopped { reason: error.to_string() })?;
-        Ok(Self { shared: Arc::new(Shared { dataset, pipeline, config, labels, pool }) })
+        Ok(Self { shared: Arc::new(Shared { source, pipeline, config, samples, pool }) })
+    }
+
+    /// The same samples through another pipeline, in other batches.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with(&self, pipeline: Arc<Pipeline>, config: LoaderConfig) -> Result<Loader> {
+        Self::of(self.shared.source.clone(), pipeline, config)
     }
 
     /// The same samples through the same pipeline, each once, in the dataset's order.
@@ -148,20 +174,44 @@ impl Loader {
     /// # Errors
     /// No threads.
     pub fn in_order(&self) -> Result<Loader> {
-        let Shared { dataset, pipeline, config, .. } = self.shared.as_ref();
+        let Shared { pipeline, config, .. } = self.shared.as_ref();
         let config = LoaderConfig { sampler: Sampler::Sequential, drop_last: false, mix: None, ..config.clone() };
-        Loader::new(dataset.clone(), pipeline.clone(), config)
+        self.with(pipeline.clone(), config)
     }
 
     /// Batches an epoch.
     pub fn batches(&self) -> usize {
-        let Shared { config, labels, .. } = self.shared.as_ref();
-        if config.drop_last { labels.len() / config.batch_size } else { labels.len().div_ceil(config.batch_size) }
+        let Shared { config, samples, .. } = self.shared.as_ref();
+        if config.drop_last { samples / config.batch_size } else { samples.div_ceil(config.batch_size) }
     }
 
-    /// The dataset.
-    pub fn dataset(&self) -> &Arc<dyn Dataset> {
-        &self.shared.dataset
+    /// Samples an epoch.
+    pub fn samples(&self) -> usize {
+        self.shared.samples
+    }
+
+    /// The classes' names.
+    pub fn class_names(&self) -> &[String] {
+        self.shared.source.class_names()
+    }
+
+    /// Whether several classes, or none, can hold for a sample.
+    pub fn is_multi_label(&self) -> bool {
+        matches!(&self.shared.source, Source::Indexed { dataset, .. } if dataset.is_multi_label())
+    }
+
+    /// What names the samples of one of this loader's batches.
+    pub fn ids(&self, batch: &Batch) -> Vec<String> {
+        match &self.shared.source {
+            Source::Indexed { dataset, .. } => batch.indices.iter().map(|index| dataset.id(*index)).collect(),
+            Source::Streamed(_) => batch.stream_ids.clone(),
+        }
+    }
+
+    /// The first `count` images of the first epoch, as they are before the pipeline.
+    pub fn first_images(&self, count: usize) -> Vec<Result<DynamicImage>> {
+        let go = AtomicBool::new(false);
+        self.shared.turns(0, 0, &go).take(count).map(|turn| turn?.image()).collect()
     }
 
     /// What every image goes through.
@@ -174,20 +224,26 @@ impl Loader {
         &self.shared.config
     }
 
-    /// Whether every epoch shows each sample with the same pixels: nothing is drawn at random, nothing mixed.
+    /// Whether every epoch shows each sample, by its index, with the same pixels: nothing is drawn at random, mixed or
+    /// streamed.
     pub fn is_deterministic(&self) -> bool {
-        self.shared.pipeline.is_deterministic() && self.shared.config.mix.is_none()
+        let indexed = matches!(self.shared.source, Source::Indexed { .. });
+        indexed && self.shared.pipeline.is_deterministic() && self.shared.config.mix.is_none()
     }
 
-    /// The batches of [`epoch`](Self::epoch) without their pixels, which nothing is read for: order, labels, targets and
-    /// weights. For a loader [without chance](Self::is_deterministic) whose samples can all be read.
-    pub fn epoch_without_pixels(&self, epoch: u64, skip_batches: usize) -> impl Iterator<Item = Batch> + '_ {
-        let Shared { config, labels, dataset, .. } = self.shared.as_ref();
-        let order = config.sampler.order_of(dataset.as_ref(), labels, config.seed, epoch);
-        (skip_batches.min(self.batches())..self.batches()).map(move |batch| {
-            let start = batch * config.batch_size;
-            let indices = order[start..(start + config.batch_size).min(order.len())].to_vec();
-            self.shared.batch(Vec::new(), indices, Vec::new())
+    /// The batches of [`epoch`](Self::epoch) without their pixels: order, labels, targets and weights. Of a dataset nothing
+    /// is read for them. For a loader [without chance](Self::is_deterministic) whose samples can all be read.
+    ///
+    /// # Errors
+    /// A stream that cannot be read.
+    pub fn epoch_without_pixels(&self, epoch: u64, skip_batches: usize) -> impl Iterator<Item = Result<Batch>> + '_ {
+        static GO: AtomicBool = AtomicBool::new(false);
+        let batches = skip_batches.min(self.batches())..self.batches();
+        let mut turns = self.shared.turns(epoch, batches.start, &GO);
+        batches.map(move |batch| {
+            let turns = self.shared.turns_of(batch, &mut turns)?;
+            let rows: Vec<usize> = (0..turns.len()).collect();
+            Ok(self.shared.batch(Vec::new(), &turns, &rows, Vec::new()))
         })
     }
 
@@ -219,10 +275,10 @@ impl Shared {
         sender: &SyncSender<Result<Batch>>,
         stop: &AtomicBool,
     ) {
-        let seed = self.config.seed;
-        let order = self.config.sampler.order_of(self.dataset.as_ref(), &self.labels, seed, epoch);
+        let mut turns = self.turns(epoch, batches.start, stop);
         for batch in batches {
-            let made = self.make_batch(epoch, batch, &order, stop);
+            let turns = self.turns_of(batch, &mut turns);
+            let made = turns.and_then(|turns| self.make_batch(epoch, batch, &turns, stop));
             let failed = made.is_err();
             if stop.load(Ordering::Relaxed) || sender.send(made).is_err() || failed {
                 return;
@@ -230,61 +286,77 @@ impl Shared {
         }
     }
 
-    fn make_batch(&self, epoch: u64, batch: usize, order: &[usize], stop: &AtomicBool) -> Result<Batch> {
+    /// The samples of an epoch from a batch on, in their order.
+    fn turns<'a>(&'a self, epoch: u64, batch: usize, stop: &'a AtomicBool) -> Turns<'a> {
+        self.source.turns(&self.config, self.samples, (epoch, batch * self.config.batch_size), stop)
+    }
+
+    /// Those of a batch, which come next.
+    fn turns_of<'a>(&self, batch: usize, turns: &mut Turns<'a>) -> Result<Vec<Turn<'a>>> {
+        let size = self.config.batch_size;
+        turns.take(size.min(self.samples - batch * size)).collect()
+    }
+
+    fn make_batch(&self, epoch: u64, batch: usize, turns: &[Turn<'_>], stop: &AtomicBool) -> Result<Batch> {
         let start = batch * self.config.batch_size;
-        let end = (start + self.config.batch_size).min(order.len());
-        let mut indices = order[start..end].to_vec();
         let (height, width, channels) = self.pipeline.output_shape();
         let sample_len = height * width * channels;
-        let mut pixels = vec![0.0; indices.len() * sample_len];
+        let mut pixels = vec![0.0; turns.len() * sample_len];
         let mut errors: Vec<Option<Error>> = self.pool.install(|| {
             pixels
                 .par_chunks_mut(sample_len)
-                .zip(indices.par_iter())
+                .zip(turns.par_iter())
                 .enumerate()
-                .map(|(row, (out, index))| {
+                .map(|(row, (out, turn))| {
                     if stop.load(Ordering::Relaxed) {
                         return None; // The batch will not be sent.
                     }
                     let position = (start + row) as u64;
                     let mut rng = rng::keyed(self.config.seed, epoch, position, rng::AUGMENT);
-                    self.load(*index, &mut rng, out).err()
+                    turn.load(&self.pipeline, &mut rng, out).err()
                 })
                 .collect()
         });
 
         let mut skipped = Vec::new();
-        let good: Vec<usize> = (0..errors.len()).filter(|r| errors[*r].is_none()).collect();
+        let mut rows: Vec<usize> = (0..errors.len()).filter(|r| errors[*r].is_none()).collect();
         for (row, error) in errors.iter_mut().enumerate() {
             let Some(error) = error.take() else { continue };
             if self.config.on_corrupt == OnCorrupt::Stop || !error.is_corrupt_sample() {
                 return Err(error);
             }
-            if good.is_empty() {
+            if rows.is_empty() {
                 return Err(Error::NoGoodSample { epoch, batch, first: Box::new(error) });
             }
-            skipped.push(self.dataset.id(indices[row]));
+            skipped.push(turns[row].id());
         }
         if !skipped.is_empty() {
-            let rows = if self.config.drop_last { filled_up(&good, indices.len()) } else { good };
-            (pixels, indices) = choose(&rows, &pixels, sample_len, &indices);
+            if self.config.drop_last {
+                rows = filled_up(&rows, turns.len());
+            }
+            pixels = chosen(&rows, &pixels, sample_len);
         }
-        let mut made = self.batch(pixels, indices, skipped);
+        let mut made = self.batch(pixels, turns, &rows, skipped);
         if let Some(mix) = self.config.mix.as_ref().filter(|mix| mix.is_on(epoch)) {
             self.mix(mix, &mut made, &mut rng::keyed(self.config.seed, epoch, batch as u64, rng::MIX));
         }
         Ok(made)
     }
 
-    fn batch(&self, pixels: Vec<f32>, indices: Vec<usize>, skipped: Vec<String>) -> Batch {
+    /// A batch of some of the samples, whose pixels these are.
+    fn batch(&self, pixels: Vec<f32>, turns: &[Turn<'_>], rows: &[usize], skipped: Vec<String>) -> Batch {
         let (height, width, channels) = self.pipeline.output_shape();
+        let turns: Vec<&Turn<'_>> = rows.iter().map(|row| &turns[*row]).collect();
+        let weights: Vec<f32> = turns.iter().map(|turn| turn.weight()).collect();
+        let stream_id = |turn: &&&Turn<'_>| matches!(turn, Turn::Streamed { .. });
         Batch {
             pixels,
-            shape: (indices.len(), height, width, channels),
-            labels: indices.iter().map(|i| self.labels[*i] as u32).collect(),
-            targets: self.targets(&indices),
-            weights: self.weights(&indices),
-            indices,
+            shape: (turns.len(), height, width, channels),
+            labels: turns.iter().map(|turn| turn.label() as u32).collect(),
+            targets: self.targets(&turns),
+            weights: weights.iter().any(|weight| *weight != 1.0).then_some(weights),
+            indices: turns.iter().map(|turn| turn.index()).collect(),
+            stream_ids: turns.iter().filter(stream_id).map(|turn| turn.id()).collect(),
             skipped,
         }
     }
@@ -292,7 +364,7 @@ impl Shared {
     /// Mixes the images of a batch, its targets and weights with them.
     fn mix(&self, config: &MixConfig, batch: &mut Batch, rng: &mut rng::Rng) {
         let (n, height, width, channels) = batch.shape;
-        let (size, classes) = (Size { height, width }, self.dataset.class_names().len());
+        let (size, classes) = (Size { height, width }, self.source.class_names().len());
         let rows = config.draw(n, size, rng);
         mix_pixels(&rows, &mut batch.pixels, size, channels);
         let one_hot = || batch.labels.iter().flat_map(|label| one_hot(*label as usize, classes)).collect();
@@ -312,24 +384,13 @@ impl Shared {
     }
 
     /// The targets of a batch, if any of its samples has one of its own.
-    fn targets(&self, indices: &[usize]) -> Option<Vec<f32>> {
-        let own: Vec<Option<Vec<f32>>> = indices.iter().map(|i| self.dataset.target(*i)).collect();
+    fn targets(&self, turns: &[&Turn<'_>]) -> Option<Vec<f32>> {
+        let own: Vec<Option<Vec<f32>>> = turns.iter().map(|turn| turn.target()).collect();
         own.iter().any(Option::is_some).then(|| {
-            let classes = self.dataset.class_names().len();
-            let one_hot = |index: &usize| one_hot(self.labels[*index], classes);
-            own.into_iter().zip(indices).flat_map(|(own, index)| own.unwrap_or_else(|| one_hot(index))).collect()
+            let classes = self.source.class_names().len();
+            let one_hot = |turn: &&Turn<'_>| one_hot(turn.label(), classes);
+            own.into_iter().zip(turns).flat_map(|(own, turn)| own.unwrap_or_else(|| one_hot(turn))).collect()
         })
-    }
-
-    /// The weights of a batch, if they differ from 1.
-    fn weights(&self, indices: &[usize]) -> Option<Vec<f32>> {
-        let weights: Vec<f32> = indices.iter().map(|i| self.dataset.weight(*i)).collect();
-        weights.iter().any(|weight| *weight != 1.0).then_some(weights)
-    }
-
-    fn load(&self, index: usize, rng: &mut rng::Rng, out: &mut [f32]) -> Result<()> {
-        let image = self.dataset.image(index)?;
-        self.pipeline.apply(image, rng, out).map_err(|source| Error::Augment { id: self.dataset.id(index), source })
     }
 }
 
@@ -345,10 +406,9 @@ fn filled_up(good: &[usize], len: usize) -> Vec<usize> {
     (0..len).map(|row| good[good.partition_point(|g| *g < row) % good.len()]).collect()
 }
 
-/// The chosen rows of a batch.
-fn choose(rows: &[usize], pixels: &[f32], sample_len: usize, indices: &[usize]) -> (Vec<f32>, Vec<usize>) {
-    let pixels = rows.iter().flat_map(|row| &pixels[row * sample_len..(row + 1) * sample_len]).copied().collect();
-    (pixels, rows.iter().map(|row| indices[*row]).collect())
+/// The pixels of the chosen rows of a batch.
+fn chosen(rows: &[usize], pixels: &[f32], sample_len: usize) -> Vec<f32> {
+    rows.iter().flat_map(|row| &pixels[row * sample_len..(row + 1) * sample_len]).copied().collect()
 }
 
 /// The batches of one epoch, made ahead in the background. The first error ends it. Dropping it stops the work: it waits

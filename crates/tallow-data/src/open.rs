@@ -8,7 +8,9 @@ use tallow_hub::{Hub, Repository};
 
 use crate::sources::{folder, manifest, named, parquet, paths, wds};
 use crate::split::{FoldOptions, cross_validation_fold};
-use crate::{Cached, Dataset, Error, Result, Subset, group_split, groups, labels, stratified_split, time_split, times};
+use crate::{
+    Cached, Dataset, Error, Result, Splits, Subset, group_split, groups, labels, stratified_split, time_split, times,
+};
 
 /// What a dataset on the Hub is named with: ours, and timm's.
 const HUB: [&str; 3] = ["hf:", "hfds/", "hfids/"];
@@ -46,6 +48,11 @@ pub struct OpenOptions {
     pub cache: Option<PathBuf>,
     /// The short side that images in the cache are brought to, in pixels, where it is longer. `None`: as they are.
     pub cache_side: Option<usize>,
+    /// Whether the training samples, which must be WebDataset's shards then, are streamed in place of indexed: read from start
+    /// to end every epoch, from files or `http://` and `https://` addresses, at constant memory.
+    pub stream: bool,
+    /// The samples of an epoch of a stream. `None`: what `_info.json` counts.
+    pub samples_per_epoch: Option<usize>,
 }
 
 /// How class names are sorted.
@@ -59,25 +66,12 @@ pub enum ClassOrder {
     Lexical,
 }
 
-/// A dataset's splits, all with the same classes.
-#[derive(Clone)]
-pub struct Splits {
-    /// What is trained on.
-    pub train: Arc<dyn Dataset>,
-    /// What choices are made on: the dataset's own, or held out of the training split.
-    pub validation: Option<Arc<dyn Dataset>>,
-    /// What is reported.
-    pub test: Option<Arc<dyn Dataset>>,
-    /// Files in a folder dataset that are not images.
-    pub ignored_files: usize,
-}
-
 /// Opens a dataset.
 ///
 /// `spec` is the name of a [known dataset](crate::known_datasets) (`torch/NAME` as timm has it), a folder of images (a
 /// class a sub-folder), of .parquet files, of .tar shards, or of the files of MNIST or CIFAR; a .csv or .jsonl manifest; or
 /// .parquet files or .tar shards by a pattern (`train-*.parquet`, `x-{0000..0099}.tar`, timm's prefix `wds/` before it or
-/// not). `hf:OWNER/NAME[:CONFIG][@REVISION]`, or timm's `hfds/OWNER/NAME`, is a dataset of Parquet files or shards on the
+/// not; shards that are streamed also by address, `https://host/x-{0000..0099}.tar`). `hf:OWNER/NAME[:CONFIG][@REVISION]`, or timm's `hfds/OWNER/NAME`, is a dataset of Parquet files or shards on the
 /// Hugging Face Hub. A folder with the name of a known dataset is given as `./name`.
 ///
 /// # Errors
@@ -113,7 +107,38 @@ fn open_whole(spec: &str, options: &OpenOptions) -> Result<Splits> {
             found: options.time_column.clone().unwrap_or_default(),
         });
     }
-    cached(open_spec(spec, options)?, options)
+    check_stream(options)?;
+    let splits = open_spec(spec, options)?;
+    if options.stream && splits.stream.is_none() {
+        let expected = "false: of datasets only WebDataset's .tar shards are streamed".into();
+        return Err(Error::Option { field: "stream", expected, found: format!("true for {spec}") });
+    }
+    cached(splits, options)
+}
+
+/// Refuses what needs samples by index where they are streamed.
+fn check_stream(options: &OpenOptions) -> Result<()> {
+    let fail = |field, expected: &str, found: String| Err(Error::Option { field, expected: expected.into(), found });
+    if !options.stream {
+        return match options.samples_per_epoch {
+            Some(samples) => fail("samples_per_epoch", "absent without stream = true", samples.to_string()),
+            None => Ok(()),
+        };
+    }
+    if options.samples_per_epoch == Some(0) {
+        return fail("samples_per_epoch", "at least 1", "0".into());
+    }
+    let given = [
+        ("validation_fraction", (options.validation_fraction > 0.0).then(|| options.validation_fraction.to_string())),
+        ("fold", options.fold.map(|fold| format!("fold {} of {}", fold.index, fold.count))),
+        ("group_column", options.group_column.clone()),
+        ("time_column", options.time_column.clone()),
+        ("cache", options.cache.as_ref().map(|folder| folder.display().to_string())),
+    ];
+    match given.into_iter().find_map(|(field, found)| found.map(|found| (field, found))) {
+        Some((field, found)) => fail(field, "absent beside stream = true: a stream has no index of its samples", found),
+        None => Ok(()),
+    }
 }
 
 /// Divides a dataset's own splits as `options` say: its training split without `options.fold`, less what
@@ -139,6 +164,7 @@ fn cached(splits: Splits, options: &OpenOptions) -> Result<Splits> {
     };
     Ok(Splits {
         train: wrap(splits.train)?,
+        stream: None,
         validation: splits.validation.map(wrap).transpose()?,
         test: splits.test.map(wrap).transpose()?,
         ignored_files: splits.ignored_files,
@@ -199,15 +225,21 @@ fn open_path(spec: &str, path: &Path, options: &OpenOptions) -> Result<Splits> {
         true => paths::expand(spec)?,
         false => vec![path.to_path_buf()],
     };
-    let exist = !files.is_empty() && files.iter().all(|file| file.is_file());
+    let remote = files.iter().find(|file| wds::address(file).is_some());
+    if let Some(file) = remote.filter(|_| !options.stream) {
+        let expected = "stream = true for what lies at an address: only streams are read from there";
+        return Err(Error::format(file, expected, "stream = false"));
+    }
+    let is_there = |file: &PathBuf| wds::address(file).is_some() || file.is_file();
+    let exist = !files.is_empty() && files.iter().all(is_there);
     let all_end = |extension| exist && files.iter().all(|file| paths::has_extension(file, &[extension]));
     if all_end(parquet::EXTENSION) {
         parquet::read(&files, Path::new(""), options)
-    } else if all_end(wds::EXTENSION) {
+    } else if exist && files.iter().all(|file| wds::is_shard(file)) {
         wds::read(&files, Path::new(""), options)
     } else if exist && !pattern && paths::has_extension(path, &manifest::EXTENSIONS) {
         manifest::read(path, options)
-    } else if let Some(missing) = files.iter().find(|file| pattern && !file.exists()) {
+    } else if let Some(missing) = files.iter().find(|file| pattern && !is_there(file)) {
         Err(Error::io(missing)(std::io::ErrorKind::NotFound.into()))
     } else {
         Err(unknown(spec))
@@ -262,6 +294,7 @@ fn hold_out_validation(splits: Splits, options: &OpenOptions) -> Result<Splits> 
     }
     Ok(Splits {
         train: Arc::new(Subset::new(all.clone(), train)?),
+        stream: None,
         validation: Some(Arc::new(Subset::new(all, validation)?)),
         test: splits.test,
         ignored_files: splits.ignored_files,

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use image::DynamicImage;
+use rayon::iter::{IntoParallelIterator as _, ParallelBridge as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 use tallow_augment::{Image8, Normalization};
 
-use crate::{Dataset, Error, OnCorrupt, Result, class_counts};
+use crate::{Dataset, Error, OnCorrupt, Result, StreamSample, class_counts};
 
 /// What [`summary`] finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,13 +46,7 @@ pub fn summary(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Summary> 
             other => other,
         })
         .try_reduce(Totals::default, |a, b| Ok(a.plus(b)))?;
-    if totals.pixels == 0 {
-        return Err(Error::Option {
-            field: "number of readable images",
-            expected: "at least 1".into(),
-            found: "0".into(),
-        });
-    }
+    totals.checked()?;
     Ok(Summary {
         images: dataset.len(),
         channels: dataset.channels(),
@@ -73,6 +68,24 @@ pub fn measure(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Normaliza
     summary(dataset, on_corrupt).map(|summary| summary.normalization)
 }
 
+/// The same of samples of a stream, which are all RGB.
+pub(crate) fn measure_stream(
+    samples: impl Iterator<Item = Result<StreamSample>> + Send,
+    on_corrupt: OnCorrupt,
+) -> Result<Normalization> {
+    const RGB: usize = 3;
+    let totals_of = |sample: Result<StreamSample>| {
+        let sample = sample?;
+        match sample.image().and_then(|image| totals_of_image(image, RGB, || sample.id.clone())) {
+            Err(error) if error.is_corrupt_sample() && on_corrupt == OnCorrupt::Skip => Ok(Totals::default()),
+            other => other,
+        }
+    };
+    let totals = samples.par_bridge().map(totals_of).try_reduce(Totals::default, |a, b| Ok(a.plus(b)))?;
+    totals.checked()?;
+    Ok(totals.normalization(RGB))
+}
+
 /// Sums over images. Of a channel, 2^47 pixels can be summed before a sum of squares overflows.
 #[derive(Default)]
 struct Totals {
@@ -85,9 +98,11 @@ struct Totals {
 }
 
 fn totals_of(dataset: &dyn Dataset, index: usize) -> Result<Totals> {
-    let channels = dataset.channels();
-    let image = Image8::from_dynamic(dataset.image(index)?, channels)
-        .map_err(|source| Error::Augment { id: dataset.id(index), source })?;
+    totals_of_image(dataset.image(index)?, dataset.channels(), || dataset.id(index))
+}
+
+fn totals_of_image(image: DynamicImage, channels: usize, id: impl Fn() -> String) -> Result<Totals> {
+    let image = Image8::from_dynamic(image, channels).map_err(|source| Error::Augment { id: id(), source })?;
     let mut totals = Totals {
         pixels: (image.height() * image.width()) as u64,
         height: Some((image.height(), image.height())),
@@ -105,6 +120,14 @@ fn totals_of(dataset: &dyn Dataset, index: usize) -> Result<Totals> {
 }
 
 impl Totals {
+    fn checked(&self) -> Result<()> {
+        if self.pixels > 0 {
+            return Ok(());
+        }
+        let (field, expected, found) = ("number of readable images", "at least 1".into(), "0".into());
+        Err(Error::Option { field, expected, found })
+    }
+
     fn plus(mut self, other: Self) -> Self {
         let range = |a: Option<(usize, usize)>, b: Option<(usize, usize)>| match (a, b) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),

@@ -69,16 +69,16 @@ pub struct AcrossFolds {
 }
 
 impl AcrossFolds {
-    /// Of what was measured of the folds' held-out samples, whose models were trained on `trained` samples, all folds added
+    /// Of what was measured of the folds' held-out samples (of their probabilities where one class holds for a sample), whose models were trained on `trained` samples, all folds added
     /// up. A metric that some fold does not have is left out.
     ///
     /// # Errors
     /// No folds.
-    pub fn of(folds: &[(Evaluation, ProbabilityReport)], trained: usize) -> Result<Self> {
+    pub fn of(folds: &[(Evaluation, Option<ProbabilityReport>)], trained: usize) -> Result<Self> {
         let first = folds.first().ok_or(Error::Empty)?;
         let held_out: usize = folds.iter().map(|(evaluation, _)| evaluation.n).sum();
         let test_share = held_out as f64 / trained as f64;
-        let value = |fold: &(Evaluation, ProbabilityReport), name: &str| {
+        let value = |fold: &(Evaluation, Option<ProbabilityReport>), name: &str| {
             scalars(fold).into_iter().find(|(other, _)| *other == name).map(|(_, value)| value)
         };
         let of = |(name, _): (&str, f64)| {
@@ -91,7 +91,7 @@ impl AcrossFolds {
 }
 
 /// The numbers that stand for all samples of a fold, by name.
-fn scalars((evaluation, probabilities): &(Evaluation, ProbabilityReport)) -> Vec<(&'static str, f64)> {
+fn scalars((evaluation, probabilities): &(Evaluation, Option<ProbabilityReport>)) -> Vec<(&'static str, f64)> {
     let report = &evaluation.report;
     let mut scalars = vec![("top1", evaluation.top1)];
     scalars.extend(evaluation.top5.map(|top5| ("top5", top5)));
@@ -102,8 +102,18 @@ fn scalars((evaluation, probabilities): &(Evaluation, ProbabilityReport)) -> Vec
         ("macro_recall", report.macro_avg.recall),
         ("weighted_f1", report.weighted_avg.f1_score),
     ]);
-    scalars.extend(probabilities.roc_auc_macro.map(|auc| ("roc_auc_macro", auc)));
-    scalars.extend([("brier", probabilities.brier), ("ece", probabilities.ece)]);
+    if let Some(probabilities) = probabilities {
+        scalars.extend(probabilities.roc_auc_macro.map(|auc| ("roc_auc_macro", auc)));
+        scalars.extend([("brier", probabilities.brier), ("ece", probabilities.ece)]);
+    }
+    if let Some(several) = &evaluation.multi_label {
+        scalars.extend([
+            ("map", several.mean_average_precision),
+            ("samples_f1", several.samples_avg.f1_score),
+            ("subset_accuracy", several.subset_accuracy),
+            ("hamming_loss", several.hamming_loss),
+        ]);
+    }
     scalars
 }
 

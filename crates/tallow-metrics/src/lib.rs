@@ -63,7 +63,7 @@ pub use curves::{Curve, curves_svg};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, Scores, evaluate};
 pub use log_loss::{log_loss, log_loss_from_logits};
-pub use multi_label::{MultiLabel, evaluate_multi_label, sigmoid};
+pub use multi_label::{MultiLabel, evaluate_multi_label, logit, sigmoid};
 pub use precision_recall_fscore::{Average, PrecisionRecallFscore, precision_recall_fscore_support};
 pub use probability_report::{ProbabilityReport, probability_report};
 pub use ranking::{

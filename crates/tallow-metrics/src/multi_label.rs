@@ -93,6 +93,16 @@ pub fn sigmoid(logits: &[f32]) -> Vec<f32> {
     logits.iter().map(|x| (1.0 / (1.0 + (-f64::from(*x)).exp())) as f32).collect()
 }
 
+/// The logit of each probability, the inverse of [`sigmoid`]: `ln(p / (1 - p))`. Finite: 0 and 1 count as the nearest f32 between
+/// them.
+pub fn logit(probabilities: &[f32]) -> Vec<f32> {
+    let of = |p: &f32| {
+        let p = f64::from(p.clamp(f32::MIN_POSITIVE, 1.0 - f32::EPSILON / 2.0));
+        (p / (1.0 - p)).ln() as f32
+    };
+    probabilities.iter().map(of).collect()
+}
+
 fn counts(pairs: impl Iterator<Item = (bool, bool)>) -> Counts {
     let mut counts = Counts::default();
     for (holds, predicted) in pairs {

@@ -85,3 +85,11 @@ fn input_that_does_not_fit_is_a_typed_error() {
     assert!(matches!(evaluate_multi_label(&[0., 1.], &[1.], &names), Err(Error::Length { .. })));
     assert!(matches!(evaluate_multi_label(&[0., 1.], &[1., f32::NAN], &names), Err(Error::NotFinite { .. })));
 }
+
+#[test]
+fn the_logit_is_the_inverse_of_the_sigmoid() {
+    let logits = [-30.0, -2.0, 0.0, 0.5, 9.0];
+    let back = tallow_metrics::logit(&tallow_metrics::sigmoid(&logits));
+    assert!(back.iter().zip(&logits).all(|(a, b)| (a - b).abs() < 2e-3 * (1.0 + b.abs())), "{back:?}");
+    assert!(tallow_metrics::logit(&[0.0, 1.0]).iter().all(|logit| logit.is_finite()));
+}

@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
         let folder = tempfile::tempdir()?;
         let run = RunDir::create(folder.path().join("run"), config, splits.train.class_names())?;
-        let train = train_loader(&resolved, splits.train.clone())?;
+        let train = train_loader(&resolved, &splits)?;
         let test = splits.test.clone().map(|dataset| eval_loader(&resolved, dataset)).transpose()?;
         let report = fit(Training {
             config,

@@ -61,7 +61,7 @@ pub fn measure_batch_sizes(
     loader: &Loader,
     most_bytes: u64,
 ) -> Result<Vec<BatchCost>> {
-    let samples = loader.dataset().len();
+    let samples = loader.samples();
     let work = Work {
         model: built.model.as_ref(),
         loss,
@@ -127,7 +127,7 @@ pub fn choose_batch_size(costs: &[BatchCost], most_bytes: u64) -> Option<usize> 
 fn first_samples(loader: &Loader, count: usize) -> Result<Batch> {
     let config =
         tallow_data::LoaderConfig { batch_size: count, prefetch: 1, drop_last: false, ..loader.config().clone() };
-    let one = Loader::new(loader.dataset().clone(), loader.pipeline().clone(), config)?;
+    let one = loader.with(loader.pipeline().clone(), config)?;
     let first = one.epoch(0, 0).next().transpose()?;
     first.ok_or_else(|| Error::Mismatch("there are no training samples".to_owned()))
 }

@@ -1,6 +1,6 @@
 //! Runs a model over a dataset: logits, labels and ids, from which every metric follows.
 
-use tallow_data::{Batch, Dataset, Loader};
+use tallow_data::{Batch, Loader};
 use tallow_metrics::{Evaluation, Scores, evaluate_multi_label, sigmoid, softmax};
 use tallow_models::Model;
 use tallow_nn::Mode;
@@ -69,21 +69,16 @@ impl Predictions {
         if !self.is_multi_label() {
             return one_class_names(&self.labels, &self.predicted()?, class_names);
         }
-        let joined = |values: &[f32], above: f32| {
-            let holding = class_names.iter().zip(values).filter(|(_, value)| **value > above);
-            holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
-        };
-        let rows = self.targets.chunks_exact(self.classes).zip(self.logits.chunks_exact(self.classes));
-        Ok(rows.map(|(targets, logits)| [joined(targets, 0.5), joined(logits, 0.0)]).collect())
+        Ok(several_class_names(&self.targets, (&self.logits, 0.0), class_names))
     }
 
-    /// Takes over who the samples of a batch of `dataset` are and what holds for them.
-    pub(crate) fn add_samples(&mut self, dataset: &dyn Dataset, batch: &Batch) {
+    /// Takes over who the samples of a batch of `loader` are and what holds for them.
+    pub(crate) fn add_samples(&mut self, loader: &Loader, batch: &Batch) {
         self.labels.extend(batch.labels.iter().map(|&label| label as usize));
-        self.ids.extend(batch.indices.iter().map(|&index| dataset.id(index)));
+        self.ids.extend(loader.ids(batch));
         self.skipped.extend_from_slice(&batch.skipped);
         match &batch.targets {
-            _ if !dataset.is_multi_label() => {}
+            _ if !loader.is_multi_label() => {}
             Some(targets) => self.targets.extend_from_slice(targets),
             None => {
                 let classes = self.classes;
@@ -102,6 +97,25 @@ pub fn one_class_names(labels: &[usize], predicted: &[usize], classes: &[String]
     let missing = |class: usize| Error::Mismatch(format!("predictions: there is no class {class}"));
     let name = |class: usize| classes.get(class).cloned().ok_or_else(|| missing(class));
     labels.iter().zip(predicted).map(|(label, predicted)| Ok([name(*label)?, name(*predicted)?])).collect()
+}
+
+/// The names, `a|b`, of the classes that hold for each sample, with a target above ½, and of those that are predicted, with a
+/// score above `threshold`.
+///
+/// # Shapes
+/// `targets` and `scores`: row-major `n × classes`.
+pub fn several_class_names(
+    targets: &[f32],
+    (scores, threshold): (&[f32], f32),
+    classes: &[String],
+) -> Vec<[String; 2]> {
+    let joined = |values: &[f32], above: f32| {
+        let holding = classes.iter().zip(values).filter(|(_, value)| **value > above);
+        holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
+    };
+    let width = classes.len().max(1);
+    let rows = targets.chunks_exact(width).zip(scores.chunks_exact(width));
+    rows.map(|(targets, scores)| [joined(targets, 0.5), joined(scores, threshold)]).collect()
 }
 
 /// The table `id,label,predicted,p_<class>…`, probabilities with six digits; `names` are those of label and prediction.
@@ -133,9 +147,8 @@ pub fn predictions_csv(
 /// # Errors
 /// An image that cannot be read (or that the loader leaves out, if so configured); whatever the model fails with.
 pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<Predictions> {
-    let dataset = loader.dataset();
-    let mut predictions = Predictions { classes: dataset.class_names().len(), ..Default::default() };
-    let (several, multi_label) = (views.count() > 1, dataset.is_multi_label());
+    let mut predictions = Predictions { classes: loader.class_names().len(), ..Default::default() };
+    let (several, multi_label) = (views.count() > 1, loader.is_multi_label());
     let mut add = |loader: &Loader, first: bool| -> Result<()> {
         let mut row = 0;
         for batch in loader.epoch(0, 0) {
@@ -145,7 +158,7 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<P
                 Ok(logits.flatten_all()?.to_vec1::<f32>()?)
             };
             if first {
-                predictions.add_samples(dataset.as_ref(), &batch);
+                predictions.add_samples(loader, &batch);
             }
             if !several {
                 predictions.logits.extend(logits(batch.pixels)?);
@@ -167,7 +180,7 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<P
     };
     add(loader, true)?;
     for pipeline in &views.crops {
-        add(&Loader::new(dataset.clone(), pipeline.clone(), loader.config().clone())?, false)?;
+        add(&loader.with(pipeline.clone(), loader.config().clone())?, false)?;
     }
     if several {
         let count = views.count() as f32;

@@ -76,7 +76,10 @@ impl Finished {
     /// Those of [`tallow_data::open`].
     pub fn splits(&self, spec: Option<&str>) -> Result<Splits> {
         let mut options = self.config.open_options(Some(self.classes.clone()));
-        options.fold = options.fold.filter(|_| spec.is_none());
+        if spec.is_some() {
+            // How the run's own data are divided and read is no matter there.
+            (options.fold, options.stream, options.samples_per_epoch) = (None, false, None);
+        }
         Ok(tallow_data::open(spec.unwrap_or(&self.config.data.spec), &options)?)
     }
 

@@ -123,7 +123,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         .with_weight_decay(config.optim.common.weight_decay);
     let penalties = Penalties::new(config);
     let frozen = Frozen::new(&config.transfer, built)?;
-    let teacher = Teacher::open(config, train.loader.dataset().class_names())?;
+    let teacher = Teacher::open(config, train.loader.class_names())?;
     let mut average = Average::new(options, store)?;
     // Between epochs one view of each image is enough; further ones would take longer than the epoch.
     let views = TestTime::default();
@@ -205,8 +205,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let taught = teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?;
             let (batch_loss, logits, mut grads) = work.pass(&input, &batch, taught.as_ref(), &mode())?;
             if !batch_loss.is_finite() {
-                let ids = batch.indices.iter().map(|&index| train.loader.dataset().id(index)).collect();
-                return Err(non_finite(batch_loss, &position, ids, run));
+                return Err(non_finite(batch_loss, &position, loader.ids(&batch), run));
             }
             drop_frozen(&mut grads, constants);
             if frozen.changes_at(position.epoch) && position.batch == 0 {
@@ -288,7 +287,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
                     Some(predictions) => predictions,
                     None => predict(model.as_ref(), eval.loader, &views)?,
                 };
-                predictions.evaluate(eval.loader.dataset().class_names())
+                predictions.evaluate(eval.loader.class_names())
             };
             let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,

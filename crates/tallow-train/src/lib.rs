@@ -60,7 +60,7 @@ pub use distill::DistillConfig;
 pub use embed::{Features, embed};
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
-pub use evaluate::{Predictions, one_class_names, predict, predictions_csv};
+pub use evaluate::{Predictions, one_class_names, predict, predictions_csv, several_class_names};
 pub use finished::Finished;
 pub use fit::{AfterEpoch, FitReport, Split, Training, fit};
 pub use loaders::{augmented_grid, eval_loader, train_loader};

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use image::{DynamicImage, GenericImage};
 use tallow_augment::{Pipeline, rng};
-use tallow_data::{Dataset, Loader, LoaderConfig, Sampler};
+use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 
 use crate::{Resolved, Result, RunConfig};
 
 /// Pictures a side of [`augmented_grid`].
 const GRID: usize = 8;
 
-/// The loader of training batches: augmented, in the order of `data.sampler`.
+/// The loader of training batches: augmented, in the order of `data.sampler`, from the index or the stream.
 ///
 /// # Errors
 /// No samples; fewer than one batch.
-pub fn train_loader(resolved: &Resolved, dataset: Arc<dyn Dataset>) -> Result<Loader> {
+pub fn train_loader(resolved: &Resolved, splits: &Splits) -> Result<Loader> {
     let config = &resolved.config;
     let loader = LoaderConfig {
         batch_size: config.train.batch_size,
@@ -24,7 +24,11 @@ pub fn train_loader(resolved: &Resolved, dataset: Arc<dyn Dataset>) -> Result<Lo
         mix: config.augment.mix.clone(),
         ..common(config)
     };
-    Ok(Loader::new(dataset, resolved.train.clone(), loader)?)
+    let pipeline = resolved.train.clone();
+    Ok(match &splits.stream {
+        Some(stream) => Loader::streamed(stream.clone(), pipeline, loader)?,
+        None => Loader::new(splits.train.clone(), pipeline, loader)?,
+    })
 }
 
 /// The loader of evaluation batches: every sample once, in the dataset's order.
@@ -58,20 +62,18 @@ fn common(config: &RunConfig) -> LoaderConfig {
 /// An image that cannot be read.
 pub fn augmented_grid(loader: &Loader, pipeline: &Pipeline) -> Result<DynamicImage> {
     let (height, width, channels) = pipeline.output_shape();
-    let (config, dataset) = (loader.config(), loader.dataset());
-    let labels: Vec<usize> = (0..dataset.len()).map(|index| dataset.label(index)).collect();
-    let order = config.sampler.order_of(dataset.as_ref(), &labels, config.seed, 0);
-    let shown = order.len().min(GRID * GRID);
+    let images = loader.first_images(GRID * GRID);
+    let shown = images.len();
     let columns = shown.clamp(1, GRID);
     let (grid_width, grid_height) = ((columns * width) as u32, (shown.div_ceil(columns) * height) as u32);
     let mut grid = match channels {
         1 => DynamicImage::new_luma8(grid_width, grid_height),
         _ => DynamicImage::new_rgb8(grid_width, grid_height),
     };
-    for (place, &index) in order.iter().take(shown).enumerate() {
+    for (place, image) in images.into_iter().enumerate() {
         // The loader's own generator for this place in the epoch.
-        let mut rng = rng::keyed(config.seed, 0, place as u64, rng::AUGMENT);
-        let Ok(image) = dataset.image(index) else {
+        let mut rng = rng::keyed(loader.config().seed, 0, place as u64, rng::AUGMENT);
+        let Ok(image) = image else {
             continue;
         };
         let picture = pipeline.preview(image, &mut rng)?;

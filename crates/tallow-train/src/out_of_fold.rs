@@ -1,9 +1,9 @@
 //! Out-of-fold predictions: what the runs of a cross-validation say of samples that they were not trained on.
 
 use tallow_data::Dataset;
-use tallow_metrics::{Evaluation, Scores, softmax};
+use tallow_metrics::{Evaluation, Scores, argmax, evaluate_multi_label, logit};
 
-use crate::{Error, Predictions, Result};
+use crate::{Error, Predictions, Result, one_class_names, several_class_names};
 
 /// Sums of probabilities, a row a sample of the whole dataset.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +36,7 @@ impl OutOfFold {
     /// # Errors
     /// Predictions of other samples; logits that are not finite.
     pub fn add(&mut self, dataset: &dyn Dataset, held_out: &[usize], predictions: &Predictions) -> Result<()> {
-        let probabilities = softmax(&predictions.logits, self.classes)?;
+        let probabilities = predictions.probabilities()?;
         let mut next = 0;
         for &index in held_out {
             if predictions.ids.get(next) != Some(&dataset.id(index)) {
@@ -73,9 +73,35 @@ impl MeanProbabilities {
     /// # Errors
     /// No samples.
     pub fn evaluate(&self, dataset: &dyn Dataset) -> Result<Evaluation> {
-        let labels: Vec<usize> = self.indices.iter().map(|index| dataset.label(*index)).collect();
-        let scores = Scores::Probabilities(&self.probabilities);
-        Ok(tallow_metrics::evaluate(&labels, scores, dataset.class_names())?)
+        let classes = dataset.class_names();
+        if dataset.is_multi_label() {
+            return Ok(evaluate_multi_label(&self.targets(dataset), &logit(&self.probabilities), classes)?);
+        }
+        Ok(tallow_metrics::evaluate(&self.labels(dataset), Scores::Probabilities(&self.probabilities), classes)?)
+    }
+
+    /// What each sample is and what it was taken for, in words: a class, or `a|b` where several can hold at once.
+    ///
+    /// # Errors
+    /// A class without a name.
+    pub fn names(&self, dataset: &dyn Dataset) -> Result<Vec<[String; 2]>> {
+        let classes = dataset.class_names();
+        if dataset.is_multi_label() {
+            return Ok(several_class_names(&self.targets(dataset), (&self.probabilities, 0.5), classes));
+        }
+        one_class_names(&self.labels(dataset), &argmax(&self.probabilities, classes.len())?, classes)
+    }
+
+    fn labels(&self, dataset: &dyn Dataset) -> Vec<usize> {
+        self.indices.iter().map(|index| dataset.label(*index)).collect()
+    }
+
+    /// A 0 or 1 for each sample and class.
+    fn targets(&self, dataset: &dyn Dataset) -> Vec<f32> {
+        let classes = dataset.class_names().len();
+        let one_hot = |label: usize| (0..classes).map(|class| f32::from(class == label)).collect();
+        let of = |index: &usize| dataset.target(*index).unwrap_or_else(|| one_hot(dataset.label(*index)));
+        self.indices.iter().flat_map(of).collect()
     }
 }
 

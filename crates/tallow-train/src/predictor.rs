@@ -121,7 +121,7 @@ impl Predictor {
         let classes = self.classes().to_vec();
         let multi_label = match self {
             Self::Run(finished) => finished.config.data.multi_label,
-            Self::Ensemble(_) => false,
+            Self::Ensemble(ensemble) => ensemble.is_multi_label(),
         };
         self.predictions(Arc::new(OneImage { image, classes, multi_label }))?.probabilities()
     }

@@ -55,10 +55,10 @@ impl Probe {
         let Some(features) = &self.eval else {
             return Ok(None);
         };
-        let dataset = loader.dataset();
-        let mut predictions = Predictions { classes: dataset.class_names().len(), ..Default::default() };
+        let mut predictions = Predictions { classes: loader.class_names().len(), ..Default::default() };
         for batch in loader.epoch_without_pixels(0, 0) {
-            predictions.add_samples(dataset.as_ref(), &batch);
+            let batch = batch?;
+            predictions.add_samples(loader, &batch);
             let logits = model.forward_head(&features.rows(&batch.indices)?, &Mode::eval())?;
             predictions.logits.extend(logits.flatten_all()?.to_vec1::<f32>()?);
         }
@@ -107,7 +107,7 @@ pub(crate) fn batches<'a>(
     (epoch, skip_batches): (u64, u64),
 ) -> Box<dyn Iterator<Item = Result<Batch>> + 'a> {
     match probe {
-        Some(_) => Box::new(loader.epoch_without_pixels(epoch, skip_batches as usize).map(Ok)),
+        Some(_) => Box::new(loader.epoch_without_pixels(epoch, skip_batches as usize).map(|batch| Ok(batch?))),
         None => Box::new(loader.epoch(epoch, skip_batches as usize).map(|batch| Ok(batch?))),
     }
 }

@@ -172,7 +172,8 @@ impl RunDir {
         Ok(built)
     }
 
-    /// Keeps which samples are trained on and which validated with (`id,split`). A run that goes on must find the same.
+    /// Keeps which samples are trained on and which validated with (`id,split`); of a stream the shards. A run that goes on
+    /// must find the same.
     ///
     /// # Errors
     /// Other samples than were kept; a folder that cannot be written.
@@ -180,6 +181,9 @@ impl RunDir {
         let broken = |error: &dyn std::fmt::Display| Error::Mismatch(format!("{SPLIT}: {error}"));
         let mut table = csv::Writer::from_writer(Vec::new());
         table.write_record(["id", "split"]).map_err(|error| broken(&error))?;
+        for shard in splits.stream.iter().flat_map(|stream| stream.shards()) {
+            table.write_record([shard.to_string_lossy().as_ref(), "train"]).map_err(|error| broken(&error))?;
+        }
         for (name, dataset) in [("train", Some(&splits.train)), ("validation", splits.validation.as_ref())] {
             let Some(dataset) = dataset else { continue };
             for index in 0..dataset.len() {

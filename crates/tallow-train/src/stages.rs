@@ -122,11 +122,11 @@ impl<'a> Stages<'a> {
         let now = Stage { batch_size: base.config().batch_size, size: (height, width) };
         let stages = Self { config, base, now, changed: None };
         let last = stages.at(config.train.epochs.saturating_sub(1));
-        if base.config().drop_last && last.batch_size > base.dataset().len() {
+        if base.config().drop_last && last.batch_size > base.samples() {
             return Err(Error::Mismatch(format!(
                 "train.batch_growth: batches come to {} of {} samples: set a max, or train.drop_last = false",
                 last.batch_size,
-                base.dataset().len()
+                base.samples()
             )));
         }
         let mut sizes: Vec<(usize, usize)> = (0..config.train.epochs).map(|epoch| stages.at(epoch).size).collect();
@@ -166,7 +166,7 @@ impl<'a> Stages<'a> {
                 false => std::sync::Arc::new(resized(base.pipeline(), stage.size)?),
             };
             let config = LoaderConfig { batch_size: stage.batch_size, ..base.config().clone() };
-            (self.now, self.changed) = (stage, Some(Loader::new(base.dataset().clone(), pipeline, config)?));
+            (self.now, self.changed) = (stage, Some(base.with(pipeline, config)?));
         }
         Ok(())
     }

@@ -109,7 +109,7 @@ fn images_grow_while_evaluation_sees_them_whole() -> Result<()> {
         (["augment.progressive={ start = 1 }", "model.width=4"], "augment.progressive.start"),
         (["augment.progressive={ start = 14 }", "model={ name = \"vit_tiny_patch16_224\" }"], "convolutional"),
     ] {
-        let splits = Splits { train: images(8), validation: None, test: None, ignored_files: 0 };
+        let splits = Splits { train: images(8), validation: None, test: None, ignored_files: 0, stream: None };
         let error = resolve(config(&settings), &splits).map(|_| ());
         assert!(matches!(&error, Err(Error::Mismatch(text)) if text.contains(part)), "{error:?}");
     }
@@ -118,7 +118,7 @@ fn images_grow_while_evaluation_sees_them_whole() -> Result<()> {
 
 #[test]
 fn batch_sizes_are_measured_up_to_the_dataset() -> Result<()> {
-    let splits = Splits { train: images(40), validation: None, test: None, ignored_files: 0 };
+    let splits = Splits { train: images(40), validation: None, test: None, ignored_files: 0, stream: None };
     let resolved = resolve(config(&[]), &splits)?;
     let config = &resolved.config;
     let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
@@ -130,7 +130,7 @@ fn batch_sizes_are_measured_up_to_the_dataset() -> Result<()> {
     let before = weights();
     let loss = config.loss.build(&LossContext::of(splits.train.as_ref()))?;
     let mut optimizer = config.optim.build_for(&built);
-    let loader = train_loader(&resolved, splits.train)?;
+    let loader = train_loader(&resolved, &splits)?;
     let costs = measure_batch_sizes(&config.train, &built, loss.as_ref(), optimizer.as_mut(), &loader, u64::MAX)?;
     let sizes: Vec<usize> = costs.iter().map(|cost| cost.batch_size).collect();
     assert!(sizes == [8, 16, 32] || sizes == [8, 16], "{sizes:?}");

@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
     let config = load(&args.recipe, &settings)?;
     let splits = tallow_data::open(&config.data.spec, &config.open_options(None))?;
     let resolved = resolve(config, &splits)?;
-    let loader = train_loader(&resolved, splits.train.clone())?;
+    let loader = train_loader(&resolved, &splits)?;
     let start = Instant::now();
     let (mut images, mut first) = (0, None);
     'read: for epoch in 0.. {

@@ -76,20 +76,47 @@ impl Transform for GaussianBlur {
 /// # Source
 /// torchvision `F.gaussian_blur`.
 pub fn gaussian_blur(image: &Image8, kernel: [usize; 2], sigma: [f64; 2]) -> Image8 {
-    let values: Vec<f32> = image.data().iter().map(|value| f32::from(*value)).collect();
-    let blurred = convolve(&values, image.size(), image.channels(), kernel, sigma);
-    let data = blurred.into_iter().map(|value| (value + 0.5) as u8).collect();
-    Image8::from_parts(image.size(), image.channels(), data)
+    Image8::from_parts(
+        image.size(),
+        image.channels(),
+        convolve(image.data(), image.size(), image.channels(), kernel, sigma),
+    )
 }
 
-/// [`gaussian_blur`] of floats, channels last, unrounded.
-pub(super) fn convolve(values: &[f32], size: Size, channels: usize, kernel: [usize; 2], sigma: [f64; 2]) -> Vec<f32> {
+/// [`gaussian_blur`] of bytes or floats, channels last.
+pub(super) fn convolve<T: Value>(
+    values: &[T],
+    size: Size,
+    channels: usize,
+    kernel: [usize; 2],
+    sigma: [f64; 2],
+) -> Vec<T> {
     let weights = [weights(kernel[0], sigma[0]), weights(kernel[1], sigma[1])];
     pulp::Arch::new().dispatch(Convolve { values, size, channels, weights })
 }
 
-struct Convolve<'a> {
-    values: &'a [f32],
+/// What is summed as an f32.
+pub(super) trait Value: Copy + Into<f32> {
+    /// The nearest to a sum.
+    fn nearest(sum: f32) -> Self;
+}
+
+impl Value for u8 {
+    #[inline(always)]
+    fn nearest(sum: f32) -> Self {
+        (sum + 0.5) as u8
+    }
+}
+
+impl Value for f32 {
+    #[inline(always)]
+    fn nearest(sum: f32) -> Self {
+        sum
+    }
+}
+
+struct Convolve<'a, T> {
+    values: &'a [T],
     size: Size,
     channels: usize,
     /// Across and down.
@@ -97,30 +124,42 @@ struct Convolve<'a> {
 }
 
 /// Compiled once more for AVX2: loops and no closures, which would be left behind.
-impl pulp::NullaryFnOnce for Convolve<'_> {
-    type Output = Vec<f32>;
+impl<T: Value> pulp::NullaryFnOnce for Convolve<'_, T> {
+    type Output = Vec<T>;
 
     #[inline(always)]
-    fn call(self) -> Vec<f32> {
+    fn call(self) -> Vec<T> {
         let Self { values, size, channels, weights: [across, down] } = self;
         let stride = size.width * channels;
-        let radius = across.len() / 2;
-        let mut padded = vec![0.0; stride + 2 * radius * channels];
-        let columns = mirrored(radius, size.width);
-        let mut rows = vec![0.0; values.len()];
-        for (row, out) in values.chunks_exact(stride).zip(rows.chunks_exact_mut(stride)) {
-            for (pixel, column) in padded.chunks_exact_mut(channels).zip(&columns) {
-                pixel.copy_from_slice(&row[column * channels..(column + 1) * channels]);
-            }
-            weighted(out, &padded, &across, channels);
-        }
-        let mut blurred = vec![0.0; values.len()];
+        let mut padded = vec![0.0; stride + across.len() / 2 * 2 * channels];
+        let columns = mirrored(across.len() / 2, size.width);
         let lines = mirrored(down.len() / 2, size.height);
+        // A line blurred across is needed by the next few alone: so many are kept, and stay in the cache.
+        let kept = down.len().min(size.height);
+        let mut rows = vec![0.0; kept * stride];
+        let mut sums = vec![0.0; stride];
+        let mut blurred = vec![T::nearest(0.0); values.len()];
+        let mut next = 0;
         for (y, out) in blurred.chunks_exact_mut(stride).enumerate() {
-            for (weight, line) in down.iter().zip(&lines[y..]) {
-                for (out, value) in out.iter_mut().zip(&rows[line * stride..(line + 1) * stride]) {
-                    *out += weight * value;
+            while next <= (y + down.len() / 2).min(size.height - 1) {
+                for (pixel, column) in padded.chunks_exact_mut(channels).zip(&columns) {
+                    for (padded, value) in pixel.iter_mut().zip(&values[next * stride + column * channels..]) {
+                        *padded = (*value).into();
+                    }
                 }
+                let row = &mut rows[next % kept * stride..][..stride];
+                row.fill(0.0);
+                weighted(row, &padded, &across, channels);
+                next += 1;
+            }
+            sums.fill(0.0);
+            for (weight, line) in down.iter().zip(&lines[y..]) {
+                for (sum, value) in sums.iter_mut().zip(&rows[line % kept * stride..][..stride]) {
+                    *sum += weight * value;
+                }
+            }
+            for (out, sum) in out.iter_mut().zip(&sums) {
+                *out = T::nearest(*sum);
             }
         }
         blurred
@@ -214,6 +253,41 @@ fn box_blur(line: &[u8], out: &mut [u8], channel: usize, step: usize, length: us
 mod tests {
     use super::*;
     use crate::rng::keyed;
+
+    /// Both directions over whole images, one after the other.
+    fn plain(values: &[f32], size: Size, channels: usize, [across, down]: [usize; 2], sigma: f64) -> Vec<f32> {
+        let Size { height, width } = size;
+        let (columns, lines) = (mirrored(across / 2, width), mirrored(down / 2, height));
+        let mut rows = vec![0.0; values.len()];
+        let mut blurred = rows.clone();
+        for (at, sum) in rows.iter_mut().enumerate() {
+            let (y, x, c) = (at / channels / width, at / channels % width, at % channels);
+            for (weight, column) in weights(across, sigma).iter().zip(&columns[x..]) {
+                *sum += weight * values[(y * width + column) * channels + c];
+            }
+        }
+        for (at, sum) in blurred.iter_mut().enumerate() {
+            let (y, rest) = (at / channels / width, at % (channels * width));
+            for (weight, line) in weights(down, sigma).iter().zip(&lines[y..]) {
+                *sum += weight * rows[line * width * channels + rest];
+            }
+        }
+        blurred
+    }
+
+    #[test]
+    fn a_few_lines_at_a_time_are_as_good_as_the_whole() {
+        for (height, width) in [(1, 1), (1, 7), (2, 5), (3, 3), (6, 2), (9, 8), (12, 5)] {
+            for kernel in [[1, 1], [3, 5], [7, 3], [1, 9], [21, 21]] {
+                for channels in [1, 3] {
+                    let size = Size { height, width };
+                    let values: Vec<f32> = (0..height * width * channels).map(|i| ((i * 37) % 101) as f32).collect();
+                    let expected = plain(&values, size, channels, kernel, 1.3);
+                    assert_eq!(convolve(&values, size, channels, kernel, [1.3; 2]), expected, "{size:?} {kernel:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn sums_are_kept_and_bad_kernels_refused() {

@@ -27,5 +27,6 @@ pub(super) fn read(class_names: Arc<[String]>) -> Result<Splits> {
         validation: None,
         test: Some(parse("test", bundled!("t10k-images-idx3-ubyte.gz"), bundled!("t10k-labels-idx1-ubyte.gz"))?),
         ignored_files: 0,
+        stream: None,
     })
 }

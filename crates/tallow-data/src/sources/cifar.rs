@@ -93,6 +93,7 @@ impl CifarLayout {
             validation: None,
             test: Some(split("test", &[self.test])?),
             ignored_files: 0,
+            stream: None,
         })
     }
 

@@ -34,6 +34,7 @@ pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
             validation: None,
             test: None,
             ignored_files,
+            stream: None,
         });
     };
 
@@ -48,7 +49,13 @@ pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
         Ok(Some(split(root, &folders, &classes, &mut ignored_files)?))
     };
     let (validation, test) = (given(validation)?, given(test)?);
-    Ok(Splits { train: split(root, &train_folders, &classes, &mut ignored_files)?, validation, test, ignored_files })
+    Ok(Splits {
+        train: split(root, &train_folders, &classes, &mut ignored_files)?,
+        validation,
+        test,
+        ignored_files,
+        stream: None,
+    })
 }
 
 fn classes(folders: &[(String, PathBuf)], options: &OpenOptions) -> Arc<[String]> {

@@ -44,6 +44,7 @@ impl IdxLayout {
             validation: None,
             test: Some(Arc::new(self.read_split("test", folder, test, class_names)?)),
             ignored_files: 0,
+            stream: None,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::files::natural;
+use super::wds::address;
 use crate::{Error, Result};
 
 /// The most files that a spec may stand for.
@@ -58,7 +59,8 @@ pub(crate) fn expand(spec: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for part in spec.split("::") {
         for name in expand_braces(part)? {
-            if !name.contains(['*', '?']) {
+            // What an address holds cannot be listed, and its `?` is none of ours.
+            if address(Path::new(&name)).is_some() || !name.contains(['*', '?']) {
                 files.push(PathBuf::from(name));
                 continue;
             }
@@ -140,6 +142,11 @@ mod tests {
         assert_eq!(expand_braces("x-{08..10}.tar").unwrap(), ["x-08.tar", "x-09.tar", "x-10.tar"]);
         assert_eq!(expand_braces("{a,b}/{1..2}").unwrap(), ["a/1", "a/2", "b/1", "b/2"]);
         assert_eq!(expand_braces("plain.tar").unwrap(), ["plain.tar"]);
+        let signed = "https://host/a{1,2}.tar?key=*::b.tar";
+        assert_eq!(
+            expand(signed).unwrap(),
+            ["https://host/a1.tar?key=*", "https://host/a2.tar?key=*", "b.tar"].map(PathBuf::from)
+        );
         assert_eq!(expand("a.tar::b{1,2}.tar").unwrap(), ["a.tar", "b1.tar", "b2.tar"].map(PathBuf::from));
         for wrong in ["{0..", "{2..1}", "{a..b}", "{0..99999999}", "{0..9999}{0..9999}"] {
             assert!(expand_braces(wrong).is_err(), "{wrong}");

@@ -86,10 +86,22 @@ pub fn folds_csv(dataset: &dyn Dataset, folds: &[Vec<usize>], count: usize) -> R
     let columns = (0..repeats.len()).map(|repeat| format!("repeat_{repeat}"));
     csv.write_record(["id", "label"].map(str::to_owned).into_iter().chain(columns)).map_err(failed)?;
     for index in 0..dataset.len() {
-        let names = [dataset.id(index), dataset.class_names()[dataset.label(index)].clone()].into_iter();
+        let names = [dataset.id(index), class_of(dataset, index)].into_iter();
         csv.write_record(names.chain(repeats.iter().map(|fold_of| fold_of[index].to_string()))).map_err(failed)?;
     }
     csv.into_inner().map_err(|error| failed(error.into_error().into()))
+}
+
+/// The class of a sample, or those that hold for it: `a|b`.
+fn class_of(dataset: &dyn Dataset, index: usize) -> String {
+    let names = dataset.class_names();
+    match dataset.target(index).filter(|_| dataset.is_multi_label()) {
+        Some(target) => {
+            let holding = names.iter().zip(target).filter(|(_, holds)| *holds > 0.5);
+            holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")
+        }
+        None => names[dataset.label(index)].clone(),
+    }
 }
 
 /// How many folds a repeat has, and how many repeats there are, in a table that [`folds_csv`] made; `None` of anything else.
@@ -137,7 +149,7 @@ mod tests {
         for (index, expected) in folds.iter().enumerate() {
             let fold = FoldOptions { count: 4, index };
             let options = OpenOptions { fold: Some(fold), validation_fraction: 0.2, ..options.clone() };
-            let whole = Splits { train: all.clone(), validation: None, test: None, ignored_files: 0 };
+            let whole = Splits { train: all.clone(), validation: None, test: None, ignored_files: 0, stream: None };
             let (splits, held_out) = split(whole, &options).unwrap();
             let held_out = held_out.unwrap();
             assert_eq!(ids(held_out.as_ref()), expected.iter().map(|i| all.id(*i)).collect::<Vec<_>>());

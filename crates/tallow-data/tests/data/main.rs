@@ -10,6 +10,7 @@ mod hub;
 mod idx;
 mod loader;
 mod manifest;
+mod stream;
 mod summary;
 
 use std::fs;

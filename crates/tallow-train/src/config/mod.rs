@@ -112,6 +112,12 @@ pub struct DataConfig {
     /// The short side that images in the cache are brought to, in pixels, where it is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_side: Option<usize>,
+    /// Whether training samples are streamed from WebDataset's shards, without an index of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
+    /// Samples of an epoch of a stream; what `_info.json` counts if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples_per_epoch: Option<usize>,
     /// How classes of a folder or a manifest are ordered: natural (`img2` before `img10`) or lexical.
     pub class_order: ClassOrder,
     /// Whether several classes can hold for a sample. The dataset says it; noted here for who uses the run later.
@@ -140,6 +146,8 @@ impl Default for DataConfig {
             label_column: None,
             cache: None,
             cache_side: None,
+            stream: false,
+            samples_per_epoch: None,
             class_order: ClassOrder::Natural,
             multi_label: false,
             on_corrupt: OnCorrupt::Stop,
@@ -396,6 +404,8 @@ impl RunConfig {
             label_column: self.data.label_column.clone(),
             cache: self.data.cache.clone(),
             cache_side: self.data.cache_side,
+            stream: self.data.stream,
+            samples_per_epoch: self.data.samples_per_epoch,
         }
     }
 
@@ -407,6 +417,32 @@ impl RunConfig {
         let checks = [
             (fraction(self.data.validation_fraction), "data.validation_fraction", "a fraction from 0 to below 1"),
             (self.data.workers > 0, "data.workers", "1 or more"),
+            (
+                self.data.stream || self.data.samples_per_epoch.is_none(),
+                "data.samples_per_epoch",
+                "data.stream = true beside it",
+            ),
+            (self.data.samples_per_epoch != Some(0), "data.samples_per_epoch", "1 or more"),
+            (
+                !self.data.stream || self.data.validation_fraction == 0.0,
+                "data.validation_fraction",
+                "0 beside data.stream: samples that have no index cannot be divided; give shards of their own",
+            ),
+            (!self.data.stream || self.data.fold.is_none(), "data.fold", "none beside data.stream"),
+            (!self.data.stream || self.data.group_column.is_none(), "data.group_column", "none beside data.stream"),
+            (!self.data.stream || self.data.time_column.is_none(), "data.time_column", "none beside data.stream"),
+            (!self.data.stream || self.data.cache.is_none(), "data.cache", "none beside data.stream"),
+            (
+                !self.data.stream
+                    || matches!(self.data.sampler, Sampler::Shuffled | Sampler::Sequential | Sampler::Shards(_)),
+                "data.sampler",
+                "shuffled, sequential or { shards = 1000 } beside data.stream: others need an index of the samples",
+            ),
+            (
+                !self.data.stream || !self.loss.needs_class_counts(),
+                "loss.name",
+                "a loss without class counts beside data.stream, which knows none; cross_entropy with class_weights, say",
+            ),
             (train.epochs > 0, "train.epochs", "1 or more"),
             (train.batch_size > 0, "train.batch_size", "1 or more"),
             (train.eval_batch_size > 0, "train.eval_batch_size", "1 or more"),

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use image::DynamicImage;
 use serde_json::json;
 use tallow_augment::{Normalization, Pipeline, PipelineConfig, Size};
-use tallow_data::{Dataset, OnCorrupt, Splits};
+use tallow_data::{Sampler, Splits};
 
 use super::{AugmentConfig, RunConfig};
 use crate::{Error, Result};
@@ -14,6 +13,8 @@ use crate::{Error, Result};
 const SMALL: usize = 64;
 /// The share of the scaled image's side that evaluation crops, torchvision's 224 of 256.
 const CROP_SHARE: f64 = 0.875;
+/// Samples in the buffer of a stream by the sampler `shuffled`.
+const STREAM_BUFFER: usize = 1000;
 
 /// A complete config, and the pipelines built from it.
 #[derive(Debug, Clone)]
@@ -30,7 +31,8 @@ pub struct Resolved {
 ///
 /// Where `augment.train` is absent: images of up to 64 pixels a side are cropped at random after padding by an eighth,
 /// larger ones go through a random resized crop and a horizontal flip. Where `augment.eval` is absent: images are
-/// scaled to what training makes, small ones exactly, others by the short side and a centre crop. Under
+/// scaled to what training makes, small ones exactly, others by the short side and a centre crop. Of a stream the sampler
+/// `shuffled` becomes `{ shards = 1000 }`. Under
 /// `augment.train_as_eval` training images are prepared by the pipeline of evaluation.
 ///
 /// # Errors
@@ -38,7 +40,10 @@ pub struct Resolved {
 /// stopping without a validation split; a training image that cannot be read.
 pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let dataset = splits.train.as_ref();
-    if dataset.is_empty() {
+    if splits.stream.is_some() && config.data.sampler == Sampler::Shuffled {
+        config.data.sampler = Sampler::Shards(STREAM_BUFFER);
+    }
+    if splits.train_samples()? == 0 {
         return Err(Error::Mismatch(format!("{}: no training samples", config.data.spec)));
     }
     if config.train.early_stopping.patience > 0 && splits.validation.is_none() {
@@ -59,19 +64,12 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             config.data.spec
         )));
     }
-    if config.data.multi_label && config.data.fold.is_some() {
-        return Err(Error::Mismatch(format!(
-            "{}: a cross-validation takes one label a sample, and this manifest gives several: train with \
-             data.validation_fraction instead",
-            config.data.spec
-        )));
-    }
     let channels = dataset.channels();
-    let first = first_readable(dataset, config.data.on_corrupt)?;
+    let first = splits.first_image(config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };
     let preset = tallow_models::find(&config.model.name)?;
 
-    let normalization = normalization(&config, dataset)?;
+    let normalization = normalization(&config, splits)?;
     if config.augment.train_as_eval {
         as_eval(&mut config.augment, image, preset.input_size)?;
     }
@@ -119,20 +117,8 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     Ok(Resolved { config, train: Arc::new(train), eval: Arc::new(eval) })
 }
 
-/// The image whose size stands for all where the config gives none.
-fn first_readable(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<DynamicImage> {
-    let mut first = dataset.image(0);
-    for index in 1..dataset.len() {
-        match &first {
-            Err(error) if on_corrupt == OnCorrupt::Skip && error.is_corrupt_sample() => first = dataset.image(index),
-            _ => break,
-        }
-    }
-    Ok(first?)
-}
-
-fn normalization(config: &RunConfig, dataset: &dyn Dataset) -> Result<Normalization> {
-    let channels = dataset.channels();
+fn normalization(config: &RunConfig, splits: &Splits) -> Result<Normalization> {
+    let channels = splits.train.channels();
     match (&config.augment.mean, &config.augment.std) {
         (Some(mean), Some(std)) => {
             for (key, values) in [("augment.mean", mean), ("augment.std", std)] {
@@ -146,7 +132,7 @@ fn normalization(config: &RunConfig, dataset: &dyn Dataset) -> Result<Normalizat
             }
             Ok(Normalization { mean: mean.clone(), std: std.clone() })
         }
-        (None, None) => Ok(tallow_data::measure(dataset, config.data.on_corrupt)?),
+        (None, None) => Ok(splits.measure(config.data.on_corrupt)?),
         _ => Err(Error::Mismatch("give both augment.mean and augment.std, or neither to have them measured".into())),
     }
 }

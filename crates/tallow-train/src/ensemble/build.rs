@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tallow_data::Dataset;
+use tallow_metrics::logit;
 
 use super::combine::uniform;
 use super::dir::Rule;
@@ -14,7 +15,7 @@ use super::member::{Member, logarithms, open_all};
 use super::soup::{Pot, Weights, check_alike, choose_greedily};
 use super::table::{MemberRow, write_rows};
 use super::{Ensemble, Method, Stack, fit_weights, select_greedily};
-use crate::{Finished, Result, RunDir};
+use crate::{Error, Finished, Result, RunDir};
 
 /// The record of a soup beside its model.
 const SOUP: &str = "soup.json";
@@ -79,6 +80,13 @@ pub fn build(plan: Plan<'_>) -> Result<Made> {
     RunDir::check_free(plan.out)?;
     let members = open_all(plan.runs, plan.snapshots)?;
     let classes = members[0].runs[0].classes.clone();
+    if plan.method == Method::Stack && members[0].is_multi_label() {
+        return Err(Error::Mismatch(
+            "--method stack is a regression with one class a sample, and these members give several labels: take weighted or \
+             selection"
+                .into(),
+        ));
+    }
     if plan.method.is_soup() {
         return soup(&plan, &members);
     }
@@ -89,13 +97,15 @@ pub fn build(plan: Plan<'_>) -> Result<Made> {
     };
     if plan.method.is_fitted() {
         let held_out = HeldOut::gather(&members, &classes, plan.data, plan.split)?;
-        let (labels, tables, k) = (&held_out.labels, &held_out.members, classes.len());
+        let pairs = held_out.is_multi_label().then(|| held_out.by_pairs());
+        let k = if pairs.is_some() { 2 } else { classes.len() };
+        let HeldOut { labels, members: tables, .. } = pairs.as_ref().unwrap_or(&held_out);
         rule = match plan.method {
             Method::Stack => Rule::Stack(Stack::fit(labels, tables, k, plan.c)),
             Method::Selection => Rule::Average(select_greedily(labels, tables, k)),
             _ => Rule::Average(fit_weights(labels, tables, k)),
         };
-        made.measure(&held_out, &rule, k)?;
+        made.measure(&held_out, &rule, classes.len())?;
     }
     Ensemble::create(plan.out, plan.method, &rule, &members, made.held_out.as_deref())?;
     Ok(made)
@@ -116,18 +126,16 @@ fn soup(plan: &Plan<'_>, members: &[Member]) -> Result<Made> {
     let score = |members: &[usize], dataset: &Arc<dyn Dataset>| -> Result<MemberRow> {
         pot.cook(&chosen(members))?;
         let predictions = pot.finished.predictions(dataset.clone())?;
-        MemberRow::new(plan.method.name(), &predictions.labels, &predictions.logits, predictions.classes)
+        MemberRow::new(plan.method.name(), &predictions)
     };
     let mut kept = all.clone();
     if let Some(validation) = &validation {
         for (member, ingredient) in members.iter().zip(&mut made.members) {
-            let predictions = member.predictions(validation)?;
-            let row = MemberRow::new(&member.name, &predictions.labels, &predictions.logits, predictions.classes)?;
-            ingredient.measured = Some(row);
+            ingredient.measured = Some(MemberRow::new(&member.name, &member.predictions(validation)?)?);
         }
         if plan.method == Method::Greedy {
-            let alone: Vec<f64> = made.members.iter().filter_map(|i| Some(i.measured.as_ref()?.top1)).collect();
-            (kept, _) = choose_greedily(&alone, |members| Ok(score(members, validation)?.top1))?;
+            let alone: Vec<f64> = made.members.iter().filter_map(|i| Some(i.measured.as_ref()?.score())).collect();
+            (kept, _) = choose_greedily(&alone, |members| Ok(score(members, validation)?.score()))?;
         }
         made.held_out = Some(format!("validation, {} images", validation.len()));
         made.fitted_split = (plan.method == Method::Greedy).then(|| "validation".to_owned());
@@ -153,15 +161,16 @@ impl Made {
     }
 
     fn measure(&mut self, held_out: &HeldOut, rule: &Rule, classes: usize) -> Result<()> {
-        let labels = &held_out.labels;
+        let several = held_out.is_multi_label();
         for (at, (ingredient, table)) in self.members.iter_mut().zip(&held_out.members).enumerate() {
-            let mut row = MemberRow::new(&ingredient.name, labels, &logarithms(table.clone()), classes)?;
+            let logits = if several { logit(table) } else { logarithms(table.clone()) };
+            let mut row = MemberRow::new(&ingredient.name, &held_out.with_logits(logits, classes))?;
             row.weight = rule.weights().map(|weights| weights[at]);
             ingredient.kept = row.weight != Some(0.0);
             ingredient.measured = Some(row);
         }
-        let logits = rule.logits(&held_out.members, classes);
-        self.result = Some(MemberRow::new(self.method.name(), labels, &logits, classes)?);
+        let logits = rule.logits(&held_out.members, classes, several);
+        self.result = Some(MemberRow::new(self.method.name(), &held_out.with_logits(logits, classes))?);
         (self.held_out, self.fitted_split) = (Some(held_out.what.clone()), held_out.split.clone());
         if let Rule::Stack(stack) = rule {
             self.c = Some(stack.regression().c);
@@ -190,8 +199,8 @@ impl fmt::Display for Made {
         if !out.is_empty() {
             write!(f, "\n\nnot in it: {}", out.join(", "))?;
         }
-        let best = self.members.iter().filter_map(|i| Some(i.measured.as_ref()?.top1)).fold(0.0, f64::max);
-        if self.method.is_soup() && result.top1 < best {
+        let best = self.members.iter().filter_map(|i| Some(i.measured.as_ref()?.score())).fold(0.0, f64::max);
+        if self.method.is_soup() && result.score() < best {
             write!(
                 f,
                 "\n\nThe soup is worse than its best ingredient. Soups are for runs fine-tuned from the same weights, or late \

@@ -28,6 +28,20 @@ pub fn vote(members: &[Vec<f32>], classes: usize) -> Vec<f32> {
     shares.into_iter().map(|share| (share / (members.len() + 1) as f64) as f32).collect()
 }
 
+/// Where several classes can hold at once: the share of members that say a class holds, with a probability above ½; of
+/// equally many for and against, the mean probability decides, as in [`vote`].
+///
+/// # Shapes
+/// As [`average`].
+pub fn vote_each(members: &[Vec<f32>]) -> Vec<f32> {
+    let mean = average(members, &uniform(members.len()));
+    let share = |(at, mean): (usize, f32)| {
+        let votes = members.iter().filter(|member| member[at] > 0.5).count() as f64;
+        ((votes + f64::from(mean)) / (members.len() + 1) as f64) as f32
+    };
+    mean.into_iter().enumerate().map(share).collect()
+}
+
 /// Equal weights with the sum 1.
 pub fn uniform(members: usize) -> Vec<f64> {
     vec![1.0 / members.max(1) as f64; members]
@@ -58,6 +72,17 @@ mod tests {
         close(&average(&members(), &uniform(3)), &[0.4, 1.3 / 3.0, 0.5 / 3.0, 0.8 / 3.0, 0.4, 1.0 / 3.0]);
         close(&average(&members(), &[0.5, 0.5, 0.0]), &[0.6, 0.2, 0.2, 0.3, 0.5, 0.2]);
         assert!(average(&[], &[]).is_empty());
+    }
+
+    #[test]
+    fn each_class_has_its_own_majority() {
+        // Three members: two of three say that the first class holds, one of three the second.
+        close(
+            &vote_each(&[vec![0.6, 0.1], vec![0.6, 0.4], vec![0.1, 0.99]]),
+            &[(2.0 + 1.3 / 3.0) / 4.0, (1.0 + 1.49 / 3.0) / 4.0],
+        );
+        // Two members that disagree: the surer one decides.
+        close(&vote_each(&[vec![0.9, 0.6], vec![0.2, 0.1]]), &[1.55 / 3.0, 1.35 / 3.0]);
     }
 
     #[test]

@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tallow_data::{Dataset, Splits};
+use tallow_metrics::logit;
 
-use super::combine::{average, uniform, vote};
+use super::combine::{average, uniform, vote, vote_each};
 use super::held_out::shared_validation;
-use super::member::{Member, logarithms, same_samples};
+use super::member::{Member, check_kind, logarithms, same_samples};
 use super::{Method, Stack};
 use crate::{Error, Finished, Predictions, Result, RunDir, View};
 
@@ -37,9 +38,11 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// The logits of the answers, `n × classes`, from each member's probabilities.
-    pub fn logits(&self, members: &[Vec<f32>], classes: usize) -> Vec<f32> {
+    /// The logits of the answers, `n × classes`, from each member's probabilities; `several`: of classes that each hold or not.
+    pub fn logits(&self, members: &[Vec<f32>], classes: usize, several: bool) -> Vec<f32> {
         match self {
+            Self::Vote if several => logit(&vote_each(members)),
+            Self::Average(weights) if several => logit(&average(members, weights)),
             Self::Vote => logarithms(vote(members, classes)),
             Self::Average(weights) => logarithms(average(members, weights)),
             Self::Stack(stack) => stack.logits(members, classes),
@@ -147,6 +150,7 @@ impl Ensemble {
         if members.is_empty() {
             return Err(broken(file, "it has no members".into()));
         }
+        check_kind(&members)?;
         let rule = match record.method {
             Method::Vote => Rule::Vote,
             Method::Average => Rule::Average(uniform(members.len())),
@@ -192,6 +196,11 @@ impl Ensemble {
     /// The members.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Whether several classes can hold at once for what it answers.
+    pub fn is_multi_label(&self) -> bool {
+        self.members.iter().any(Member::is_multi_label)
     }
 
     /// How they are combined.
@@ -249,7 +258,8 @@ impl Ensemble {
             each.push(predictions);
         }
         let tables = each.iter().map(Predictions::probabilities).collect::<Result<Vec<_>>>()?;
-        let logits = self.rule.logits(&tables, self.classes.len());
+        let several = each.first().is_some_and(Predictions::is_multi_label);
+        let logits = self.rule.logits(&tables, self.classes.len(), several);
         Ok((Predictions { logits, ..each.first().cloned().unwrap_or_default() }, each))
     }
 }

@@ -16,8 +16,10 @@ pub struct HeldOut {
     pub what: String,
     /// The split of the members' own data that they are, if they are one: it must not measure the result.
     pub split: Option<String>,
-    /// The classes of the samples.
+    /// The classes of the samples; where several can hold at once, the first of each.
     pub labels: Vec<usize>,
+    /// Where several classes can hold at once, a 0 or 1 for each: row-major, `n × classes`. Else empty.
+    pub targets: Vec<f32>,
     /// One row-major `n × classes` table a member.
     pub members: Vec<Vec<f32>>,
 }
@@ -55,10 +57,42 @@ impl HeldOut {
             tables.push(predictions.probabilities()?);
             same_samples(first.get_or_insert(predictions.clone()), &predictions, &member.source)?;
         }
-        let labels = first.unwrap_or_default().labels;
+        let Predictions { labels, targets, .. } = first.unwrap_or_default();
+        if targets.is_empty() == members.iter().any(Member::is_multi_label) {
+            let expected = if targets.is_empty() { "several labels" } else { "one label" };
+            return Err(Error::Mismatch(format!("{name}: the members give a sample {expected}, these data do not")));
+        }
         let split = data.map_or_else(|| name.clone(), |spec| format!("{spec} ({name})"));
         let what = format!("{split}, {} images", labels.len());
-        Ok(Self { what, split: data.is_none().then_some(name), labels, members: tables })
+        Ok(Self { what, split: data.is_none().then_some(name), labels, targets, members: tables })
+    }
+
+    /// Whether several classes can hold at once.
+    pub fn is_multi_label(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// Each sample and class as a sample of its own, which has the class (1) or has it not (0): their log loss is the mean
+    /// binary cross-entropy. For samples of which several classes can hold.
+    pub fn by_pairs(&self) -> Self {
+        let pairs = |table: &Vec<f32>| table.iter().flat_map(|p| [1.0 - p, *p]).collect();
+        Self {
+            labels: self.targets.iter().map(|target| usize::from(*target > 0.5)).collect(),
+            targets: Vec::new(),
+            members: self.members.iter().map(pairs).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// These samples with some logits, `n × classes`.
+    pub(super) fn with_logits(&self, logits: Vec<f32>, classes: usize) -> Predictions {
+        Predictions {
+            logits,
+            classes,
+            labels: self.labels.clone(),
+            targets: self.targets.clone(),
+            ..Default::default()
+        }
     }
 }
 
@@ -75,7 +109,7 @@ fn out_of_fold(members: &[Member], classes: &[String]) -> Result<HeldOut> {
                 "it has no oof.csv where other members do: give folders of `cargo xtask crossval` alone, or runs alone";
             return Err(member_error(&member.source, reason));
         };
-        let table = OutOfFold::read(path, classes)?;
+        let table = OutOfFold::read(path, classes, member.is_multi_label())?;
         match &first {
             None => {
                 tables.push(table.probabilities.clone());
@@ -84,11 +118,12 @@ fn out_of_fold(members: &[Member], classes: &[String]) -> Result<HeldOut> {
             Some((first, of)) => tables.push(table.ordered_as(first, path, of)?.probabilities),
         }
     }
-    let labels = first.map_or(Vec::new(), |(table, _)| table.labels);
+    let (labels, targets) = first.map_or_else(Default::default, |(table, _)| (table.labels, table.targets));
     Ok(HeldOut {
         what: format!("out-of-fold predictions of {} images", labels.len()),
         split: None,
         labels,
+        targets,
         members: tables,
     })
 }
@@ -171,4 +206,27 @@ pub fn shared_validation(members: &[Member]) -> Result<Arc<dyn Dataset>> {
         }
     }
     shared.map(|(dataset, _, _)| dataset).ok_or_else(|| Error::Mismatch("no members".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ensemble::fit_weights;
+
+    #[test]
+    fn each_sample_and_class_is_a_sample_of_two_classes() {
+        // As in weights.rs: of four pairs the first member gives three .9 and one .1, the second all .5.
+        let held_out = HeldOut {
+            what: String::new(),
+            split: None,
+            labels: vec![0, 0],
+            targets: vec![1.0, 0.0, 1.0, 1.0],
+            members: vec![vec![0.9, 0.1, 0.9, 0.1], vec![0.5; 4]],
+        };
+        let pairs = held_out.by_pairs();
+        assert_eq!(pairs.labels, [1, 0, 1, 1]);
+        assert_eq!(pairs.members[1], [0.5; 8]);
+        let weights = fit_weights(&pairs.labels, &pairs.members, 2);
+        assert!((weights[0] - 0.625).abs() < 1e-3, "{weights:?}");
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tallow_data::Dataset;
+use tallow_metrics::logit;
 
 use super::combine::{average, uniform};
 use crate::{Error, Finished, Predictions, Result, RunDir};
@@ -33,17 +34,19 @@ impl Member {
     /// A member of runs that all know the ensemble's `classes`, in whatever order.
     ///
     /// # Errors
-    /// A run with other classes, or of which several can hold at once.
+    /// A run with other classes.
     pub fn new(name: String, source: PathBuf, runs: Vec<Finished>, classes: &[String]) -> Result<Self> {
-        if let Some(run) = runs.iter().find(|run| run.config.data.multi_label) {
-            let reason = "it gives a sample several labels, and an ensemble chooses one class: give runs with one label a sample";
-            return Err(member_error(run.run.path(), reason));
-        }
         let columns = runs.iter().map(|run| columns(classes, &run.classes, run.run.path())).collect::<Result<_>>()?;
         Ok(Self { name, source, runs, oof: None, columns })
     }
 
-    /// What the member says of every sample of a dataset whose classes are the ensemble's: probabilities as logarithms.
+    /// Whether several classes can hold at once for what it was trained on.
+    pub fn is_multi_label(&self) -> bool {
+        self.runs.iter().any(|run| run.config.data.multi_label)
+    }
+
+    /// What the member says of every sample of a dataset whose classes are the ensemble's: the mean of its runs'
+    /// probabilities, as logits.
     ///
     /// # Errors
     /// Those of its runs.
@@ -57,7 +60,8 @@ impl Member {
             same_samples(first.get_or_insert(predictions.clone()), &predictions, run.run.path())?;
         }
         let mut predictions = first.unwrap_or_default();
-        predictions.logits = logarithms(average(&tables, &uniform(tables.len())));
+        let mean = average(&tables, &uniform(tables.len()));
+        predictions.logits = if predictions.is_multi_label() { logit(&mean) } else { logarithms(mean) };
         Ok(predictions)
     }
 
@@ -94,7 +98,22 @@ pub fn open_all(paths: &[PathBuf], snapshots: bool) -> Result<Vec<Member>> {
             members.len()
         )));
     }
+    check_kind(&members)?;
     Ok(members)
+}
+
+/// That all members give a sample one label, or all several.
+pub(super) fn check_kind(members: &[Member]) -> Result<()> {
+    let runs = || members.iter().flat_map(|member| &member.runs);
+    let several = runs().next().is_some_and(|run| run.config.data.multi_label);
+    match runs().find(|run| run.config.data.multi_label != several) {
+        None => Ok(()),
+        Some(run) => {
+            let (here, first) = if several { ("one label", "several") } else { ("several labels", "one") };
+            let reason = format!("it gives a sample {here}, the first member {first}: they cannot answer together");
+            Err(member_error(run.run.path(), &reason))
+        }
+    }
 }
 
 fn open(path: &Path, snapshots: bool, classes: Option<Vec<String>>) -> Result<Vec<Member>> {

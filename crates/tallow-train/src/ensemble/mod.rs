@@ -34,7 +34,7 @@ mod lbfgs;
 use serde::{Deserialize, Serialize};
 
 pub use build::{Made, Plan, build};
-pub use combine::{average, vote};
+pub use combine::{average, vote, vote_each};
 pub use dir::Ensemble;
 pub use held_out::HeldOut;
 pub use logistic::LogisticRegression;

@@ -13,18 +13,21 @@ const SUM_TOLERANCE: f32 = 1e-3;
 pub struct OutOfFold {
     /// The samples.
     pub ids: Vec<String>,
-    /// Their classes.
+    /// Their classes; where several can hold at once, the first of each.
     pub labels: Vec<usize>,
+    /// Where several classes can hold at once, a 0 or 1 for each: row-major, `n × classes`. Else empty.
+    pub targets: Vec<f32>,
     /// Row-major, `n × classes`, in the order of the classes asked for.
     pub probabilities: Vec<f32>,
 }
 
 impl OutOfFold {
-    /// Reads such a table; its columns may stand in any order.
+    /// Reads such a table; its columns may stand in any order. With `several`, labels are `a|b`, and probabilities of a class
+    /// each.
     ///
     /// # Errors
     /// A file that is none; other classes than `classes`; a sample twice; rows that are no probabilities.
-    pub fn read(path: &Path, classes: &[String]) -> Result<Self> {
+    pub fn read(path: &Path, classes: &[String], several: bool) -> Result<Self> {
         let broken = |reason: String| Error::Broken { path: path.to_owned(), reason };
         let mut reader = csv::Reader::from_path(path).map_err(|error| broken(error.to_string()))?;
         let header = reader.headers().map_err(|error| broken(error.to_string()))?.clone();
@@ -48,8 +51,18 @@ impl OutOfFold {
             if let Some(first) = seen.insert(record[id].to_owned(), line) {
                 return Err(at(format!("{} stands in line {first} as well: one row a sample", &record[id])));
             }
-            let class = classes.iter().position(|class| *class == record[label]);
-            oof.labels.push(class.ok_or_else(|| at(format!("the members have no class {}", &record[label])))?);
+            let class = |name: &str| {
+                let found = classes.iter().position(|class| class == name);
+                found.ok_or_else(|| at(format!("the members have no class {name}")))
+            };
+            if several {
+                let holding = record[label].split('|').filter(|name| !name.is_empty());
+                let holding = holding.map(class).collect::<Result<Vec<usize>>>()?;
+                oof.labels.push(holding.first().copied().unwrap_or_default());
+                oof.targets.extend((0..classes.len()).map(|class| f32::from(holding.contains(&class))));
+            } else {
+                oof.labels.push(class(&record[label])?);
+            }
             oof.ids.push(record[id].to_owned());
             let start = oof.probabilities.len();
             for &column in &columns {
@@ -57,7 +70,7 @@ impl OutOfFold {
                 oof.probabilities.push(p.ok_or_else(|| at(format!("`{}` is no probability", &record[column])))?);
             }
             let sum: f32 = oof.probabilities[start..].iter().sum();
-            if (sum - 1.0).abs() > SUM_TOLERANCE {
+            if !several && (sum - 1.0).abs() > SUM_TOLERANCE {
                 return Err(at(format!("the probabilities sum to {sum}, expected 1")));
             }
         }
@@ -75,15 +88,16 @@ impl OutOfFold {
         let broken = |reason: String| Error::Broken { path: path.to_owned(), reason };
         let rows: HashMap<&String, usize> = self.ids.iter().zip(0..).collect();
         let classes = self.probabilities.len() / self.ids.len().max(1);
-        let mut ordered = Self { ids: other.ids.clone(), labels: other.labels.clone(), probabilities: Vec::new() };
-        for (id, label) in other.ids.iter().zip(&other.labels) {
+        let mut ordered = Self { probabilities: Vec::new(), ..other.clone() };
+        let targets = |of: &Self, row: usize| of.targets.get(row * classes..(row + 1) * classes).map(<[f32]>::to_vec);
+        for (at, (id, label)) in other.ids.iter().zip(&other.labels).enumerate() {
             let Some(&row) = rows.get(id) else {
                 return Err(broken(format!(
                     "there is no sample {id}, which {} has: both must be of the same data",
                     first.display()
                 )));
             };
-            if self.labels[row] != *label {
+            if self.labels[row] != *label || targets(self, row) != targets(other, at) {
                 return Err(broken(format!("sample {id} has another label than in {}", first.display())));
             }
             ordered.probabilities.extend_from_slice(&self.probabilities[row * classes..][..classes]);

@@ -154,7 +154,7 @@ impl Pot {
             return Ok(());
         }
         let resolved = resolve(self.finished.config.clone(), &self.splits)?;
-        let loader = train_loader(&resolved, self.splits.train.clone())?;
+        let loader = train_loader(&resolved, &self.splits)?;
         reestimate_statistics(built.model.as_ref(), &built.store, &loader, (resolved.config.train.seed, 0))
     }
 }

@@ -16,7 +16,8 @@ pub struct MemberTable {
     pub members: Vec<MemberRow>,
     /// The ensemble.
     pub ensemble: MemberRow,
-    /// The fraction of samples to which two members give different classes, one row a member.
+    /// The fraction of samples to which two members give different classes (sets of them, where several can hold), one row a
+    /// member.
     pub disagreement: Vec<Vec<f64>>,
 }
 
@@ -28,21 +29,37 @@ pub struct MemberRow {
     /// Its weight, where the ensemble has weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
-    /// The fraction of samples whose class it says, in 0 to 1.
+    /// The fraction of samples whose class it says, in 0 to 1; where several can hold at once, whose likeliest class holds.
     pub top1: f64,
-    /// The mean cross-entropy in nats.
+    /// The mean cross-entropy in nats, of a sample or, where several can hold at once, of a sample and class.
     pub loss: f64,
+    /// The mean over classes of the average precision, where several can hold at once.
+    #[serde(rename = "map", skip_serializing_if = "Option::is_none")]
+    pub mean_average_precision: Option<f64>,
 }
 
 impl MemberRow {
-    /// The row of some logits, `n × classes`.
+    /// The row of some predictions.
     ///
     /// # Errors
     /// No samples; logits that are not finite.
-    pub fn new(name: &str, labels: &[usize], logits: &[f32], classes: usize) -> Result<Self> {
-        let top1 = tallow_metrics::accuracy_score(labels, &tallow_metrics::argmax(logits, classes)?)?;
-        let loss = tallow_metrics::log_loss_from_logits(labels, logits, classes)?;
-        Ok(Self { name: name.to_owned(), weight: None, top1, loss })
+    pub fn new(name: &str, of: &Predictions) -> Result<Self> {
+        let Predictions { labels, logits, classes, .. } = of;
+        let of_one =
+            |top1, loss, map| Self { name: name.to_owned(), weight: None, top1, loss, mean_average_precision: map };
+        if of.is_multi_label() {
+            let names: Vec<String> = (0..*classes).map(|class| class.to_string()).collect();
+            let evaluation = of.evaluate(&names)?;
+            let map = evaluation.multi_label.map(|several| several.mean_average_precision);
+            return Ok(of_one(evaluation.top1, evaluation.loss, map));
+        }
+        let top1 = tallow_metrics::accuracy_score(labels, &tallow_metrics::argmax(logits, *classes)?)?;
+        Ok(of_one(top1, tallow_metrics::log_loss_from_logits(labels, logits, *classes)?, None))
+    }
+
+    /// What tells a better row from a worse: the mean average precision where several classes can hold, else the accuracy.
+    pub fn score(&self) -> f64 {
+        self.mean_average_precision.unwrap_or(self.top1)
     }
 }
 
@@ -57,21 +74,27 @@ impl MemberTable {
         members: &[Predictions],
         ensemble: &Predictions,
     ) -> Result<Self> {
-        let row = |name: &str, of: &Predictions| MemberRow::new(name, &of.labels, &of.logits, of.classes);
-        let mut rows = names.iter().zip(members).map(|(name, of)| row(name, of)).collect::<Result<Vec<_>>>()?;
+        let mut rows =
+            names.iter().zip(members).map(|(name, of)| MemberRow::new(name, of)).collect::<Result<Vec<_>>>()?;
         if let Some(weights) = weights {
             rows.iter_mut().zip(weights).for_each(|(row, weight)| row.weight = Some(*weight));
         }
-        let chosen = members
-            .iter()
-            .map(|of| Ok(tallow_metrics::argmax(&of.logits, of.classes)?))
-            .collect::<Result<Vec<Vec<usize>>>>()?;
-        let differ = |a: &Vec<usize>, b: &Vec<usize>| {
+        let chosen = members.iter().map(answers).collect::<Result<Vec<_>>>()?;
+        let differ = |a: &Vec<Vec<usize>>, b: &Vec<Vec<usize>>| {
             a.iter().zip(b).filter(|(a, b)| a != b).count() as f64 / a.len().max(1) as f64
         };
         let disagreement = chosen.iter().map(|a| chosen.iter().map(|b| differ(a, b)).collect()).collect();
-        Ok(Self { members: rows, ensemble: row("ensemble", ensemble)?, disagreement })
+        Ok(Self { members: rows, ensemble: MemberRow::new("ensemble", ensemble)?, disagreement })
     }
+}
+
+/// The classes that are given to each sample.
+fn answers(of: &Predictions) -> Result<Vec<Vec<usize>>> {
+    if of.is_multi_label() {
+        let holding = |row: &[f32]| (0..row.len()).filter(|class| row[*class] > 0.0).collect();
+        return Ok(of.logits.chunks_exact(of.classes).map(holding).collect());
+    }
+    Ok(of.predicted()?.into_iter().map(|class| vec![class]).collect())
 }
 
 impl fmt::Display for MemberTable {
@@ -105,7 +128,8 @@ impl fmt::Display for MemberTable {
 pub(super) fn write_rows(f: &mut fmt::Formatter<'_>, rows: &[&MemberRow]) -> fmt::Result {
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default();
     let weighted = rows.iter().any(|row| row.weight.is_some());
-    write!(f, "{:width$}  {}   top-1     loss", "", if weighted { "weight" } else { "" })?;
+    let map = if rows.iter().any(|row| row.mean_average_precision.is_some()) { "      mAP" } else { "" };
+    write!(f, "{:width$}  {}   top-1     loss{map}", "", if weighted { "weight" } else { "" })?;
     for row in rows {
         write!(f, "\n{:width$}  ", row.name)?;
         match row.weight {
@@ -114,6 +138,9 @@ pub(super) fn write_rows(f: &mut fmt::Formatter<'_>, rows: &[&MemberRow]) -> fmt
             None => {}
         }
         write!(f, " {:5.2} %  {:7.4}", 100.0 * row.top1, row.loss)?;
+        if let Some(map) = row.mean_average_precision {
+            write!(f, "  {:5.2} %", 100.0 * map)?;
+        }
     }
     Ok(())
 }

@@ -152,6 +152,11 @@ impl LossConfig {
         matches!(self, Self::BinaryCrossEntropy(_) | Self::AsymmetricMultiLabel(_))
     }
 
+    /// Whether it asks how many training samples each class has.
+    pub(crate) fn needs_class_counts(&self) -> bool {
+        matches!(self, Self::ClassBalanced(_) | Self::Ldam(_))
+    }
+
     /// The first key with a value that means nothing, and what is expected of it.
     pub(crate) fn invalid(&self) -> Invalid {
         match self {

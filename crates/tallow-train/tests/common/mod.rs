@@ -39,8 +39,13 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Trains with the config's own loss, wrapped by `wrap`; starts or resumes the run in `folder`.
     pub fn fit(self, wrap: impl Fn(Box<dyn Loss>) -> Box<dyn Loss>) -> Result<(FitReport, Built)> {
-        let splits =
-            Splits { train: self.train.clone(), validation: self.validation.clone(), test: None, ignored_files: 0 };
+        let splits = Splits {
+            train: self.train.clone(),
+            validation: self.validation.clone(),
+            test: None,
+            ignored_files: 0,
+            stream: None,
+        };
         let resolved = resolve(self.config, &splits)?;
         let config = &resolved.config;
         let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
@@ -49,14 +54,14 @@ impl Run<'_> {
             Ok(run) => run,
             Err(_) => RunDir::create(self.folder, config, self.train.class_names())?,
         };
-        let train = train_loader(&resolved, self.train)?;
+        let train = train_loader(&resolved, &splits)?;
         let chooses = self.validation.is_some();
         let eval = self.validation.map(|dataset| eval_loader(&resolved, dataset)).transpose()?;
         let report = fit(Training {
             config,
             run: &run,
             built: &built,
-            loss: wrap(config.loss.build(&LossContext::of(train.dataset().as_ref()))?).as_ref(),
+            loss: wrap(config.loss.build(&LossContext::of(splits.train.as_ref()))?).as_ref(),
             optimizer: config.optim.build_for(&built).as_mut(),
             train: Split { name: "train", loader: &train },
             eval: eval.as_ref().map(|loader| Split { name: "validation", loader }),

@@ -63,7 +63,13 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
     };
     let train = dataset(Split::Train)?;
     let train = train.ok_or_else(|| Error::NoImages { path: manifest.into(), expected: "lines of the split train" })?;
-    Ok(Splits { train, validation: dataset(Split::Validation)?, test: dataset(Split::Test)?, ignored_files: 0 })
+    Ok(Splits {
+        train,
+        validation: dataset(Split::Validation)?,
+        test: dataset(Split::Test)?,
+        ignored_files: 0,
+        stream: None,
+    })
 }
 
 /// A row's label, and its target where the label does not say it all.

@@ -65,7 +65,7 @@ pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Res
     if labels.is_empty() {
         return Err(Error::NoImages { path: root.into(), expected: "rows in a .parquet file" });
     }
-    Ok(Splits { train: split(train, labels)?, validation, test, ignored_files: 0 })
+    Ok(Splits { train: split(train, labels)?, validation, test, ignored_files: 0, stream: None })
 }
 
 /// The labels of all files of a split.

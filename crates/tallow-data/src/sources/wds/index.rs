@@ -10,7 +10,7 @@ use std::sync::Arc;
 use image::DynamicImage;
 use tar::{Archive, Header};
 
-use super::walk::{Keys, damaged, walk};
+use super::walk::{Keys, damaged, means_none, walk};
 use crate::sources::classes::{Classes, Groups, times_of};
 use crate::sources::files::stamp_of;
 use crate::{Dataset, Error, OpenOptions, Result, decode};
@@ -71,8 +71,7 @@ impl ShardIndex {
             Ok((offset, size as u32))
         };
         index.ignored = walk(entries, path, keys, place, |sample| {
-            // timm's way to say that a sample has no label.
-            if sample.label.starts_with('-') && sample.label.parse::<i64>().is_ok() {
+            if means_none(&sample.label) {
                 index.negative += 1;
                 return Ok(true);
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::remote::{self, address, beside};
 use crate::sources::paths::Split;
 use crate::{Error, Result};
 
@@ -14,7 +15,7 @@ const NAMES: [&str; 2] = ["_info.json", "info.json"];
 const CLASS_FILE: &str = "classnames.txt";
 
 /// What the file says.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Info {
     /// The splits, by name.
     #[serde(default)]
@@ -25,7 +26,7 @@ pub(crate) struct Info {
 }
 
 /// A split's shards.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct SplitInfo {
     /// The split's name once more.
     pub name: String,
@@ -41,28 +42,36 @@ pub(crate) struct SplitInfo {
 }
 
 impl Info {
-    /// What the first shard's folder, or else `root`, says; nothing if there is no such file.
-    pub fn beside(files: &[PathBuf], root: &Path) -> Result<Self> {
-        let folders = [files.first().and_then(|path| path.parent()), Some(root)];
+    /// What `first`, a folder of the user's choice, the first shard's folder or address, or else `root` says; nothing if
+    /// there is no such file.
+    pub fn beside(files: &[PathBuf], root: &Path, first: Option<&Path>) -> Result<Self> {
+        let of_shards = files.first().and_then(|path| match address(path) {
+            Some(_) => Some(path.clone()),
+            None => path.parent().map(Path::to_path_buf),
+        });
+        let places =
+            || [first.map(Path::to_path_buf), of_shards.clone(), Some(root.to_path_buf())].into_iter().flatten();
         let mut info = Self::default();
-        for folder in folders.into_iter().flatten() {
-            let Some(path) = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else { continue };
-            let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        if let Some((path, text)) = first_text(places(), &NAMES)? {
             info = serde_json::from_str(&text)
                 .map_err(|error| Error::format(&path, "splits as timm's _info.json has them", error.to_string()))?;
-            break;
         }
-        for folder in folders.into_iter().flatten() {
-            let path = folder.join(CLASS_FILE);
-            if info.class_names.is_none() && path.is_file() {
-                let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-                info.class_names = Some(text.lines().map(|line| line.trim().to_owned()).collect());
-            }
+        if info.class_names.is_none()
+            && let Some((_, text)) = first_text(places(), &[CLASS_FILE])?
+        {
+            info.class_names = Some(text.lines().map(|line| line.trim().to_owned()).collect());
         }
         Ok(info)
     }
 
+    /// The samples of all these shards, if each one's are known.
+    pub fn samples(&self, shards: &[PathBuf]) -> Option<usize> {
+        let of_shard = |path: &PathBuf| self.find(path).and_then(|(_, info, at)| info.shard_lengths.get(at));
+        shards.iter().map(of_shard).sum()
+    }
+
     fn find(&self, path: &Path) -> Option<(&String, &SplitInfo, usize)> {
+        let path = address(path).map_or(path, |address| Path::new(remote::path_of(address)));
         let name = path.file_name()?.to_string_lossy();
         self.splits.iter().find_map(|(split, info)| {
             let at = info.filenames.iter().position(|file| Path::new(file).file_name().is_some_and(|f| *f == *name))?;
@@ -90,4 +99,28 @@ impl Info {
             _ => Ok(()),
         }
     }
+}
+
+/// The first of these files in the first place that has one: a folder, or what lies beside an address.
+fn first_text(places: impl Iterator<Item = PathBuf>, names: &[&str]) -> Result<Option<(PathBuf, String)>> {
+    for place in places {
+        for name in names {
+            let (path, text) = match address(&place) {
+                Some(shard) => {
+                    let file = beside(shard, name);
+                    let text = remote::text(&file)?;
+                    (PathBuf::from(file), text)
+                }
+                None => {
+                    let path = place.join(name);
+                    let text = path.is_file().then(|| std::fs::read_to_string(&path)).transpose();
+                    (path.clone(), text.map_err(Error::io(&path))?)
+                }
+            };
+            if let Some(text) = text {
+                return Ok(Some((path, text)));
+            }
+        }
+    }
+    Ok(None)
 }

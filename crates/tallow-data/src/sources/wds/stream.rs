@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use image::DynamicImage;
@@ -14,10 +15,11 @@ use tar::Archive;
 
 use super::index::label_of;
 use super::info::Info;
-use super::walk::{Keys, damaged, walk};
+use super::remote::{Remote, address};
+use super::walk::{Keys, damaged, means_none, walk};
 use crate::sources::classes::Classes;
-use crate::sources::paths::{self, Split};
-use crate::{Error, OpenOptions, Result, decode};
+use crate::sources::paths;
+use crate::{Dataset, Error, OpenOptions, Result, decode};
 
 /// How shards are streamed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,62 +67,148 @@ impl StreamSample {
 
 /// The samples of shards, epoch by epoch, read by one background thread. The order depends on the shards, the
 /// configuration and the epoch alone.
+#[derive(Clone)]
 pub struct ShardStream {
-    shards: Vec<PathBuf>,
-    classes: Vec<String>,
+    shards: Arc<[PathBuf]>,
+    info: Arc<Info>,
+    /// The classes by the numbers of labels, and those in use.
+    classes: Arc<(Classes, Classes)>,
     keys: Keys,
+    /// What was asked for in place of what `_info.json` counts.
+    samples_per_epoch: Option<usize>,
     config: StreamConfig,
 }
 
 impl ShardStream {
-    /// The training shards of `spec` (braces, patterns, or a folder). The classes are those of the options, or of
-    /// `_info.json` or `classnames.txt` beside the shards: what the labels are is not known before all were read.
+    /// The training shards of `spec`: braces, patterns, a folder, `http://` or `https://` addresses. The classes are those of
+    /// the options, or of `_info.json` or `classnames.txt` beside the shards or in `options.data_dir`: what the labels are
+    /// is not known before all were read.
     ///
     /// # Errors
     /// No shards, no classes, a part that is none.
     pub fn open(spec: &str, options: &OpenOptions, config: StreamConfig) -> Result<Self> {
+        let path = Path::new(spec);
+        let files = if path.is_dir() { paths::below(path, &[super::EXTENSION])? } else { paths::expand(spec)? };
+        let root = if path.is_dir() { path } else { Path::new("") };
+        let info = Info::beside(&files, root, options.data_dir.as_deref())?;
+        let [train, ..] = super::by_split(&files, root, &info);
+        Self::of(train, &info, path, options, config)
+    }
+
+    /// A stream of these shards; `at` is where they were looked for.
+    pub(super) fn of(
+        shards: Vec<PathBuf>,
+        info: &Info,
+        at: &Path,
+        options: &OpenOptions,
+        config: StreamConfig,
+    ) -> Result<Self> {
         let (index, parts) = config.part;
         if index >= parts {
             let expected = format!("below the number of readers, {parts}");
             return Err(Error::Option { field: "part", expected, found: index.to_string() });
         }
-        let path = Path::new(spec);
-        let files = if path.is_dir() { paths::below(path, &[super::EXTENSION])? } else { paths::expand(spec)? };
-        let root = if path.is_dir() { path } else { Path::new("") };
-        let info = Info::beside(&files, root)?;
-        let split_of = |path: &Path| info.split_of(path).or_else(|| Split::of(path, root));
-        let is_train = |path: &PathBuf| matches!(split_of(path), None | Some(Split::Train));
-        let shards: Vec<PathBuf> = files.into_iter().filter(is_train).collect();
         let Some(first) = shards.first() else {
-            return Err(Error::NoImages { path: path.into(), expected: "training shards (.tar)" });
+            return Err(Error::NoImages { path: at.into(), expected: "training shards (.tar)" });
         };
-        let label_key = info.label_key(first).map(String::from);
-        let classes = options.classes.clone().or(info.class_names).ok_or_else(|| {
-            Error::format(path, "class_names in _info.json, or classnames.txt, beside the shards", "neither")
+        let own = info.class_names.clone().or(options.classes.clone()).ok_or_else(|| {
+            let expected = "the class names, which a stream must know before its labels: \"class_names\" in _info.json, or \
+                            classnames.txt with one a line in the labels' order, beside the shards or in data_dir";
+            Error::format(first, expected, "neither")
         })?;
-        Ok(Self { shards, classes, keys: Keys::new(options, label_key.as_deref()), config })
+        let own = Classes::given(own);
+        let in_use = own.in_use(options);
+        Ok(Self {
+            keys: Keys::new(options, info.label_key(first)),
+            shards: shards.into(),
+            info: Arc::new(info.clone()),
+            classes: Arc::new((own, in_use)),
+            samples_per_epoch: options.samples_per_epoch,
+            config,
+        })
+    }
+
+    /// The same samples, otherwise ordered.
+    pub(crate) fn ordered(&self, config: StreamConfig) -> Self {
+        Self { config, ..self.clone() }
     }
 
     /// The classes' names.
     pub fn class_names(&self) -> &[String] {
-        &self.classes
+        &self.classes.1.names
     }
 
-    /// The samples of an epoch; the first error ends it. Starts to read at once; dropping it ends the reading.
+    /// The classes that numbers count, and those in use.
+    pub(super) fn classes(&self) -> (&Classes, &Classes) {
+        (&self.classes.0, &self.classes.1)
+    }
+
+    /// The files or addresses that are read.
+    pub fn shards(&self) -> &[PathBuf] {
+        &self.shards
+    }
+
+    /// The samples of an epoch: `options.samples_per_epoch`, else what `_info.json` counts.
+    ///
+    /// # Errors
+    /// Neither is there.
+    pub fn samples(&self) -> Result<usize> {
+        self.samples_per_epoch.or_else(|| self.info.samples(&self.shards)).ok_or_else(|| Error::Option {
+            field: "samples_per_epoch",
+            expected: format!("given: no _info.json counts the samples of the {} training shards", self.shards.len()),
+            found: "none".into(),
+        })
+    }
+
+    /// One pass over the samples in the order of an epoch; the first error ends it. Starts to read at once; dropping it ends
+    /// the reading.
     pub fn epoch(&self, epoch: u64) -> EpochSamples {
+        self.pass(epoch, 0)
+    }
+
+    /// So many samples of an epoch: the first of a pass, and where the shards hold fewer, further passes in other orders.
+    pub(crate) fn first(
+        &self,
+        epoch: u64,
+        samples: usize,
+    ) -> impl Iterator<Item = Result<StreamSample>> + Send + use<> {
+        let stream = self.clone();
+        let (mut pass, mut left, mut empty) = (0, samples, true);
+        let mut current = None;
+        std::iter::from_fn(move || {
+            while left > 0 {
+                match current.get_or_insert_with(|| stream.pass(epoch, pass)).next() {
+                    Some(sample) => {
+                        left = if sample.is_ok() { left - 1 } else { 0 };
+                        empty = false;
+                        return Some(sample);
+                    }
+                    None if empty => {
+                        left = 0;
+                        return Some(Err(Error::NoImages { path: stream.shards[0].clone(), expected: super::SAMPLES }));
+                    }
+                    None => (pass, empty, current) = (pass + 1, true, None),
+                }
+            }
+            None
+        })
+    }
+
+    fn pass(&self, epoch: u64, pass: u64) -> EpochSamples {
         let StreamConfig { buffer, initial, shuffle_shards, seed, part: (index, parts) } = self.config;
-        let mut shards = self.shards.clone();
+        let mut shards = self.shards.to_vec();
+        // The first pass is as `run_shuffled` orders what is indexed.
+        let of_pass = pass << 32;
         if shuffle_shards {
-            shards.shuffle(&mut rng::keyed(seed, epoch, 1, rng::SHUFFLE));
+            shards.shuffle(&mut rng::keyed(seed, epoch, of_pass + 1, rng::SHUFFLE));
         }
         let shards: Vec<PathBuf> = shards.into_iter().skip(index).step_by(parts).collect();
         // A few samples ahead: the reader works while the last sample is decoded.
         let (sender, receiver) = sync_channel(64);
-        let (classes, keys) = (Classes::given(self.classes.clone()), self.keys.clone());
-        let failed = sender.clone();
+        let (stream, failed) = (self.clone(), sender.clone());
         let thread = std::thread::Builder::new().name("tallow-shards".into()).spawn(move || {
             for shard in shards {
-                match send_samples(&shard, &keys, &classes, &sender) {
+                match stream.send_samples(&shard, &sender) {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(error) => {
@@ -133,50 +221,84 @@ impl ShardStream {
         if let Err(error) = thread {
             let _ = failed.try_send(Err(Error::LoaderStopped { reason: error.to_string() }));
         }
-        let rng = rng::keyed(seed, epoch, 2 + index as u64, rng::SHUFFLE);
+        let rng = rng::keyed(seed, epoch, of_pass + 2 + index as u64, rng::SHUFFLE);
         let size = buffer.max(1);
         EpochSamples { receiver: Some(receiver), buffer: Vec::new(), size, initial: initial.clamp(1, size), rng }
     }
-}
 
-/// Sends a shard's samples; false if nobody wants them.
-fn send_samples(
-    path: &Path,
-    keys: &Keys,
-    classes: &Classes,
-    sender: &SyncSender<Result<StreamSample>>,
-) -> Result<bool> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let mut archive = Archive::new(BufReader::with_capacity(1 << 20, file));
-    let entries = archive.entries().map_err(|error| damaged(path, &error))?;
-    let shard = path.file_name().unwrap_or_default().to_string_lossy();
-    let content = |entry: &mut tar::Entry<'_, _>| {
-        if entry.size() > decode::MAX_FILE_BYTES {
-            let reason = format!("an image has {} MB", entry.size() >> 20);
-            return Err(Error::TooLarge { path: path.into(), reason });
+    /// Sends a shard's samples; false if nobody wants them.
+    fn send_samples(&self, path: &Path, sender: &SyncSender<Result<StreamSample>>) -> Result<bool> {
+        let file: Box<dyn Read> = match address(path) {
+            Some(address) => Box::new(Remote::open(address)?),
+            None => Box::new(File::open(path).map_err(Error::io(path))?),
+        };
+        let mut archive = Archive::new(BufReader::with_capacity(1 << 20, file));
+        let entries = archive.entries().map_err(|error| damaged(path, &error))?;
+        let shard = path.file_name().unwrap_or_default().to_string_lossy();
+        let content = |entry: &mut tar::Entry<'_, _>| {
+            if entry.size() > decode::MAX_FILE_BYTES {
+                let reason = format!("an image has {} MB", entry.size() >> 20);
+                return Err(Error::TooLarge { path: path.into(), reason });
+            }
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).map_err(|error| damaged(path, &error))?;
+            if bytes.len() as u64 != entry.size() {
+                let expected = entry.size().to_string();
+                return Err(Error::Size { path: path.into(), expected, found: bytes.len() as u64 });
+            }
+            Ok(bytes)
+        };
+        let (mut wanted, mut samples) = (true, 0);
+        let (own, in_use) = self.classes();
+        walk(entries, path, &self.keys, content, |sample| {
+            samples += 1;
+            if means_none(&sample.label) {
+                return Ok(true);
+            }
+            let label = label_of(&sample.label, own, in_use, path)? as usize;
+            let sample = StreamSample { bytes: sample.image, label, id: format!("{shard}/{}", sample.key) };
+            wanted = sender.send(Ok(sample)).is_ok();
+            Ok(wanted)
+        })?;
+        if wanted {
+            self.info.check(path, samples)?;
         }
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(|error| damaged(path, &error))?;
-        if bytes.len() as u64 != entry.size() {
-            let expected = entry.size().to_string();
-            return Err(Error::Size { path: path.into(), expected, found: bytes.len() as u64 });
-        }
-        Ok(bytes)
-    };
-    let mut wanted = true;
-    walk(entries, path, keys, content, |sample| {
-        if sample.label.starts_with('-') {
-            return Ok(true);
-        }
-        let label = label_of(&sample.label, classes, classes, path)? as usize;
-        let sample = StreamSample { bytes: sample.image, label, id: format!("{shard}/{}", sample.key) };
-        wanted = sender.send(Ok(sample)).is_ok();
         Ok(wanted)
-    })?;
-    Ok(wanted)
+    }
 }
 
-/// The samples of one epoch of a [`ShardStream`].
+/// What stands for the training split by index where it is streamed: its classes, and no samples.
+pub(super) struct NoSamples(pub Arc<[String]>);
+
+impl Dataset for NoSamples {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.0
+    }
+
+    fn label(&self, _index: usize) -> usize {
+        0
+    }
+
+    fn image(&self, index: usize) -> Result<DynamicImage> {
+        let expected = "of an indexed sample, where the samples are streamed".into();
+        Err(Error::Option { field: "index", expected, found: index.to_string() })
+    }
+
+    fn id(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    /// As [`Shards`](super::index::Shards).
+    fn channels(&self) -> usize {
+        3
+    }
+}
+
+/// The samples of one pass of a [`ShardStream`].
 pub struct EpochSamples {
     /// `None` when all were read, or after an error.
     receiver: Option<Receiver<Result<StreamSample>>>,

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tar::{Entries, Entry};
 
+use super::remote::address;
 use crate::{Error, OpenOptions, Result};
 
 /// Extensions of images, as timm has them, and what else the decoder knows.
@@ -14,6 +15,11 @@ const IMAGES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "t
 const LABELS: [&str; 3] = ["label", "cls", "class"];
 /// The largest label or JSON file that is read.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// Whether a label is timm's way to say that a sample has none: a number below 0.
+pub(super) fn means_none(label: &str) -> bool {
+    label.starts_with('-') && label.parse::<i64>().is_ok()
+}
 
 /// Which keys of a sample's JSON are wanted.
 #[derive(Debug, Clone, Default)]
@@ -126,6 +132,9 @@ pub(super) fn walk<R: Read, T>(
 
 /// What an error of an archive means.
 pub(super) fn damaged(path: &Path, error: &std::io::Error) -> Error {
+    if address(path).is_some() {
+        return Error::io(path)(std::io::Error::new(error.kind(), error.to_string()));
+    }
     Error::format(path, "a whole tar archive", format!("{error}; fetch the file again"))
 }
 
