@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, GrayImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::{Error, Result};
 
@@ -87,6 +87,39 @@ fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// A JPEG file at 1/2, 1/4 or 1/8 of its size, upright: the smallest at which its short side has `short_side` pixels.
+/// `None`: it is to be decoded as it is, being too small, damaged, of another format, or of a kind (CMYK, 16 bits) that is
+/// not scaled here.
+pub(crate) fn decode_draft(bytes: &[u8], short_side: u32) -> Option<DynamicImage> {
+    catch_unwind(AssertUnwindSafe(|| scaled(bytes, short_side))).ok().flatten()
+}
+
+fn scaled(bytes: &[u8], short_side: u32) -> Option<DynamicImage> {
+    let is_jpeg = image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Jpeg);
+    if !is_jpeg || !jpeg_is_complete(bytes) {
+        return None;
+    }
+    let mut decoder = jpeg_decoder::Decoder::new(bytes);
+    decoder.read_info().ok()?;
+    let info = decoder.info()?;
+    let at = |scale: u16| (info.width.div_ceil(scale), info.height.div_ceil(scale));
+    let fits = |&scale: &u16| u32::from(at(scale).0.min(at(scale).1)) >= short_side;
+    let (width, height) = at([8, 4, 2].into_iter().find(fits)?);
+    if u32::from(info.width.max(info.height)) > MAX_SIDE {
+        return None;
+    }
+    let (width, height) = decoder.scale(width, height).ok()?;
+    let pixels = decoder.decode().ok()?;
+    let mut image = match info.pixel_format {
+        jpeg_decoder::PixelFormat::L8 => GrayImage::from_raw(width.into(), height.into(), pixels)?.into(),
+        jpeg_decoder::PixelFormat::RGB24 => RgbImage::from_raw(width.into(), height.into(), pixels)?.into(),
+        _ => return None,
+    };
+    let orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+    DynamicImage::apply_orientation(&mut image, orientation.unwrap_or(Orientation::NoTransforms));
+    Some(image)
 }
 
 /// True if an end-of-image marker stands behind the last scan. The decoder paints what is missing of a truncated file

@@ -14,6 +14,7 @@
 mod cache;
 mod dataset;
 pub mod decode;
+mod draft;
 mod error;
 mod loader;
 mod open;
@@ -28,6 +29,7 @@ mod write;
 
 pub use cache::Cached;
 pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
+pub use draft::Draft;
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{ClassOrder, OpenOptions, open, open_held_out, split};

@@ -9,7 +9,8 @@ use tallow_hub::{Hub, Repository};
 use crate::sources::{folder, manifest, named, parquet, paths, wds};
 use crate::split::{FoldOptions, cross_validation_fold};
 use crate::{
-    Cached, Dataset, Error, Result, Splits, Subset, group_split, groups, labels, stratified_split, time_split, times,
+    Cached, Dataset, Draft, Error, Result, Splits, Subset, group_split, groups, labels, stratified_split, time_split,
+    times,
 };
 
 /// What a dataset on the Hub is named with: ours, and timm's.
@@ -44,6 +45,8 @@ pub struct OpenOptions {
     pub image_column: Option<String>,
     /// The column of labels in a Parquet file, or the label's key in a shard's JSON. `None`: the usual ones.
     pub label_column: Option<String>,
+    /// The short side that JPEG files may be decoded smaller to, in pixels ([`Draft`]). `None`: they are decoded as they are.
+    pub draft: Option<u32>,
     /// The folder of a [cache](Cached) of decoded images. `None`: each is decoded again every epoch.
     pub cache: Option<PathBuf>,
     /// The short side that images in the cache are brought to, in pixels, where it is longer. `None`: as they are.
@@ -71,8 +74,9 @@ pub enum ClassOrder {
 /// `spec` is the name of a [known dataset](crate::known_datasets) (`torch/NAME` as timm has it), a folder of images (a
 /// class a sub-folder), of .parquet files, of .tar shards, or of the files of MNIST or CIFAR; a .csv or .jsonl manifest; or
 /// .parquet files or .tar shards by a pattern (`train-*.parquet`, `x-{0000..0099}.tar`, timm's prefix `wds/` before it or
-/// not; shards that are streamed also by address, `https://host/x-{0000..0099}.tar`). `hf:OWNER/NAME[:CONFIG][@REVISION]`, or timm's `hfds/OWNER/NAME`, is a dataset of Parquet files or shards on the
-/// Hugging Face Hub. A folder with the name of a known dataset is given as `./name`.
+/// not; shards that are streamed also by address, `https://host/x-{0000..0099}.tar`). `hf:OWNER/NAME[:CONFIG][@REVISION]`, or
+/// timm's `hfds/OWNER/NAME`, is a dataset of Parquet files or shards on the Hugging Face Hub. A folder with the name of a known
+/// dataset is given as `./name`.
 ///
 /// # Errors
 /// Files not found (the message lists every place looked at), damaged or inconsistent; an option out of range.
@@ -113,7 +117,7 @@ fn open_whole(spec: &str, options: &OpenOptions) -> Result<Splits> {
         let expected = "false: of datasets only WebDataset's .tar shards are streamed".into();
         return Err(Error::Option { field: "stream", expected, found: format!("true for {spec}") });
     }
-    cached(splits, options)
+    wrapped(splits, options)
 }
 
 /// Refuses what needs samples by index where they are streamed.
@@ -133,6 +137,7 @@ fn check_stream(options: &OpenOptions) -> Result<()> {
         ("fold", options.fold.map(|fold| format!("fold {} of {}", fold.index, fold.count))),
         ("group_column", options.group_column.clone()),
         ("time_column", options.time_column.clone()),
+        ("draft", options.draft.map(|side| side.to_string())),
         ("cache", options.cache.as_ref().map(|folder| folder.display().to_string())),
     ];
     match given.into_iter().find_map(|(field, found)| found.map(|found| (field, found))) {
@@ -157,14 +162,20 @@ pub fn split(splits: Splits, options: &OpenOptions) -> Result<(Splits, Option<Ar
     Ok((splits, Some(Arc::new(Subset::new(all, fold.held_out)?))))
 }
 
-fn cached(splits: Splits, options: &OpenOptions) -> Result<Splits> {
-    let Some(folder) = &options.cache else { return Ok(splits) };
-    let wrap = |dataset: Arc<dyn Dataset>| -> Result<Arc<dyn Dataset>> {
-        Ok(Arc::new(Cached::new(dataset, folder, options.cache_side)?))
+/// The splits with their images decoded as `options` say: smaller, once.
+fn wrapped(splits: Splits, options: &OpenOptions) -> Result<Splits> {
+    let wrap = |mut dataset: Arc<dyn Dataset>| -> Result<Arc<dyn Dataset>> {
+        if let Some(short_side) = options.draft {
+            dataset = Arc::new(Draft::new(dataset, short_side)?);
+        }
+        if let Some(folder) = &options.cache {
+            dataset = Arc::new(Cached::new(dataset, folder, options.cache_side)?);
+        }
+        Ok(dataset)
     };
     Ok(Splits {
         train: wrap(splits.train)?,
-        stream: None,
+        stream: splits.stream,
         validation: splits.validation.map(wrap).transpose()?,
         test: splits.test.map(wrap).transpose()?,
         ignored_files: splits.ignored_files,

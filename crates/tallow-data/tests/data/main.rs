@@ -4,6 +4,7 @@ mod cache;
 mod cifar;
 mod convert;
 mod decode;
+mod draft;
 mod files_of_others;
 mod folder;
 mod hub;

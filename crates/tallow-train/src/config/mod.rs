@@ -109,6 +109,9 @@ pub struct DataConfig {
     /// The folder of decoded images that are kept from epoch to epoch and run to run; none are if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// The short side that JPEG files may be decoded smaller to, in pixels: at 1/2, 1/4 or 1/8, as Pillow's `Image.draft`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft: Option<u32>,
     /// The short side that images in the cache are brought to, in pixels, where it is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_side: Option<usize>,
@@ -145,6 +148,7 @@ impl Default for DataConfig {
             image_column: None,
             label_column: None,
             cache: None,
+            draft: None,
             cache_side: None,
             stream: false,
             samples_per_epoch: None,
@@ -403,6 +407,7 @@ impl RunConfig {
             image_column: self.data.image_column.clone(),
             label_column: self.data.label_column.clone(),
             cache: self.data.cache.clone(),
+            draft: self.data.draft,
             cache_side: self.data.cache_side,
             stream: self.data.stream,
             samples_per_epoch: self.data.samples_per_epoch,

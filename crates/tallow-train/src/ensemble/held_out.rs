@@ -148,6 +148,7 @@ fn elsewhere(
         classes: own.classes,
         image_column: own.image_column,
         label_column: own.label_column,
+        draft: own.draft,
         cache: own.cache,
         cache_side: own.cache_side,
         ..OpenOptions::default()
