@@ -38,11 +38,11 @@ fn every_recipe_loads_and_reads_back_from_its_own_toml() {
 fn settings_win_over_the_recipe_and_the_recipe_over_defaults() -> Result<()> {
     let config =
         load_with(&["train.epochs=3", "model.width = 8", "data.spec=some/folder", "data.sampler=class_balanced"])?;
-    assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (3, 128, 0));
+    assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (3, 256, 0));
     assert_eq!((config.model.name.as_str(), config.model.config.width), ("resnet9", Some(8)));
     assert_eq!((config.data.spec.as_str(), config.data.sampler), ("some/folder", Sampler::ClassBalanced));
-    assert!(matches!(config.optim.method, OptimMethod::Sgd(_)));
-    assert_eq!((config.optim.common.weight_decay, config.optim.common.lr), (5e-4, 0.2));
+    assert!(matches!(config.optim.method, OptimMethod::Muon(_)));
+    assert_eq!((config.optim.common.weight_decay, config.optim.common.lr), (0.05, 0.01));
     let weighted = load_with(&["data.sampler={ class_weighted = [1, 5.0] }"])?;
     assert_eq!(weighted.data.sampler, Sampler::ClassWeighted(vec![1.0, 5.0]));
     Ok(())
