@@ -50,10 +50,7 @@ pub(crate) fn num_features(config: &ModelConfig) -> usize {
 }
 
 pub(crate) struct ResNet9 {
-    prep: ConvNormRelu,
-    layer1: ConvNormRelu,
-    residual1: Residual,
-    layer2: ConvNormRelu,
+    trunk: Trunk,
     layer3: ConvNormRelu,
     residual2: Residual,
     classifier: Linear,
@@ -63,10 +60,7 @@ impl ResNet9 {
     pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let width = width(config);
         Ok(ResNet9 {
-            prep: ConvNormRelu::new(config.in_chans, width, &b.pp(0))?,
-            layer1: ConvNormRelu::new(width, 2 * width, &b.pp(1))?,
-            residual1: Residual::new(2 * width, &b.pp(2))?,
-            layer2: ConvNormRelu::new(2 * width, 4 * width, &b.pp(3))?,
+            trunk: Trunk::new(config.in_chans, width, b)?,
             layer3: ConvNormRelu::new(4 * width, 8 * width, &b.pp(4))?,
             residual2: Residual::new(8 * width, &b.pp(5))?,
             classifier: linear(8 * width, config.num_classes, &b.pp(8))?,
@@ -76,10 +70,7 @@ impl ResNet9 {
 
 impl Model for ResNet9 {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.prep.forward(images, mode)?;
-        let x = halve(&self.layer1.forward(&x, mode)?)?;
-        let x = self.residual1.forward(&x, mode)?;
-        let x = halve(&self.layer2.forward(&x, mode)?)?;
+        let x = self.trunk.forward(images, mode)?;
         let x = halve(&self.layer3.forward(&x, mode)?)?;
         self.residual2.forward(&x, mode)
     }
@@ -92,6 +83,32 @@ impl Model for ResNet9 {
 
     fn forward_head(&self, features: &Tensor, _mode: &Mode) -> Result<Tensor> {
         self.classifier.forward(&global_max_pool(features)?)
+    }
+}
+
+/// The first five convolutions: `[n, in_chans, h, w]` → `[n, 4 · width, h / 4, w / 4]`.
+pub(crate) struct Trunk {
+    prep: ConvNormRelu,
+    layer1: ConvNormRelu,
+    residual1: Residual,
+    layer2: ConvNormRelu,
+}
+
+impl Trunk {
+    pub(crate) fn new(in_chans: usize, width: usize, b: &Builder) -> Result<Self> {
+        Ok(Trunk {
+            prep: ConvNormRelu::new(in_chans, width, &b.pp(0))?,
+            layer1: ConvNormRelu::new(width, 2 * width, &b.pp(1))?,
+            residual1: Residual::new(2 * width, &b.pp(2))?,
+            layer2: ConvNormRelu::new(2 * width, 4 * width, &b.pp(3))?,
+        })
+    }
+
+    pub(crate) fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.prep.forward(images, mode)?;
+        let x = halve(&self.layer1.forward(&x, mode)?)?;
+        let x = self.residual1.forward(&x, mode)?;
+        halve(&self.layer2.forward(&x, mode)?)
     }
 }
 

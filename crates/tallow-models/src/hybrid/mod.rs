@@ -1,5 +1,6 @@
 //! Networks of convolutions and attention, one family a file.
 
+pub(crate) mod backbone;
 pub(crate) mod coatnet;
 pub(crate) mod efficientformer;
 pub(crate) mod levit;

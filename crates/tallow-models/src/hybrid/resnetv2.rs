@@ -18,49 +18,17 @@ use tallow_nn::{Builder, Fan, Init, Result};
 
 use crate::layers::group_norm::GroupNorm;
 
-/// How much of the ResNet there is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Backbone {
-    /// Nothing.
-    None,
-    /// A 7×7 convolution and pooling.
-    Stem,
-    /// Four stages of this many blocks behind them.
-    Stages([usize; 4]),
-}
-
-impl Backbone {
-    /// Pixels of the image for one of the result.
-    pub(crate) const fn stride(self) -> usize {
-        match self {
-            Backbone::None => 1,
-            Backbone::Stem => 4,
-            Backbone::Stages(_) => 32,
-        }
-    }
-
-    /// Channels of the result.
-    pub(crate) fn channels(self, in_chans: usize) -> usize {
-        match self {
-            Backbone::None => in_chans,
-            Backbone::Stem => 64,
-            Backbone::Stages(_) => 2048,
-        }
-    }
-}
-
 pub(crate) struct ResNetV2 {
     stem: StdConvNorm,
     blocks: Vec<Bottleneck>,
 }
 
 impl ResNetV2 {
-    /// `None` where the backbone is none.
-    pub(crate) fn new(backbone: Backbone, in_chans: usize, b: &Builder) -> Result<Option<Self>> {
-        let (stages, stem) = match backbone {
-            Backbone::None => return Ok(None),
-            Backbone::Stem => ([0; 4], b.clone()),
-            Backbone::Stages(stages) => (stages, b.pp("stem")),
+    /// The stem and four stages of this many blocks, or the stem alone.
+    pub(crate) fn new(stages: Option<[usize; 4]>, in_chans: usize, b: &Builder) -> Result<Self> {
+        let (stages, stem) = match stages {
+            None => ([0; 4], b.clone()),
+            Some(stages) => (stages, b.pp("stem")),
         };
         let stem = StdConvNorm::new(in_chans, 64, 7, 2, &stem.pp("conv"), &stem.pp("norm"))?;
         let (mut blocks, mut inputs) = (Vec::new(), 64);
@@ -72,7 +40,7 @@ impl ResNetV2 {
                 inputs = 256 << stage;
             }
         }
-        Ok(Some(ResNetV2 { stem, blocks }))
+        Ok(ResNetV2 { stem, blocks })
     }
 
     pub(crate) fn forward(&self, images: &Tensor) -> Result<Tensor> {

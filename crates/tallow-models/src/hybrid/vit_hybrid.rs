@@ -5,13 +5,32 @@
 //!
 //! Reference: timm's `vision_transformer_hybrid`; names, keys and initial values as in
 //! [`crate::vit::vision_transformer`], with the ResNet under `patch_embed.backbone` ([`super::resnetv2`]).
+//!
+//! `vit_tiny_r9_s4_28` is not timm's: for images of some 30 pixels, on which the others leave one patch, it puts four blocks
+//! behind the first five convolutions of a [`crate::cnn::resnet9`] (width 48). Early convolutions are what lets a Transformer
+//! learn from little data: Xiao et al. 2021, <https://arxiv.org/abs/2106.14881>. timm makes it with `HybridEmbed`.
 
-use super::resnetv2::Backbone;
+use super::backbone::Backbone;
 use crate::config::Key;
 use crate::registry::{Arch, Preset};
 use crate::vit::vision_transformer::Layout;
 
 pub(crate) const PRESETS: &[Preset] = &[
+    Preset {
+        input_size: (28, 28),
+        min_input_size: 8,
+        size_multiple: 4,
+        in_chans: 1,
+        num_classes: 10,
+        mean: &[0.2860],
+        std: &[0.3530],
+        crop_pct: 1.0,
+        first_conv: "patch_embed.backbone.0.0",
+        ..preset(
+            "vit_tiny_r9_s4_28",
+            Layout { backbone: Backbone::ResNet9(48), depth: 4, mlp_ratio: 2.0, ..Layout::plain(1, 192, 3) },
+        )
+    },
     Preset {
         first_conv: "patch_embed.backbone.conv",
         ..preset("vit_tiny_r_s16_p8_224", Layout { backbone: Backbone::Stem, ..Layout::plain(8, 192, 3) })

@@ -23,7 +23,7 @@ use tallow_nn::layers::{Dropout, LayerNorm, Linear, checkpoint};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
-use crate::hybrid::resnetv2::{Backbone, ResNetV2};
+use crate::hybrid::backbone::{Backbone, Convolutions};
 use crate::layers::block::{Block, BlockSpec};
 use crate::layers::patch_embed::{PatchEmbed, tokens};
 use crate::layers::{TRUNCATED, drop_path_rate, mean_of_heads};
@@ -169,7 +169,7 @@ pub(crate) struct Vit {
     cls_token: Tensor,
     pos_embed: Tensor,
     dist_token: Option<Tensor>,
-    backbone: Option<ResNetV2>,
+    backbone: Convolutions,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
     /// Whether a block's activations are computed again instead of kept.
@@ -194,7 +194,7 @@ impl Vit {
             cls_token: token("cls_token", Init::Normal(1e-6))?,
             pos_embed: b.param("pos_embed", &[1, embedded, width], TRUNCATED)?,
             dist_token: distilled.then(|| token("dist_token", TRUNCATED)).transpose()?,
-            backbone: ResNetV2::new(layout.backbone, config.in_chans, &embed.pp("backbone"))?,
+            backbone: layout.backbone.build(config.in_chans, &embed.pp("backbone"))?,
             patch_embed: PatchEmbed::new(layout.backbone.channels(config.in_chans), width, patch, &embed)?,
             blocks: (0..depth)
                 .map(|i| {
@@ -234,11 +234,8 @@ impl Vit {
 
 impl Model for Vit {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = match &self.backbone {
-            Some(backbone) => &backbone.forward(images)?,
-            None => images,
-        };
-        let mut x = self.embed(&tokens(&self.patch_embed.forward(x)?)?)?;
+        let x = self.backbone.forward(images, mode)?;
+        let mut x = self.embed(&tokens(&self.patch_embed.forward(&x)?)?)?;
         for block in &self.blocks {
             x = if self.checkpoint { checkpoint(block, &x, mode, Block::forward)? } else { block.forward(&x, mode)? };
         }

@@ -62,20 +62,17 @@ impl Isa {
         }
     }
 
-    /// Columns of a register tile: two vectors.
-    pub fn panel_width(self) -> usize {
-        2 * self.lanes()
-    }
-
-    /// Rows of a register tile ([`Simd::ROWS`]).
-    pub fn tile_rows(self) -> usize {
-        match self {
+    /// Columns of a register tile for a product of so many columns: two vectors, or four where the registers hold them and no
+    /// more lanes stay empty. Of the same 24 sums, 6 rows × 4 vectors need 10 loads and 12 × 2 need 14.
+    pub fn panel_width(self, columns: usize) -> usize {
+        let (two, four) = (2 * self.lanes(), 4 * self.lanes());
+        let registers = match self {
             #[cfg(test)]
-            Isa::Wide => Portable::<16>::ROWS,
-            Isa::Portable => Portable::<8>::ROWS,
-            Isa::Avx2 => 6,
-            Isa::Avx512 => 12,
-        }
+            Isa::Wide => true,
+            Isa::Avx512 => true,
+            Isa::Portable | Isa::Avx2 => false,
+        };
+        if registers && columns.next_multiple_of(four) == columns.next_multiple_of(two) { four } else { two }
     }
 
     /// The best available one, or what `TALLOW_SIMD` asks for if that is less.
@@ -100,7 +97,7 @@ impl Isa {
 pub trait Simd: Copy {
     /// Values in a vector.
     const LANES: usize;
-    /// Rows of a register tile that is two vectors wide: as many as the register file holds.
+    /// Rows of a register tile that is two vectors wide: as many as the register file holds. One of four vectors has half.
     const ROWS: usize;
     /// The vector.
     type V: Copy;
@@ -268,13 +265,38 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
-/// Rows of the next register tile where `left` rows remain: of the few heights that are compiled,
-/// the largest that fits.
+/// Rows of the next register tile, `vectors` (2 or 4) wide, where `left` rows remain: of the few heights that are compiled, the
+/// largest that fits.
 #[inline(always)]
-pub fn tile_height<S: Simd>(left: usize) -> usize {
+pub fn tile_height<S: Simd>(vectors: usize, left: usize) -> usize {
     let heights = [12, 6, 4, 2, 1];
-    heights.into_iter().find(|&h| h <= S::ROWS && h <= left).unwrap_or(1)
+    heights.into_iter().find(|&h| h * vectors <= 2 * S::ROWS && h <= left).unwrap_or(1)
 }
+
+/// Calls `$tile::<S, HEIGHT, VECTORS, …>(…)` for a height and a number of vectors that are known at run time only. Each
+/// combination is compiled, but for those that no register file holds.
+macro_rules! with_tile {
+    ($simd:ident, $height:expr, $vectors:expr, |$h:ident, $v:ident| $call:expr) => {
+        match ($height, $vectors) {
+            (12, 2) if 12 <= $simd::ROWS => $crate::kernels::simd::with_tile!(@ $h = 12, $v = 2, $call),
+            (6, 2) if 6 <= $simd::ROWS => $crate::kernels::simd::with_tile!(@ $h = 6, $v = 2, $call),
+            (4, 2) if 4 <= $simd::ROWS => $crate::kernels::simd::with_tile!(@ $h = 4, $v = 2, $call),
+            (2, 2) => $crate::kernels::simd::with_tile!(@ $h = 2, $v = 2, $call),
+            (1, 2) => $crate::kernels::simd::with_tile!(@ $h = 1, $v = 2, $call),
+            (6, 4) if 12 <= $simd::ROWS => $crate::kernels::simd::with_tile!(@ $h = 6, $v = 4, $call),
+            (4, 4) if 12 <= $simd::ROWS => $crate::kernels::simd::with_tile!(@ $h = 4, $v = 4, $call),
+            (2, 4) if 12 <= $simd::ROWS => $crate::kernels::simd::with_tile!(@ $h = 2, $v = 4, $call),
+            (1, 4) => $crate::kernels::simd::with_tile!(@ $h = 1, $v = 4, $call),
+            _ => unreachable!("a height of tile_height"),
+        }
+    };
+    (@ $h:ident = $height:literal, $v:ident = $vectors:literal, $call:expr) => {{
+        const $h: usize = $height;
+        const $v: usize = $vectors;
+        $call
+    }};
+}
+pub(crate) use with_tile;
 
 /// A computation that is compiled once for each instruction set.
 pub trait Kernel {

@@ -24,6 +24,7 @@ fn every_recipe_loads_and_reads_back_from_its_own_toml() {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).expect("a file");
         assert_eq!(read(&path, &[]).expect("its own TOML"), config);
+        tallow_models::find(&config.model.name).expect(recipe.name);
         let channels = config.augment.mean.as_ref().map_or(1, Vec::len);
         let given = [("train", &config.augment.train), ("eval", &config.augment.eval)];
         for (key, ops) in given.into_iter().filter_map(|(key, ops)| Some((key, ops.as_ref()?))) {

@@ -121,6 +121,15 @@ proptest! {
     }
 }
 
+/// Panels that are full in every vector, tiles of one point of several images, and the images left over.
+#[test]
+fn whole_panels_equal_the_definition() {
+    let config = ConvConfig { padding: (1, 1), ..ConvConfig::default() };
+    for (n, side, c, o) in [(8, 4, 64, 128), (7, 3, 96, 64), (20, 2, 32, 192)] {
+        check(&Geometry { n, h: side, w: side, c, oh: side, ow: side, o, kh: 3, kw: 3, config });
+    }
+}
+
 #[test]
 fn sums_do_not_depend_on_the_thread_count() {
     let config = ConvConfig { padding: (1, 1), ..ConvConfig::default() };

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::kernels::simd::{self, Isa, Kernel, Simd};
+use crate::kernels::simd::{self, Isa, Kernel, Simd, with_tile};
 
 /// Below this many channels the taps are unfolded into one run, as in the forward product.
 const SHORT_RUN: usize = 8;
@@ -17,23 +17,24 @@ const SHORT_RUN: usize = 8;
 const BLOCK_PIXELS: usize = 128;
 /// Slices at most, and the memory that they may take together, in values: it is written and read once more.
 const MAX_SLICES: usize = 16;
-const MAX_VALUES: usize = 512 << 10;
+const MAX_VALUES: usize = 640 << 10;
 
 pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let plan = Plan::new(isa, g);
     let rows = g.n * g.oh;
-    let slices = rows.min(MAX_SLICES).min((MAX_VALUES / plan.len()).max(2));
-    // More threads than slices: input channels are divided as well, which changes no sum.
-    let tiles = plan.k.div_ceil(isa.tile_rows());
-    let parts = (2 * rayon::current_num_threads()).div_ceil(slices).min(tiles);
+    // A power of two, which most numbers of threads divide evenly.
+    let slices = rows.min(1 << (MAX_VALUES / plan.len()).clamp(2, MAX_SLICES).ilog2());
+    // More threads than slices: panels are divided as well, which changes no sum.
+    let panels = plan.groups * plan.panels;
+    let parts = (2 * rayon::current_num_threads()).div_ceil(slices).min(panels);
     let mut sums = vec![0f32; slices * plan.len()];
     let shared = crate::kernels::memory::SharedMut::new(sums.as_mut_ptr());
     (0..slices * parts).into_par_iter().for_each(|task| {
         let (slice, part) = (task / parts, task % parts);
         let rows = slice * rows / slices..(slice + 1) * rows / slices;
-        let channels = part * plan.k / parts..(part + 1) * plan.k / parts;
+        let panels = part * panels / parts..(part + 1) * panels / parts;
         let sums = SliceSums { start: shared, offset: slice * plan.len() };
-        simd::run_on(isa, Task { g, plan: &plan, x, dy, rows, channels, sums });
+        simd::run_on(isa, Task { g, plan: &plan, x, dy, rows, panels, sums });
     });
     plan.reduce(g, &sums)
 }
@@ -53,7 +54,7 @@ impl Plan {
     fn new(isa: Isa, g: &Geometry) -> Plan {
         let unfold = g.cg() < SHORT_RUN && g.config.groups == 1 && g.taps() > 1;
         let (taps, k) = if unfold { (1, g.taps() * g.cg()) } else { (g.taps(), g.cg()) };
-        let width = isa.panel_width();
+        let width = isa.panel_width(g.og());
         Plan { unfold, taps, k, width, panels: g.og().div_ceil(width), groups: g.config.groups }
     }
 
@@ -104,8 +105,8 @@ struct Task<'a> {
     x: &'a [f32],
     dy: &'a [f32],
     rows: Range<usize>,
-    /// Rows of the product that this task owns.
-    channels: Range<usize>,
+    /// Panels of all groups that this task owns.
+    panels: Range<usize>,
     sums: SliceSums,
 }
 
@@ -134,28 +135,19 @@ impl Kernel for Task<'_> {
                 self.unfold(&rows, &mut unfolded);
             }
             let (source, step) = if plan.unfold { (&unfolded[..], plan.k) } else { (self.x, g.config.stride.1 * g.c) };
-            for group in 0..plan.groups {
+            // A panel of gradients stays in the L1 cache while all taps and channels pass.
+            for (panel, dy) in self.panels.clone().zip(packed.chunks_exact(pixels * plan.width)) {
+                let group = panel / plan.panels;
                 for tap in 0..plan.taps {
                     self.find_runs(&rows, group, tap, step, &mut runs);
-                    let mut channel = self.channels.start;
-                    while channel < self.channels.end {
-                        let height = simd::tile_height::<S>(self.channels.end - channel);
-                        for panel in 0..plan.panels {
-                            let dy = &packed[(group * plan.panels + panel) * pixels * plan.width..];
-                            macro_rules! rows {
-                                ($($r:literal)*) => {
-                                    match height {
-                                        // SAFETY: runs stay within `source` and the panel `dy`; this
-                                        // task owns these rows of the slice's sums.
-                                        $($r if $r <= S::ROWS => unsafe {
-                                            self.tile::<S, $r>(group, tap, channel, panel, source, step, dy, &runs)
-                                        },)*
-                                        _ => unreachable!("a height of tile_height"),
-                                    }
-                                };
-                            }
-                            rows!(1 2 4 6 12);
-                        }
+                    let vectors = plan.width / S::LANES;
+                    let mut channel = 0;
+                    while channel < plan.k {
+                        let height = simd::tile_height::<S>(vectors, plan.k - channel);
+                        // SAFETY: runs stay within `source` and the panel `dy`; this task owns the panel's sums of its slice.
+                        with_tile!(S, height, vectors, |H, V| unsafe {
+                            self.tile::<S, H, V>(group, tap, channel, panel % plan.panels, source, step, dy, &runs)
+                        });
                         channel += height;
                     }
                 }
@@ -166,15 +158,15 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
-    /// Gradients of a block of rows by panels: `[group][panel][pixel][width]`, zeros after the last column.
+    /// Gradients of a block of rows by this task's panels: `[panel][pixel][width]`, zeros after a group's last column.
     #[inline(always)]
     fn pack(&self, rows: &Range<usize>, packed: &mut Vec<f32>) {
         let (g, plan) = (self.g, self.plan);
         let pixels = rows.len() * g.ow;
         packed.clear();
-        packed.resize(plan.groups * plan.panels * pixels * plan.width, 0.0);
+        packed.resize(self.panels.len() * pixels * plan.width, 0.0);
         let dy = &self.dy[rows.start * g.ow * g.o..][..pixels * g.o];
-        for (index, panel) in packed.chunks_exact_mut(pixels * plan.width).enumerate() {
+        for (index, panel) in self.panels.clone().zip(packed.chunks_exact_mut(pixels * plan.width)) {
             let (group, first) = (index / plan.panels, index % plan.panels * plan.width);
             let used = plan.width.min(g.og() - first);
             let column = group * g.og() + first;
@@ -243,14 +235,14 @@ impl Task<'_> {
         }
     }
 
-    /// Adds a block's contribution to `R` channels × one panel of the sums.
+    /// Adds a block's contribution to `R` channels × one panel of `V` vectors of the sums.
     ///
     /// # Safety
     /// The instruction set of `S` is available; the runs stay within `source` and `dy`; no other
     /// task touches these sums.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)] // the coordinates of a tile, all of them needed
-    unsafe fn tile<S: Simd, const R: usize>(
+    unsafe fn tile<S: Simd, const R: usize, const V: usize>(
         &self,
         group: usize,
         tap: usize,
@@ -266,29 +258,34 @@ impl Task<'_> {
         // SAFETY: by the contract above; the sums hold `k × columns` values for each group and tap.
         unsafe {
             let sums = self.sums.start.at(self.sums.offset + row * plan.columns() + panel * plan.width);
-            let mut acc = [[S::splat(0.0); 2]; R];
+            let mut acc = [[S::splat(0.0); V]; R];
             for (r, acc) in acc.iter_mut().enumerate() {
-                let sums = sums.add(r * plan.columns());
-                *acc = [S::load(sums), S::load(sums.add(S::LANES))];
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    *acc = S::load(sums.add(r * plan.columns() + v * S::LANES));
+                }
             }
             for run in runs {
                 let mut x = source.as_ptr().add(run.x + channel);
                 let mut d = dy.as_ptr().add(run.dy * plan.width);
                 for _ in 0..run.len {
-                    let (d0, d1) = (S::load(d), S::load(d.add(S::LANES)));
+                    let mut b = [S::splat(0.0); V];
+                    for (v, b) in b.iter_mut().enumerate() {
+                        *b = S::load(d.add(v * S::LANES));
+                    }
                     for (r, acc) in acc.iter_mut().enumerate() {
                         let a = S::splat(*x.add(r));
-                        acc[0] = S::fma(a, d0, acc[0]);
-                        acc[1] = S::fma(a, d1, acc[1]);
+                        for (acc, b) in acc.iter_mut().zip(b) {
+                            *acc = S::fma(a, b, *acc);
+                        }
                     }
                     x = x.wrapping_add(step);
                     d = d.wrapping_add(plan.width);
                 }
             }
             for (r, acc) in acc.into_iter().enumerate() {
-                let sums = sums.add(r * plan.columns());
-                S::store(sums, acc[0]);
-                S::store(sums.add(S::LANES), acc[1]);
+                for (v, acc) in acc.into_iter().enumerate() {
+                    S::store(sums.add(r * plan.columns() + v * S::LANES), acc);
+                }
             }
         }
     }

@@ -110,7 +110,7 @@ pub(super) fn combine<'a>(c: usize, blocks: impl Iterator<Item = &'a [f32]>) -> 
 
 vectorised! {
     /// Adds each wide row of `x` to `sum`.
-    pub(super) fn add_rows(sum: &mut [f32], x: &[f32]) {
+    pub(crate) fn add_rows(sum: &mut [f32], x: &[f32]) {
         let n = sum.len();
         let mut fours = x.chunks_exact(4 * n);
         for four in &mut fours {

@@ -6,7 +6,7 @@ mod columns;
 mod layer;
 
 pub use batch::{BatchStats, batch_norm_eval, batch_norm_train};
-pub(crate) use columns::sums;
+pub(crate) use columns::{add_rows, sums};
 pub use layer::layer_norm;
 
 use candle_core::Tensor;

@@ -7,7 +7,7 @@ use super::max::max_row;
 use super::window::Span;
 use crate::error::{Error, Result};
 use crate::kernels::memory::{Uninit, channels_last, contiguous, values};
-use crate::kernels::vectorised::vectorised;
+use crate::kernels::norm::add_rows;
 use crate::tape::{Backward, Output, emit};
 
 /// Pixels summed in f32 before their sum is added to the total: bounds the rounding error of large images.
@@ -68,26 +68,16 @@ fn non_empty(op: &'static str, x: &Tensor) -> Result<Tensor> {
     Ok(images)
 }
 
-vectorised! {
-    fn mean(y: &mut [f32], x: &[f32]) {
-        let c = y.len();
-        let mut run = vec![0f32; c];
-        for pixels in x.chunks(RUN * c) {
-            run.fill(0.0);
-            for pixel in pixels.chunks_exact(c) {
-                for (run, x) in run.iter_mut().zip(pixel) {
-                    *run += x;
-                }
-            }
-            for (y, run) in y.iter_mut().zip(&run) {
-                *y += run;
-            }
-        }
-        let scale = 1.0 / (x.len() / c) as f32;
-        for y in y.iter_mut() {
-            *y *= scale;
-        }
+fn mean(y: &mut [f32], x: &[f32]) {
+    let c = y.len();
+    let mut run = vec![0f32; c];
+    for pixels in x.chunks(RUN * c) {
+        run.fill(0.0);
+        add_rows(&mut run, pixels);
+        y.iter_mut().zip(&run).for_each(|(y, run)| *y += run);
     }
+    let scale = 1.0 / (x.len() / c) as f32;
+    y.iter_mut().for_each(|y| *y *= scale);
 }
 
 struct GlobalAvg {

@@ -1,0 +1,67 @@
+//! The convolutions that hybrid Vision Transformers cut their patches from.
+
+use candle_core::Tensor;
+use tallow_nn::{Builder, Mode, Result};
+
+use super::resnetv2::ResNetV2;
+use crate::cnn::resnet9::Trunk;
+
+/// Which convolutions, and how many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Backbone {
+    /// None: patches are cut from the image.
+    None,
+    /// The stem of a ResNetV2: a 7×7 convolution and pooling.
+    Stem,
+    /// A ResNetV2: four stages of this many blocks behind the stem.
+    Stages([usize; 4]),
+    /// The first five convolutions of a ResNet-9 of this width.
+    ResNet9(usize),
+}
+
+impl Backbone {
+    /// Pixels of the image for one of the result.
+    pub(crate) const fn stride(self) -> usize {
+        match self {
+            Backbone::None => 1,
+            Backbone::Stem | Backbone::ResNet9(_) => 4,
+            Backbone::Stages(_) => 32,
+        }
+    }
+
+    /// Channels of the result.
+    pub(crate) const fn channels(self, in_chans: usize) -> usize {
+        match self {
+            Backbone::None => in_chans,
+            Backbone::Stem => 64,
+            Backbone::Stages(_) => 2048,
+            Backbone::ResNet9(width) => 4 * width,
+        }
+    }
+
+    pub(crate) fn build(self, in_chans: usize, b: &Builder) -> Result<Convolutions> {
+        Ok(match self {
+            Backbone::None => Convolutions::None,
+            Backbone::Stem => Convolutions::ResNetV2(ResNetV2::new(None, in_chans, b)?),
+            Backbone::Stages(stages) => Convolutions::ResNetV2(ResNetV2::new(Some(stages), in_chans, b)?),
+            Backbone::ResNet9(width) => Convolutions::ResNet9(Trunk::new(in_chans, width, b)?),
+        })
+    }
+}
+
+/// A [`Backbone`] with its weights.
+pub(crate) enum Convolutions {
+    None,
+    ResNetV2(ResNetV2),
+    ResNet9(Trunk),
+}
+
+impl Convolutions {
+    pub(crate) fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        match self {
+            Convolutions::None => Ok(images.clone()),
+            Convolutions::ResNetV2(net) => net.forward(images),
+            Convolutions::ResNet9(trunk) => trunk.forward(images, mode),
+        }
+    }
+}
