@@ -67,8 +67,8 @@ impl MulAdd for TwoSteps {
     }
 }
 
-/// Joins `value` of each place of some rows of one length: sixteen partial results, then pairs of them.
-/// The order depends on the length alone.
+/// Joins `value` of each place of some rows of one length: four times sixteen partial results, so that none waits for the one
+/// before it, then pairs of them. The order depends on the length alone.
 #[inline(always)]
 pub(crate) fn reduce<const ROWS: usize>(
     rows: [&[f32]; ROWS],
@@ -77,15 +77,29 @@ pub(crate) fn reduce<const ROWS: usize>(
     join: impl Fn(f32, f32) -> f32,
 ) -> f32 {
     const LANES: usize = 16;
+    const CHAINS: usize = 4;
     let len = rows[0].len();
-    let mut lanes = [start; LANES];
+    let mut chains = [[start; LANES]; CHAINS];
     let mut at = 0;
+    while at + CHAINS * LANES <= len {
+        for (j, lanes) in chains.iter_mut().enumerate() {
+            let chunk = rows.map(|row| &row[at + j * LANES..at + (j + 1) * LANES]);
+            for i in 0..LANES {
+                lanes[i] = join(lanes[i], value(chunk.map(|row| row[i])));
+            }
+        }
+        at += CHAINS * LANES;
+    }
+    let [mut lanes, b, c, d] = chains;
     while at + LANES <= len {
         let chunk = rows.map(|row| &row[at..at + LANES]);
         for i in 0..LANES {
             lanes[i] = join(lanes[i], value(chunk.map(|row| row[i])));
         }
         at += LANES;
+    }
+    for i in 0..LANES {
+        lanes[i] = join(join(lanes[i], b[i]), join(c[i], d[i]));
     }
     let mut tail = start;
     for i in at..len {
