@@ -44,7 +44,7 @@ impl Backbone {
             Backbone::None => Convolutions::None,
             Backbone::Stem => Convolutions::ResNetV2(ResNetV2::new(None, in_chans, b)?),
             Backbone::Stages(stages) => Convolutions::ResNetV2(ResNetV2::new(Some(stages), in_chans, b)?),
-            Backbone::ResNet9(width) => Convolutions::ResNet9(Trunk::new(in_chans, width, b)?),
+            Backbone::ResNet9(width) => Convolutions::ResNet9(Box::new(Trunk::new(in_chans, width, b)?)),
         })
     }
 }
@@ -53,7 +53,7 @@ impl Backbone {
 pub(crate) enum Convolutions {
     None,
     ResNetV2(ResNetV2),
-    ResNet9(Trunk),
+    ResNet9(Box<Trunk>),
 }
 
 impl Convolutions {
