@@ -273,8 +273,8 @@ pub fn tile_height<S: Simd>(vectors: usize, left: usize) -> usize {
     heights.into_iter().find(|&h| h * vectors <= 2 * S::ROWS && h <= left).unwrap_or(1)
 }
 
-/// Calls `$tile::<S, HEIGHT, VECTORS, …>(…)` for a height and a number of vectors that are known at run time only. Each
-/// combination is compiled, but for those that no register file holds.
+/// Evaluates an expression in which `$h` and `$v` are constants: the height and the number of vectors of a register tile, which are
+/// known at run time only. Each combination is compiled, but for those that the registers of `$simd` do not hold.
 macro_rules! with_tile {
     ($simd:ident, $height:expr, $vectors:expr, |$h:ident, $v:ident| $call:expr) => {
         match ($height, $vectors) {
