@@ -147,7 +147,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     }
     if options.precision == Precision::Bf16 {
         record.note(&match bf16_unit() {
-            Some(unit) => format!("bf16: training steps multiply on {unit}, evaluation is in f32"),
+            Some(unit) => format!("bf16: training multiplies on {unit}, the last evaluation is in f32"),
             None => "bf16: this processor has neither AMX-BF16 nor AVX512-BF16; computing in f32".to_owned(),
         })?;
     }
@@ -202,7 +202,10 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let rates = schedule.after(in_schedule(&position, position.batch, position.step), &position.plateau);
             let mode = || Mode::train(options.seed, position.epoch * most_batches + position.batch);
             let input = work.input(&mut batch)?;
-            let taught = teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?;
+            let taught = {
+                let _format = autocast(options.precision.into());
+                teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?
+            };
             let (batch_loss, logits, mut grads) = work.pass(&input, &batch, taught.as_ref(), &mode())?;
             if !batch_loss.is_finite() {
                 return Err(non_finite(batch_loss, &position, loader.ids(&batch), run));
@@ -281,6 +284,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let mut improved = false;
         if let Some(eval) = eval {
             let evaluate = || {
+                let _format = autocast(options.precision.into());
                 let known =
                     probe.as_ref().map(|probe| probe.predict(model.as_ref(), eval.loader)).transpose()?.flatten();
                 let predictions = match known {

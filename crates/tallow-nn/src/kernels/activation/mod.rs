@@ -107,6 +107,11 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     emit(output, &[x], Activate { x: laid, activation })
 }
 
+/// The activation of each value, in its place.
+pub(crate) fn activate_in_place(activation: Activation, values: &mut [f32]) {
+    with_curve!(activation, C => in_place::<C>(values));
+}
+
 struct Activate {
     x: Laid,
     activation: Activation,
@@ -133,6 +138,14 @@ vectorised! {
     fn forward<C: Curve>(y: &mut [f32], x: &[f32]) {
         for (y, x) in y.iter_mut().zip(x) {
             *y = C::value::<M>(*x);
+        }
+    }
+}
+
+vectorised! {
+    fn in_place<C: Curve>(values: &mut [f32]) {
+        for value in values {
+            *value = C::value::<M>(*value);
         }
     }
 }

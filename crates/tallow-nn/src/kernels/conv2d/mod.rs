@@ -143,7 +143,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     let y = {
         let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
         let bs = bias_values.as_ref().map(|b| memory::values("conv2d", b)).transpose()?;
-        forward(arithmetic, &geometry, &xs, &ws, bs.as_deref())
+        forward(arithmetic, &geometry, &xs, &ws, Epilogue { shift: bs.as_deref(), ..Epilogue::default() })
     };
     let output = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o));
     let mut inputs = vec![x, weight];
@@ -189,7 +189,7 @@ impl Rows {
     /// `x [rows, inputs] · weightᵀ + bias`.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let (arithmetic, g) = self.geometry();
-        forward(arithmetic, &g, x, weight, bias)
+        forward(arithmetic, &g, x, weight, Epilogue { shift: bias, ..Epilogue::default() })
     }
 
     /// `dy [rows, outputs] · weight`.
@@ -228,8 +228,8 @@ pub fn conv2d_folded(
     }
     let (input, filters) = (memory::channels_last("conv2d", x)?, memory::contiguous(weight)?);
     let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
-    let y =
-        forward_f32(Isa::best(), &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
+    let arithmetic = Arithmetic::new(precision::current(), &geometry);
+    let y = forward(arithmetic, &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
     Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()
 }
 
@@ -273,18 +273,15 @@ impl Backward for Conv2dBackward {
     }
 }
 
-fn forward(arithmetic: Arithmetic, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    match arithmetic {
-        Arithmetic::F32(isa) => forward_f32(isa, g, x, w, Epilogue { shift: bias, ..Epilogue::default() }),
-        Arithmetic::Bf16(unit) => bf16::forward(unit, g, x, w, bias),
-    }
-}
-
-fn forward_f32(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
+fn forward(arithmetic: Arithmetic, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
     if macs::counting() {
         return vec![0.0; g.n * g.oh * g.ow * g.o];
     }
-    if g.is_depthwise() { depthwise::forward(isa, g, x, w, after) } else { gather::forward(isa, g, x, w, after) }
+    match arithmetic {
+        Arithmetic::F32(isa) if g.is_depthwise() => depthwise::forward(isa, g, x, w, after),
+        Arithmetic::F32(isa) => gather::forward(isa, g, x, w, after),
+        Arithmetic::Bf16(unit) => bf16::forward(unit, g, x, w, after),
+    }
 }
 
 fn input_grad(arithmetic: Arithmetic, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {

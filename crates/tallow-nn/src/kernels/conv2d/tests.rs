@@ -58,8 +58,8 @@ fn check(g: &Geometry) {
         .collect();
     let folded = Epilogue { scale: Some(&scale), shift: Some(&shift), activation: Activation::Relu6 };
     for isa in Isa::testable() {
-        assert_close("y", &forward_f32(isa, g, &x, &w, Epilogue::default()), &want_y, g, isa);
-        assert_close("folded y", &forward_f32(isa, g, &x, &w, folded), &want_folded, g, isa);
+        assert_close("y", &forward(Arithmetic::F32(isa), g, &x, &w, Epilogue::default()), &want_y, g, isa);
+        assert_close("folded y", &forward(Arithmetic::F32(isa), g, &x, &w, folded), &want_folded, g, isa);
         assert_close("dx", &input_grad(Arithmetic::F32(isa), g, &dy, &w), &want_dx, g, isa);
         assert_close("dw", &weight_gradient(Arithmetic::F32(isa), g, &x, &dy), &want_dw, g, isa);
     }
@@ -81,8 +81,16 @@ fn check_bf16(g: &Geometry) {
         want_dx[x_at] += f64::from(dy[y_at]) * f64::from(w[w_at]);
         want_dw[w_at] += f64::from(dy[y_at]) * f64::from(x[x_at]);
     });
+    // A power of two, so that folding it into the weights rounds nothing.
+    let scale: Vec<f32> = (0..g.o).map(|o| [0.5, 2.0, -1.0][o % 3]).collect();
+    let want_folded: Vec<f64> = (want_y.iter().enumerate())
+        .map(|(i, y)| ((y - f64::from(bias[i % g.o])) * f64::from(scale[i % g.o]) + f64::from(bias[i % g.o])).max(0.0))
+        .collect();
+    let plain = Epilogue { shift: Some(&bias), ..Epilogue::default() };
+    let folded = Epilogue { scale: Some(&scale), activation: Activation::Relu, ..plain };
     for unit in Unit::available().into_iter().chain([Unit::Portable]) {
-        assert_close("bf16 y", &bf16::forward(unit, g, &x, &w, Some(&bias)), &want_y, g, Isa::best());
+        assert_close("bf16 y", &bf16::forward(unit, g, &x, &w, plain), &want_y, g, Isa::best());
+        assert_close("bf16 folded y", &bf16::forward(unit, g, &x, &w, folded), &want_folded, g, Isa::best());
         assert_close("bf16 dx", &bf16::input_grad(unit, g, &dy, &w), &want_dx, g, Isa::best());
         assert_close("bf16 dw", &bf16::weight_grad(unit, g, &x, &dy), &want_dw, g, Isa::best());
     }
@@ -143,7 +151,7 @@ fn sums_do_not_depend_on_the_thread_count() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 (
-                    forward(arithmetic, &g, &x, &w, None),
+                    forward(arithmetic, &g, &x, &w, Epilogue::default()),
                     input_grad(arithmetic, &g, &dy, &w),
                     weight_gradient(arithmetic, &g, &x, &dy),
                 )

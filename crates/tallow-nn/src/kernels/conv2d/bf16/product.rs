@@ -6,10 +6,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Line, Tiles};
+use crate::kernels::activation::{Activation, activate_in_place};
 use crate::kernels::bf16::pack::{self, Rows, round};
 use crate::kernels::bf16::{DEPTH, Product, TILE, TILE_VALUES, Term, Unit};
 use crate::kernels::conv2d::pack::{Columns, places};
-use crate::kernels::conv2d::{Geometry, Image, Target, Walk};
+use crate::kernels::conv2d::{Epilogue, Geometry, Image, Target, Walk};
 use crate::kernels::memory::{SharedMut, Uninit};
 
 /// Tiles of source that a task packs at most, in KiB: with a panel of weights they should stay in the L2 cache.
@@ -17,12 +18,16 @@ const TASK_TILES: usize = 640;
 /// Columns of a panel: two tiles.
 const PANEL: usize = 2 * TILE;
 
-pub fn forward(unit: Unit, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let weights = Weights::new(unit, g, w, Columns::Outputs);
+pub fn forward(unit: Unit, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
+    let scaled: Option<Vec<f32>> = after.scale.map(|scale| {
+        let filters = w.chunks_exact(g.c * g.taps());
+        filters.zip(scale).flat_map(|(filter, scale)| filter.iter().map(move |weight| weight * scale)).collect()
+    });
+    let weights = Weights::new(unit, g, scaled.as_deref().unwrap_or(w), Columns::Outputs);
     let mut y = Uninit::new(g.n * g.oh * g.ow * g.o);
     let source = Image { values: x, h: g.h, w: g.w, c: g.c };
     let target = Target { start: SharedMut::new(y.as_mut_ptr()), h: g.oh, w: g.ow, c: g.o };
-    product(unit, g.n, source, &weights, &Walk::forward(g), target, bias);
+    product(unit, g.n, source, &weights, &Walk::forward(g), target, after);
     // SAFETY: the walk visits every output pixel and writes all its channels.
     unsafe { y.finish() }
 }
@@ -33,7 +38,7 @@ pub fn input_grad(unit: Unit, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
     let source = Image { values: dy, h: g.oh, w: g.ow, c: g.o };
     let target = Target { start: SharedMut::new(dx.as_mut_ptr()), h: g.h, w: g.w, c: g.c };
     for walk in Walk::input_grad(g) {
-        product(unit, g.n, source, &weights, &walk, target, None);
+        product(unit, g.n, source, &weights, &walk, target, Epilogue::default());
     }
     // SAFETY: the phases together visit every input pixel; one without taps writes zeros.
     unsafe { dx.finish() }
@@ -132,7 +137,8 @@ fn matrix_tiles(
     }
 }
 
-fn product(unit: Unit, n: usize, source: Image, weights: &Weights, walk: &Walk, target: Target, bias: Option<&[f32]>) {
+/// Of what comes `after`, the scale is in the weights.
+fn product(unit: Unit, n: usize, source: Image, weights: &Weights, walk: &Walk, target: Target, after: Epilogue) {
     let blocks = n.div_ceil(TILE);
     let (rows, threads) = (walk.grid.0, rayon::current_num_threads());
     // What a row of the grid reads anew, and what its taps read around it.
@@ -148,10 +154,10 @@ fn product(unit: Unit, n: usize, source: Image, weights: &Weights, walk: &Walk, 
     let tasks = row_chunks * block_chunks;
     // Few pixels: the panels are divided as well.
     let parts = (2 * threads).div_ceil(tasks).min(weights.panels());
-    // One row of zeros or of the bias, for whole panels.
+    // One row of zeros or of the shift, for whole panels.
     let mut init = vec![0f32; weights.panels() * PANEL];
-    if let Some(bias) = bias {
-        init[..bias.len()].copy_from_slice(bias);
+    if let Some(shift) = after.shift {
+        init[..shift.len()].copy_from_slice(shift);
     }
     (0..tasks * parts).into_par_iter().for_each(|task| {
         let (task, part) = (task / parts, task % parts);
@@ -165,6 +171,7 @@ fn product(unit: Unit, n: usize, source: Image, weights: &Weights, walk: &Walk, 
             walk,
             target,
             init: &init,
+            activation: after.activation,
             blocks: block_chunk * together..blocks.min((block_chunk + 1) * together),
             rows: row_chunk * chunk..rows.min((row_chunk + 1) * chunk),
             panels: part * panels / parts..(part + 1) * panels / parts,
@@ -181,6 +188,7 @@ struct Task<'a> {
     walk: &'a Walk,
     target: Target,
     init: &'a [f32],
+    activation: Activation,
     /// Blocks of sixteen images, rows of the grid, panels of columns.
     blocks: Range<usize>,
     rows: Range<usize>,
@@ -297,6 +305,18 @@ impl Task<'_> {
                             unsafe { target.start.at(to).copy_from_nonoverlapping(row.as_ptr(), used) };
                         }
                     }
+                }
+            }
+        }
+        if self.activation != Activation::Identity {
+            let columns = self.panels.start * PANEL..weights.columns.min(self.panels.end * PANEL);
+            for pixel in pixels.iter() {
+                for image in 0..pixel.images {
+                    // SAFETY: this task has written these columns of this pixel, which are its alone.
+                    activate_in_place(self.activation, unsafe {
+                        let row = target.start.at(pixel.target + image * stride + columns.start);
+                        std::slice::from_raw_parts_mut(row, columns.len())
+                    });
                 }
             }
         }
