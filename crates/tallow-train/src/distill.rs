@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
-use tallow_models::Built;
+use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
 use tallow_nn::kernels::softmax::{cross_entropy, softmax};
 
-use crate::{Error, Result, RunConfig, RunDir};
+use crate::{Ensemble, Error, Finished, Result, RunConfig};
 
 /// The `distill` table of a run's config.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DistillConfig {
-    /// The run directory of the teacher; none if absent.
+    /// The directory of the teacher, a run or an ensemble that averages; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<String>,
     /// What the student is taught: the teacher's probabilities, or its choice.
@@ -51,39 +51,52 @@ pub enum Kind {
     Hard,
 }
 
-/// A model whose answers are part of the loss.
+/// A model, or an ensemble of them, whose answers are part of the loss.
 pub(crate) struct Teacher {
-    built: Built,
+    voices: Vec<Voice>,
     config: DistillConfig,
 }
 
+/// A model and its share of the teacher's answer.
+struct Voice {
+    built: Built,
+    share: f64,
+    /// What makes the student's pixels this model's: a factor and what is added, `[1, c, 1, 1]`.
+    rescale: Option<[Tensor; 2]>,
+}
+
 impl Teacher {
-    /// The teacher that `config` names, if it does.
+    /// The teacher that `config` names, if it does: a run, or an ensemble that averages.
     ///
     /// # Errors
-    /// A run without weights; one of other classes, another image size or another normalisation.
+    /// A run without weights; one of other classes or another image size; an ensemble that votes or is stacked.
     pub fn open(config: &RunConfig, classes: &[String]) -> Result<Option<Self>> {
         let Some(teacher) = &config.distill.teacher else {
             return Ok(None);
         };
-        let run = RunDir::open(Path::new(teacher))?;
-        let theirs = run.config(&[])?;
-        let (ours, of) = (&config.model.config, &theirs.model.config);
-        let fits = run.classes()? == classes
-            && (ours.input_size, ours.in_chans) == (of.input_size, of.in_chans)
-            && (&config.augment.mean, &config.augment.std) == (&theirs.augment.mean, &theirs.augment.std);
-        if !fits {
-            return Err(Error::Mismatch(format!(
-                "distill.teacher: {teacher} was trained on other classes, another image size, or another mean and std: \
-                 give this run the teacher's (model.input_size, augment.mean, augment.std in {teacher}/config.toml)"
-            )));
-        }
-        Ok(Some(Self { built: run.model()?, config: config.distill.clone() }))
+        let path = Path::new(teacher);
+        let voices = if Ensemble::is_at(path) {
+            let ensemble = Ensemble::open(path)?;
+            let Some(weights) = ensemble.rule().weights().map(<[f64]>::to_vec) else {
+                return Err(Error::Mismatch(format!(
+                    "distill.teacher: {teacher} votes or is stacked; give a run, or an ensemble by average, weighted or selection"
+                )));
+            };
+            let shares = ensemble.into_members().into_iter().zip(weights).flat_map(|(member, weight)| {
+                let share = weight / member.runs.len() as f64;
+                member.runs.into_iter().map(move |run| (run, share))
+            });
+            shares.map(|(run, share)| Voice::new(config, classes, run, share)).collect::<Result<_>>()?
+        } else {
+            vec![Voice::new(config, classes, Finished::open(path)?, 1.0)?]
+        };
+        Ok(Some(Self { voices, config: config.distill.clone() }))
     }
 
     /// What the student should say of a batch, `[n, k]`. To be asked before a tape records.
     pub fn targets(&self, images: &Tensor) -> Result<Tensor> {
-        targets(&self.config, &self.built.model.forward(images, &Mode::eval())?)
+        let logits = self.voices.iter().map(|voice| Ok((voice.share, voice.logits(images)?)));
+        targets(&self.config, &logits.collect::<Result<Vec<_>>>()?)
     }
 
     /// The loss of the labels and of the teacher together.
@@ -93,18 +106,72 @@ impl Teacher {
     }
 }
 
-fn targets(config: &DistillConfig, logits: &Tensor) -> Result<Tensor> {
-    let logits = logits.detach();
+impl Voice {
+    fn new(student: &RunConfig, classes: &[String], run: Finished, share: f64) -> Result<Self> {
+        let (ours, theirs) = (&student.model.config, &run.config.model.config);
+        let shape = |of: &ModelConfig| (of.in_chans, of.input_size.0, of.input_size.1);
+        if run.classes != classes || shape(ours) != shape(theirs) {
+            return Err(Error::Mismatch(format!(
+                "distill.teacher: {} was trained on {} classes and images of {:?} (channels, height, width), this run has {} and {:?}: \
+                 both need the same classes in the same order, and the same size",
+                run.run.path().display(),
+                run.classes.len(),
+                shape(theirs),
+                classes.len(),
+                shape(ours),
+            )));
+        }
+        let normalization = |config: &RunConfig| config.augment.mean.clone().zip(config.augment.std.clone());
+        let rescale = match (normalization(student), normalization(&run.config)) {
+            (Some(ours), Some(theirs)) if ours != theirs => Some(rescale(&ours, &theirs)?),
+            _ => None,
+        };
+        Ok(Self { built: run.built, share, rescale })
+    }
+
+    fn logits(&self, images: &Tensor) -> Result<Tensor> {
+        let images = match &self.rescale {
+            Some([factor, added]) => images.broadcast_mul(factor)?.broadcast_add(added)?,
+            None => images.clone(),
+        };
+        Ok(self.built.model.forward(&images, &Mode::eval())?.detach())
+    }
+}
+
+/// From pixels of one mean and deviation to those of another: `(x · std + mean − mean') / std'`.
+fn rescale((mean, std): &(Vec<f32>, Vec<f32>), (to_mean, to_std): &(Vec<f32>, Vec<f32>)) -> Result<[Tensor; 2]> {
+    let factor: Vec<f32> = std.iter().zip(to_std).map(|(std, to_std)| std / to_std).collect();
+    let added =
+        mean.iter().zip(to_mean).zip(to_std).map(|((mean, to_mean), to_std)| (mean - to_mean) / to_std).collect();
+    let tensor = |values: Vec<f32>| Tensor::from_vec(values, (1, mean.len(), 1, 1), &Device::Cpu);
+    Ok([tensor(factor)?, tensor(added)?])
+}
+
+/// The mean of several models' probabilities by their shares, or the class it chooses.
+fn targets(config: &DistillConfig, voices: &[(f64, Tensor)]) -> Result<Tensor> {
+    let temperature = match config.kind {
+        Kind::Soft => config.temperature,
+        Kind::Hard => 1.0,
+    };
+    let mut sum: Option<Tensor> = None;
+    for (share, logits) in voices {
+        let probabilities = (softmax(&(logits / temperature)?)? * *share)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + probabilities)?,
+            None => probabilities,
+        });
+    }
+    let mean = sum.ok_or_else(|| Error::Mismatch("distill.teacher: an ensemble without members".into()))?;
     match config.kind {
-        Kind::Soft => Ok(softmax(&(logits / config.temperature)?)?),
+        Kind::Soft => Ok(mean),
         Kind::Hard => {
-            let (n, k) = logits.dims2()?;
-            let chosen = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+            let (n, k) = mean.dims2()?;
+            let chosen = mean.argmax(D::Minus1)?.to_vec1::<u32>()?;
             let mut one_hot = vec![0f32; n * k];
             for (row, class) in one_hot.chunks_mut(k.max(1)).zip(chosen) {
                 row[class as usize] = 1.0;
             }
-            Ok(Tensor::from_vec(one_hot, (n, k), logits.device())?)
+            Ok(Tensor::from_vec(one_hot, (n, k), mean.device())?)
         }
     }
 }
@@ -138,9 +205,23 @@ mod tests {
         let teacher = Tensor::new(&[[0f32, 1.0, 2.0], [3.0, 0.0, -1.0]], &Device::Cpu)?;
         for (kind, expected) in [(Kind::Soft, 2.526_485), (Kind::Hard, 2.986_442_6)] {
             let config = DistillConfig { kind, temperature: 2.0, ..DistillConfig::default() };
-            let loss = divergence(&config, &student, &targets(&config, &teacher)?)?.to_scalar::<f32>()?;
+            let loss =
+                divergence(&config, &student, &targets(&config, &[(1.0, teacher.clone())])?)?.to_scalar::<f32>()?;
             assert!((loss - expected).abs() < 1e-5, "{kind:?}: {loss}");
         }
+        Ok(())
+    }
+
+    /// The student sees pixels of its own mean and deviation, the teacher those it was trained on.
+    #[test]
+    fn a_teacher_sees_the_pixels_it_was_trained_on() -> Result<()> {
+        let (ours, theirs) = ((vec![0.5f32, 0.1], vec![0.25f32, 1.0]), (vec![0.25f32, 0.2], vec![0.5f32, 0.5]));
+        let raw = [0.75f32, 0.5];
+        let seen = |(mean, std): &(Vec<f32>, Vec<f32>)| [(raw[0] - mean[0]) / std[0], (raw[1] - mean[1]) / std[1]];
+        let pixels = Tensor::new(&seen(&ours), &Device::Cpu)?.reshape((1, 2, 1, 1))?;
+        let [factor, added] = rescale(&ours, &theirs)?;
+        let rescaled = pixels.broadcast_mul(&factor)?.broadcast_add(&added)?.flatten_all()?.to_vec1::<f32>()?;
+        assert_eq!(rescaled, seen(&theirs));
         Ok(())
     }
 }

@@ -2,13 +2,23 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
+
 use common::{GO, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_models::Built;
-use tallow_train::{Error, Result, TestTime, eval_loader, predict, resolve};
+use tallow_train::ensemble::{Method, Plan, build};
+use tallow_train::{Error, Finished, Result, TestTime, eval_loader, predict, resolve};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+/// Makes an ensemble of the runs in `runs` at `out`.
+fn ensemble(method: Method, runs: &[&Path], out: &Path) -> Result<()> {
+    let runs: Vec<PathBuf> = runs.iter().map(PathBuf::from).collect();
+    build(Plan { runs: &runs, snapshots: false, method, data: None, split: None, c: None, out })?;
+    Ok(())
 }
 
 /// Name, value before training and value after it.
@@ -209,12 +219,49 @@ fn a_probe_that_is_unfrozen_later_trains_on() -> Result<()> {
 }
 
 #[test]
-fn a_teacher_of_another_size_is_refused() -> Result<()> {
-    let (teacher, student) = (folder(), folder());
+fn teachers_that_do_not_fit_are_refused() -> Result<()> {
+    let (teacher, copy, vote, student) = (folder(), folder(), folder(), folder());
     run(config(&["train.epochs=1"]), images(32), teacher.path(), &GO).fit(|loss| loss)?;
-    let setting = format!("distill.teacher={:?}", teacher.path());
-    let other = config(&["train.epochs=1", &setting, "augment.mean=[0.5]"]);
-    let error = run(other, images(32), student.path(), &GO).fit(|loss| loss).expect_err("another mean");
-    assert!(matches!(&error, Error::Mismatch(text) if text.contains("augment.mean")), "{error}");
+    let refusal = |teacher: &Path, further: &[&str]| {
+        let setting = format!("distill.teacher={teacher:?}");
+        let config = config(&[&["train.epochs=1", &setting], further].concat());
+        let student = run(config, images(32), student.path(), &GO);
+        student.fit(|loss| loss).expect_err("a teacher that does not fit").to_string()
+    };
+    let resized = "[{op=\"Resize\",size=[32,32]}]";
+    let error = refusal(teacher.path(), &[&format!("augment.train={resized}"), &format!("augment.eval={resized}")]);
+    assert!(error.contains("(1, 28, 28)") && error.contains("(1, 32, 32)"), "{error}");
+    Finished::open(teacher.path())?.copy_to(copy.path())?;
+    ensemble(Method::Vote, &[teacher.path(), copy.path()], vote.path())?;
+    let error = refusal(vote.path(), &[]);
+    assert!(error.contains("votes or is stacked"), "{error}");
+    Ok(())
+}
+
+/// What a student has learned after one epoch, from a teacher alone.
+fn taught_by(teacher: &Path, settings: &[&str]) -> Result<Vec<f32>> {
+    let (student, teacher) = (folder(), format!("distill.teacher={teacher:?}"));
+    let settings = [&["train.epochs=1", "distill.alpha=1.0", &teacher], settings].concat();
+    let (_, built) = run(config(&settings), images(32), student.path(), &GO).fit(|loss| loss)?;
+    let (_, first) = built.store.parameters().next().expect("a parameter");
+    Ok(first.flatten_all()?.to_vec1()?)
+}
+
+#[test]
+fn an_ensemble_teaches_the_mean_of_its_members() -> Result<()> {
+    let (teachers, copy, twice, both) = ([folder(), folder()], folder(), folder(), folder());
+    for (seed, teacher) in teachers.iter().enumerate() {
+        let seed = format!("train.seed={seed}");
+        run(config(&["train.epochs=1", &seed]), images(32), teacher.path(), &GO).fit(|loss| loss)?;
+    }
+    let [first, second] = teachers.each_ref().map(|teacher| teacher.path());
+    Finished::open(first)?.copy_to(copy.path())?;
+    ensemble(Method::Average, &[first, copy.path()], twice.path())?;
+    ensemble(Method::Average, &[first, second], both.path())?;
+    let alone = taught_by(first, &[])?;
+    assert_eq!(taught_by(twice.path(), &[])?, alone, "a model and itself are of one opinion");
+    let mean = taught_by(both.path(), &[])?;
+    assert_ne!(mean, alone);
+    assert_ne!(mean, taught_by(second, &[])?);
     Ok(())
 }

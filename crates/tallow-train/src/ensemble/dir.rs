@@ -198,6 +198,11 @@ impl Ensemble {
         &self.members
     }
 
+    /// The members, by value.
+    pub fn into_members(self) -> Vec<Member> {
+        self.members
+    }
+
     /// Whether several classes can hold at once for what it answers.
     pub fn is_multi_label(&self) -> bool {
         self.members.iter().any(Member::is_multi_label)
