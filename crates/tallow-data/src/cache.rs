@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tallow_augment::ops::resize;
 use tallow_augment::{Image8, Interpolation, Size};
 
+use crate::dataset::Repicture;
 use crate::{Dataset, Error, Result};
 
 /// The first bytes of a record; the number is the format's.
@@ -163,65 +164,17 @@ fn word(header: &[u8; HEADER], at: usize) -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-impl Dataset for Cached {
-    fn image(&self, index: usize) -> Result<DynamicImage> {
+impl Repicture for Cached {
+    fn original(&self) -> &dyn Dataset {
+        self.dataset.as_ref()
+    }
+
+    fn picture(&self, index: usize) -> Result<DynamicImage> {
         if let Some(image) = self.read(index) {
             return Ok(image.into_dynamic());
         }
         let image = self.decode(index)?;
         self.append(index, &image);
         Ok(image.into_dynamic())
-    }
-
-    fn len(&self) -> usize {
-        self.dataset.len()
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.dataset.class_names()
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.dataset.label(index)
-    }
-
-    fn target(&self, index: usize) -> Option<Vec<f32>> {
-        self.dataset.target(index)
-    }
-
-    fn weight(&self, index: usize) -> f32 {
-        self.dataset.weight(index)
-    }
-
-    fn is_multi_label(&self) -> bool {
-        self.dataset.is_multi_label()
-    }
-
-    fn group(&self, index: usize) -> Option<usize> {
-        self.dataset.group(index)
-    }
-
-    fn time(&self, index: usize) -> Option<f64> {
-        self.dataset.time(index)
-    }
-
-    fn runs(&self) -> Option<Vec<usize>> {
-        self.dataset.runs()
-    }
-
-    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
-        self.dataset.encoded(index)
-    }
-
-    fn stamp(&self, index: usize) -> u64 {
-        self.dataset.stamp(index)
-    }
-
-    fn id(&self, index: usize) -> String {
-        self.dataset.id(index)
-    }
-
-    fn channels(&self) -> usize {
-        self.dataset.channels()
     }
 }

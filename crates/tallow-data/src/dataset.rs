@@ -84,6 +84,78 @@ pub trait Dataset: Send + Sync {
     fn channels(&self) -> usize;
 }
 
+/// A dataset that is another one but for its pictures.
+pub(crate) trait Repicture: Send + Sync {
+    /// The other dataset.
+    fn original(&self) -> &dyn Dataset;
+
+    /// [`Dataset::image`].
+    fn picture(&self, index: usize) -> Result<DynamicImage>;
+
+    /// [`Dataset::stamp`].
+    fn picture_stamp(&self, index: usize) -> u64 {
+        self.original().stamp(index)
+    }
+}
+
+impl<T: Repicture> Dataset for T {
+    fn len(&self) -> usize {
+        self.original().len()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.original().class_names()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.original().label(index)
+    }
+
+    fn target(&self, index: usize) -> Option<Vec<f32>> {
+        self.original().target(index)
+    }
+
+    fn weight(&self, index: usize) -> f32 {
+        self.original().weight(index)
+    }
+
+    fn is_multi_label(&self) -> bool {
+        self.original().is_multi_label()
+    }
+
+    fn group(&self, index: usize) -> Option<usize> {
+        self.original().group(index)
+    }
+
+    fn time(&self, index: usize) -> Option<f64> {
+        self.original().time(index)
+    }
+
+    fn runs(&self) -> Option<Vec<usize>> {
+        self.original().runs()
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
+        self.original().encoded(index)
+    }
+
+    fn stamp(&self, index: usize) -> u64 {
+        self.picture_stamp(index)
+    }
+
+    fn image(&self, index: usize) -> Result<DynamicImage> {
+        self.picture(index)
+    }
+
+    fn id(&self, index: usize) -> String {
+        self.original().id(index)
+    }
+
+    fn channels(&self) -> usize {
+        self.original().channels()
+    }
+}
+
 /// Some samples of another dataset, in the order of the indices.
 pub struct Subset {
     dataset: Arc<dyn Dataset>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use image::DynamicImage;
 
+use crate::dataset::Repicture;
 use crate::decode::decode_draft;
 use crate::{Dataset, Error, Result};
 
@@ -28,62 +29,18 @@ impl Draft {
     }
 }
 
-impl Dataset for Draft {
-    fn image(&self, index: usize) -> Result<DynamicImage> {
+impl Repicture for Draft {
+    fn original(&self) -> &dyn Dataset {
+        self.dataset.as_ref()
+    }
+
+    fn picture(&self, index: usize) -> Result<DynamicImage> {
         let draft = self.dataset.encoded(index)?.and_then(|bytes| decode_draft(&bytes, self.short_side));
         draft.map_or_else(|| self.dataset.image(index), Ok)
     }
 
     /// The stored image's, and the scale's: a cache keeps what was decoded at another apart.
-    fn stamp(&self, index: usize) -> u64 {
+    fn picture_stamp(&self, index: usize) -> u64 {
         self.dataset.stamp(index) ^ u64::from(self.short_side).rotate_right(16)
-    }
-
-    fn len(&self) -> usize {
-        self.dataset.len()
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.dataset.class_names()
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.dataset.label(index)
-    }
-
-    fn target(&self, index: usize) -> Option<Vec<f32>> {
-        self.dataset.target(index)
-    }
-
-    fn weight(&self, index: usize) -> f32 {
-        self.dataset.weight(index)
-    }
-
-    fn is_multi_label(&self) -> bool {
-        self.dataset.is_multi_label()
-    }
-
-    fn group(&self, index: usize) -> Option<usize> {
-        self.dataset.group(index)
-    }
-
-    fn time(&self, index: usize) -> Option<f64> {
-        self.dataset.time(index)
-    }
-
-    fn runs(&self) -> Option<Vec<usize>> {
-        self.dataset.runs()
-    }
-
-    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
-        self.dataset.encoded(index)
-    }
-
-    fn id(&self, index: usize) -> String {
-        self.dataset.id(index)
-    }
-
-    fn channels(&self) -> usize {
-        self.dataset.channels()
     }
 }
