@@ -271,6 +271,20 @@ pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static)
     })
 }
 
+/// Records `op` as the backward of `view`, which Candle made of `input` without computing: another shape of the same values. The
+/// gradient then takes one step; through Candle's engine it takes a product, a sum and a pass over the graph.
+pub fn emit_view(view: Tensor, input: &Tensor, op: impl Backward + 'static) -> Tensor {
+    RECORDING.with(|r| {
+        if let Some(recording) = r.borrow_mut().as_mut()
+            && let Some(input) = recording.track(input)
+        {
+            recording.known.insert(view.id());
+            recording.nodes.push(Node::Op { output: view.id(), inputs: vec![Some(input)], op: Box::new(op) });
+        }
+    });
+    view
+}
+
 /// `part(input)`, of which nothing but the input is kept for the backward: it is computed a second time then. Gradients are
 /// the same as without, to the bit (where Candle's ops cross from part to part, up to rounding: it then goes back through
 /// sums term by term); memory is that of one part at a time, for a forward pass more.

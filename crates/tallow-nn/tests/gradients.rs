@@ -14,6 +14,7 @@ use tallow_nn::kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
 use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, global_max_pool, max_pool2d};
 use tallow_nn::kernels::scale::{scale_channels, scale_last};
 use tallow_nn::kernels::softmax::{cross_entropy, softmax};
+use tallow_nn::kernels::tokens::{add_positions, concat_tokens, image, select_token, tokens};
 use tallow_nn::rng::keyed;
 use tallow_nn::{Result, Tape};
 
@@ -152,6 +153,47 @@ fn scale_slopes() {
     let inputs = [random(1, &[3, 40, 25, 25]), random(2, &[3, 40])];
     check_threads("scale_channels", &inputs, |t| scale_channels(&t[0], &t[1]));
     check_threads("scale_last", &[random(1, &[900, 70]), random(2, &[70])], |t| scale_last(&t[0], &t[1]));
+}
+
+#[test]
+fn token_slopes() {
+    let (x, positions, class) = (random(1, &[3, 4, 5]), random(2, &[1, 4, 5]), random(3, &[1, 1, 5]));
+    check_gradient("add_positions", &[x.clone(), positions], |t| add_positions(&t[0], &t[1]));
+    check_gradient("concat_tokens", &[class, x.clone()], |t| concat_tokens(&[&t[0], &t[1]]));
+    check_gradient("concat_tokens", &[x.clone(), random(4, &[3, 2, 5])], |t| concat_tokens(&[&t[0], &t[1]]));
+    check_gradient("select_token", &[x], |t| select_token(&t[0], 2));
+    check_gradient("tokens", &[random(1, &[2, 3, 2, 4])], |t| tokens(&t[0]));
+    check_gradient("image", &[random(1, &[2, 8, 3])], |t| image(&t[0], (2, 4)));
+    check_threads("add_positions", &[random(1, &[70, 9, 33]), random(2, &[1, 9, 33])], |t| add_positions(&t[0], &t[1]));
+    check_threads("concat_tokens", &[random(1, &[70, 9, 33]), random(2, &[1, 2, 33])], |t| {
+        concat_tokens(&[&t[1], &t[0]])
+    });
+}
+
+/// Views on the tape between kernels and Candle's ops, both ways, against Candle's engine alone.
+#[test]
+fn recorded_views_mix_with_candles_ops() {
+    let x = random(1, &[2, 3, 2, 4]);
+    check_gradient("both", &[x], |t| {
+        let seen = tokens(&activate(&t[0], Activation::Sigmoid)?)?;
+        let ours = activate(&seen, Activation::Silu)?;
+        let candles = (&seen * &seen)?;
+        activate(&image(&(ours + candles)?, (2, 4))?, Activation::Sigmoid)
+    });
+}
+
+#[test]
+fn tokens_that_do_not_fit_are_named() {
+    let x = random(1, &[3, 4, 5]);
+    for (result, part) in [
+        (add_positions(&x, &random(2, &[1, 3, 5])), "[1, 4, 5]"),
+        (concat_tokens(&[&x, &random(2, &[2, 1, 5])]), "[2, 1, 5]"),
+        (concat_tokens(&[]), "n or 1"),
+        (select_token(&x, 4), "below 4"),
+    ] {
+        let error = result.expect_err(part).to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tallow_nn::kernels::activation::Activation::{Gelu, Relu, Silu};
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
@@ -21,7 +22,6 @@ use super::mbconv::{Downsample, MbConv, MbConvStyle, Stem, halve};
 use crate::config::{Key, ModelConfig};
 use crate::layers::attention::split_heads;
 use crate::layers::layer_norm2d::LayerNorm2d;
-use crate::layers::patch_embed::{image, tokens};
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;

@@ -15,6 +15,7 @@ use candle_core::{DType, Tensor};
 use tallow_nn::kernels::activation::Activation::{Gelu, Identity, Relu};
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Mode, Result};
 
@@ -25,7 +26,6 @@ use crate::layers::conv_norm::ConvNorm;
 use crate::layers::distance_bias::DistanceBias;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
-use crate::layers::patch_embed::{image, tokens};
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate, mean_of_heads};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};

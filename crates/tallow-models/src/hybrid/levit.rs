@@ -14,6 +14,7 @@ use tallow_nn::kernels::activation::Activation::{self, Hardswish, Identity};
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
@@ -21,7 +22,6 @@ use crate::config::{Key, ModelConfig};
 use crate::layers::attention::split_heads;
 use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::distance_bias::DistanceBias;
-use crate::layers::patch_embed::{image, tokens};
 use crate::layers::windows::pad;
 use crate::layers::{TRUNCATED, add, average_map, mean_of_heads};
 use crate::model::Model;

@@ -14,6 +14,7 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Gelu, Silu};
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Mode, Result};
 
@@ -22,7 +23,6 @@ use crate::config::{Key, ModelConfig};
 use crate::layers::attention::split_heads;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::mlp::Mlp;
-use crate::layers::patch_embed::{image, tokens};
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{grid_partition, grid_reverse, partition, reverse};
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};

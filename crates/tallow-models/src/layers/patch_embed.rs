@@ -1,4 +1,4 @@
-//! Between images and rows of tokens.
+//! From images to rows of tokens.
 
 use candle_core::Tensor;
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
@@ -26,16 +26,4 @@ impl PatchEmbed {
     pub(crate) fn forward(&self, images: &Tensor) -> Result<Tensor> {
         self.proj.forward(images)
     }
-}
-
-/// `[n, c, h, w]` → `[n, h · w, c]`: a view, since images lie channels-last.
-pub(crate) fn tokens(images: &Tensor) -> Result<Tensor> {
-    let (n, c, h, w) = images.dims4()?;
-    Ok(images.permute((0, 2, 3, 1))?.reshape((n, h * w, c))?)
-}
-
-/// `[n, h · w, c]` → `[n, c, h, w]`, channels-last.
-pub(crate) fn image(tokens: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
-    let (n, _, c) = tokens.dims3()?;
-    Ok(tokens.reshape((n, h, w, c))?.permute((0, 3, 1, 2))?)
 }

@@ -12,13 +12,14 @@ use candle_core::{D, Tensor};
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::softmax::softmax;
+use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
-use crate::layers::patch_embed::{PatchEmbed, tokens};
+use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -100,7 +101,7 @@ impl Cait {
 
 impl Model for Cait {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = tokens(&self.patch_embed.forward(images)?)?.broadcast_add(&self.pos_embed)?;
+        let mut x = add_positions(&tokens(&self.patch_embed.forward(images)?)?, &self.pos_embed)?;
         for block in &self.blocks {
             let y = block.attn.forward(&block.norm1.forward(&x)?)?;
             x = block.rest(&x, &y, mode)?;
@@ -108,11 +109,11 @@ impl Model for Cait {
         let (n, _, c) = x.dims3()?;
         let mut class = self.cls_token.broadcast_as((n, 1, c))?.contiguous()?;
         for block in &self.blocks_token_only {
-            let all = Tensor::cat(&[&class, &x], 1)?;
+            let all = concat_tokens(&[&class, &x])?;
             let y = block.attn.forward(&block.norm1.forward(&all)?)?;
             class = block.rest(&class, &y, mode)?;
         }
-        self.norm.forward(&Tensor::cat(&[&class, &x], 1)?)
+        self.norm.forward(&concat_tokens(&[&class, &x])?)
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
@@ -120,8 +121,7 @@ impl Model for Cait {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = features.narrow(1, 0, 1)?.squeeze(1)?;
-        self.head.forward(&self.dropout.forward(&x, mode)?)
+        self.head.forward(&self.dropout.forward(&select_token(features, 0)?, mode)?)
     }
 }
 

@@ -20,11 +20,11 @@ use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::kernels::softmax::softmax;
+use tallow_nn::kernels::tokens::{add_positions, tokens};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Error, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
-use crate::layers::patch_embed::tokens;
 use crate::layers::{TRUNCATED, add, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -145,7 +145,7 @@ impl Model for Cct {
                 format!("{found} tokens"),
             ));
         }
-        let mut x = self.dropout.forward(&x.broadcast_add(&self.positional_emb)?, mode)?;
+        let mut x = self.dropout.forward(&add_positions(&x, &self.positional_emb)?, mode)?;
         for block in &self.blocks {
             x = block.forward(&x, mode)?;
         }

@@ -16,13 +16,14 @@ use tallow_nn::kernels::activation::Activation::{self, Sigmoid};
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::scale::scale_last;
+use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::attention::Attention;
 use crate::layers::mlp::Mlp;
-use crate::layers::patch_embed::{PatchEmbed, tokens};
+use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add, drop_path_rate};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -111,11 +112,10 @@ impl ConVit {
 
 impl Model for ConVit {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = tokens(&self.patch_embed.forward(images)?)?.broadcast_add(&self.pos_embed)?;
+        let mut x = add_positions(&tokens(&self.patch_embed.forward(images)?)?, &self.pos_embed)?;
         for (i, block) in self.blocks.iter().enumerate() {
             if i == GATED {
-                let (n, _, c) = x.dims3()?;
-                x = Tensor::cat(&[&self.cls_token.broadcast_as((n, 1, c))?, &x], 1)?;
+                x = concat_tokens(&[&self.cls_token, &x])?;
             }
             x = block.forward(&x, mode)?;
         }
@@ -127,8 +127,7 @@ impl Model for ConVit {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = features.narrow(1, 0, 1)?.squeeze(1)?;
-        self.head.forward(&self.dropout.forward(&x, mode)?)
+        self.head.forward(&self.dropout.forward(&select_token(features, 0)?, mode)?)
     }
 }
 

@@ -12,12 +12,13 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::mlp::Mlp;
-use crate::layers::patch_embed::{PatchEmbed, image, tokens};
+use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add, average_map};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};

@@ -13,12 +13,13 @@ use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::kernels::pool::global_avg_pool;
+use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear, checkpoint};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::mlp::Mlp;
-use crate::layers::patch_embed::{PatchEmbed, image, tokens};
+use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{pad, partition, reverse, roll};
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};

@@ -19,13 +19,14 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
+use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{Dropout, LayerNorm, Linear, checkpoint};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::hybrid::backbone::{Backbone, Convolutions};
 use crate::layers::block::{Block, BlockSpec};
-use crate::layers::patch_embed::{PatchEmbed, tokens};
+use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, drop_path_rate, mean_of_heads};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -212,23 +213,21 @@ impl Vit {
 
     /// Puts the class token and its like before the patches, and says where each patch lies.
     fn embed(&self, patches: &Tensor) -> Result<Tensor> {
-        let (n, l, c) = patches.dims3()?;
+        let (_, l, _) = patches.dims3()?;
         let expected = self.pos_embed.dims()[1] - if self.layout.embed_class { self.layout.prefix() } else { 0 };
         if l != expected {
             let found = format!("{l} patches");
             return Err(tallow_nn::Error::input("vit", format!("the {expected} patches it was built for"), found));
         }
-        let tokens = [Some(&self.cls_token), self.dist_token.as_ref()].into_iter().flatten();
-        let tokens = tokens.map(|token| token.broadcast_as((n, 1, c))).collect::<candle_core::Result<Vec<_>>>()?;
         let with_tokens = |x: &Tensor| {
-            let rows: Vec<&Tensor> = tokens.iter().chain([x]).collect();
-            Tensor::cat(&rows, 1)
+            let sequences = [Some(&self.cls_token), self.dist_token.as_ref(), Some(x)];
+            concat_tokens(&sequences.into_iter().flatten().collect::<Vec<_>>())
         };
-        Ok(if self.layout.embed_class {
-            with_tokens(patches)?.broadcast_add(&self.pos_embed)?
+        if self.layout.embed_class {
+            add_positions(&with_tokens(patches)?, &self.pos_embed)
         } else {
-            with_tokens(&patches.broadcast_add(&self.pos_embed)?)?
-        })
+            with_tokens(&add_positions(patches, &self.pos_embed)?)
+        }
     }
 }
 
@@ -251,10 +250,8 @@ impl Model for Vit {
     }
 
     fn forward_heads(&self, features: &Tensor, mode: &Mode) -> Result<(Tensor, Option<Tensor>)> {
-        let classify = |head: &Linear, token: usize| {
-            let x = features.narrow(1, token, 1)?.squeeze(1)?;
-            head.forward(&self.dropout.forward(&x, mode)?)
-        };
+        let classify =
+            |head: &Linear, token: usize| head.forward(&self.dropout.forward(&select_token(features, token)?, mode)?);
         let logits = classify(&self.head, 0)?;
         Ok((logits, self.head_dist.as_ref().map(|head| classify(head, 1)).transpose()?))
     }

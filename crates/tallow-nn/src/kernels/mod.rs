@@ -22,4 +22,5 @@ pub mod pool;
 pub mod scale;
 pub mod simd;
 pub mod softmax;
+pub mod tokens;
 mod vectorised;

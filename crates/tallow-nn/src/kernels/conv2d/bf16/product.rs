@@ -20,8 +20,10 @@ const PANEL: usize = 2 * TILE;
 
 pub fn forward(unit: Unit, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
     let scaled: Option<Vec<f32>> = after.scale.map(|scale| {
-        let filters = w.chunks_exact(g.c * g.taps());
-        filters.zip(scale).flat_map(|(filter, scale)| filter.iter().map(move |weight| weight * scale)).collect()
+        let mut scaled = w.to_vec();
+        let filters = scaled.par_chunks_exact_mut(g.c * g.taps()).zip(scale);
+        filters.for_each(|(filter, scale)| filter.iter_mut().for_each(|weight| *weight *= scale));
+        scaled
     });
     let weights = Weights::new(unit, g, scaled.as_deref().unwrap_or(w), Columns::Outputs);
     let mut y = Uninit::new(g.n * g.oh * g.ow * g.o);

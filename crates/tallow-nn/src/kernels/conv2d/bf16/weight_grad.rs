@@ -12,7 +12,7 @@ use super::Tiles;
 use crate::kernels::bf16::pack::{self, Rows};
 use crate::kernels::bf16::{DEPTH, Product, TILE, TILE_VALUES, Term, Unit};
 use crate::kernels::conv2d::Geometry;
-use crate::kernels::memory::SharedMut;
+use crate::kernels::memory::{SharedMut, Uninit};
 
 /// Tiles of a strip at most, in KiB: they are read once for each block of sums and should stay in the L2 cache.
 const STRIP_TILES: usize = 1024;
@@ -21,6 +21,8 @@ const MAX_SLICES: usize = 16;
 const MAX_VALUES: usize = 4 << 20;
 /// Rows and columns of a block of sums.
 const BLOCK: usize = 2 * TILE;
+/// A row of sums that have not begun.
+static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
 
 pub fn weight_grad(unit: Unit, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let plan = Plan::new(g);
@@ -28,19 +30,21 @@ pub fn weight_grad(unit: Unit, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> 
     let slices = strips.min(MAX_SLICES).min((MAX_VALUES / plan.len()).max(2));
     // More threads than slices: input channels are divided as well, which changes no sum.
     let parts = (2 * rayon::current_num_threads()).div_ceil(slices).min(plan.inputs);
-    let mut sums = vec![0f32; slices * plan.len()];
+    let mut sums = Uninit::new(slices * plan.len());
     let shared = SharedMut::new(sums.as_mut_ptr());
     (0..slices * parts).into_par_iter().for_each(|task| {
         let (slice, part) = (task / parts, task % parts);
         let task = Task { unit, g, plan: &plan, x, dy, sums: shared, offset: slice * plan.len() };
         let inputs = part * plan.inputs / parts..(part + 1) * plan.inputs / parts;
         SCRATCH.with_borrow_mut(|scratch| {
-            for strip in slice * strips / slices..(slice + 1) * strips / slices {
-                task.strip(strip, &inputs, scratch);
+            let first = slice * strips / slices;
+            for strip in first..(slice + 1) * strips / slices {
+                task.strip(strip, strip == first, &inputs, scratch);
             }
         });
     });
-    plan.reduce(g, &sums)
+    // SAFETY: each slice has a strip, the first of which writes all its sums.
+    plan.reduce(g, &unsafe { sums.finish() })
 }
 
 /// How the sums lie: `[tap][inputs][outputs]` blocks of 32 × 32.
@@ -122,13 +126,13 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Adds one strip to the sums of these blocks of input channels.
-    fn strip(&self, strip: usize, inputs: &Range<usize>, Scratch { x, dy, terms }: &mut Scratch) {
+    /// Adds one strip to the sums of these blocks of input channels; the first begins them.
+    fn strip(&self, strip: usize, first: bool, inputs: &Range<usize>, Scratch { x, dy, terms }: &mut Scratch) {
         let Task { g, plan, .. } = self;
-        let ((sy, sx), first) = (g.config.stride, strip / plan.row_strips * plan.images);
+        let ((sy, sx), image) = (g.config.stride, strip / plan.row_strips * plan.images);
         let rows = strip % plan.row_strips * plan.rows..g.oh.min((strip % plan.row_strips + 1) * plan.rows);
         let blocks: Vec<Range<usize>> =
-            (first..g.n.min(first + plan.images)).step_by(DEPTH).map(|image| image..g.n.min(image + DEPTH)).collect();
+            (image..g.n.min(image + plan.images)).step_by(DEPTH).map(|image| image..g.n.min(image + DEPTH)).collect();
         let clip = |y: isize| usize::try_from(y).unwrap_or(0).min(g.h);
         let from = clip((rows.start * sy) as isize + g.tap_offset(0).0);
         let to = clip(((rows.end - 1) * sy) as isize + g.tap_offset(plan.taps - 1).0 + 1).max(from);
@@ -171,12 +175,16 @@ impl Task<'_> {
                     // SAFETY: this task alone touches these blocks of the slice's sums.
                     let sums = unsafe { self.sums.at(self.offset + block * BLOCK * BLOCK) };
                     let sums = [sums, sums.wrapping_add(TILE * BLOCK)];
+                    let (init, init_stride) = match first {
+                        true => ([ZEROS.as_ptr(); 2], 0),
+                        false => (sums.map(|sums| sums.cast_const()), BLOCK * 4),
+                    };
                     let product = Product {
                         rows: xs as usize + (input - inputs.start) * 2 * TILE_VALUES * 2,
                         columns: dys as usize + output * 2 * TILE_VALUES * 2,
                         depths: 1,
-                        init: sums.map(|sums| sums.cast_const()),
-                        init_stride: BLOCK * 4,
+                        init,
+                        init_stride,
                         out: sums,
                         out_stride: BLOCK * 4,
                     };
