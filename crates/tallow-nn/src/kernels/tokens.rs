@@ -119,25 +119,25 @@ fn sum_over_images(grad: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// None; other widths or numbers of images; a tensor that is not f32 on the CPU.
-pub fn concat_tokens(sequences: &[&Tensor]) -> Result<Tensor> {
-    let shapes = sequences.iter().map(|part| self::sequences("concat_tokens", part)).collect::<Result<Vec<_>>>()?;
+pub fn concat_tokens(parts: &[&Tensor]) -> Result<Tensor> {
+    let shapes = parts.iter().map(|part| sequences("concat_tokens", part)).collect::<Result<Vec<_>>>()?;
     let n = shapes.iter().map(|(n, ..)| *n).max().unwrap_or(0);
     let c = shapes.first().map_or(0, |(.., c)| *c);
     if n == 0 || c == 0 || shapes.iter().any(|(images, _, width)| *width != c || (*images != n && *images != 1)) {
-        let found = format!("{:?}", sequences.iter().map(|part| part.dims()).collect::<Vec<_>>());
+        let found = format!("{:?}", parts.iter().map(|part| part.dims()).collect::<Vec<_>>());
         return Err(Error::input("concat_tokens", "sequences [n or 1, l, c] of one width", found));
     }
     let op = Concat { n, parts: shapes.iter().map(|(images, l, _)| (*images, *l)).collect() };
-    let memory = sequences.iter().map(|part| contiguous(part)).collect::<Result<Vec<_>>>()?;
+    let memory = parts.iter().map(|part| contiguous(part)).collect::<Result<Vec<_>>>()?;
     let image = op.len() * c;
     let data = {
-        let parts = memory.iter().map(|part| values("concat_tokens", part)).collect::<Result<Vec<_>>>()?;
-        let parts: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
+        let guards = memory.iter().map(|part| values("concat_tokens", part)).collect::<Result<Vec<_>>>()?;
+        let slices: Vec<&[f32]> = guards.iter().map(|guard| &**guard).collect();
         let mut data = Uninit::new(n * image);
         // SAFETY: the parts of an image are as long as the image.
         let out = unsafe { data.as_mut_slice() };
         out.par_chunks_mut(image.max(1)).enumerate().for_each(|(at, mut image)| {
-            for (part, (images, l)) in parts.iter().zip(&op.parts) {
+            for (part, (images, l)) in slices.iter().zip(&op.parts) {
                 let from = if *images == 1 { 0 } else { at * l * c };
                 let (to, rest) = image.split_at_mut(l * c);
                 to.copy_from_slice(&part[from..from + l * c]);
@@ -147,7 +147,7 @@ pub fn concat_tokens(sequences: &[&Tensor]) -> Result<Tensor> {
         // SAFETY: written above.
         unsafe { data.finish() }
     };
-    emit(Output::contiguous(data, &[n, op.len(), c]), sequences, op)
+    emit(Output::contiguous(data, &[n, op.len(), c]), parts, op)
 }
 
 struct Concat {
