@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod allocator;
 mod audit;
 mod augment;
 mod batch_size;
@@ -20,21 +21,6 @@ mod run;
 mod tidy;
 mod train;
 mod tune;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Has the allocator keep the pages that were freed: a training step allocates and frees the same sizes again and again, and
-/// giving pages back to the system between steps costs 5 to 15 % of a step.
-#[allow(unsafe_code)]
-fn keep_freed_pages() {
-    /// mimalloc's `mi_option_purge_delay`, which its crate does not name.
-    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
-        // SAFETY: it sets a number, before any thread is started.
-        unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
-    }
-}
 
 /// Tallow: train, evaluate and ship image classifiers, without Python.
 ///
@@ -80,7 +66,7 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     sigpipe::reset();
-    keep_freed_pages();
+    allocator::keep_freed_pages();
     let command = Cli::parse().command;
     // Of a thread of rayon's own pool each kernel asks for the other threads' help; any other thread would hand the kernel over,
     // sleep and be woken, thousands of times a second.
