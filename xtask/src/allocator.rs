@@ -5,7 +5,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Has the allocator keep the pages that were freed: a training step allocates and frees the same sizes again and again, and
-/// giving pages back to the system between steps costs 5 to 15 % of a step. To be called before any thread is started.
+/// giving pages back to the system in between costs 4 to 8 % of a Transformer's (docs/performance.md). To be called before any thread is started.
 pub fn keep_freed_pages() {
     /// mimalloc's `mi_option_purge_delay`, which its crate does not name.
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
