@@ -51,6 +51,17 @@ pub enum Error {
     /// `backward` was asked of a tensor that no tape saw.
     #[error("the loss does not depend on any recorded parameter: was Tape::start() called before the forward pass?")]
     NotRecorded,
+    /// A value that depends on the images and comes from nothing that was traced.
+    #[error(
+        "cannot trace the model: {user} takes a value of shape {shape:?} that one of Candle's own operations made of the \
+         images; those of tallow_nn::ops leave a trace"
+    )]
+    NotTraced {
+        /// What takes the value.
+        user: String,
+        /// Its shape for one image.
+        shape: Vec<usize>,
+    },
     /// Candle refused an operation.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -3,7 +3,8 @@
 //!
 //! - [`Tape`]: records a forward pass, gives gradients.
 //! - [`ParamStore`] and [`Builder`]: parameters and buffers by name, seeded initialisers.
-//! - [`layers`]: what models are made of. [`kernels`]: what layers are made of.
+//! - [`layers`]: what models are made of. [`kernels`]: what layers are made of. [`ops`]: Candle's own, traced.
+//! - [`graph`]: what a model computes, for exporters.
 //! - [`Mode`]: whether a pass trains, and its random numbers. [`autocast`]: whether it computes in bf16.
 
 mod error;
@@ -12,9 +13,11 @@ mod mode;
 mod precision;
 mod store;
 
+pub mod graph;
 pub mod kernels;
 pub mod layers;
 pub mod macs;
+pub mod ops;
 pub mod rng;
 pub mod tape;
 

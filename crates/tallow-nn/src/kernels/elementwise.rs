@@ -7,6 +7,7 @@ use super::activation::{Activation, activate};
 use super::memory::{Uninit, values};
 use super::memory::{channels_last, contiguous};
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::tape::{self, Backward, Output};
 
 /// Values a task works on: large enough to be worth a task, small enough for the L2 cache.
@@ -40,7 +41,7 @@ pub fn add_activate(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Te
         [n, h, w, c] => Output::channels_last(data, (n, h, w, c)),
         ref shape => Output::contiguous(data, shape),
     };
-    tape::emit(output, &[a, b], AddBackward { active })
+    Ok(record(tape::emit(output, &[a, b], AddBackward { active })?, &[a, b], || Op::Add(activation)))
 }
 
 /// Keeps NaN, which must reach the loss.

@@ -6,6 +6,7 @@ use super::conv2d::Rows;
 use super::memory::{contiguous, values};
 use super::norm::sums;
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::precision::{self, Precision};
 use crate::tape::{Backward, Output, emit};
 
@@ -44,10 +45,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     let mut shape = x.dims().to_vec();
     shape[x.rank() - 1] = outputs;
     let output = Output::contiguous(data, &shape);
-    match bias {
-        Some(bias) => emit(output, &[x, weight, bias], op),
-        None => emit(output, &[x, weight], op),
-    }
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    Ok(record(emit(output, &inputs, op)?, &inputs, || Op::Linear))
 }
 
 /// `a · b`, by the same products, which no tape records.

@@ -7,6 +7,7 @@ use super::elementwise::CHUNK;
 use super::memory::{self, Uninit, contiguous, values};
 use super::vectorised::vectorised;
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::tape::{Backward, Output, emit};
 
 /// Each image's channels times that image's `gates`: the last step of squeeze-excite.
@@ -55,7 +56,8 @@ fn scale(x: &Tensor, scales: &Tensor, op: Scale) -> Result<Tensor> {
         let (x, s) = (values("scale", &op.x)?, values("scale", &op.scales)?);
         op.multiply(&x, &s)
     };
-    emit(op.output(data)?, &[x, scales], op)
+    let step = if op.channels_last { Op::ScaleChannels } else { Op::Multiply };
+    Ok(record(emit(op.output(data)?, &[x, scales], op)?, &[x, scales], || step))
 }
 
 /// `x` as `[groups, rows, c]` in memory, and the scales `[groups, c]`.

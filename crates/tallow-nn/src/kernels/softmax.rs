@@ -10,6 +10,7 @@ use super::elementwise::CHUNK;
 use super::memory::{Uninit, contiguous, values};
 use super::vectorised::{TwoSteps, reduce, sum, vectorised};
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::tape::{Backward, Output, emit};
 
 /// `e^(x − max) / Σ e^(x − max)` over the last dimension.
@@ -28,7 +29,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let saved = Arc::new(OnceLock::new());
     let y = emit(Output::contiguous(probabilities, x.dims()), &[x], Softmax { y: saved.clone(), k })?;
     let _ = saved.set(y.detach());
-    Ok(y)
+    Ok(record(y, &[x], || Op::Softmax))
 }
 
 /// The mean over the batch of `−Σ target · ln softmax(logits)`.

@@ -7,6 +7,9 @@ use super::elementwise::CHUNK;
 use super::memory::{Uninit, contiguous, values};
 use super::norm::sums;
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
+use crate::kernels::activation::Activation;
+use crate::ops;
 use crate::tape::{Backward, Output, emit, emit_view};
 
 /// The pixels of images as tokens, row by row: a view, since images lie channels-last.
@@ -18,7 +21,7 @@ use crate::tape::{Backward, Output, emit, emit_view};
 /// Other shapes.
 pub fn tokens(images: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = images.dims4()?;
-    let view = images.permute((0, 2, 3, 1))?.reshape((n, h * w, c))?;
+    let view = ops::reshape(&ops::permute(images, (0, 2, 3, 1))?, (n, h * w, c))?;
     Ok(emit_view(view, images, Tokens { h, w }))
 }
 
@@ -35,7 +38,7 @@ pub fn image(tokens: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
 
 fn as_image(tokens: &Tensor, h: usize, w: usize) -> Result<Tensor> {
     let (n, _, c) = tokens.dims3()?;
-    Ok(tokens.reshape((n, h, w, c))?.permute((0, 3, 1, 2))?)
+    ops::permute(&ops::reshape(tokens, (n, h, w, c))?, (0, 3, 1, 2))
 }
 
 struct Tokens {
@@ -92,7 +95,8 @@ pub fn add_positions(x: &Tensor, positions: &Tensor) -> Result<Tensor> {
         // SAFETY: written above.
         unsafe { data.finish() }
     };
-    emit(Output::contiguous(data, &[n, l, c]), &[x, positions], Positions)
+    let y = emit(Output::contiguous(data, &[n, l, c]), &[x, positions], Positions)?;
+    Ok(record(y, &[x, positions], || Op::Add(Activation::Identity)))
 }
 
 struct Positions;
@@ -147,7 +151,7 @@ pub fn concat_tokens(parts: &[&Tensor]) -> Result<Tensor> {
         // SAFETY: written above.
         unsafe { data.finish() }
     };
-    emit(Output::contiguous(data, &[n, op.len(), c]), parts, op)
+    Ok(record(emit(Output::contiguous(data, &[n, op.len(), c]), parts, op)?, parts, || Op::Concat(1)))
 }
 
 struct Concat {
@@ -206,9 +210,9 @@ pub fn select_token(x: &Tensor, index: usize) -> Result<Tensor> {
     if index >= l {
         return Err(Error::input("select_token", format!("an index below {l}"), index.to_string()));
     }
-    let token = rows(x, index, 1)?;
+    let token = record(rows(x, index, 1)?, &[x], || Op::Narrow { dim: 1, start: index, len: 1 });
     let data = values("select_token", &token)?.to_vec();
-    emit(Output::contiguous(data, &[n, c]), &[x], Select { index, l })
+    Ok(record(emit(Output::contiguous(data, &[n, c]), &[x], Select { index, l })?, &[&token], || Op::Reshape))
 }
 
 struct Select {

@@ -11,6 +11,7 @@ use super::map::Laid;
 use super::memory::{Uninit, values};
 use super::vectorised::vectorised;
 use crate::error::Result;
+use crate::graph::{Op, record};
 use crate::tape::{Backward, emit};
 
 /// An elementwise activation function. Formulas and names are PyTorch's.
@@ -104,7 +105,7 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         unsafe { data.finish() }
     };
     let output = laid.output(data)?;
-    emit(output, &[x], Activate { x: laid, activation })
+    Ok(record(emit(output, &[x], Activate { x: laid, activation })?, &[x], || Op::Activate(activation)))
 }
 
 /// The activation of each value, in its place.

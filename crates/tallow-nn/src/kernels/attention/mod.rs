@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::memory::{SharedMut, Uninit, contiguous, values};
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::macs;
 use crate::tape::{self, Backward, Output, emit};
 
@@ -122,10 +123,13 @@ fn run<'a>(
     let op = Attention { sizes, sources, bias: bias_values, softmaxes: Vec::new() };
     let (y, softmaxes) = op.forward()?;
     let output = Output::contiguous(y, &[b, nq, heads * dv]);
-    if !tape::records(&inputs) {
-        return output.into_tensor();
-    }
-    emit(output, &inputs, Attention { softmaxes, ..op })
+    let packed = op.sources.len() == 1;
+    let y = if tape::records(&inputs) {
+        emit(output, &inputs, Attention { softmaxes, ..op })?
+    } else {
+        output.into_tensor()?
+    };
+    Ok(record(y, &inputs, || Op::Attention { heads, scale: sizes.scale, packed, bias: bias.is_some() }))
 }
 
 struct Attention {

@@ -21,6 +21,7 @@ use super::bf16::Unit;
 use super::memory::{self, SharedMut};
 use super::simd::Isa;
 use crate::error::{Error, Result};
+use crate::graph::{self, Op, record};
 use crate::macs;
 use crate::precision::{self, Precision};
 use crate::tape::{self, Backward, Output};
@@ -148,10 +149,12 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     let output = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o));
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
-    if !tape::records(&inputs) {
-        return output.into_tensor();
-    }
-    tape::emit(output, &inputs, Conv2dBackward { arithmetic, geometry, input, filters })
+    let y = if tape::records(&inputs) {
+        tape::emit(output, &inputs, Conv2dBackward { arithmetic, geometry, input, filters })?
+    } else {
+        output.into_tensor()?
+    };
+    Ok(record(y, &inputs, || Op::Conv2d { config, activation: Activation::Identity }))
 }
 
 /// What a convolution is computed with.
@@ -230,7 +233,13 @@ pub fn conv2d_folded(
     let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
     let arithmetic = Arithmetic::new(precision::current(), &geometry);
     let y = forward(arithmetic, &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
-    Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()
+    let y = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()?;
+    if !graph::tracing() {
+        return Ok(y);
+    }
+    let folded = weight.broadcast_mul(&Tensor::from_slice(scale, (geometry.o, 1, 1, 1), weight.device())?)?;
+    let shift = Tensor::from_slice(shift, geometry.o, weight.device())?;
+    Ok(record(y, &[x, &folded, &shift], || Op::Conv2d { config, activation }))
 }
 
 /// What becomes of each output: `activation(scale · y + shift)`.

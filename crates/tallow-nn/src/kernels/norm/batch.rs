@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::columns::{Columns, combine, moments};
 use super::vector;
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::kernels::activation::curves::Curve;
 use crate::kernels::activation::{Activation, with_curve};
 use crate::kernels::memory::{Uninit, channels_last, values};
@@ -76,7 +77,8 @@ pub fn batch_norm_eval(
     let images = channels_last(OP, x)?;
     let c = images.dim(3)?;
     let stats = (vector(OP, "mean", mean, c)?, vector(OP, "var", var, c)?);
-    normalise([x, gamma, beta], images, stats, eps, activation, false)
+    let y = normalise([x, gamma, beta], images, stats, eps, activation, false)?;
+    Ok(record(y, &[x, gamma, beta, mean, var], || Op::BatchNorm { eps, activation }))
 }
 
 const OP: &str = "batch_norm";

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::columns::combine;
 use super::vector;
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::kernels::elementwise::CHUNK;
 use crate::kernels::memory::{Uninit, contiguous, values};
 use crate::kernels::vectorised::{sum, vectorised};
@@ -49,7 +50,8 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result
         (unsafe { data.finish() }, if keep { stats } else { Vec::new() })
     };
     let output = Output::contiguous(data, x.dims());
-    emit(output, &[x, gamma, beta], LayerNorm { x: rows, gamma: gamma_values, stats })
+    let y = emit(output, &[x, gamma, beta], LayerNorm { x: rows, gamma: gamma_values, stats })?;
+    Ok(record(y, &[x, gamma, beta], || Op::LayerNorm { eps }))
 }
 
 fn rows_per_block(d: usize) -> usize {

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::PoolConfig;
 use super::window::{Axis, Span, axes};
 use crate::error::Result;
+use crate::graph::{Op, record};
 use crate::kernels::memory::{Uninit, channels_last, values};
 use crate::kernels::vectorised::vectorised;
 use crate::tape::{Backward, Output, emit};
@@ -33,7 +34,8 @@ pub fn avg_pool2d(x: &Tensor, config: PoolConfig, count_include_pad: bool) -> Re
         col_weights: (0..cols.output).map(|ox| 1.0 / cols.count(ox, count_include_pad).max(1) as f32).collect(),
     };
     let data = op.forward(&images)?;
-    emit(Output::channels_last(data, (n, rows.output, cols.output, c)), &[x], op)
+    let y = emit(Output::channels_last(data, (n, rows.output, cols.output, c)), &[x], op)?;
+    Ok(record(y, &[x], || Op::AvgPool { config, count_include_pad }))
 }
 
 struct AvgPool {

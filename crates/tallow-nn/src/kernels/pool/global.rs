@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::max::max_row;
 use super::window::Span;
 use crate::error::{Error, Result};
+use crate::graph::{Op, record};
 use crate::kernels::memory::{Uninit, channels_last, contiguous, values};
 use crate::kernels::norm::add_rows;
 use crate::tape::{Backward, Output, emit};
@@ -29,7 +30,8 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     if n * c > 0 {
         data.par_chunks_mut(c).zip(x_values.par_chunks(h * w * c)).for_each(|(y, x)| mean(y, x));
     }
-    emit(Output::contiguous(data, &[n, c]), &[x], GlobalAvg { input: (n, h, w, c) })
+    let y = emit(Output::contiguous(data, &[n, c]), &[x], GlobalAvg { input: (n, h, w, c) })?;
+    Ok(record(y, &[x], || Op::GlobalAvgPool))
 }
 
 /// Maximum over height and width; NaN if there is one.
@@ -52,7 +54,8 @@ pub fn global_max_pool(x: &Tensor) -> Result<Tensor> {
             .zip(x_values.par_chunks(h * w * c))
             .for_each(|((y, places), x)| max_row(y, places, x, c, w, whole(h), &[whole(w)], w));
     }
-    emit(Output::contiguous(data, &[n, c]), &[x], GlobalMax { places, input: (n, h, w, c) })
+    let y = emit(Output::contiguous(data, &[n, c]), &[x], GlobalMax { places, input: (n, h, w, c) })?;
+    Ok(record(y, &[x], || Op::GlobalMaxPool))
 }
 
 /// A window over all of an axis.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::PoolConfig;
 use super::window::{Axis, Span, axes};
 use crate::error::Result;
+use crate::graph::{Op, record};
 use crate::kernels::memory::{Uninit, channels_last, values};
 use crate::kernels::vectorised::{select, vectorised};
 use crate::tape::{Backward, Output, emit, records};
@@ -29,17 +30,17 @@ pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let (n, h, w, c) = images.dims4()?;
     let (rows, cols) = axes(OP, config, (h, w))?;
     let shape = (n, rows.output, cols.output, c);
-    if !records(&[x]) {
+    let y = if !records(&[x]) {
         let (data, _) = forward::<()>(&images, rows, cols)?;
-        return Output::channels_last(data, shape).into_tensor();
-    }
-    if rows.kernel * cols.kernel <= 256 {
+        Output::channels_last(data, shape).into_tensor()?
+    } else if rows.kernel * cols.kernel <= 256 {
         let (data, taps) = forward::<u8>(&images, rows, cols)?;
-        emit(Output::channels_last(data, shape), &[x], MaxPool { taps, input: (n, h, w, c), rows, cols })
+        emit(Output::channels_last(data, shape), &[x], MaxPool { taps, input: (n, h, w, c), rows, cols })?
     } else {
         let (data, taps) = forward::<u32>(&images, rows, cols)?;
-        emit(Output::channels_last(data, shape), &[x], MaxPool { taps, input: (n, h, w, c), rows, cols })
-    }
+        emit(Output::channels_last(data, shape), &[x], MaxPool { taps, input: (n, h, w, c), rows, cols })?
+    };
+    Ok(record(y, &[x], || Op::MaxPool(config)))
 }
 
 /// How the place of a maximum within its window is kept: not at all in inference.
