@@ -16,6 +16,7 @@ use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear, checkpoint};
+use tallow_nn::ops::permute;
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -239,7 +240,7 @@ impl PixelLinear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             PixelLinear::Conv(conv) => conv.forward(x),
-            PixelLinear::Linear(linear) => Ok(linear.forward(&x.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?),
+            PixelLinear::Linear(linear) => permute(&linear.forward(&permute(x, (0, 2, 3, 1))?)?, (0, 3, 1, 2)),
         }
     }
 }

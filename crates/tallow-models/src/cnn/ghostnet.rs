@@ -16,11 +16,13 @@ use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
+use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::linear;
 use crate::config::{Key, ModelConfig};
 use crate::layers::average_map;
+use crate::layers::concat::concat_channels;
 use crate::layers::squeeze_excite::SqueezeExcite;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
@@ -132,7 +134,8 @@ impl Model for GhostNet {
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
         let pooled = global_avg_pool(features)?;
         let (n, c) = pooled.dims2()?;
-        let x = activate(&self.conv_head.forward(&pooled.reshape((n, c, 1, 1))?)?, Relu)?.flatten_from(1)?;
+        let x = activate(&self.conv_head.forward(&reshape(&pooled, (n, c, 1, 1))?)?, Relu)?;
+        let x = reshape(&x, (n, x.dims()[1]))?;
         self.classifier.forward(&self.dropout.forward(&x, mode)?)
     }
 }
@@ -213,9 +216,7 @@ impl Ghost {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let primary = self.primary.forward(x, mode)?;
         let ghosts = self.cheap.forward(&primary, mode)?;
-        // Channels lie last in memory: joined there, they need no rearranging.
-        let last = |x: &Tensor| x.permute((0, 2, 3, 1));
-        Ok(Tensor::cat(&[last(&primary)?, last(&ghosts)?], 3)?.permute((0, 3, 1, 2))?)
+        concat_channels(&[primary, ghosts])
     }
 }
 

@@ -13,6 +13,7 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
 use tallow_nn::kernels::pool::global_max_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Linear};
+use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::{halve, linear};
@@ -78,7 +79,7 @@ impl Model for ResNet9 {
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
         let pooled = global_max_pool(features)?;
         let (n, c) = pooled.dims2()?;
-        Ok(pooled.reshape((n, c, 1, 1))?)
+        reshape(&pooled, (n, c, 1, 1))
     }
 
     fn forward_head(&self, features: &Tensor, _mode: &Mode) -> Result<Tensor> {

@@ -16,6 +16,7 @@ use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
+use tallow_nn::ops::{narrow, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -197,7 +198,7 @@ impl NormLinear {
     /// `[n, in]` → `[n, out]`.
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let (n, c) = x.dims2()?;
-        let x = self.bn.forward(&x.reshape((n, c, 1, 1))?, mode)?.reshape((n, c))?;
+        let x = reshape(&self.bn.forward(&reshape(x, (n, c, 1, 1))?, mode)?, (n, c))?;
         self.linear.forward(&self.dropout.forward(&x, mode)?)
     }
 }
@@ -315,10 +316,10 @@ impl AttentionDownsample {
         let AttentionSpec { heads, key_dim, value_dim, size: (h, w) } = self.spec;
         let [k, v] = split_heads(&self.kv.forward(x, Identity, mode)?, heads, [key_dim, value_dim])?;
         let (n, _, c) = x.dims3()?;
-        let map = pad(&x.reshape((n, h, w, c))?, (2, 2))?;
+        let map = pad(&reshape(x, (n, h, w, c))?, (2, 2))?;
         let (h, w) = (map.dims()[1] / 2, map.dims()[2] / 2);
-        let every_other = map.reshape(vec![n, h, 2, w, 2, c])?.narrow(2, 0, 1)?.narrow(4, 0, 1)?;
-        let q = self.q.forward(&every_other.reshape((n, h * w, c))?, Identity, mode)?;
+        let every_other = narrow(&narrow(&reshape(&map, vec![n, h, 2, w, 2, c])?, 2, 0, 1)?, 4, 0, 1)?;
+        let q = self.q.forward(&reshape(&every_other, (n, h * w, c))?, Identity, mode)?;
         let y = attention(&q, &k, &v, heads, self.spec.scale(), Some(&self.bias.forward()?))?;
         self.proj.forward(&activate(&y, Hardswish)?, Identity, mode)
     }

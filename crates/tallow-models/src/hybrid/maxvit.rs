@@ -16,6 +16,7 @@ use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::mbconv::{MbConv, MbConvStyle, Stem};
@@ -190,7 +191,7 @@ impl PartitionAttention {
     /// `[n, h · w, dim]` → the same.
     fn forward(&self, x: &Tensor, (h, w): (usize, usize), mode: &Mode) -> Result<Tensor> {
         let (n, _, c) = x.dims3()?;
-        let map = self.norm1.forward(x)?.reshape((n, h, w, c))?;
+        let map = reshape(&self.norm1.forward(x)?, (n, h, w, c))?;
         let parts = match self.over {
             Over::Windows => partition(&map, self.window)?,
             Over::Grid => grid_partition(&map, self.window)?,
@@ -203,7 +204,7 @@ impl PartitionAttention {
             Over::Windows => reverse(&y, self.window, (h, w))?,
             Over::Grid => grid_reverse(&y, self.window, (h, w))?,
         };
-        let x = add(x, &self.drop_path.forward(&y.reshape((n, h * w, c))?, mode)?)?;
+        let x = add(x, &self.drop_path.forward(&reshape(&y, (n, h * w, c))?, mode)?)?;
         let y = self.mlp.forward(&self.norm2.forward(&x)?, mode)?;
         add(&x, &self.drop_path.forward(&y, mode)?)
     }

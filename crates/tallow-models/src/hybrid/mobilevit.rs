@@ -17,10 +17,12 @@ use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::scale::scale_channels;
 use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::ops::{matmul, narrow, permute, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::layers::block::{Block, BlockSpec};
+use crate::layers::concat::concat_channels;
 use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::resize::bilinear;
@@ -247,15 +249,16 @@ fn divided(x: &Tensor) -> Result<(usize, usize)> {
 /// `[n, c, h, w]` → `[n, places in a patch, patches, c]`.
 fn unfold(x: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
-    let x = x.permute((0, 2, 3, 1))?.reshape(vec![n, h / PATCH, PATCH, w / PATCH, PATCH, c])?;
-    Ok(x.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((n, PATCH * PATCH, (h / PATCH) * (w / PATCH), c))?)
+    let x = reshape(&permute(x, (0, 2, 3, 1))?, vec![n, h / PATCH, PATCH, w / PATCH, PATCH, c])?;
+    reshape(&permute(&x, vec![0, 2, 4, 1, 3, 5])?, (n, PATCH * PATCH, (h / PATCH) * (w / PATCH), c))
 }
 
 /// The inverse of [`unfold`], to a map of `h` × `w`; the first two dimensions may have merged.
 fn fold(x: &Tensor, n: usize, (h, w): (usize, usize)) -> Result<Tensor> {
-    let x = x.reshape(vec![n, PATCH, PATCH, h / PATCH, w / PATCH, x.elem_count() / (n * h * w)])?;
-    let x = x.permute(vec![0, 3, 1, 4, 2, 5])?.reshape((n, h, w, ()))?;
-    Ok(x.permute((0, 3, 1, 2))?)
+    let c = x.elem_count() / (n * h * w);
+    let x = reshape(x, vec![n, PATCH, PATCH, h / PATCH, w / PATCH, c])?;
+    let x = reshape(&permute(&x, vec![0, 3, 1, 4, 2, 5])?, (n, h, w, c))?;
+    permute(&x, (0, 3, 1, 2))
 }
 
 struct MobileVitBlock {
@@ -295,14 +298,15 @@ impl MobileVitBlock {
         let (n, _, h, w) = y.dims4()?;
         let size = divided(&y)?;
         let resize = |y: &Tensor, from, to| if from == to { Ok(y.clone()) } else { bilinear(y, to, false) };
-        let mut y = unfold(&resize(&y, (h, w), size)?)?.flatten(0, 1)?;
+        let y = unfold(&resize(&y, (h, w), size)?)?;
+        let (_, places, patches, c) = y.dims4()?;
+        let mut y = reshape(&y, (n * places, patches, c))?;
         for block in &self.transformer {
             y = block.forward(&y, mode)?;
         }
         let y = resize(&fold(&self.norm.forward(&y)?, n, size)?, size, (h, w))?;
         let y = self.conv_proj.forward(&y, Silu, mode)?;
-        let both = Tensor::cat(&[x.permute((0, 2, 3, 1))?, y.permute((0, 2, 3, 1))?], 3)?;
-        self.conv_fusion.forward(&both.permute((0, 3, 1, 2))?, Silu, mode)
+        self.conv_fusion.forward(&concat_channels(&[x.clone(), y])?, Silu, mode)
     }
 }
 
@@ -335,11 +339,11 @@ impl MobileVitV2Block {
         let x = if size == (h, w) { x.clone() } else { bilinear(x, size, true)? };
         let x = self.conv_1x1.forward(&self.conv_kxk.forward(&x, Silu, mode)?)?;
         // As an image of places by patches, so that 1×1 convolutions and norms apply.
-        let mut x = unfold(&x)?.permute((0, 3, 1, 2))?;
+        let mut x = permute(&unfold(&x)?, (0, 3, 1, 2))?;
         for block in &self.transformer {
             x = block.forward(&x, mode)?;
         }
-        let x = self.norm.forward(&x)?.permute((0, 2, 3, 1))?;
+        let x = permute(&self.norm.forward(&x)?, (0, 2, 3, 1))?;
         self.conv_proj.forward(&fold(&x, n, size)?, Identity, mode)
     }
 }
@@ -381,12 +385,13 @@ impl LinearTransformerBlock {
 
     fn attention(&self, x: &Tensor) -> Result<Tensor> {
         let (n, c, places, patches) = x.dims4()?;
-        let qkv = self.qkv_proj.forward(x)?.permute((0, 2, 3, 1))?.reshape((n * places, patches, 1 + 2 * c))?;
-        let scores = softmax(&qkv.narrow(2, 0, 1)?.reshape((n * places, 1, patches))?)?;
-        let context = scores.matmul(&qkv.narrow(2, 1, c)?.contiguous()?)?.squeeze(1)?;
-        let value = qkv.narrow(2, 1 + c, c)?.reshape((n * places, 1, patches, c))?.permute((0, 3, 1, 2))?;
-        let y = scale_channels(&activate(&value, Relu)?, &context)?;
-        let y = y.permute((0, 2, 3, 1))?.reshape((n, places, patches, c))?.permute((0, 3, 1, 2))?;
-        self.out_proj.forward(&y)
+        let qkv = permute(&self.qkv_proj.forward(x)?, (0, 2, 3, 1))?;
+        let qkv = reshape(&qkv, (n * places, patches, 1 + 2 * c))?;
+        let scores = softmax(&reshape(&narrow(&qkv, 2, 0, 1)?, (n * places, 1, patches))?)?;
+        let context = reshape(&matmul(&scores, &narrow(&qkv, 2, 1, c)?)?, (n * places, c))?;
+        let value = reshape(&narrow(&qkv, 2, 1 + c, c)?, (n * places, 1, patches, c))?;
+        let y = scale_channels(&activate(&permute(&value, (0, 3, 1, 2))?, Relu)?, &context)?;
+        let y = reshape(&permute(&y, (0, 2, 3, 1))?, (n, places, patches, c))?;
+        self.out_proj.forward(&permute(&y, (0, 3, 1, 2))?)
     }
 }

@@ -12,6 +12,7 @@ use tallow_nn::kernels::activation::Activation::Gelu;
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::ops::{self, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -163,8 +164,8 @@ impl Block {
 pub(super) fn pool_difference(x: &Tensor) -> Result<Tensor> {
     let mean = avg_pool2d(x, PoolConfig::square(3, 1, 1), false)?;
     // As they lie in memory.
-    let difference = (mean.permute((0, 2, 3, 1))? - x.permute((0, 2, 3, 1))?)?;
-    Ok(difference.permute((0, 3, 1, 2))?)
+    let difference = ops::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
+    permute(&difference, (0, 3, 1, 2))
 }
 
 fn conv(

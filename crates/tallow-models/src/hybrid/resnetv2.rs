@@ -14,6 +14,7 @@ use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::norm::layer_norm;
 use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
+use tallow_nn::ops::{pad_with_zeros, permute};
 use tallow_nn::{Builder, Fan, Init, Result};
 
 use crate::layers::group_norm::GroupNorm;
@@ -128,13 +129,13 @@ impl StdConvNorm {
 /// Zeros around `[n, c, h, w]` so that there is an output for every `stride` pixels, more below and to the
 /// right than above and to the left where they cannot be even.
 fn pad_same(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
-    let mut x = x.permute((0, 2, 3, 1))?;
+    let mut x = permute(x, (0, 2, 3, 1))?;
     for dim in [1, 2] {
         let len = x.dims()[dim];
         let missing = ((len.div_ceil(stride) - 1) * stride + kernel).saturating_sub(len);
         if missing > 0 {
-            x = x.pad_with_zeros(dim, missing / 2, missing - missing / 2)?;
+            x = pad_with_zeros(&x, dim, missing / 2, missing - missing / 2)?;
         }
     }
-    Ok(x.permute((0, 3, 1, 2))?)
+    permute(&x, (0, 3, 1, 2))
 }

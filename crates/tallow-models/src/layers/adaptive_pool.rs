@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use tallow_nn::Result;
 use tallow_nn::kernels::linear::linear;
+use tallow_nn::ops::transpose;
 
 /// Pixel `i` of `output` is the mean of the input's pixels from `⌊i · input / output⌋` to below
 /// `⌈(i + 1) · input / output⌉`, in both directions.
@@ -27,8 +28,8 @@ pub(crate) fn adaptive_avg_pool2d(x: &Tensor, (out_h, out_w): (usize, usize)) ->
         Tensor::from_vec(rows, (output, input), x.device())
     };
     let x = linear(x, &means(w, out_w)?, None)?;
-    let x = linear(&x.transpose(2, 3)?, &means(h, out_h)?, None)?;
-    Ok(x.transpose(2, 3)?)
+    let x = linear(&transpose(&x, 2, 3)?, &means(h, out_h)?, None)?;
+    transpose(&x, 2, 3)
 }
 
 #[cfg(test)]

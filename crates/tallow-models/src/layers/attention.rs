@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::layers::Linear;
+use tallow_nn::ops::{narrow, reshape};
 use tallow_nn::{Builder, Result};
 
 use super::lora::Lora;
@@ -49,11 +50,11 @@ impl Attention {
 /// for each width.
 pub(crate) fn split_heads<const N: usize>(x: &Tensor, heads: usize, widths: [usize; N]) -> Result<[Tensor; N]> {
     let (n, l, c) = x.dims3()?;
-    let x = x.reshape((n, l, heads, c / heads))?;
+    let x = reshape(x, (n, l, heads, c / heads))?;
     let mut start = 0;
     let mut parts = Vec::with_capacity(N);
     for width in widths {
-        parts.push(x.narrow(3, start, width)?.reshape((n, l, heads * width))?);
+        parts.push(reshape(&narrow(&x, 3, start, width)?, (n, l, heads * width))?);
         start += width;
     }
     Ok(std::array::from_fn(|i| parts[i].clone()))

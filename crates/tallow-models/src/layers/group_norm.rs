@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 use tallow_nn::kernels::norm::layer_norm;
 use tallow_nn::kernels::scale::scale_last;
+use tallow_nn::ops::{self, permute, reshape, transpose};
 use tallow_nn::{Builder, Error, Init, Result};
 
 /// Mean and variance of each group of channels of each image; `weight` and `bias` `[c]`.
@@ -34,9 +35,10 @@ impl GroupNorm {
         let (groups, each) = (self.groups, c / self.groups);
         let len = h * w * each;
         let ones = Tensor::ones(len, DType::F32, x.device())?;
-        let rows = x.permute((0, 2, 3, 1))?.reshape((n, h * w, groups, each))?.transpose(1, 2)?;
-        let y = layer_norm(&rows.reshape((n, groups, len))?, &ones, &ones.zeros_like()?, self.eps)?;
-        let y = y.reshape((n, groups, h * w, each))?.transpose(1, 2)?.reshape((n, h, w, c))?;
-        Ok(scale_last(&y, &self.weight)?.broadcast_add(&self.bias)?.permute((0, 3, 1, 2))?)
+        let rows = transpose(&reshape(&permute(x, (0, 2, 3, 1))?, (n, h * w, groups, each))?, 1, 2)?;
+        let y = layer_norm(&reshape(&rows, (n, groups, len))?, &ones, &ones.zeros_like()?, self.eps)?;
+        let y = transpose(&reshape(&y, (n, groups, h * w, each))?, 1, 2)?;
+        let y = scale_last(&reshape(&y, (n, h, w, c))?, &self.weight)?;
+        permute(&ops::add(&y, &self.bias)?, (0, 3, 1, 2))
     }
 }

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::layers::LayerNorm;
+use tallow_nn::ops::permute;
 use tallow_nn::{Builder, Result};
 
 /// LayerNorm over `c` of `[n, c, h, w]`; `weight` and `bias` `[c]`.
@@ -19,6 +20,6 @@ impl LayerNorm2d {
     /// `[n, c, h, w]` → the same, channels-last.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         // Pixels lie one after the other, the channels of each together: a view, not a copy.
-        Ok(self.0.forward(&x.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?)
+        permute(&self.0.forward(&permute(x, (0, 2, 3, 1))?)?, (0, 3, 1, 2))
     }
 }

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::scale::scale_last;
+use tallow_nn::ops::permute;
 use tallow_nn::{Builder, Init, Result};
 
 /// `x · gamma`, `gamma` `[dim]`.
@@ -31,6 +32,6 @@ impl LayerScale {
 
     /// `[n, dim, h, w]` → the same.
     pub(crate) fn forward_2d(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.forward(&x.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?)
+        permute(&self.forward(&permute(x, (0, 2, 3, 1))?)?, (0, 3, 1, 2))
     }
 }

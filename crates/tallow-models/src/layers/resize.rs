@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
+use tallow_nn::ops::{matmul, permute, reshape};
 
 /// Resizes `[n, c, h, w]` to `[n, c, h', w']`, channels-last: one matrix product over the pixels, which
 /// suits maps of some hundred.
@@ -23,9 +24,9 @@ pub(crate) fn bilinear(x: &Tensor, (new_h, new_w): (usize, usize), align_corners
         }
     }
     let matrix = Tensor::from_vec(matrix, (1, new_h * new_w, h * w), x.device())?;
-    let pixels = x.permute((0, 2, 3, 1))?.reshape((n, h * w, c))?;
-    let pixels = matrix.broadcast_as((n, new_h * new_w, h * w))?.contiguous()?.matmul(&pixels)?;
-    Ok(pixels.reshape((n, new_h, new_w, c))?.permute((0, 3, 1, 2))?)
+    let pixels = reshape(&permute(x, (0, 2, 3, 1))?, (n, h * w, c))?;
+    let pixels = reshape(&matmul(&matrix, &pixels)?, (n, new_h, new_w, c))?;
+    permute(&pixels, (0, 3, 1, 2))
 }
 
 /// For each output, the two inputs that it lies between, with their shares.

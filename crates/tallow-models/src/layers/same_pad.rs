@@ -1,6 +1,7 @@
 //! Convolutions of the mobile families: padded evenly as PyTorch does, or as TensorFlow's SAME.
 
 use candle_core::Tensor;
+use tallow_nn::graph::{Op, record};
 use tallow_nn::kernels::memory;
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
 use tallow_nn::tape::{Backward, Output, emit};
@@ -96,7 +97,10 @@ fn pad_same(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
         }
         data
     };
-    emit(Output::channels_last(data, (n, h + vertical, w + horizontal, c)), &[x], pad)
+    let zeros = |total: usize| (total / 2, total - total / 2);
+    let step = || Op::Pad(vec![(0, 0), (0, 0), zeros(vertical), zeros(horizontal)]);
+    let y = emit(Output::channels_last(data, (n, h + vertical, w + horizontal, c)), &[x], pad)?;
+    Ok(record(y, &[x], step))
 }
 
 /// Images inside larger ones: rows, and values a row, of both.

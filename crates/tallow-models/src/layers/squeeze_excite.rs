@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::{Activation, activate};
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::scale::scale_channels;
+use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Result};
 
 use super::same_pad::{ConvSpec, PaddedConv2d};
@@ -46,8 +47,8 @@ impl SqueezeExcite {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let means = global_avg_pool(x)?;
         let (n, c) = means.dims2()?;
-        let hidden = activate(&self.reduce.forward(&means.reshape((n, c, 1, 1))?)?, self.activation)?;
+        let hidden = activate(&self.reduce.forward(&reshape(&means, (n, c, 1, 1))?)?, self.activation)?;
         let gates = activate(&self.expand.forward(&hidden)?, self.gate)?;
-        scale_channels(x, &gates.reshape((n, c))?)
+        scale_channels(x, &reshape(&gates, (n, c))?)
     }
 }

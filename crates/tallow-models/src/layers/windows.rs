@@ -4,20 +4,21 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
+use tallow_nn::ops::{cat, narrow, pad_with_zeros, permute, reshape};
 
 /// Cuts a map, whose sides the window divides, into windows of neighbours.
 pub(crate) fn partition(x: &Tensor, (wh, ww): (usize, usize)) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
-    let x = x.reshape(vec![n, h / wh, wh, w / ww, ww, c])?;
-    Ok(x.permute(vec![0, 1, 3, 2, 4, 5])?.reshape((n * (h / wh) * (w / ww), wh * ww, c))?)
+    let x = reshape(x, vec![n, h / wh, wh, w / ww, ww, c])?;
+    reshape(&permute(&x, vec![0, 1, 3, 2, 4, 5])?, (n * (h / wh) * (w / ww), wh * ww, c))
 }
 
 /// Puts the windows of [`partition`] together to maps of `h` × `w`.
 pub(crate) fn reverse(windows: &Tensor, (wh, ww): (usize, usize), (h, w): (usize, usize)) -> Result<Tensor> {
     let c = windows.dims()[2];
     let n = windows.dims()[0] / ((h / wh) * (w / ww));
-    let x = windows.reshape(vec![n, h / wh, w / ww, wh, ww, c])?;
-    Ok(x.permute(vec![0, 1, 3, 2, 4, 5])?.reshape((n, h, w, c))?)
+    let x = reshape(windows, vec![n, h / wh, w / ww, wh, ww, c])?;
+    reshape(&permute(&x, vec![0, 1, 3, 2, 4, 5])?, (n, h, w, c))
 }
 
 /// Shifts a map up and left by `shift`; what leaves it comes in at the other end.
@@ -26,7 +27,7 @@ pub(crate) fn roll(x: &Tensor, shift: (usize, usize)) -> Result<Tensor> {
     for (dim, by) in [(1, shift.0), (2, shift.1)] {
         if by > 0 {
             let len = x.dims()[dim];
-            x = Tensor::cat(&[x.narrow(dim, by, len - by)?, x.narrow(dim, 0, by)?], dim)?;
+            x = cat(&[&narrow(&x, dim, by, len - by)?, &narrow(&x, dim, 0, by)?], dim)?;
         }
     }
     Ok(x)
@@ -38,7 +39,7 @@ pub(crate) fn pad(x: &Tensor, multiple: (usize, usize)) -> Result<Tensor> {
     for (dim, multiple) in [(1, multiple.0), (2, multiple.1)] {
         let missing = x.dims()[dim].next_multiple_of(multiple) - x.dims()[dim];
         if missing > 0 {
-            x = x.pad_with_zeros(dim, 0, missing)?;
+            x = pad_with_zeros(&x, dim, 0, missing)?;
         }
     }
     Ok(x)
@@ -47,14 +48,14 @@ pub(crate) fn pad(x: &Tensor, multiple: (usize, usize)) -> Result<Tensor> {
 /// Cuts a map into grids of `gh` × `gw` pixels that lie as far apart as there are grids, down and across.
 pub(crate) fn grid_partition(x: &Tensor, (gh, gw): (usize, usize)) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
-    let x = x.reshape(vec![n, gh, h / gh, gw, w / gw, c])?;
-    Ok(x.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((n * (h / gh) * (w / gw), gh * gw, c))?)
+    let x = reshape(x, vec![n, gh, h / gh, gw, w / gw, c])?;
+    reshape(&permute(&x, vec![0, 2, 4, 1, 3, 5])?, (n * (h / gh) * (w / gw), gh * gw, c))
 }
 
 /// Puts the grids of [`grid_partition`] together to maps of `h` × `w`.
 pub(crate) fn grid_reverse(grids: &Tensor, (gh, gw): (usize, usize), (h, w): (usize, usize)) -> Result<Tensor> {
     let c = grids.dims()[2];
     let n = grids.dims()[0] / ((h / gh) * (w / gw));
-    let x = grids.reshape(vec![n, h / gh, w / gw, gh, gw, c])?;
-    Ok(x.permute(vec![0, 3, 1, 4, 2, 5])?.reshape((n, h, w, c))?)
+    let x = reshape(grids, vec![n, h / gh, w / gw, gh, gw, c])?;
+    reshape(&permute(&x, vec![0, 3, 1, 4, 2, 5])?, (n, h, w, c))
 }

@@ -8,12 +8,13 @@
 //! `blocks.0.attn.proj_l`, `blocks_token_only.0.attn.q`, `norm`, `head`. Initial values too. The size is
 //! fixed when the model is built. Drop path is the same in every block but the last two, which have none.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::ops::{self, expand, matmul, narrow, permute, reshape, transpose};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -107,7 +108,7 @@ impl Model for Cait {
             x = block.rest(&x, &y, mode)?;
         }
         let (n, _, c) = x.dims3()?;
-        let mut class = self.cls_token.broadcast_as((n, 1, c))?.contiguous()?;
+        let mut class = expand(&self.cls_token, (n, 1, c))?;
         for block in &self.blocks_token_only {
             let all = concat_tokens(&[&class, &x])?;
             let y = block.attn.forward(&block.norm1.forward(&all)?)?;
@@ -117,7 +118,7 @@ impl Model for Cait {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(features.narrow(1, 0, 1)?)
+        narrow(features, 1, 0, 1)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
@@ -180,14 +181,14 @@ impl TalkingHeads {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (n, l, c) = x.dims3()?;
         let each = c / self.heads;
-        let qkv = self.qkv.forward(x)?.reshape((n, l, 3, self.heads, each))?;
-        let part = |i: usize| qkv.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
+        let qkv = reshape(&self.qkv.forward(x)?, (n, l, 3, self.heads, each))?;
+        let part = |i: usize| transpose(&reshape(&narrow(&qkv, 2, i, 1)?, (n, l, self.heads, each))?, 1, 2);
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-        let scores = (q.matmul(&k.transpose(D::Minus1, D::Minus2)?)? * (1.0 / (each as f64).sqrt()))?;
-        let scores = self.proj_l.forward(&scores.permute((0, 2, 3, 1))?)?.permute((0, 3, 1, 2))?;
-        let weights = self.proj_w.forward(&softmax(&scores)?.permute((0, 2, 3, 1))?)?;
-        let y = weights.permute((0, 3, 1, 2))?.contiguous()?.matmul(&v)?;
-        self.proj.forward(&y.transpose(1, 2)?.reshape((n, l, c))?)
+        let scores = ops::affine(&matmul(&q, &transpose(&k, 2, 3)?)?, 1.0 / (each as f64).sqrt(), 0.0)?;
+        let scores = permute(&self.proj_l.forward(&permute(&scores, (0, 2, 3, 1))?)?, (0, 3, 1, 2))?;
+        let weights = self.proj_w.forward(&permute(&softmax(&scores)?, (0, 2, 3, 1))?)?;
+        let y = matmul(&permute(&weights, (0, 3, 1, 2))?, &v)?;
+        self.proj.forward(&reshape(&transpose(&y, 1, 2)?, (n, l, c))?)
     }
 }
 
@@ -208,7 +209,7 @@ impl ClassAttention {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let scale = 1.0 / ((x.dims()[2] / self.heads) as f32).sqrt();
-        let q = self.q.forward(&x.narrow(1, 0, 1)?)?;
+        let q = self.q.forward(&narrow(x, 1, 0, 1)?)?;
         let y = attention(&q, &self.k.forward(x)?, &self.v.forward(x)?, self.heads, scale, None)?;
         self.proj.forward(&y)
     }

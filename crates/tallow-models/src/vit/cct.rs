@@ -22,6 +22,7 @@ use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::kernels::tokens::{add_positions, tokens};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::ops::{matmul, reshape};
 use tallow_nn::{Builder, Error, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -153,9 +154,9 @@ impl Model for Cct {
     }
 
     fn forward_head(&self, features: &Tensor, _mode: &Mode) -> Result<Tensor> {
-        let (n, l, _) = features.dims3()?;
-        let weights = softmax(&self.attention_pool.forward(features)?.reshape((n, 1, l))?)?;
-        self.fc.forward(&weights.matmul(features)?.squeeze(1)?)
+        let (n, l, c) = features.dims3()?;
+        let weights = softmax(&reshape(&self.attention_pool.forward(features)?, (n, 1, l))?)?;
+        self.fc.forward(&reshape(&matmul(&weights, features)?, (n, c))?)
     }
 }
 

@@ -18,6 +18,7 @@ use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::scale::scale_last;
 use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::ops::narrow;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -123,7 +124,7 @@ impl Model for ConVit {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(features.narrow(1, 0, 1)?)
+        narrow(features, 1, 0, 1)
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
@@ -185,7 +186,7 @@ impl GatedAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, _, c) = x.dims3()?;
         let (qk, v) = (self.qk.forward(x)?, self.v.forward(x)?);
-        let (q, k) = (qk.narrow(2, 0, c)?, qk.narrow(2, c, c)?);
+        let (q, k) = (narrow(&qk, 2, 0, c)?, narrow(&qk, 2, c, c)?);
         let scale = 1.0 / ((c / self.heads) as f32).sqrt();
         let by_content = attention(&q, &k, &v, self.heads, scale, None)?;
         // Scores of position alone: a scale of zero leaves nothing of the content.

@@ -14,6 +14,7 @@ use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::ops::transpose;
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -130,8 +131,8 @@ impl Block {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.norm1.forward(x)?.transpose(1, 2)?;
-        let y = self.mlp_tokens.forward(&y, mode)?.transpose(1, 2)?;
+        let y = transpose(&self.norm1.forward(x)?, 1, 2)?;
+        let y = transpose(&self.mlp_tokens.forward(&y, mode)?, 1, 2)?;
         let x = add(x, &self.drop_path.forward(&y, mode)?)?;
         let y = self.mlp_channels.forward(&self.norm2.forward(&x)?, mode)?;
         add(&x, &self.drop_path.forward(&y, mode)?)

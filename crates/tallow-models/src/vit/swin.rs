@@ -15,6 +15,7 @@ use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear, checkpoint};
+use tallow_nn::ops::{narrow, permute, reshape};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -166,11 +167,11 @@ impl PatchMerging {
     /// `[n, h · w, c]` → `[n, ⌈h / 2⌉ · ⌈w / 2⌉, 2c]`.
     fn forward(&self, x: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
         let (n, _, c) = x.dims3()?;
-        let x = pad(&x.reshape((n, h, w, c))?, (2, 2))?;
+        let x = pad(&reshape(x, (n, h, w, c))?, (2, 2))?;
         let (n, h, w, c) = x.dims4()?;
         // Down within the 2×2 first, then right: timm's order.
-        let x = x.reshape(vec![n, h / 2, 2, w / 2, 2, c])?.permute(vec![0, 1, 3, 4, 2, 5])?;
-        self.reduction.forward(&self.norm.forward(&x.reshape((n, (h / 2) * (w / 2), 4 * c))?)?)
+        let x = permute(&reshape(&x, vec![n, h / 2, 2, w / 2, 2, c])?, vec![0, 1, 3, 4, 2, 5])?;
+        self.reduction.forward(&self.norm.forward(&reshape(&x, (n, (h / 2) * (w / 2), 4 * c))?)?)
     }
 }
 
@@ -240,7 +241,7 @@ impl WindowAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (h, w) = self.size;
         let (n, _, c) = x.dims3()?;
-        let x = pad(&roll(&x.reshape((n, h, w, c))?, self.shift)?, self.window)?;
+        let x = pad(&roll(&reshape(x, (n, h, w, c))?, self.shift)?, self.window)?;
         let padded = (x.dims()[1], x.dims()[2]);
         let mut bias = self.bias.forward()?;
         if let Some(mask) = &self.mask {
@@ -248,9 +249,9 @@ impl WindowAttention {
         }
         let qkv = self.qkv.forward(&partition(&x, self.window)?)?;
         let x = self.proj.forward(&attention_qkv(&qkv, self.heads, self.scale, Some(&bias))?)?;
-        let x = reverse(&x, self.window, padded)?.narrow(1, 0, h)?.narrow(2, 0, w)?;
+        let x = narrow(&narrow(&reverse(&x, self.window, padded)?, 1, 0, h)?, 2, 0, w)?;
         let back = ((h - self.shift.0) % h, (w - self.shift.1) % w);
-        Ok(roll(&x, back)?.reshape((n, h * w, c))?)
+        reshape(&roll(&x, back)?, (n, h * w, c))
     }
 }
 

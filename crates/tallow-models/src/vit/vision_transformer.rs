@@ -21,6 +21,7 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{Dropout, LayerNorm, Linear, checkpoint};
+use tallow_nn::ops::narrow;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -242,7 +243,7 @@ impl Model for Vit {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(features.narrow(1, 0, self.layout.prefix())?)
+        narrow(features, 1, 0, self.layout.prefix())
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {

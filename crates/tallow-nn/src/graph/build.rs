@@ -45,7 +45,8 @@ impl Builder {
 
     fn add(&mut self, a: &Record, b: &Record) -> Result<()> {
         let name = format!("{:?}", a.op);
-        let inputs = a.inputs.iter().zip(&b.inputs).map(|(a, b)| self.value(a, b, &name)).collect::<Result<Vec<_>>>()?;
+        let inputs =
+            a.inputs.iter().zip(&b.inputs).map(|(a, b)| self.value(a, b, &name)).collect::<Result<Vec<_>>>()?;
         // A view of nothing but itself: Candle gives the tensor back.
         if self.known[0].contains_key(&a.output.id()) {
             return Ok(());
@@ -103,7 +104,8 @@ fn shape(op: &Op, one: &[usize], two: &[usize]) -> Result<Vec<Dim>> {
         _ => None,
     };
     one.iter().zip(two).map(dim).collect::<Option<_>>().ok_or_else(|| {
-        let reason = format!("{op:?} gives {one:?} for one image and {two:?} for two: neither as much nor twice as much");
+        let reason =
+            format!("{op:?} gives {one:?} for one image and {two:?} for two: neither as much nor twice as much");
         Error::Config { op: "trace", reason }
     })
 }

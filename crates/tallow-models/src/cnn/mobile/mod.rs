@@ -12,6 +12,7 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNormOptions, Dropout, Linear};
+use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use self::block::Block;
@@ -243,12 +244,12 @@ impl Model for MobileNet {
         let mut x = global_avg_pool(features)?;
         if let Some(hidden) = &self.hidden {
             let (n, c) = x.dims2()?;
-            let pixels = x.reshape((n, c, 1, 1))?;
+            let pixels = reshape(&x, (n, c, 1, 1))?;
             let y = match hidden {
                 Hidden::Active(conv, activation) => activate(&conv.forward(&pixels)?, *activation)?,
                 Hidden::Norm(conv) => conv.forward(&pixels, mode)?,
             };
-            x = y.flatten_from(1)?;
+            x = reshape(&y, (n, y.dims()[1]))?;
         }
         self.classifier.forward(&self.dropout.forward(&x, mode)?)
     }
