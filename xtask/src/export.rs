@@ -1,4 +1,4 @@
-//! `cargo xtask export`: weights of any source as a folder in timm's layout.
+//! `cargo xtask export`: weights of any source as a folder in timm's layout, or as an ONNX file.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,15 @@ use crate::pretrained::{Pretrained, labels};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask export runs/r9 --out shoes
+  cargo xtask export runs/r9 --out shoes.onnx                           # for ONNX Runtime, TensorRT, a browser
   cargo xtask export resnet18.pth --model resnet18 --out resnet18       # timm's or torchvision's names, as train --pretrained
   cargo xtask export runs/repvgg --reparameterize --out repvgg-deploy   # for timm.utils.reparameterize_model")]
 pub struct Args {
     /// The directory of a run, a weights file, a folder with one, hf:OWNER/REPO, or timm's MODEL.TAG
     #[arg(value_name = "RUN|FILE|DIR|hf:REPO")]
     weights: String,
-    /// The folder to write: model.safetensors and config.json
-    #[arg(long, value_name = "DIR")]
+    /// The folder to write, model.safetensors and config.json; or the file, if its name ends in .onnx
+    #[arg(long, value_name = "DIR|FILE.onnx")]
     out: PathBuf,
     /// The architecture [default: what config.json beside the weights says]
     #[arg(long, value_name = "NAME")]
@@ -55,6 +56,24 @@ pub fn run(args: Args) -> Result<()> {
     let mut info = CheckpointInfo::new(&built.info, names);
     info.preprocessing = pretrained.preprocessing(model, built.info.config.in_chans)?.0;
     info.num_batches_tracked = known.map_or(0, |info| info.num_batches_tracked);
+    let onnx = args.out.extension().is_some_and(|extension| extension == "onnx");
+    if onnx && args.reparameterize {
+        bail!("an ONNX file has a RepVGG's blocks as one convolution each in any case: leave --reparameterize out");
+    }
+    if onnx {
+        tallow_export::save_onnx(&args.out, &built, &info)?;
+        let (h, w) = built.info.config.input_size;
+        println!("{}: {model} for ONNX opset {}", args.out.display(), tallow_export::OPSET);
+        println!(
+            "images [batch, {}, {h}, {w}] → logits [batch, {}]",
+            built.info.config.in_chans, info.model.num_classes
+        );
+        println!(
+            "mean {:?}, std {:?}; labels and the rest: metadata `config`",
+            info.preprocessing.mean, info.preprocessing.std
+        );
+        return Ok(());
+    }
     if args.reparameterize {
         let state = built.store.state_dict();
         let folded = tallow_models::reparameterize(&state)?;

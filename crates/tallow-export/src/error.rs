@@ -128,7 +128,19 @@ pub enum Error {
         /// Why.
         source: tallow_models::Error,
     },
-    /// A parameter could not be read or set.
+    /// More than a protobuf message can hold.
+    #[error(
+        "{}: the model takes {bytes} bytes, and an ONNX file holds 2 GB; export a smaller architecture, or its weights as \
+         safetensors",
+        path.display()
+    )]
+    TooLarge {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The size it would have.
+        bytes: usize,
+    },
+    /// A parameter could not be read or set, a forward pass failed or could not be traced.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),
 }

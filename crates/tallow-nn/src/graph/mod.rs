@@ -31,8 +31,10 @@ use crate::kernels::pool::PoolConfig;
 /// question mark can be left out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// `activation(conv2d(x, weight, bias?))`.
-    Conv2d {
+    /// `conv2d(x, weight, bias?)`.
+    Conv2d(ConvConfig),
+    /// `activation(scale · conv2d(x, weight) + shift)`, one scale and shift for each output.
+    Conv2dFolded {
         /// Stride, padding, dilation, groups.
         config: ConvConfig,
         /// What is done to each output.

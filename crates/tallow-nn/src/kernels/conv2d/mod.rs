@@ -154,7 +154,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     } else {
         output.into_tensor()?
     };
-    Ok(record(y, &inputs, || Op::Conv2d { config, activation: Activation::Identity }))
+    Ok(record(y, &inputs, || Op::Conv2d(config)))
 }
 
 /// What a convolution is computed with.
@@ -237,9 +237,8 @@ pub fn conv2d_folded(
     if !graph::tracing() {
         return Ok(y);
     }
-    let folded = weight.broadcast_mul(&Tensor::from_slice(scale, (geometry.o, 1, 1, 1), weight.device())?)?;
-    let shift = Tensor::from_slice(shift, geometry.o, weight.device())?;
-    Ok(record(y, &[x, &folded, &shift], || Op::Conv2d { config, activation }))
+    let vector = |values: &[f32]| Tensor::from_slice(values, geometry.o, weight.device());
+    Ok(record(y, &[x, weight, &vector(scale)?, &vector(shift)?], || Op::Conv2dFolded { config, activation }))
 }
 
 /// What becomes of each output: `activation(scale · y + shift)`.

@@ -1,0 +1,102 @@
+//! ONNX files, as an independent runtime reads and computes them.
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{Device, Tensor};
+use tallow_export::{CheckpointInfo, save_onnx};
+use tallow_models::{Built, ModelConfig, build, find};
+use tallow_nn::Mode;
+use tract_onnx::prelude::{
+    Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, Tensor as TractTensor, tvec,
+};
+
+/// Architectures that between them have every operation, at sizes where windows, patches and pools have edges.
+const MODELS: &[(&str, usize)] = &[
+    ("resnet9", 28),
+    ("small_cnn", 28),
+    ("preact_resnet18", 32),
+    ("mobilenetv3_small_100", 48),
+    ("tf_efficientnet_lite0", 46),
+    ("googlenet", 64),
+    ("squeezenet1_1", 50),
+    ("convnextv2_atto", 64),
+    ("repvgg_a0", 32),
+    ("vit_tiny_patch4_32", 32),
+    ("cct_2_3x2_32", 32),
+    ("swin_tiny_patch4_window7_224", 64),
+    ("cait_xxs24_224", 32),
+    ("levit_128s", 64),
+    ("poolformer_s12", 64),
+    ("mobilevit_xxs", 96),
+    ("mobilevitv2_050", 96),
+];
+
+/// A model in which nothing is zero or one: what starts as nothing would hide a mistake.
+fn model(name: &str, size: usize) -> Result<Built> {
+    let in_chans = if find(name)?.mean.len() == 1 { 1 } else { 3 };
+    let config = ModelConfig { num_classes: 7, in_chans, input_size: (size, size), ..ModelConfig::default() };
+    let built = build(name, &config, 3, &Device::Cpu)?;
+    for (at, (name, tensor)) in built.store.state_dict().into_iter().enumerate() {
+        let mut values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        for (i, value) in values.iter_mut().enumerate() {
+            *value += 0.05 * ((i * 7 + at) as f32).sin();
+        }
+        built.store.set(&name, &Tensor::from_vec(values, tensor.dims(), &Device::Cpu)?)?;
+    }
+    Ok(built)
+}
+
+fn images(n: usize, built: &Built) -> Result<Tensor> {
+    let ModelConfig { in_chans, input_size: (h, w), .. } = built.info.config;
+    let values: Vec<f32> = (0..n * in_chans * h * w).map(|i| (i as f32 * 0.61).cos()).collect();
+    Ok(Tensor::from_vec(values, (n, in_chans, h, w), &Device::Cpu)?)
+}
+
+#[test]
+fn another_runtime_computes_the_same_logits() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for &(name, size) in MODELS {
+        let built = model(name, size)?;
+        let file = folder.path().join(format!("{name}.onnx"));
+        save_onnx(&file, &built, &CheckpointInfo::new(&built.info, Vec::new()))?;
+        // Neither of the numbers of images that it was traced with.
+        let images = images(3, &built)?;
+        let ours = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        let theirs = in_tract(&file, &images).with_context(|| name.to_owned())?;
+        let largest = ours.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        let distance = ours.iter().zip(&theirs).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest;
+        ensure!(ours.len() == theirs.len() && distance < 1e-4, "{name}: {distance} apart, the largest logit {largest}");
+    }
+    Ok(())
+}
+
+fn in_tract(file: &std::path::Path, images: &Tensor) -> Result<Vec<f32>> {
+    let dims = images.dims4()?;
+    let shape = [dims.0, dims.1, dims.2, dims.3];
+    let model = tract_onnx::onnx()
+        .model_for_path(file)?
+        .with_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), shape))?
+        .into_optimized()?
+        .into_runnable()?;
+    let input = TractTensor::from_shape(&shape, &images.flatten_all()?.to_vec1::<f32>()?)?;
+    let outputs = model.run(tvec!(input.into()))?;
+    Ok(outputs[0].view().as_slice::<f32>()?.to_vec())
+}
+
+#[test]
+fn labels_and_preprocessing_are_in_the_metadata() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let built = model("small_cnn", 28)?;
+    let labels: Vec<String> = (0..7).map(|i| format!("label {i}")).collect();
+    let file = folder.path().join("model.onnx");
+    save_onnx(&file, &built, &CheckpointInfo::new(&built.info, labels))?;
+    let message = tract_onnx::onnx().proto_model_for_path(&file)?;
+    let config: serde_json::Value = serde_json::from_str(&message.metadata_props[0].value)?;
+    assert_eq!(
+        (config["architecture"].as_str(), config["label_names"][6].as_str()),
+        (Some("small_cnn"), Some("label 6"))
+    );
+    let graph = message.graph.context("no graph")?;
+    let names: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    assert!(names.contains(&"fc.weight"), "parameters keep their names: {names:?}");
+    Ok(())
+}
