@@ -5,6 +5,7 @@ mod common;
 use candle_core::{Device, Tensor};
 use common::{fill, images};
 use tallow_models::{Built, Error, Key, ModelConfig, Preset, Stem, build, find, list};
+use tallow_nn::graph::{self, Dim};
 use tallow_nn::{Mode, Tape};
 
 /// One preset a family, the first listed, its smallest, and each that has a part of its own: the others differ in depth and
@@ -165,6 +166,19 @@ fn every_family_classifies_pooled_features_alike() {
         assert_eq!(distilled.is_some(), has_token, "{}", preset.name);
         let mean = distilled.map_or(logits.clone(), |distilled| ((logits + distilled).unwrap() * 0.5).unwrap());
         assert_eq!(of(&features), flat(&mean), "{}", preset.name);
+    }
+}
+
+/// What an exporter needs: no step of Candle's own on the way, no size but the batch's that changes with it.
+#[test]
+fn every_family_can_be_traced() {
+    for preset in representatives() {
+        let built = small(preset, 3);
+        let (h, w) = built.info.config.input_size;
+        let graph = graph::trace((3, h, w), |images| built.model.forward(images, &Mode::eval()));
+        let graph = graph.unwrap_or_else(|e| panic!("{}: {e}", preset.name));
+        let last = graph.nodes.last().unwrap();
+        assert_eq!(last.shape, [Dim::PerImage(1), Dim::Fixed(5)], "{}", preset.name);
     }
 }
 
