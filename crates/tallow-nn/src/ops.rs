@@ -6,7 +6,6 @@ use candle_core::{D, Shape, Tensor};
 
 use crate::error::Result;
 use crate::graph::{Op, record};
-use crate::kernels::activation::Activation;
 
 /// The same values in another shape.
 ///
@@ -90,7 +89,7 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Shapes that do not fit.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok(record(a.broadcast_add(b)?, &[a, b], || Op::Add(Activation::Identity)))
+    Ok(record(a.broadcast_add(b)?, &[a, b], || Op::Add))
 }
 
 /// `a − b`, broadcast.

@@ -53,7 +53,7 @@ impl Lowering<'_> {
     fn node(&mut self, node: &Node) -> Result<String> {
         let inputs = match node.op {
             // Their weights are not taken as they are.
-            Op::Linear | Op::Conv2dFolded { .. } => vec![self.value(node.inputs[0])?],
+            Op::Linear | Op::Conv2dFolded(_) => vec![self.value(node.inputs[0])?],
             _ => node.inputs.iter().map(|&input| self.value(input)).collect::<Result<Vec<_>>>()?,
         };
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -63,17 +63,15 @@ impl Lowering<'_> {
                 let kernel = self.fixed(node.inputs[1], 2);
                 self.writer.node("Conv", &inputs, convolution(*config, kernel))
             }
-            Op::Conv2dFolded { config, activation } => {
+            Op::Conv2dFolded(config) => {
                 let kernel = self.fixed(node.inputs[1], 2);
                 let (weight, shift) = (self.scaled(node.inputs[1], node.inputs[2])?, self.value(node.inputs[3])?);
-                let y = self.writer.node("Conv", &[x, &weight, &shift], convolution(*config, kernel));
-                self.activate(&y, *activation)
+                self.writer.node("Conv", &[x, &weight, &shift], convolution(*config, kernel))
             }
             Op::Linear => return self.linear(node, x),
             Op::Matmul => self.writer.node("MatMul", &inputs, vec![]),
-            Op::BatchNorm { eps, activation } => {
-                let y = self.writer.node("BatchNormalization", &inputs, vec![("epsilon", Attr::Float(*eps))]);
-                self.activate(&y, *activation)
+            Op::BatchNorm { eps } => {
+                self.writer.node("BatchNormalization", &inputs, vec![("epsilon", Attr::Float(*eps))])
             }
             Op::LayerNorm { eps } => {
                 let attributes = vec![("axis", Attr::Int(-1)), ("epsilon", Attr::Float(*eps))];
@@ -82,10 +80,7 @@ impl Lowering<'_> {
             Op::Softmax => self.writer.node("Softmax", &inputs, vec![("axis", Attr::Int(-1))]),
             Op::Attention { .. } => self.attention(node, &inputs),
             Op::Activate(activation) => self.activate(x, *activation),
-            Op::Add(activation) => {
-                let y = self.writer.node("Add", &inputs, vec![]);
-                self.activate(&y, *activation)
-            }
+            Op::Add => self.writer.node("Add", &inputs, vec![]),
             Op::Subtract => self.writer.node("Sub", &inputs, vec![]),
             Op::Multiply => self.writer.node("Mul", &inputs, vec![]),
             Op::Divide => self.writer.node("Div", &inputs, vec![]),

@@ -22,8 +22,8 @@ pub(super) fn build(image: (usize, usize, usize), one: &Pass, two: &Pass) -> Res
         return Err(Error::Config { op: "trace", reason });
     }
     let mut builder = Builder::new(one, two);
-    for (a, b) in one.records.iter().zip(&two.records) {
-        builder.add(a, b)?;
+    for (step, (a, b)) in one.records.iter().zip(&two.records).enumerate() {
+        builder.add(step, a, b)?;
     }
     let output = builder.value(&one.output, &two.output, "the result")?;
     let Builder { nodes, constants, .. } = builder;
@@ -43,7 +43,7 @@ impl Builder {
         Builder { nodes: Vec::new(), constants: Vec::new(), known }
     }
 
-    fn add(&mut self, a: &Record, b: &Record) -> Result<()> {
+    fn add(&mut self, step: usize, a: &Record, b: &Record) -> Result<()> {
         let name = format!("{:?}", a.op);
         let inputs =
             a.inputs.iter().zip(&b.inputs).map(|(a, b)| self.value(a, b, &name)).collect::<Result<Vec<_>>>()?;
@@ -57,7 +57,7 @@ impl Builder {
             Value::Constant(self.constants.len() - 1)
         } else {
             let shape = shape(&a.op, a.output.dims(), b.output.dims())?;
-            self.nodes.push(Node { op: a.op.clone(), inputs, shape });
+            self.nodes.push(Node { op: a.op.clone(), inputs, shape, step });
             Value::Node(self.nodes.len() - 1)
         };
         self.define(&a.output, &b.output, value);

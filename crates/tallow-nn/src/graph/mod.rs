@@ -22,7 +22,7 @@ use std::cell::RefCell;
 
 use candle_core::{Device, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::activation::Activation;
 use crate::kernels::conv2d::ConvConfig;
 use crate::kernels::pool::PoolConfig;
@@ -33,13 +33,8 @@ use crate::kernels::pool::PoolConfig;
 pub enum Op {
     /// `conv2d(x, weight, bias?)`.
     Conv2d(ConvConfig),
-    /// `activation(scale · conv2d(x, weight) + shift)`, one scale and shift for each output.
-    Conv2dFolded {
-        /// Stride, padding, dilation, groups.
-        config: ConvConfig,
-        /// What is done to each output.
-        activation: Activation,
-    },
+    /// `scale · conv2d(x, weight) + shift`, one scale and shift for each output.
+    Conv2dFolded(ConvConfig),
     /// `x · weightᵀ + bias?`.
     Linear,
     /// `a · b` over the last two dimensions; those before are broadcast.
@@ -48,8 +43,6 @@ pub enum Op {
     BatchNorm {
         /// Added to the variance.
         eps: f32,
-        /// What is done to each output.
-        activation: Activation,
     },
     /// Over the last dimension: `x, weight, bias`.
     LayerNorm {
@@ -71,8 +64,8 @@ pub enum Op {
     },
     /// Elementwise.
     Activate(Activation),
-    /// `activation(a + b)`, broadcast.
-    Add(Activation),
+    /// `a + b`, broadcast.
+    Add,
     /// `a − b`, broadcast.
     Subtract,
     /// `a · b`, broadcast.
@@ -157,6 +150,8 @@ pub struct Node {
     pub inputs: Vec<Value>,
     /// The shape of the result.
     pub shape: Vec<Dim>,
+    /// Which of the ops of a pass it is, counted from 0: what [`observe`] says.
+    pub step: usize,
 }
 
 /// What a model computes of a batch of images.
@@ -178,42 +173,88 @@ struct Record {
     output: Tensor,
 }
 
+/// What is done with the ops that run on this thread.
+#[derive(Default)]
+enum Watch {
+    #[default]
+    Nothing,
+    Trace(Vec<Record>),
+    Observe {
+        see: Box<See>,
+        step: usize,
+        failure: Option<Error>,
+    },
+}
+
+/// Takes the number of an op and what it gave; may give another tensor in its place.
+pub type See = dyn FnMut(usize, &Tensor) -> Result<Option<Tensor>>;
+
 thread_local! {
-    static RECORDS: RefCell<Option<Vec<Record>>> = const { RefCell::new(None) };
+    static WATCH: RefCell<Watch> = const { RefCell::new(Watch::Nothing) };
 }
 
-/// Notes that `output` is `op` of `inputs`, while a trace runs on this thread; gives `output` back. Every op of this crate calls
-/// it. One of your own need not, if it is made of those and of [`ops`](crate::ops).
+/// Notes that `output` is `op` of `inputs`, while a trace runs on this thread; gives `output` back, or what an observer put in its
+/// place. Every op of this crate calls it. One of your own need not, if it is made of those and of [`ops`](crate::ops).
 pub fn record(output: Tensor, inputs: &[&Tensor], op: impl FnOnce() -> Op) -> Tensor {
-    RECORDS.with_borrow_mut(|records| {
-        if let Some(records) = records {
+    if !watched() {
+        return output;
+    }
+    // Taken out meanwhile: an observer's own ops are not watched.
+    let mut watch = WATCH.take();
+    let mut result = output;
+    match &mut watch {
+        Watch::Nothing => {}
+        Watch::Trace(records) => {
             let inputs = inputs.iter().map(|&input| input.clone()).collect();
-            records.push(Record { op: op(), inputs, output: output.clone() });
+            records.push(Record { op: op(), inputs, output: result.clone() });
         }
-    });
-    output
+        Watch::Observe { see, step, failure } => {
+            match see(*step, &result) {
+                Ok(Some(other)) => result = other,
+                Ok(None) => {}
+                Err(error) => *failure = failure.take().or(Some(error)),
+            }
+            *step += 1;
+        }
+    }
+    WATCH.set(watch);
+    result
 }
 
-/// Whether a trace runs on this thread.
-pub(crate) fn tracing() -> bool {
-    RECORDS.with_borrow(Option::is_some)
+/// Whether a trace or an observer runs on this thread: ops that do several things at once then do one after the other.
+pub(crate) fn watched() -> bool {
+    WATCH.with_borrow(|watch| !matches!(watch, Watch::Nothing))
+}
+
+/// Runs `forward` and shows `see` what each op gives, in the order of [`Node::step`]; a tensor that it gives back takes the place of that one.
+///
+/// # Errors
+/// Whatever `forward` or `see` fails with.
+pub fn observe<T>(see: Box<See>, forward: impl FnOnce() -> Result<T>) -> Result<T> {
+    let outer = WATCH.replace(Watch::Observe { see, step: 0, failure: None });
+    let result = forward();
+    match WATCH.replace(outer) {
+        Watch::Observe { failure: Some(error), .. } => Err(error),
+        _ => result,
+    }
 }
 
 /// The graph of `forward` for images of this size. `forward` must be the same each time: an evaluation.
 ///
 /// # Errors
-/// [`Error::NotTraced`](crate::Error::NotTraced) if a value that depends on the images is the result of one of Candle's own
-/// ops, which leave no trace: [`ops`](crate::ops) has those that do. Whatever `forward` fails with.
+/// [`Error::NotTraced`] if a value that depends on the images is the result of one of Candle's own ops, which leave no trace:
+/// [`ops`](crate::ops) has those that do. Whatever `forward` fails with.
 pub fn trace(image: (usize, usize, usize), forward: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Graph> {
-    let passes = [1, 2].map(|n| -> Result<build::Pass> {
+    let pass = |n: usize| -> Result<build::Pass> {
         let (c, h, w) = image;
         let values: Vec<f32> = (0..n * c * h * w).map(|i| (i as f32 * 0.37).sin()).collect();
         let images = Tensor::from_vec(values, (n, c, h, w), &Device::Cpu)?;
-        let outer = RECORDS.replace(Some(Vec::new()));
+        let outer = WATCH.replace(Watch::Trace(Vec::new()));
         let output = forward(&images);
-        let records = RECORDS.replace(outer).unwrap_or_default();
-        Ok(build::Pass { images, records, output: output? })
-    });
-    let [one, two] = passes;
-    build::build(image, &one?, &two?)
+        match WATCH.replace(outer) {
+            Watch::Trace(records) => Ok(build::Pass { images, records, output: output? }),
+            _ => Err(Error::Config { op: "trace", reason: "`forward` traces, which cannot be traced".to_owned() }),
+        }
+    };
+    build::build(image, &pass(1)?, &pass(2)?)
 }

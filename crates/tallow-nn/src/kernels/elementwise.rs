@@ -7,7 +7,7 @@ use super::activation::{Activation, activate};
 use super::memory::{Uninit, values};
 use super::memory::{channels_last, contiguous};
 use crate::error::{Error, Result};
-use crate::graph::{Op, record};
+use crate::graph::{self, Op, record};
 use crate::tape::{self, Backward, Output};
 
 /// Values a task works on: large enough to be worth a task, small enough for the L2 cache.
@@ -24,7 +24,9 @@ pub fn add_activate(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Te
     if a.dims() != b.dims() {
         return Err(Error::input("add", format!("two tensors of shape {:?}", a.dims()), format!("{:?}", b.dims())));
     }
-    if !matches!(activation, Activation::Identity | Activation::Relu) {
+    if !matches!(activation, Activation::Identity | Activation::Relu)
+        || (graph::watched() && activation != Activation::Identity)
+    {
         return activate(&add_activate(a, b, Activation::Identity)?, activation);
     }
     let lay = |t: &Tensor| if t.rank() == 4 { channels_last("add", t) } else { contiguous(t) };
@@ -41,7 +43,7 @@ pub fn add_activate(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Te
         [n, h, w, c] => Output::channels_last(data, (n, h, w, c)),
         ref shape => Output::contiguous(data, shape),
     };
-    Ok(record(tape::emit(output, &[a, b], AddBackward { active })?, &[a, b], || Op::Add(activation)))
+    Ok(record(tape::emit(output, &[a, b], AddBackward { active })?, &[a, b], || Op::Add))
 }
 
 /// Keeps NaN, which must reach the loss.

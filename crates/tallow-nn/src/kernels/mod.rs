@@ -19,6 +19,7 @@ mod map;
 pub mod memory;
 pub mod norm;
 pub mod pool;
+pub mod quantize;
 pub mod scale;
 pub mod simd;
 pub mod softmax;

@@ -8,7 +8,6 @@ use super::memory::{Uninit, contiguous, values};
 use super::norm::sums;
 use crate::error::{Error, Result};
 use crate::graph::{Op, record};
-use crate::kernels::activation::Activation;
 use crate::ops;
 use crate::tape::{Backward, Output, emit, emit_view};
 
@@ -96,7 +95,7 @@ pub fn add_positions(x: &Tensor, positions: &Tensor) -> Result<Tensor> {
         unsafe { data.finish() }
     };
     let y = emit(Output::contiguous(data, &[n, l, c]), &[x, positions], Positions)?;
-    Ok(record(y, &[x, positions], || Op::Add(Activation::Identity)))
+    Ok(record(y, &[x, positions], || Op::Add))
 }
 
 struct Positions;

@@ -16,7 +16,7 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::activation::Activation;
+use super::activation::{Activation, activate};
 use super::bf16::Unit;
 use super::memory::{self, SharedMut};
 use super::simd::Isa;
@@ -224,6 +224,9 @@ pub fn conv2d_folded(
     activation: Activation,
     config: ConvConfig,
 ) -> Result<Tensor> {
+    if graph::watched() && activation != Activation::Identity {
+        return activate(&conv2d_folded(x, weight, scale, shift, Activation::Identity, config)?, activation);
+    }
     let geometry = Geometry::new(x, weight, config)?;
     if scale.len() != geometry.o || shift.len() != geometry.o {
         let found = format!("{} and {}", scale.len(), shift.len());
@@ -234,11 +237,11 @@ pub fn conv2d_folded(
     let arithmetic = Arithmetic::new(precision::current(), &geometry);
     let y = forward(arithmetic, &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
     let y = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()?;
-    if !graph::tracing() {
+    if !graph::watched() {
         return Ok(y);
     }
     let vector = |values: &[f32]| Tensor::from_slice(values, geometry.o, weight.device());
-    Ok(record(y, &[x, weight, &vector(scale)?, &vector(shift)?], || Op::Conv2dFolded { config, activation }))
+    Ok(record(y, &[x, weight, &vector(scale)?, &vector(shift)?], || Op::Conv2dFolded(config)))
 }
 
 /// What becomes of each output: `activation(scale · y + shift)`.

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use super::columns::{Columns, combine, moments};
 use super::vector;
 use crate::error::{Error, Result};
-use crate::graph::{Op, record};
+use crate::graph::{self, Op, record};
 use crate::kernels::activation::curves::Curve;
-use crate::kernels::activation::{Activation, with_curve};
+use crate::kernels::activation::{Activation, activate, with_curve};
 use crate::kernels::memory::{Uninit, channels_last, values};
 use crate::kernels::vectorised::vectorised;
 use crate::tape::{Backward, Output, emit};
@@ -74,11 +74,15 @@ pub fn batch_norm_eval(
     eps: f32,
     activation: Activation,
 ) -> Result<Tensor> {
+    if graph::watched() && activation != Activation::Identity {
+        let y = batch_norm_eval(x, gamma, beta, mean, var, eps, Activation::Identity)?;
+        return activate(&y, activation);
+    }
     let images = channels_last(OP, x)?;
     let c = images.dim(3)?;
     let stats = (vector(OP, "mean", mean, c)?, vector(OP, "var", var, c)?);
     let y = normalise([x, gamma, beta], images, stats, eps, activation, false)?;
-    Ok(record(y, &[x, gamma, beta, mean, var], || Op::BatchNorm { eps, activation }))
+    Ok(record(y, &[x, gamma, beta, mean, var], || Op::BatchNorm { eps }))
 }
 
 const OP: &str = "batch_norm";
