@@ -140,6 +140,9 @@ pub enum Error {
         /// The size it would have.
         bytes: usize,
     },
+    /// Ranges for 8 bits could not be learnt.
+    #[error("cannot quantise: {0}")]
+    Calibration(String),
     /// A parameter could not be read or set, a forward pass failed or could not be traced.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use tallow_export::{CheckpointInfo, save_onnx};
+use tallow_export::{CheckpointInfo, Error, Int8, save_onnx};
 use tallow_models::{Built, ModelConfig, build, find};
 use tallow_nn::Mode;
 use tract_onnx::prelude::{
@@ -57,7 +57,7 @@ fn another_runtime_computes_the_same_logits() -> Result<()> {
     for &(name, size) in MODELS {
         let built = model(name, size)?;
         let file = folder.path().join(format!("{name}.onnx"));
-        save_onnx(&file, &built, &CheckpointInfo::new(&built.info, Vec::new()))?;
+        save_onnx(&file, &built, &CheckpointInfo::new(&built.info, Vec::new()), None)?;
         // Neither of the numbers of images that it was traced with.
         let images = images(3, &built)?;
         let ours = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
@@ -66,6 +66,42 @@ fn another_runtime_computes_the_same_logits() -> Result<()> {
         let distance = ours.iter().zip(&theirs).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest;
         ensure!(ours.len() == theirs.len() && distance < 1e-4, "{name}: {distance} apart, the largest logit {largest}");
     }
+    Ok(())
+}
+
+/// What 8 bits cost is the same here and there: the distance to each other is a fraction of that to f32.
+#[test]
+fn another_runtime_computes_the_same_in_8_bits() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for (name, size) in [("small_cnn", 28), ("resnet9", 28), ("mobilenetv3_small_100", 48)] {
+        let built = model(name, size)?;
+        let images = images(6, &built)?;
+        let exact = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        let int8 = Int8::calibrate::<Error>(&built, [Ok(images.clone())])?;
+        let file = folder.path().join(format!("{name}.onnx"));
+        save_onnx(&file, &built, &CheckpointInfo::new(&built.info, Vec::new()), Some(&int8))?;
+        let built = int8.simulate(built)?;
+        let ours = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        let theirs = in_tract(&file, &images).with_context(|| name.to_owned())?;
+        let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        let (between, cost) = (distance(&ours, &theirs), distance(&ours, &exact));
+        println!(
+            "{name}: {between} between the two, {cost} from f32, {} long",
+            distance(&exact, &vec![0.0; exact.len()])
+        );
+        ensure!(cost > 0.0 && between < 0.3 * cost, "{name}: {between} apart, {cost} from f32");
+    }
+    Ok(())
+}
+
+#[test]
+fn ranges_need_images() -> Result<()> {
+    let built = model("small_cnn", 28)?;
+    let none = Int8::calibrate::<Error>(&built, []).map(|_| ());
+    assert!(none.is_err_and(|error| error.to_string().contains("no images")));
+    let nan = (images(1, &built)? * f64::NAN)?;
+    let broken = Int8::calibrate::<Error>(&built, [Ok(nan)]).map(|_| ());
+    assert!(broken.is_err_and(|error| error.to_string().contains("no number")));
     Ok(())
 }
 
@@ -88,7 +124,7 @@ fn labels_and_preprocessing_are_in_the_metadata() -> Result<()> {
     let built = model("small_cnn", 28)?;
     let labels: Vec<String> = (0..7).map(|i| format!("label {i}")).collect();
     let file = folder.path().join("model.onnx");
-    save_onnx(&file, &built, &CheckpointInfo::new(&built.info, labels))?;
+    save_onnx(&file, &built, &CheckpointInfo::new(&built.info, labels), None)?;
     let message = tract_onnx::onnx().proto_model_for_path(&file)?;
     let config: serde_json::Value = serde_json::from_str(&message.metadata_props[0].value)?;
     assert_eq!(

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use tallow_augment::{Normalization, Pipeline, Size};
 use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 use tallow_models::Built;
 
+use crate::batch::images;
 use crate::checkpoint::{self, Position, load_weights};
 use crate::{Error, Features, Predictions, Result, RunConfig, RunDir, TestTime, View, build_pipeline, embed, predict};
 
@@ -115,6 +117,17 @@ impl Finished {
     /// Those of [`embed`](fn@embed).
     pub fn features(&self, dataset: Arc<dyn Dataset>) -> Result<Features> {
         embed(&self.built, &self.loader(dataset)?)
+    }
+
+    /// Every sample that can be read as the model sees it, `[n, c, h, w]` a batch.
+    ///
+    /// # Errors
+    /// No samples; in the iterator an image that cannot be read.
+    pub fn batches(&self, dataset: Arc<dyn Dataset>) -> Result<impl Iterator<Item = Result<Tensor>>> {
+        Ok(self.loader(dataset)?.epoch(0, 0).map(|batch| {
+            let batch = batch?;
+            images(batch.pixels, batch.shape)
+        }))
     }
 
     /// Makes a run directory of what it takes to use this run: config, classes, and the weights it was opened with.

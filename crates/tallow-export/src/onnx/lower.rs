@@ -10,7 +10,8 @@ use tallow_nn::layers::Activation;
 
 use super::proto;
 use super::writer::{Attr, Writer};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::int8::{Int8, Levels, product, to_int8};
 
 /// The input's name.
 pub(super) const IMAGES: &str = "images";
@@ -18,11 +19,20 @@ pub(super) const IMAGES: &str = "images";
 pub(super) const LOGITS: &str = "logits";
 
 /// Nodes and initialisers. Constants that are parameters keep the names they have in `names`.
-pub(super) fn lower(graph: &Graph, names: &HashMap<TensorId, &str>) -> Result<proto::Graph> {
-    let mut lowering =
-        Lowering { graph, names, writer: Writer::default(), results: Vec::new(), constants: HashMap::new() };
-    for node in &graph.nodes {
+pub(super) fn lower(graph: &Graph, names: &HashMap<TensorId, &str>, int8: Option<&Int8>) -> Result<proto::Graph> {
+    let mut lowering = Lowering {
+        graph,
+        names,
+        levels: int8.map(|int8| &int8.levels),
+        writer: Writer::default(),
+        images: IMAGES.to_owned(),
+        results: Vec::new(),
+        constants: HashMap::new(),
+    };
+    lowering.images = lowering.kept(Value::Images, IMAGES.to_owned());
+    for (i, node) in graph.nodes.iter().enumerate() {
         let result = lowering.node(node)?;
+        let result = lowering.kept(Value::Node(i), result);
         lowering.results.push(result);
     }
     let result = lowering.value(graph.output)?;
@@ -41,7 +51,11 @@ enum Form {
 struct Lowering<'a> {
     graph: &'a Graph,
     names: &'a HashMap<TensorId, &'a str>,
+    /// How values are kept in 8 bits, if any are.
+    levels: Option<&'a HashMap<Value, Levels>>,
     writer: Writer,
+    /// The name of the input, or of what 8 bits hold of it.
+    images: String,
     /// The names of what the nodes so far compute.
     results: Vec<String>,
     /// Initialisers by constant and what was done to it.
@@ -51,6 +65,11 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     /// The nodes that compute one of ours; gives the name of the result.
     fn node(&mut self, node: &Node) -> Result<String> {
+        if let Some((input, _)) = product(&node.op, &node.inputs)
+            && let Some(levels) = self.levels.and_then(|levels| levels.get(&input)).copied()
+        {
+            return self.in_8_bits(node, levels);
+        }
         let inputs = match node.op {
             // Their weights are not taken as they are.
             Op::Linear | Op::Conv2dFolded(_) => vec![self.value(node.inputs[0])?],
@@ -121,7 +140,7 @@ impl Lowering<'_> {
     /// The name of a value; a constant becomes an initialiser where it is first used.
     fn value(&mut self, value: Value) -> Result<String> {
         match value {
-            Value::Images => Ok(IMAGES.to_owned()),
+            Value::Images => Ok(self.images.clone()),
             Value::Node(node) => Ok(self.results[node].clone()),
             Value::Constant(constant) => self.constant(constant, Form::AsIs, Ok),
         }
@@ -138,10 +157,7 @@ impl Lowering<'_> {
             return Ok(name.clone());
         }
         let tensor = &self.graph.constants[constant];
-        let name = match self.names.get(&tensor.id()) {
-            Some(&name) => name.to_owned(),
-            None => format!("constant_{constant}"),
-        };
+        let name = self.name(constant);
         let name = match form {
             Form::AsIs => name,
             Form::Transposed => format!("{name}.T"),
@@ -186,6 +202,94 @@ impl Lowering<'_> {
             Value::Images => 4,
             Value::Constant(constant) => self.graph.constants[constant].rank(),
             Value::Node(node) => self.graph.nodes[node].shape.len(),
+        }
+    }
+
+    /// What 8 bits hold of a value, if it is kept in 8 bits; else the value.
+    fn kept(&mut self, value: Value, name: String) -> String {
+        let Some(levels) = self.levels.and_then(|levels| levels.get(&value)) else {
+            return name;
+        };
+        let (scale, zero) = (self.writer.number(levels.scale), self.writer.byte(levels.zero_point));
+        let bytes = self.writer.node("QuantizeLinear", &[&name, &scale, &zero], vec![]);
+        self.writer.node("DequantizeLinear", &[&bytes, &scale, &zero], vec![])
+    }
+
+    /// A convolution or linear layer with its weights in 8 bits, and its bias in 32 with the scale that sums of the products have.
+    fn in_8_bits(&mut self, node: &Node, input: Levels) -> Result<String> {
+        let x = self.value(node.inputs[0])?;
+        let Value::Constant(constant) = node.inputs[1] else { return Ok(x) };
+        let weight = self.graph.constants[constant].clone();
+        let (weight, bias) = match node.op {
+            Op::Conv2dFolded(_) => {
+                let (scale, shift) = (self.tensor(node.inputs[2])?, self.tensor(node.inputs[3])?);
+                let weight = scale.reshape(((), 1, 1, 1)).and_then(|scale| weight.broadcast_mul(&scale));
+                (weight.map_err(tallow_nn::Error::from)?, Some(shift))
+            }
+            _ => (weight, node.inputs.get(2).map(|&bias| self.tensor(bias)).transpose()?),
+        };
+        let (name, outputs) = (self.name(constant), weight.dims()[0]);
+        let (bytes, scales) = to_int8(&weight).map_err(tallow_nn::Error::from)?;
+        // A product over the last dimension of rows takes the weights the other way round.
+        let rows = matches!(node.op, Op::Linear) && self.rank(node.inputs[0]) > 2;
+        let (bytes, dims, axis) = if rows {
+            let inputs = bytes.len() / outputs.max(1);
+            let turned = (0..bytes.len()).map(|i| bytes[i % outputs * inputs + i / outputs]).collect();
+            (turned, vec![inputs, outputs], 1)
+        } else {
+            (bytes, weight.dims().to_vec(), 0)
+        };
+        let bytes = self.writer.bytes(name.clone(), &dims, &bytes);
+        let scale = self.writer.floats(format!("{name}_scale"), &[outputs], &scales);
+        let zero = self.writer.bytes(format!("{name}_zero_point"), &[outputs], &vec![0; outputs]);
+        let weight = self.writer.node("DequantizeLinear", &[&bytes, &scale, &zero], vec![("axis", Attr::Int(axis))]);
+        let bias = bias.map(|bias| self.bias_in_32_bits(&name, &bias, &scales, input.scale)).transpose()?;
+        let mut inputs = vec![x.as_str(), &weight];
+        Ok(match &node.op {
+            Op::Conv2d(config) | Op::Conv2dFolded(config) => {
+                inputs.extend(bias.as_deref());
+                let kernel = self.fixed(node.inputs[1], 2);
+                self.writer.node("Conv", &inputs, convolution(*config, kernel))
+            }
+            _ if rows => {
+                let y = self.writer.node("MatMul", &inputs, vec![]);
+                match bias {
+                    Some(bias) => self.writer.node("Add", &[&y, &bias], vec![]),
+                    None => y,
+                }
+            }
+            _ => {
+                inputs.extend(bias.as_deref());
+                self.writer.node("Gemm", &inputs, vec![("transB", Attr::Int(1))])
+            }
+        })
+    }
+
+    fn bias_in_32_bits(&mut self, name: &str, bias: &Tensor, scales: &[f32], input: f32) -> Result<String> {
+        let bias = bias.flatten_all().and_then(|bias| bias.to_vec1::<f32>()).map_err(tallow_nn::Error::from)?;
+        let scales: Vec<f32> = scales.iter().map(|scale| scale * input).collect();
+        let sums: Vec<i32> =
+            bias.iter().zip(&scales).map(|(bias, scale)| (bias / scale).round_ties_even() as i32).collect();
+        let dims = [sums.len()];
+        let sums = self.writer.sums(format!("{name}_bias"), &dims, &sums);
+        let scale = self.writer.floats(format!("{name}_bias_scale"), &dims, &scales);
+        let zero = self.writer.sums(format!("{name}_bias_zero_point"), &dims, &vec![0; dims[0]]);
+        Ok(self.writer.node("DequantizeLinear", &[&sums, &scale, &zero], vec![("axis", Attr::Int(0))]))
+    }
+
+    /// A value that must be a constant.
+    fn tensor(&self, value: Value) -> Result<Tensor> {
+        match value {
+            Value::Constant(constant) => Ok(self.graph.constants[constant].clone()),
+            _ => Err(Error::Calibration("a layer's bias or scale depends on the images".to_owned())),
+        }
+    }
+
+    /// A constant's name as a parameter, else one of its own.
+    fn name(&self, constant: usize) -> String {
+        match self.names.get(&self.graph.constants[constant].id()) {
+            Some(&name) => name.to_owned(),
+            None => format!("constant_{constant}"),
         }
     }
 

@@ -10,11 +10,12 @@ use std::path::Path;
 use prost::Message;
 use tallow_models::Built;
 use tallow_nn::Mode;
-use tallow_nn::graph::{Dim, trace};
+use tallow_nn::graph::{Dim, Graph, trace};
 
 use crate::atomic::write_atomically;
 use crate::config::CheckpointInfo;
 use crate::error::{Error, Result};
+use crate::int8::Int8;
 
 /// The version of ONNX's operators that is written: it has LayerNormalization, and ONNX Runtime, TensorRT 8.6 and tract read it.
 pub const OPSET: i64 = 17;
@@ -27,12 +28,21 @@ const LIMIT: usize = i32::MAX as usize;
 /// Its input `images`, `[batch, channels, height, width]` in f32, takes pixels after preprocessing; its output `logits` is `[batch,
 /// classes]`; `batch` is any number, the rest as configured. The metadata `config` is what `config.json` says: labels and preprocessing.
 ///
+/// With `int8`, [calibrated](Int8::calibrate) on this model, weights and what lies between layers are bytes, with QuantizeLinear and
+/// DequantizeLinear around each layer, which runtimes compute in integers.
+///
 /// # Errors
 /// [`tallow_nn::Error::NotTraced`] for a model of your own with operations that leave no trace; more than 2 GB; a file that
 /// cannot be written.
-pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo) -> Result<()> {
-    let (h, w) = built.info.config.input_size;
-    let graph = trace((built.info.config.in_chans, h, w), |images| built.model.forward(images, &Mode::eval()))?;
+pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option<&Int8>) -> Result<()> {
+    let traced;
+    let graph = match int8 {
+        Some(int8) => &int8.graph,
+        None => {
+            traced = graph_of(built)?;
+            &traced
+        }
+    };
     let parameters = built.store.parameters().map(|(name, var)| (var.as_tensor().id(), name));
     let buffers = built.store.buffers().map(|(name, buffer)| (buffer.get().id(), name));
     let names: HashMap<_, _> = parameters.chain(buffers).collect();
@@ -48,13 +58,20 @@ pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo) -> Result<()
             name: info.architecture.clone(),
             input: vec![described(lower::IMAGES, &[Dim::PerImage(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)])],
             output: vec![described(lower::LOGITS, &[Dim::PerImage(1), Dim::Fixed(classes)])],
-            ..lower::lower(&graph, &names)?
+            ..lower::lower(graph, &names, int8)?
         }),
     };
     if message.encoded_len() > LIMIT {
         return Err(Error::TooLarge { path: path.to_owned(), bytes: message.encoded_len() });
     }
     write_atomically(path, &message.encode_to_vec())
+}
+
+/// What the model computes in evaluation of images of the size that it was built for.
+pub(crate) fn graph_of(built: &Built) -> Result<Graph> {
+    let (h, w) = built.info.config.input_size;
+    let image = (built.info.config.in_chans, h, w);
+    Ok(trace(image, |images| built.model.forward(images, &Mode::eval()))?)
 }
 
 /// An input or output of the graph.

@@ -103,6 +103,9 @@ pub(super) struct Tensor {
 pub(super) enum DataType {
     Undefined = 0,
     Float = 1,
+    Uint8 = 2,
+    Int8 = 3,
+    Int32 = 6,
     Int64 = 7,
 }
 

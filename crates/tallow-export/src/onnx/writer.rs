@@ -39,14 +39,35 @@ impl Writer {
     }
 
     /// An initialiser of numbers, under this name or one of its own, which is given back.
-    pub(super) fn floats(&mut self, mut name: String, dims: &[usize], values: &[f32]) -> String {
+    pub(super) fn floats(&mut self, name: String, dims: &[usize], values: &[f32]) -> String {
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.initializer(name, dims, DataType::Float, raw_data)
+    }
+
+    /// The same of signed bytes.
+    pub(super) fn bytes(&mut self, name: String, dims: &[usize], values: &[i8]) -> String {
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.initializer(name, dims, DataType::Int8, raw_data)
+    }
+
+    /// The same of 32-bit integers.
+    pub(super) fn sums(&mut self, name: String, dims: &[usize], values: &[i32]) -> String {
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.initializer(name, dims, DataType::Int32, raw_data)
+    }
+
+    fn initializer(&mut self, mut name: String, dims: &[usize], data_type: DataType, raw_data: Vec<u8>) -> String {
         while !self.taken.insert(name.clone()) {
             name.push('_');
         }
-        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = dims.iter().map(|&dim| dim as i64).collect();
-        self.graph.initializer.push(Tensor { dims, data_type: DataType::Float.into(), name: name.clone(), raw_data });
+        self.graph.initializer.push(Tensor { dims, data_type: data_type.into(), name: name.clone(), raw_data });
         name
+    }
+
+    /// One unsigned byte; the same one each time.
+    pub(super) fn byte(&mut self, value: u8) -> String {
+        self.shared(DataType::Uint8, Vec::new(), vec![value], format!("byte_{value}"))
     }
 
     /// One number; the same one each time.

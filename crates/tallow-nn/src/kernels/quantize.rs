@@ -32,6 +32,19 @@ pub fn fake_quantize(x: &Tensor, scale: f32, zero_point: u8) -> Result<Tensor> {
     laid.output(data)?.into_tensor()
 }
 
+/// The least and the greatest value; (∞, −∞) of none.
+///
+/// # Errors
+/// A tensor that is not f32 on the CPU.
+pub fn range(x: &Tensor) -> Result<(f32, f32)> {
+    let laid = Laid::new(x)?;
+    let values = values("range", &laid.memory)?;
+    let chunks = values.par_chunks(CHUNK).map(|chunk| {
+        chunk.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)))
+    });
+    Ok(chunks.reduce(|| (f32::INFINITY, f32::NEG_INFINITY), |a, b| (a.0.min(b.0), a.1.max(b.1))))
+}
+
 vectorised! {
     fn round(y: &mut [f32], x: &[f32], scale: f32, zero_point: f32) {
         for (y, x) in y.iter_mut().zip(x) {
@@ -52,6 +65,7 @@ mod tests {
     fn values_are_pytorchs() -> Result<()> {
         let x = Tensor::new(&[-9f32, -1.5, -0.25, 0.0, 0.24, 0.25, 0.75, 1.3, 125.9, 300.0], &Device::Cpu)?;
         let y = fake_quantize(&x, 0.5, 3)?.to_vec1::<f32>()?;
+        assert_eq!(range(&x)?, (-9.0, 300.0));
         assert_eq!(y, [-1.5, -1.5, 0.0, 0.0, 0.0, 0.0, 1.0, 1.5, 126.0, 126.0]);
         Ok(())
     }
