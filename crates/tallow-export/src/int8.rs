@@ -100,7 +100,7 @@ impl Int8 {
     }
 
     /// The model with its weights rounded, and its activations as it computes them, to what 8 bits hold: it answers as a runtime does
-    /// that computes in integers, up to the rounding of sums, at the speed of f32. Only whole passes
+    /// that computes in integers, up to the rounding of biases and sums, at the speed of f32. Only whole passes
     /// ([`Model::forward`]) are; weights that evaluation computes anew (RepVGG's) stay as they are.
     ///
     /// # Errors
