@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use tallow_data::Subset;
 use tallow_export::{CheckpointInfo, Int8, LoadOptions};
 use tallow_metrics::Evaluation;
-use tallow_train::Finished;
+use tallow_train::{Ensemble, Finished};
 
 use crate::pretrained::{Pretrained, labels};
 use crate::run::choose;
@@ -50,6 +50,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    if Ensemble::is_at(Path::new(&args.weights)) {
+        bail!(
+            "{}: an ensemble is several models: export its members, or teach one model what they know \
+             (train --set distill.teacher={0})",
+            args.weights
+        );
+    }
     let pretrained = Pretrained::find(&args.weights)?;
     let known = pretrained.info.as_ref();
     let Some(model) = args.model.as_deref().or(known.map(|info| info.architecture.as_str())) else {
