@@ -6,11 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use tallow_data::Subset;
 use tallow_export::{CheckpointInfo, Int8, LoadOptions};
-use tallow_metrics::Evaluation;
 use tallow_train::{Ensemble, Finished};
 
 use crate::pretrained::{Pretrained, labels};
-use crate::run::choose;
+use crate::run::{choose, first_line};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -141,11 +140,9 @@ fn in_8_bits(args: &Args, info: &CheckpointInfo) -> Result<()> {
     let int8 = Int8::calibrate::<anyhow::Error>(&finished.built, images.map(|images| Ok(images?)))?;
     tallow_export::save_onnx(&args.out, &finished.built, info, Some(&int8))?;
     if let Ok((name, dataset)) = choose(&splits, None) {
-        let exact = finished.predictions(dataset.clone())?.evaluate(&finished.classes)?;
+        println!("in f32:    {}", first_line(&finished, name, dataset.clone())?);
         finished.built = int8.simulate(finished.built)?;
-        let rounded = finished.predictions(dataset)?.evaluate(&finished.classes)?;
-        let line = |evaluation: Evaluation| evaluation.to_string().lines().next().unwrap_or_default().to_owned();
-        println!("{name} in f32:    {}\n{name} in 8 bits: {}", line(exact), line(rounded));
+        println!("in 8 bits: {}", first_line(&finished, name, dataset)?);
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod models;
 mod options;
 mod predict;
 mod pretrained;
+mod prune;
 mod run;
 mod tidy;
 mod train;
@@ -46,8 +47,10 @@ enum Command {
     Predict(predict::Args),
     /// Combine runs: voting, averages, weights, stacking, model soups
     Ensemble(ensemble::Args),
-    /// Write a run's or any other weights as timm reads them
+    /// Write a run's or any other weights as timm reads them, or as an ONNX file
     Export(export::Args),
+    /// Set a run's weakest filters to zero, for a smaller model
+    Prune(prune::Args),
     /// List the architectures with their parameters and multiply-accumulates
     Models(models::Args),
     /// Search for the best hyper-parameters: random, grid, TPE, with ASHA or Hyperband
@@ -88,6 +91,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Predict(args) => predict::run(args),
         Command::Ensemble(args) => ensemble::run(args),
         Command::Export(args) => export::run(args),
+        Command::Prune(args) => prune::run(args),
         Command::Models(args) => models::run(args),
         Command::Tune(args) => tune::run(args),
         Command::Data(args) => data::run(args),

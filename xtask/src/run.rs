@@ -29,6 +29,12 @@ pub fn evaluate(predictor: &Predictor, split: &str, dataset: Arc<dyn Dataset>) -
     Ok(measured)
 }
 
+/// What is said first of a split: its name, how many images, loss and accuracy.
+pub fn first_line(finished: &Finished, split: &str, dataset: Arc<dyn Dataset>) -> Result<String> {
+    let evaluation = finished.predictions(dataset)?.evaluate(&finished.classes)?.to_string();
+    Ok(format!("{split}: {}", evaluation.lines().next().unwrap_or_default()))
+}
+
 /// The lines that say what is about to be trained.
 pub fn headline(resolved: &Resolved, splits: &Splits, built: &Built, run: &RunDir) -> String {
     let config = &resolved.config;

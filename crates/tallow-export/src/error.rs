@@ -143,6 +143,9 @@ pub enum Error {
     /// Ranges for 8 bits could not be learnt.
     #[error("cannot quantise: {0}")]
     Calibration(String),
+    /// Filters could not be pruned.
+    #[error("cannot prune: {0}")]
+    Pruning(String),
     /// A parameter could not be read or set, a forward pass failed or could not be traced.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),

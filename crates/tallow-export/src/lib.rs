@@ -4,6 +4,7 @@
 //! - [`open`]: such a folder → the model, ready to run. [`read_config`] and [`load_weights`] are its halves.
 //! - [`StateDict::read`] and [`load_pretrained`]: weights of any file → a model for other classes, channels or sizes.
 //! - [`save_onnx`]: a model as an ONNX file, for other runtimes; in 8 bits with an [`Int8`].
+//! - [`prune`]: filters set to zero, which an ONNX file then leaves out.
 //! - [`Hub::fetch`]: weights of a repository on the Hugging Face Hub.
 //!
 //! Names are timm's throughout: `timm.create_model("local-dir:FOLDER", pretrained=True)` loads what
@@ -18,6 +19,7 @@ mod int8;
 mod lora;
 mod onnx;
 mod pretrained;
+mod prune;
 mod read;
 mod torchvision;
 mod weights;
@@ -29,6 +31,7 @@ pub use error::{Error, Result};
 pub use int8::Int8;
 pub use onnx::{OPSET, save_onnx};
 pub use pretrained::{LoadOptions, Matching, PretrainedReport, load_pretrained};
+pub use prune::{Pruned, prune};
 pub use read::{Format, StateDict};
 pub use tallow_hub::{Fetched, Hub};
 pub use weights::{LoadReport, load_weights, with_num_batches_tracked};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use tallow_export::{CheckpointInfo, Error, Int8, save_onnx};
+use tallow_export::{CheckpointInfo, Error, Int8, prune, save_onnx};
 use tallow_models::{Built, ModelConfig, build, find};
 use tallow_nn::Mode;
 use tract_onnx::prelude::{
@@ -131,5 +131,45 @@ fn labels_and_preprocessing_are_in_the_metadata() -> Result<()> {
     let graph = message.graph.context("no graph")?;
     let names: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     assert!(names.contains(&"fc.weight"), "parameters keep their names: {names:?}");
+    Ok(())
+}
+
+/// Filters that are zero are left out, and nothing else changes: of a plain network, of one with depthwise convolutions, of residual
+/// blocks, whose sums keep theirs.
+#[test]
+fn pruned_filters_are_left_out() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let size_of = |file: &std::path::Path| -> Result<u64> { Ok(std::fs::metadata(file)?.len()) };
+    for (name, size) in [("small_cnn", 28), ("resnet9", 28), ("resnet18", 33), ("mobilenetv2_100", 32)] {
+        let built = model(name, size)?;
+        let [whole, half, int8] = ["whole", "half", "int8"].map(|which| folder.path().join(format!("{name}.{which}")));
+        let info = CheckpointInfo::new(&built.info, Vec::new());
+        save_onnx(&whole, &built, &info, None)?;
+        let images = images(3, &built)?;
+        let before = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        let pruned = prune(&built, 0.5)?;
+        ensure!(pruned.layers > 0 && 2 * pruned.zero <= pruned.filters && pruned.zero > 0, "{name}: {pruned:?}");
+        let ours = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        ensure!(ours != before, "{name}: no filter is missed");
+        save_onnx(&half, &built, &info, None)?;
+        let theirs = in_tract(&half, &images).with_context(|| name.to_owned())?;
+        let largest = ours.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        let distance = ours.iter().zip(&theirs).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest;
+        ensure!(distance < 1e-4, "{name}: {distance} apart, the largest logit {largest}");
+        let calibrated = Int8::calibrate::<Error>(&built, [Ok(images)])?;
+        save_onnx(&int8, &built, &info, Some(&calibrated))?;
+        let (whole, half, int8) = (size_of(&whole)?, size_of(&half)?, size_of(&int8)?);
+        ensure!(half < whole * 9 / 10 && int8 < half / 2, "{name}: {whole}, {half}, {int8} bytes");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_pruned_is_said() -> Result<()> {
+    let of = |name: &str, ratio: f64| -> Result<String> {
+        Ok(prune(&model(name, 32)?, ratio).err().context("pruned")?.to_string())
+    };
+    assert!(of("vit_tiny_patch4_32", 0.5)?.contains("no convolution"));
+    assert!(of("resnet18", 1.0)?.contains("less than 1"));
     Ok(())
 }

@@ -28,6 +28,7 @@ use crate::record::{Record, stopped};
 use crate::stages::Stages;
 use crate::swa::reestimate_statistics;
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
+use crate::zeros::Zeros;
 use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, TestTime, predict};
 
 /// What a training run works with.
@@ -139,6 +140,8 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         position = checkpoint.position;
     }
 
+    let zeros = if options.keep_zeros { Zeros::of(store)? } else { Zeros::default() };
+
     let mut record = Record::new(run, &position, options.epochs, quiet)?;
     if position.step > 0 {
         record.note(&format!("continuing at epoch {}, step {}", position.epoch + 1, position.step))?;
@@ -245,6 +248,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
                 optimizer.step(&grads, rates)?;
             }
             penalties.constrain(store, &grads)?;
+            zeros.keep()?;
             position.step += 1;
             average.after_step(store, position.step)?;
             position.train_s += clock.elapsed().as_secs_f64();

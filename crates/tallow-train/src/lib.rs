@@ -53,6 +53,7 @@ mod pass;
 mod penalty;
 mod probe;
 mod record;
+mod zeros;
 
 pub use checkpoint::{Checkpoint, load_weights};
 pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, build_pipeline, load, resolve};

@@ -16,6 +16,7 @@ use crate::atomic::write_atomically;
 use crate::config::CheckpointInfo;
 use crate::error::{Error, Result};
 use crate::int8::Int8;
+use crate::prune::shrink;
 
 /// The version of ONNX's operators that is written: it has LayerNormalization, and ONNX Runtime, TensorRT 8.6 and tract read it.
 pub const OPSET: i64 = 17;
@@ -23,7 +24,8 @@ const IR_VERSION: i64 = 8;
 /// What a protobuf message, and with it a file without external data, can hold.
 const LIMIT: usize = i32::MAX as usize;
 
-/// Writes the model as it evaluates to `path`, atomically. Batch norms are folded into the convolutions before them.
+/// Writes the model as it evaluates to `path`, atomically. Batch norms are folded into the convolutions before them, and
+/// filters that are zero ([`prune`](crate::prune)) left out.
 ///
 /// Its input `images`, `[batch, channels, height, width]` in f32, takes pixels after preprocessing; its output `logits` is `[batch,
 /// classes]`; `batch` is any number, the rest as configured. The metadata `config` is what `config.json` says: labels and preprocessing.
@@ -35,17 +37,14 @@ const LIMIT: usize = i32::MAX as usize;
 /// [`tallow_nn::Error::NotTraced`] for a model of your own with operations that leave no trace; more than 2 GB; a file that
 /// cannot be written.
 pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option<&Int8>) -> Result<()> {
-    let traced;
     let graph = match int8 {
-        Some(int8) => &int8.graph,
-        None => {
-            traced = graph_of(built)?;
-            &traced
-        }
+        Some(int8) => int8.graph.clone(),
+        None => graph_of(built)?,
     };
     let parameters = built.store.parameters().map(|(name, var)| (var.as_tensor().id(), name));
     let buffers = built.store.buffers().map(|(name, buffer)| (buffer.get().id(), name));
-    let names: HashMap<_, _> = parameters.chain(buffers).collect();
+    let mut names: HashMap<_, _> = parameters.chain(buffers).collect();
+    let graph = shrink(graph, &mut names)?;
     let (c, h, w) = graph.image;
     let classes = built.info.config.num_classes;
     let message = proto::Model {
@@ -58,7 +57,7 @@ pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option
             name: info.architecture.clone(),
             input: vec![described(lower::IMAGES, &[Dim::PerImage(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)])],
             output: vec![described(lower::LOGITS, &[Dim::PerImage(1), Dim::Fixed(classes)])],
-            ..lower::lower(graph, &names, int8)?
+            ..lower::lower(&graph, &names, int8)?
         }),
     };
     if message.encoded_len() > LIMIT {

@@ -268,6 +268,8 @@ pub struct TrainConfig {
     /// The highest L2 norm of the weights of an output; larger ones are scaled down after each step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f64>,
+    /// Whether weights that are zero at the start stay so: filters that were pruned.
+    pub keep_zeros: bool,
     /// What the best epoch is judged by, and how long to wait for a better one.
     pub early_stopping: EarlyStoppingConfig,
     /// Whether the weights at the end of each cycle of `schedule.name = "cosine_restarts"` are kept, for an ensemble.
@@ -298,6 +300,7 @@ impl Default for TrainConfig {
             r_drop: None,
             orthogonal: 0.0,
             max_norm: None,
+            keep_zeros: false,
             early_stopping: EarlyStoppingConfig::default(),
             snapshots: false,
             checkpoint_every_steps: 0,

@@ -184,6 +184,7 @@ fn the_page_names_every_key() {
             ema_decay: Some(0.9),
             r_drop: Some(1.0),
             max_norm: Some(1.0),
+            keep_zeros: true,
             batch_growth: Some(Default::default()),
             ..Default::default()
         }),
