@@ -167,14 +167,17 @@ fn kept(graph: &Graph) -> HashSet<Value> {
     kept
 }
 
-/// Weights `[out, …]` as signed bytes, and the scale of each output: the largest of its weights is 127.
-pub(crate) fn to_int8(weight: &Tensor) -> candle_core::Result<(Vec<i8>, Vec<f32>)> {
+/// Weights `[out, …]` as signed bytes, and the scale of each output: the largest of its weights is 127, unless `least` asks for a
+/// larger scale.
+pub(crate) fn to_int8(weight: &Tensor, least: impl Fn(usize) -> f32) -> candle_core::Result<(Vec<i8>, Vec<f32>)> {
     let outputs = weight.dims()[0];
     let values = weight.flatten_all()?.to_vec1::<f32>()?;
     let each = (values.len() / outputs.max(1)).max(1);
     let scales: Vec<f32> = values
         .chunks_exact(each)
         .map(|row| row.iter().fold(0f32, |largest, value| largest.max(value.abs())) / 127.0)
+        .enumerate()
+        .map(|(output, scale)| scale.max(least(output)))
         .map(|scale| if scale > 0.0 { scale } else { 1.0 })
         .collect();
     let bytes = values.iter().enumerate().map(|(i, value)| (value / scales[i / each]).round_ties_even() as i8);
@@ -182,7 +185,7 @@ pub(crate) fn to_int8(weight: &Tensor) -> candle_core::Result<(Vec<i8>, Vec<f32>
 }
 
 fn rounded(weight: &Tensor) -> candle_core::Result<Tensor> {
-    let (bytes, scales) = to_int8(weight)?;
+    let (bytes, scales) = to_int8(weight, |_| 0.0)?;
     let each = (bytes.len() / scales.len().max(1)).max(1);
     let values: Vec<f32> = bytes.iter().enumerate().map(|(i, byte)| f32::from(*byte) * scales[i / each]).collect();
     Tensor::from_vec(values, weight.dims(), weight.device())

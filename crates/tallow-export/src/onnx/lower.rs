@@ -6,12 +6,11 @@ use candle_core::{Tensor, TensorId};
 use tallow_nn::graph::{Dim, Graph, Node, Op, Value};
 use tallow_nn::kernels::conv2d::ConvConfig;
 use tallow_nn::kernels::pool::PoolConfig;
-use tallow_nn::layers::Activation;
 
 use super::proto;
 use super::writer::{Attr, Writer};
-use crate::error::{Error, Result};
-use crate::int8::{Int8, Levels, product, to_int8};
+use crate::error::Result;
+use crate::int8::{Int8, Levels, product};
 
 /// The input's name.
 pub(super) const IMAGES: &str = "images";
@@ -48,12 +47,12 @@ enum Form {
     Scaled(usize),
 }
 
-struct Lowering<'a> {
-    graph: &'a Graph,
+pub(super) struct Lowering<'a> {
+    pub(super) graph: &'a Graph,
     names: &'a HashMap<TensorId, &'a str>,
     /// How values are kept in 8 bits, if any are.
-    levels: Option<&'a HashMap<Value, Levels>>,
-    writer: Writer,
+    pub(super) levels: Option<&'a HashMap<Value, Levels>>,
+    pub(super) writer: Writer,
     /// The name of the input, or of what 8 bits hold of it.
     images: String,
     /// The names of what the nodes so far compute.
@@ -138,7 +137,7 @@ impl Lowering<'_> {
     }
 
     /// The name of a value; a constant becomes an initialiser where it is first used.
-    fn value(&mut self, value: Value) -> Result<String> {
+    pub(super) fn value(&mut self, value: Value) -> Result<String> {
         match value {
             Value::Images => Ok(self.images.clone()),
             Value::Node(node) => Ok(self.results[node].clone()),
@@ -183,7 +182,7 @@ impl Lowering<'_> {
     }
 
     /// The dimensions of a value, from the `first` on, which do not depend on the number of images.
-    fn fixed(&self, value: Value, first: usize) -> Vec<i64> {
+    pub(super) fn fixed(&self, value: Value, first: usize) -> Vec<i64> {
         let shape = match value {
             Value::Images => {
                 let (c, h, w) = self.graph.image;
@@ -197,7 +196,7 @@ impl Lowering<'_> {
         sizes(&shape[first..])
     }
 
-    fn rank(&self, value: Value) -> usize {
+    pub(super) fn rank(&self, value: Value) -> usize {
         match value {
             Value::Images => 4,
             Value::Constant(constant) => self.graph.constants[constant].rank(),
@@ -205,88 +204,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// What 8 bits hold of a value, if it is kept in 8 bits; else the value.
-    fn kept(&mut self, value: Value, name: String) -> String {
-        let Some(levels) = self.levels.and_then(|levels| levels.get(&value)) else {
-            return name;
-        };
-        let (scale, zero) = (self.writer.number(levels.scale), self.writer.byte(levels.zero_point));
-        let bytes = self.writer.node("QuantizeLinear", &[&name, &scale, &zero], vec![]);
-        self.writer.node("DequantizeLinear", &[&bytes, &scale, &zero], vec![])
-    }
-
-    /// A convolution or linear layer with its weights in 8 bits, and its bias in 32 with the scale that sums of the products have.
-    fn in_8_bits(&mut self, node: &Node, input: Levels) -> Result<String> {
-        let x = self.value(node.inputs[0])?;
-        let Value::Constant(constant) = node.inputs[1] else { return Ok(x) };
-        let weight = self.graph.constants[constant].clone();
-        let (weight, bias) = match node.op {
-            Op::Conv2dFolded(_) => {
-                let (scale, shift) = (self.tensor(node.inputs[2])?, self.tensor(node.inputs[3])?);
-                let weight = scale.reshape(((), 1, 1, 1)).and_then(|scale| weight.broadcast_mul(&scale));
-                (weight.map_err(tallow_nn::Error::from)?, Some(shift))
-            }
-            _ => (weight, node.inputs.get(2).map(|&bias| self.tensor(bias)).transpose()?),
-        };
-        let (name, outputs) = (self.name(constant), weight.dims()[0]);
-        let (bytes, scales) = to_int8(&weight).map_err(tallow_nn::Error::from)?;
-        // A product over the last dimension of rows takes the weights the other way round.
-        let rows = matches!(node.op, Op::Linear) && self.rank(node.inputs[0]) > 2;
-        let (bytes, dims, axis) = if rows {
-            let inputs = bytes.len() / outputs.max(1);
-            let turned = (0..bytes.len()).map(|i| bytes[i % outputs * inputs + i / outputs]).collect();
-            (turned, vec![inputs, outputs], 1)
-        } else {
-            (bytes, weight.dims().to_vec(), 0)
-        };
-        let bytes = self.writer.bytes(name.clone(), &dims, &bytes);
-        let scale = self.writer.floats(format!("{name}_scale"), &[outputs], &scales);
-        let zero = self.writer.bytes(format!("{name}_zero_point"), &[outputs], &vec![0; outputs]);
-        let weight = self.writer.node("DequantizeLinear", &[&bytes, &scale, &zero], vec![("axis", Attr::Int(axis))]);
-        let bias = bias.map(|bias| self.bias_in_32_bits(&name, &bias, &scales, input.scale)).transpose()?;
-        let mut inputs = vec![x.as_str(), &weight];
-        Ok(match &node.op {
-            Op::Conv2d(config) | Op::Conv2dFolded(config) => {
-                inputs.extend(bias.as_deref());
-                let kernel = self.fixed(node.inputs[1], 2);
-                self.writer.node("Conv", &inputs, convolution(*config, kernel))
-            }
-            _ if rows => {
-                let y = self.writer.node("MatMul", &inputs, vec![]);
-                match bias {
-                    Some(bias) => self.writer.node("Add", &[&y, &bias], vec![]),
-                    None => y,
-                }
-            }
-            _ => {
-                inputs.extend(bias.as_deref());
-                self.writer.node("Gemm", &inputs, vec![("transB", Attr::Int(1))])
-            }
-        })
-    }
-
-    fn bias_in_32_bits(&mut self, name: &str, bias: &Tensor, scales: &[f32], input: f32) -> Result<String> {
-        let bias = bias.flatten_all().and_then(|bias| bias.to_vec1::<f32>()).map_err(tallow_nn::Error::from)?;
-        let scales: Vec<f32> = scales.iter().map(|scale| scale * input).collect();
-        let sums: Vec<i32> =
-            bias.iter().zip(&scales).map(|(bias, scale)| (bias / scale).round_ties_even() as i32).collect();
-        let dims = [sums.len()];
-        let sums = self.writer.sums(format!("{name}_bias"), &dims, &sums);
-        let scale = self.writer.floats(format!("{name}_bias_scale"), &dims, &scales);
-        let zero = self.writer.sums(format!("{name}_bias_zero_point"), &dims, &vec![0; dims[0]]);
-        Ok(self.writer.node("DequantizeLinear", &[&sums, &scale, &zero], vec![("axis", Attr::Int(0))]))
-    }
-
-    /// A value that must be a constant.
-    fn tensor(&self, value: Value) -> Result<Tensor> {
-        match value {
-            Value::Constant(constant) => Ok(self.graph.constants[constant].clone()),
-            _ => Err(Error::Calibration("a layer's bias or scale depends on the images".to_owned())),
-        }
-    }
-
     /// A constant's name as a parameter, else one of its own.
-    fn name(&self, constant: usize) -> String {
+    pub(super) fn name(&self, constant: usize) -> String {
         match self.names.get(&self.graph.constants[constant].id()) {
             Some(&name) => name.to_owned(),
             None => format!("constant_{constant}"),
@@ -355,51 +274,7 @@ impl Lowering<'_> {
         self.reshape(&y, &sizes(&node.shape))
     }
 
-    fn activate(&mut self, x: &str, activation: Activation) -> String {
-        let writer = &mut self.writer;
-        match activation {
-            Activation::Identity => x.to_owned(),
-            Activation::Relu => writer.node("Relu", &[x], vec![]),
-            Activation::Relu6 => {
-                let (low, high) = (writer.number(0.0), writer.number(6.0));
-                writer.node("Clip", &[x, &low, &high], vec![])
-            }
-            Activation::Gelu => {
-                let root = writer.number(std::f32::consts::SQRT_2);
-                let inner = writer.node("Div", &[x, &root], vec![]);
-                let erf = writer.node("Erf", &[&inner], vec![]);
-                self.gated(x, &erf)
-            }
-            Activation::GeluTanh => {
-                // x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2
-                let square = writer.node("Mul", &[x, x], vec![]);
-                let inner = self.affine(&square, 0.044_715, 1.0);
-                let inner = self.writer.node("Mul", &[&inner, x], vec![]);
-                let inner = self.affine(&inner, (2.0 / std::f32::consts::PI).sqrt(), 0.0);
-                let tanh = self.writer.node("Tanh", &[&inner], vec![]);
-                self.gated(x, &tanh)
-            }
-            Activation::Silu => {
-                let sigmoid = writer.node("Sigmoid", &[x], vec![]);
-                writer.node("Mul", &[x, &sigmoid], vec![])
-            }
-            Activation::Hardswish => writer.node("HardSwish", &[x], vec![]),
-            Activation::Hardsigmoid => {
-                let attributes = vec![("alpha", Attr::Float(1.0 / 6.0)), ("beta", Attr::Float(0.5))];
-                writer.node("HardSigmoid", &[x], attributes)
-            }
-            Activation::Sigmoid => writer.node("Sigmoid", &[x], vec![]),
-        }
-    }
-
-    /// `x · (1 + y) / 2`.
-    fn gated(&mut self, x: &str, y: &str) -> String {
-        let gate = self.affine(y, 1.0, 1.0);
-        let product = self.writer.node("Mul", &[x, &gate], vec![]);
-        self.affine(&product, 0.5, 0.0)
-    }
-
-    fn affine(&mut self, x: &str, factor: f32, summand: f32) -> String {
+    pub(super) fn affine(&mut self, x: &str, factor: f32, summand: f32) -> String {
         let mut y = x.to_owned();
         if factor != 1.0 {
             let factor = self.writer.number(factor);
@@ -501,7 +376,7 @@ fn sizes(shape: &[Dim]) -> Vec<i64> {
     shape.iter().map(size).collect()
 }
 
-fn convolution(config: ConvConfig, kernel: Vec<i64>) -> Vec<(&'static str, Attr)> {
+pub(super) fn convolution(config: ConvConfig, kernel: Vec<i64>) -> Vec<(&'static str, Attr)> {
     let ConvConfig { stride, padding, dilation, groups } = config;
     let pair = |(a, b): (usize, usize)| Attr::Ints(vec![a as i64, b as i64]);
     let (h, w) = (padding.0 as i64, padding.1 as i64);

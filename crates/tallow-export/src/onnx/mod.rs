@@ -1,7 +1,9 @@
 //! A model as an ONNX file, for other runtimes.
 
+mod activation;
 mod lower;
 mod proto;
+mod quantized;
 mod writer;
 
 use std::collections::HashMap;
