@@ -133,7 +133,7 @@ fn in_8_bits(args: &Args, info: &CheckpointInfo) -> Result<()> {
         );
     }
     let all = splits.train.len();
-    let count = args.calibration.clamp(1, all);
+    let count = args.calibration.min(all);
     // Evenly from all of them: a folder's images lie class by class.
     let chosen = (0..count).map(|i| i * all / count).collect();
     let images = finished.batches(Arc::new(Subset::new(splits.train.clone(), chosen)?))?;
