@@ -84,7 +84,7 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(record(a.contiguous()?.broadcast_matmul(&b.contiguous()?)?, &[a, b], || Op::Matmul))
 }
 
-/// `a + b`, broadcast. For two of one shape [`add`](crate::layers::add) is faster.
+/// `a + b`, broadcast. For two of one shape [`add_activate`](crate::kernels::elementwise::add_activate) is faster.
 ///
 /// # Errors
 /// Shapes that do not fit.
