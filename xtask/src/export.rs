@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use tallow_data::Subset;
-use tallow_export::{CheckpointInfo, Int8, LoadOptions};
-use tallow_train::{Ensemble, Finished};
+use tallow_export::{CheckpointInfo, Int8, LoadOptions, Preprocessing};
+use tallow_train::{Ensemble, Finished, Predictor, View};
 
 use crate::pretrained::{Pretrained, labels};
-use crate::run::{choose, first_line};
+use crate::run::{choose, first_line, info};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask export runs/r9 --out shoes
   cargo xtask export runs/r9 --out shoes.onnx                           # for ONNX Runtime, TensorRT, a browser
   cargo xtask export runs/r9 --out shoes.int8.onnx --int8               # the same in 8 bits: a quarter of the size, faster
+  cargo xtask export runs/ab --out ab.onnx --tta hflip                  # an ensemble as one file; the mean over mirror images
   cargo xtask export resnet18.pth --model resnet18 --out resnet18       # timm's or torchvision's names, as train --pretrained
   cargo xtask export runs/repvgg --reparameterize --out repvgg-deploy   # for timm.utils.reparameterize_model")]
 pub struct Args {
@@ -46,15 +47,19 @@ pub struct Args {
     /// Training images that the ranges are taken from
     #[arg(long, value_name = "N", default_value_t = 512, requires = "int8")]
     calibration: usize,
+    /// Views of each image that an ONNX file of a run or an ensemble averages: hflip, vflip, shift [default: none, the image
+    /// as it is]
+    #[arg(long, value_name = "KINDS", conflicts_with = "int8")]
+    tta: Option<String>,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    if Ensemble::is_at(Path::new(&args.weights)) {
-        bail!(
-            "{}: an ensemble is several models: export its members, or teach one model what they know \
-             (train --set distill.teacher={0})",
-            args.weights
-        );
+    let onnx = args.out.extension().is_some_and(|extension| extension == "onnx");
+    if args.int8 && !onnx {
+        bail!("--int8 is for an ONNX file: let --out end in .onnx");
+    }
+    if Ensemble::is_at(Path::new(&args.weights)) || args.tta.is_some() {
+        return whole(&args, onnx);
     }
     let pretrained = Pretrained::find(&args.weights)?;
     let known = pretrained.info.as_ref();
@@ -74,12 +79,8 @@ pub fn run(args: Args) -> Result<()> {
     let mut info = CheckpointInfo::new(&built.info, names);
     info.preprocessing = pretrained.preprocessing(model, built.info.config.in_chans)?.0;
     info.num_batches_tracked = known.map_or(0, |info| info.num_batches_tracked);
-    let onnx = args.out.extension().is_some_and(|extension| extension == "onnx");
     if onnx && args.reparameterize {
         bail!("an ONNX file has a RepVGG's blocks as one convolution each in any case: leave --reparameterize out");
-    }
-    if args.int8 && !onnx {
-        bail!("--int8 is for an ONNX file: let --out end in .onnx");
     }
     if onnx {
         if args.int8 {
@@ -87,16 +88,7 @@ pub fn run(args: Args) -> Result<()> {
         } else {
             tallow_export::save_onnx(&args.out, &built, &info, None)?;
         }
-        let (h, w) = built.info.config.input_size;
-        println!("{}: {model} for ONNX opset {}", args.out.display(), tallow_export::OPSET);
-        println!(
-            "images [batch, {}, {h}, {w}] → logits [batch, {}]",
-            built.info.config.in_chans, info.model.num_classes
-        );
-        println!(
-            "mean {:?}, std {:?}; labels and the rest: metadata `config`",
-            info.preprocessing.mean, info.preprocessing.std
-        );
+        describe(&args, model, &info);
         return Ok(());
     }
     if args.reparameterize {
@@ -118,6 +110,51 @@ pub fn run(args: Args) -> Result<()> {
     } else {
         println!("in Python: timm.create_model(\"local-dir:{out}\", pretrained=True)");
     }
+    Ok(())
+}
+
+fn describe(args: &Args, what: &str, info: &CheckpointInfo) {
+    let (h, w) = info.model.input_size;
+    println!("{}: {what} for ONNX opset {}", args.out.display(), tallow_export::OPSET);
+    println!("images [batch, {}, {h}, {w}] → logits [batch, {}]", info.model.in_chans, info.model.num_classes);
+    let Preprocessing { mean, std, .. } = &info.preprocessing;
+    println!("mean {mean:?}, std {std:?}; labels and the rest: metadata `config`");
+}
+
+/// Writes an ensemble, or a run with several views of each image, as one ONNX file.
+fn whole(args: &Args, onnx: bool) -> Result<()> {
+    let path = Path::new(&args.weights);
+    if !onnx {
+        bail!(
+            "{}: several models, or views, are one file only in ONNX: let --out end in .onnx; or teach one model what an \
+             ensemble knows: train --set distill.teacher={0}",
+            path.display()
+        );
+    }
+    if args.int8 {
+        bail!("{}: --int8 takes one model: export the ensemble's members by themselves", path.display());
+    }
+    if args.model.is_some() || args.classes.is_some() || args.weights_by_order || args.reparameterize {
+        bail!("{}: a run or an ensemble says itself what it is: leave the other options out", path.display());
+    }
+    let mut predictor = Predictor::open(path)?;
+    predictor.set_tta(&View::parse_list(args.tta.as_deref().unwrap_or("none"))?)?;
+    let mut info = info(predictor.first());
+    info.label_names = match &args.labels {
+        Some(path) => labels(path, predictor.classes().len())?,
+        None => predictor.classes().to_vec(),
+    };
+    let what = match &predictor {
+        Predictor::Run(_) => info.architecture.clone(),
+        Predictor::Ensemble(ensemble) => {
+            info.architecture = "ensemble".to_owned();
+            format!("an ensemble of {}", ensemble.names().join(", "))
+        }
+    };
+    let names = predictor.names();
+    let names = names.iter().map(|(id, name)| (*id, name.as_str())).collect();
+    tallow_export::save_graph(&args.out, predictor.graph()?, names, &info)?;
+    describe(args, &what, &info);
     Ok(())
 }
 

@@ -5,16 +5,23 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tallow_data::{Dataset, Splits};
+use tallow_export::CheckpointInfo;
 use tallow_models::Built;
 use tallow_train::{Finished, Measured, Predictor, Resolved, RunDir};
 
 /// Writes model.safetensors and config.json in timm's layout into the directory of a run that took so many steps.
 pub fn export(finished: &Finished, steps: u64) -> Result<()> {
-    let mut info = tallow_export::CheckpointInfo::new(&finished.built.info, finished.classes.clone());
-    info.preprocessing.mean = finished.config.augment.mean.clone().unwrap_or_default();
-    info.preprocessing.std = finished.config.augment.std.clone().unwrap_or_default();
+    let mut info = info(finished);
     info.num_batches_tracked = i64::try_from(steps)?;
     Ok(tallow_export::save(finished.run.path(), &finished.built.store, &info)?)
+}
+
+/// What a checkpoint of a run says of itself.
+pub fn info(finished: &Finished) -> CheckpointInfo {
+    let mut info = CheckpointInfo::new(&finished.built.info, finished.classes.clone());
+    info.preprocessing.mean = finished.config.augment.mean.clone().unwrap_or_default();
+    info.preprocessing.std = finished.config.augment.std.clone().unwrap_or_default();
+    info
 }
 
 /// Measures a split of a run or an ensemble, and lists the images that were left out.

@@ -46,6 +46,11 @@ fn an_ensemble_is_made_measured_and_asked_like_a_run() -> Result<()> {
     let sum: f64 = asked.lines().skip(1).filter_map(|line| line.rsplit(',').next()?.parse::<f64>().ok()).sum();
     ensure!((sum - 1.0).abs() < 1e-4, "{asked}");
 
+    let exported = printed(folder, &["export", "ab", "--out", "ab.onnx", "--tta", "hflip"])?;
+    ensure!(exported.contains("an ensemble of a, b") && folder.join("ab.onnx").is_file(), "{exported}");
+    let error = refused(folder, &["export", "ab", "--out", "ab-folder"])?;
+    ensure!(error.contains("end in .onnx") && !folder.join("ab-folder").exists(), "{error}");
+
     let soup = printed(folder, &["ensemble", "a", "b", "--method", "soup", "--out", "soup"])?;
     ensure!(soup.contains("measured on validation"), "{soup}");
     ensure!(folder.join("soup/model.safetensors").is_file(), "a soup is exported as a run is");

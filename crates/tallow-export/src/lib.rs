@@ -3,7 +3,7 @@
 //! - [`save`]: a model with what it needs to be used → a folder, each file written atomically.
 //! - [`open`]: such a folder → the model, ready to run. [`read_config`] and [`load_weights`] are its halves.
 //! - [`StateDict::read`] and [`load_pretrained`]: weights of any file → a model for other classes, channels or sizes.
-//! - [`save_onnx`]: a model as an ONNX file, for other runtimes; in 8 bits with an [`Int8`].
+//! - [`save_onnx`]: a model as an ONNX file, for other runtimes; in 8 bits with an [`Int8`]. [`save_graph`]: what several compute together.
 //! - [`prune`]: filters set to zero, which an ONNX file then leaves out.
 //! - [`Hub::fetch`]: weights of a repository on the Hugging Face Hub.
 //!
@@ -29,7 +29,7 @@ pub use checkpoint::{CONFIG_FILE, WEIGHTS_FILE, open, save, save_state};
 pub use config::{CheckpointInfo, Preprocessing, read_config};
 pub use error::{Error, Result};
 pub use int8::Int8;
-pub use onnx::{OPSET, save_onnx};
+pub use onnx::{OPSET, save_graph, save_onnx};
 pub use pretrained::{LoadOptions, Matching, PretrainedReport, load_pretrained};
 pub use prune::{Pruned, prune};
 pub use read::{Format, StateDict};

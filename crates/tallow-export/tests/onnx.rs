@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use tallow_export::{CheckpointInfo, Error, Int8, prune, save_onnx};
+use tallow_export::{CheckpointInfo, Error, Int8, prune, save_graph, save_onnx};
 use tallow_models::{Built, ModelConfig, build, find};
-use tallow_nn::Mode;
+use tallow_nn::graph::trace;
+use tallow_nn::kernels::softmax::softmax;
+use tallow_nn::{Mode, ops};
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, Tensor as TractTensor, tvec,
 };
@@ -66,6 +68,43 @@ fn another_runtime_computes_the_same_logits() -> Result<()> {
         let distance = ours.iter().zip(&theirs).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest;
         ensure!(ours.len() == theirs.len() && distance < 1e-4, "{name}: {distance} apart, the largest logit {largest}");
     }
+    Ok(())
+}
+
+/// Two models, one of which sees the images mirrored, as the logarithms of their mean.
+#[test]
+fn another_runtime_computes_what_several_models_do_together() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (a, b) = (model("small_cnn", 28)?, model("resnet9", 28)?);
+    let mirror: Vec<usize> = (0..28).rev().collect();
+    let together = |images: &Tensor| -> tallow_nn::Result<Tensor> {
+        let first = softmax(&a.model.forward(images, &Mode::eval())?)?;
+        let second = softmax(&b.model.forward(&ops::select(images, 3, &mirror)?, &Mode::eval())?)?;
+        ops::log(&ops::affine(&ops::add(&first, &second)?, 0.5, 0.0)?)
+    };
+    let names: Vec<_> = [("a", &a), ("b", &b)]
+        .iter()
+        .flat_map(|(member, built)| {
+            let named =
+                move |(name, var): (&str, &candle_core::Var)| (var.as_tensor().id(), format!("{member}/{name}"));
+            built.store.parameters().map(named)
+        })
+        .collect();
+    let file = folder.path().join("together.onnx");
+    let info = CheckpointInfo::new(&a.info, Vec::new());
+    save_graph(
+        &file,
+        trace((1, 28, 28), together)?,
+        names.iter().map(|(id, name)| (*id, name.as_str())).collect(),
+        &info,
+    )?;
+    let images = images(3, &a)?;
+    let ours = together(&images)?.flatten_all()?.to_vec1::<f32>()?;
+    let theirs = in_tract(&file, &images)?;
+    let distance = ours.iter().zip(&theirs).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+    ensure!(ours.len() == theirs.len() && distance < 1e-3, "{distance}: {ours:?}, {theirs:?}");
+    let graph = tract_onnx::onnx().proto_model_for_path(&file)?.graph.context("no graph")?;
+    ensure!(graph.initializer.iter().any(|tensor| tensor.name == "b/fc.weight"));
     Ok(())
 }
 

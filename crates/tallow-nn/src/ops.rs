@@ -44,6 +44,18 @@ pub fn narrow(x: &Tensor, dim: impl Dim, start: usize, len: usize) -> Result<Ten
     Ok(record(x.narrow(dim, start, len)?, &[x], || Op::Narrow { dim, start, len }))
 }
 
+/// These places of one dimension, in this order; a place can come several times.
+///
+/// # Errors
+/// A dimension or a place that `x` does not have.
+pub fn select(x: &Tensor, dim: impl Dim, places: &[usize]) -> Result<Tensor> {
+    let dim = dim.to_index(x.shape(), "select")?;
+    let indices: Vec<u32> = places.iter().map(|&place| place as u32).collect();
+    let indices = Tensor::from_vec(indices, places.len(), x.device())?;
+    let y = x.contiguous()?.index_select(&indices, dim)?;
+    Ok(record(y, &[x], || Op::Select { dim, places: places.to_vec() }))
+}
+
 /// Several tensors one behind the other along `dim`.
 ///
 /// # Errors
@@ -138,6 +150,14 @@ pub fn square(x: &Tensor) -> Result<Tensor> {
 /// None that a tensor of numbers has.
 pub fn sqrt(x: &Tensor) -> Result<Tensor> {
     Ok(record(x.sqrt()?, &[x], || Op::Sqrt))
+}
+
+/// `ln x`.
+///
+/// # Errors
+/// None that a tensor of numbers has.
+pub fn log(x: &Tensor) -> Result<Tensor> {
+    Ok(record(x.log()?, &[x], || Op::Log))
 }
 
 /// The mean over the last dimension, which stays as 1.

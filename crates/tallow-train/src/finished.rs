@@ -72,6 +72,11 @@ impl Finished {
         Ok(())
     }
 
+    /// How it looks at each image.
+    pub(crate) fn views(&self) -> &TestTime {
+        &self.views
+    }
+
     /// Opens the run's dataset, or another one with the same classes.
     ///
     /// # Errors

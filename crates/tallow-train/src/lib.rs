@@ -16,7 +16,7 @@
 //! | [`evaluate`], [`tta`] | logits of a whole split, from one or several views of each image |
 //! | [`out_of_fold`] | the predictions of a cross-validation's runs, put together |
 //! | [`embed`](mod@embed) | features of a whole split |
-//! | [`finished`], [`ensemble`], [`predictor`] | runs, and combinations of runs, to be used |
+//! | [`finished`], [`ensemble`], [`predictor`] | runs, and combinations of runs, to be used, also as one graph |
 //! | [`log`] | progress, `summary.csv`, TensorBoard |
 //!
 //! A program of your own that trains is `xtask/src/train.rs`, some sixty lines.
@@ -49,6 +49,7 @@ pub mod transfer;
 pub mod tta;
 
 mod error;
+mod graph;
 mod pass;
 mod penalty;
 mod probe;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tallow_augment::ops::{CenterCrop, OpConfig, Resize, Window, crop};
 use tallow_augment::rng::Rng;
@@ -9,6 +10,7 @@ use tallow_augment::{
     Error as AugmentError, Image8, Normalization, PaddingMode, Pipeline, PipelineConfig, Size, SizeParam, Stage,
     Transform,
 };
+use tallow_nn::ops;
 
 use crate::{Error, Result, RunConfig};
 
@@ -232,8 +234,7 @@ impl Look {
         if self == Self::default() || h * w * c == 0 {
             return pixels.to_vec();
         }
-        let rows: Vec<usize> = (0..h).map(|y| source(y, h, self.shift.0, self.vflip)).collect();
-        let columns: Vec<usize> = (0..w).map(|x| source(x, w, self.shift.1, self.hflip)).collect();
+        let (rows, columns) = (self.rows(h), self.columns(w));
         let mut seen = Vec::with_capacity(pixels.len());
         for image in pixels.chunks_exact(h * w * c) {
             for y in &rows {
@@ -242,6 +243,27 @@ impl Look {
             }
         }
         seen
+    }
+
+    /// Images `[n, c, h, w]` so seen, with a trace.
+    pub fn of(self, images: &Tensor) -> tallow_nn::Result<Tensor> {
+        let (_, _, h, w) = images.dims4()?;
+        let mut seen = images.clone();
+        for (dim, side, places) in [(2, h, self.rows(h)), (3, w, self.columns(w))] {
+            if places.iter().copied().ne(0..side) {
+                seen = ops::select(&seen, dim, &places)?;
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Which row of the image is seen at each.
+    fn rows(self, h: usize) -> Vec<usize> {
+        (0..h).map(|y| source(y, h, self.shift.0, self.vflip)).collect()
+    }
+
+    fn columns(self, w: usize) -> Vec<usize> {
+        (0..w).map(|x| source(x, w, self.shift.1, self.hflip)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use common::{GO, config, images, run};
 use tallow_data::{Dataset, OpenOptions, Subset};
 use tallow_train::ensemble::{Made, Method, Plan, build};
-use tallow_train::{Ensemble, Finished, Predictor, Result, RunDir};
+use tallow_train::{Ensemble, Finished, Predictor, Result, RunDir, View};
 
 /// Settings of every run here: a share of the bundled images held out, the same from each.
 const SHARED: &[&str] =
@@ -145,6 +145,44 @@ fn what_is_fitted_is_fitted_on_what_all_members_hold_out() -> Result<()> {
         assert_eq!(Predictor::open(&out)?.fitted_on(), Some("validation, 100 images"));
     }
     assert!(losses["weighted"] <= losses["selection"] + 1e-6, "{losses:?}");
+    Ok(())
+}
+
+/// As one function of a batch, what it is as a graph too: views, an average, its weights, a regression; a member with another mean,
+/// deviation and order of classes.
+#[test]
+fn an_ensemble_is_a_function_of_images() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let turned = folder.path().join("turned");
+    copy(&runs().join("c"), &turned);
+    let run = RunDir::open(&turned)?;
+    let classes: Vec<String> = run.classes()?.into_iter().rev().collect();
+    run.write_json("classes.json", &classes)?;
+    let config = fs::read_to_string(turned.join("config.toml")).expect("a config");
+    let other = config.replace("mean = [0.286]", "mean = [0.4]").replace("std = [0.353]", "std = [0.5]");
+    assert_ne!(config, other);
+    fs::write(turned.join("config.toml"), other).expect("written");
+    let members = [runs().join("a"), runs().join("b"), turned];
+    let dataset = test_images();
+    for method in [Method::Average, Method::Weighted, Method::Stack] {
+        let out = folder.path().join(method.name());
+        build(plan(&members, method, &out))?;
+        let predictor = Predictor::open(&out)?;
+        let batch = predictor.first().batches(dataset.clone())?.next().expect("a batch")?;
+        let found = predictor.forward(&batch)?.flatten_all()?.to_vec1::<f32>()?;
+        let expected = predictor.predictions(dataset.clone())?.logits;
+        assert_eq!(found.len(), expected.len());
+        let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "{method:?}: {worst}");
+        predictor.graph()?;
+        assert!(predictor.names().iter().any(|(_, name)| name == "turned/fc.weight"));
+    }
+    let mut predictor = Predictor::open(&folder.path().join("average"))?;
+    predictor.set_tta(&[View::FiveCrop])?;
+    assert!(predictor.graph().expect_err("crops").to_string().contains("five_crop"));
+    let vote = folder.path().join("vote");
+    build(plan(&members, Method::Vote, &vote))?;
+    assert!(Predictor::open(&vote)?.graph().expect_err("votes").to_string().contains("votes are counted"));
     Ok(())
 }
 

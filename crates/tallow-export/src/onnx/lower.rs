@@ -105,6 +105,7 @@ impl Lowering<'_> {
             Op::Affine { factor, summand } => self.affine(x, *factor as f32, *summand as f32),
             Op::Square => self.writer.node("Mul", &[x, x], vec![]),
             Op::Sqrt => self.writer.node("Sqrt", &inputs, vec![]),
+            Op::Log => self.writer.node("Log", &inputs, vec![]),
             Op::MeanLast => self.writer.node("ReduceMean", &inputs, vec![("axes", Attr::Ints(vec![-1]))]),
             Op::ScaleChannels => {
                 let channels = self.fixed(node.inputs[1], 1)[0];
@@ -126,6 +127,10 @@ impl Lowering<'_> {
             Op::Narrow { dim, start, len } => {
                 let [start, end, axis] = [*start, start + len, *dim].map(|i| self.writer.integers(&[i as i64]));
                 self.writer.node("Slice", &[x, &start, &end, &axis], vec![])
+            }
+            Op::Select { dim, places } => {
+                let places = self.writer.integers(&places.iter().map(|&place| place as i64).collect::<Vec<_>>());
+                self.writer.node("Gather", &[x, &places], vec![("axis", Attr::Int(*dim as i64))])
             }
             Op::Concat(dim) => self.concat(node, &inputs, *dim),
             Op::Expand => self.expand(x, &node.shape),

@@ -9,6 +9,7 @@ mod writer;
 use std::collections::HashMap;
 use std::path::Path;
 
+use candle_core::TensorId;
 use prost::Message;
 use tallow_models::Built;
 use tallow_nn::Mode;
@@ -45,10 +46,27 @@ pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option
     };
     let parameters = built.store.parameters().map(|(name, var)| (var.as_tensor().id(), name));
     let buffers = built.store.buffers().map(|(name, buffer)| (buffer.get().id(), name));
-    let mut names: HashMap<_, _> = parameters.chain(buffers).collect();
+    write(path, graph, parameters.chain(buffers).collect(), info, int8)
+}
+
+/// The same of any function of images that was [traced](trace), such as several models' mean; `names` are those of its parameters.
+///
+/// # Errors
+/// More than 2 GB; a file that cannot be written.
+pub fn save_graph(path: &Path, graph: Graph, names: HashMap<TensorId, &str>, info: &CheckpointInfo) -> Result<()> {
+    write(path, graph, names, info, None)
+}
+
+fn write(
+    path: &Path,
+    graph: Graph,
+    mut names: HashMap<TensorId, &str>,
+    info: &CheckpointInfo,
+    int8: Option<&Int8>,
+) -> Result<()> {
     let graph = shrink(graph, &mut names)?;
     let (c, h, w) = graph.image;
-    let classes = built.info.config.num_classes;
+    let classes = info.model.num_classes;
     let message = proto::Model {
         ir_version: IR_VERSION,
         producer_name: "tallow".to_owned(),

@@ -77,9 +77,12 @@ impl Writer {
 
     /// A vector of integers: a shape, axes. The same one each time.
     pub(super) fn integers(&mut self, values: &[i64]) -> String {
-        let name = values.iter().map(|value| format!("_{value}")).collect::<String>();
+        let name = match values.len() {
+            0..=8 => values.iter().fold("integers".to_owned(), |name, value| format!("{name}_{value}")),
+            _ => format!("places_{}", self.known.len()),
+        };
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.shared(DataType::Int64, vec![values.len() as i64], bytes, format!("integers{name}"))
+        self.shared(DataType::Int64, vec![values.len() as i64], bytes, name)
     }
 
     /// One integer; the same one each time.

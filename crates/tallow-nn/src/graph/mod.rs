@@ -83,6 +83,8 @@ pub enum Op {
     Square,
     /// `√x`.
     Sqrt,
+    /// `ln x`.
+    Log,
     /// The mean over the last dimension, which stays as 1.
     MeanLast,
     /// `x [n, c, h, w]` times `gates [n, c]`.
@@ -112,6 +114,13 @@ pub enum Op {
         start: usize,
         /// How long it is.
         len: usize,
+    },
+    /// Places of one dimension, in this order.
+    Select {
+        /// The dimension.
+        dim: usize,
+        /// The places.
+        places: Vec<usize>,
     },
     /// Along a dimension; inputs that do not depend on the images are repeated for each.
     Concat(usize),

@@ -65,6 +65,11 @@ impl Member {
         Ok(predictions)
     }
 
+    /// The column, in each run's probabilities, of each class of the ensemble.
+    pub(crate) fn columns(&self) -> &[Vec<usize>] {
+        &self.columns
+    }
+
     /// Whether every run has its classes in the ensemble's order.
     pub fn in_order(&self) -> bool {
         self.columns.iter().all(|columns| columns.iter().copied().eq(0..columns.len()))

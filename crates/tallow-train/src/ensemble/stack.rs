@@ -6,7 +6,7 @@ use tallow_data::stratified_k_fold;
 use super::logistic::LogisticRegression;
 
 /// Below this a probability counts as this: the last digit of predictions.csv.
-const FLOOR: f64 = 1e-6;
+pub(crate) const FLOOR: f64 = 1e-6;
 /// What the penalty is chosen from, as scikit-learn's `C`.
 const CANDIDATES: [f64; 7] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0];
 /// Parts of the samples, each held out once, by which it is chosen.
