@@ -153,19 +153,24 @@ fn what_is_fitted_is_fitted_on_what_all_members_hold_out() -> Result<()> {
 #[test]
 fn an_ensemble_is_a_function_of_images() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
-    let turned = folder.path().join("turned");
-    copy(&runs().join("c"), &turned);
+    let (turned, darker) = (folder.path().join("turned"), folder.path().join("darker"));
+    copy(&runs().join("b"), &turned);
     let run = RunDir::open(&turned)?;
     let classes: Vec<String> = run.classes()?.into_iter().rev().collect();
     run.write_json("classes.json", &classes)?;
-    let config = fs::read_to_string(turned.join("config.toml")).expect("a config");
+    copy(&runs().join("c"), &darker);
+    let config = fs::read_to_string(darker.join("config.toml")).expect("a config");
     let other = config.replace("mean = [0.286]", "mean = [0.4]").replace("std = [0.353]", "std = [0.5]");
     assert_ne!(config, other);
-    fs::write(turned.join("config.toml"), other).expect("written");
-    let members = [runs().join("a"), runs().join("b"), turned];
+    fs::write(darker.join("config.toml"), other).expect("written");
     let dataset = test_images();
+    let members = [runs().join("a"), runs().join("b"), darker.clone()];
     for method in [Method::Average, Method::Weighted, Method::Stack] {
         let out = folder.path().join(method.name());
+        let members = match method {
+            Method::Average => [runs().join("a"), turned.clone(), darker.clone()],
+            _ => members.clone(),
+        };
         build(plan(&members, method, &out))?;
         let predictor = Predictor::open(&out)?;
         let batch = predictor.first().batches(dataset.clone())?.next().expect("a batch")?;
@@ -175,7 +180,7 @@ fn an_ensemble_is_a_function_of_images() -> Result<()> {
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-3, "{method:?}: {worst}");
         predictor.graph()?;
-        assert!(predictor.names().iter().any(|(_, name)| name == "turned/fc.weight"));
+        assert!(predictor.names().iter().any(|(_, name)| name == "darker/fc.weight"));
     }
     let mut predictor = Predictor::open(&folder.path().join("average"))?;
     predictor.set_tta(&[View::FiveCrop])?;
