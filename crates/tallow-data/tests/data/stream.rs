@@ -258,8 +258,8 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let start =
         range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')).and_then(|n| n.parse::<usize>().ok());
     let start = start.filter(|_| !state.without_ranges && header("if-range").is_none_or(|wanted| wanted == etag));
-    if state.later.as_ref().is_some_and(|(later, _)| *later == path) {
-        state.files.extend(state.later.take());
+    if let Some((_, later)) = state.later.take_if(|(later, _)| *later == path) {
+        state.files.insert(path.clone(), later);
     }
     let cut = if path.ends_with(".tar") { state.cuts.pop() } else { None };
     let sent = cut.unwrap_or(usize::MAX);
