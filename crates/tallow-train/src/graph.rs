@@ -11,7 +11,7 @@ use crate::ensemble::combine::uniform;
 use crate::ensemble::dir::Rule;
 use crate::ensemble::stack::FLOOR;
 use crate::ensemble::{Ensemble, Member, Stack};
-use crate::{Error, Finished, Predictor, Result};
+use crate::{Error, Finished, Predictor, Result, RunConfig};
 
 impl Predictor {
     /// The logits `[n, classes]` of images `[n, c, h, w]` from the preprocessing of the [first run](Self::first), in the views that
@@ -91,13 +91,17 @@ impl Predictor {
 /// That a run can take the first's images, and look at them as it does.
 fn check(first: &Finished, run: &Finished) -> Result<()> {
     let (ours, theirs) = (&first.config, &run.config);
+    let input = |config: &RunConfig| {
+        (config.model.config.in_chans, config.model.config.input_size, config.augment.eval.clone())
+    };
     let reason = if !run.views().crops.is_empty() {
         "five_crop, ten_crop and scales need the whole picture, and a graph is given one crop: take hflip, vflip or shift"
             .to_owned()
-    } else if ours.model.config.input_size != theirs.model.config.input_size || ours.augment.eval != theirs.augment.eval
-    {
+    } else if input(ours) != input(theirs) {
         let first = first.run.path().display();
-        format!("it sees images at another size than {first}, or otherwise resized: they cannot share an input")
+        format!(
+            "it sees images at another size than {first}, in other channels or otherwise resized: they cannot share an input"
+        )
     } else {
         return Ok(());
     };
@@ -111,7 +115,7 @@ fn ensemble_logits(ensemble: &Ensemble, images: &Tensor) -> tallow_nn::Result<Te
             let logits = run_logits(run, &renormalized(images, first, run)?)?;
             let probabilities =
                 if is_multi_label(run) { activate(&logits, Activation::Sigmoid)? } else { softmax(&logits)? };
-            ops::select(&probabilities, 1, columns)
+            if member.in_order() { Ok(probabilities) } else { ops::select(&probabilities, 1, columns) }
         });
         mean(runs, &uniform(member.runs.len()))
     });
