@@ -7,6 +7,7 @@ mod audit;
 mod augment;
 mod batch_size;
 mod bench;
+mod classifier;
 mod crossval;
 mod data;
 mod ensemble;
@@ -19,6 +20,7 @@ mod predict;
 mod pretrained;
 mod prune;
 mod run;
+mod serve;
 mod tidy;
 mod train;
 mod tune;
@@ -45,6 +47,8 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Classify images with a run or an ensemble, or tensors with any weights
     Predict(predict::Args),
+    /// Answer over HTTP what a run or an ensemble says of pictures, with a page to try it
+    Serve(serve::Args),
     /// Combine runs: voting, averages, weights, stacking, model soups
     Ensemble(ensemble::Args),
     /// Write a run's or any other weights as timm reads them, or as an ONNX file
@@ -89,6 +93,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::LrFind(args) => lr_find::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Ensemble(args) => ensemble::run(args),
         Command::Export(args) => export::run(args),
         Command::Prune(args) => prune::run(args),

@@ -113,17 +113,17 @@ impl Predictor {
         }
     }
 
-    /// The probability of each class for one image.
+    /// The probability of each class for each image, row-major `images × classes`.
     ///
     /// # Errors
-    /// An image that the preprocessing refuses; whatever a model fails with.
-    pub fn probabilities(&self, image: DynamicImage) -> Result<Vec<f32>> {
-        let classes = self.classes().to_vec();
+    /// No image, or one that the preprocessing refuses; whatever a model fails with.
+    pub fn probabilities(&self, images: &[DynamicImage]) -> Result<Vec<f32>> {
+        let (images, classes) = (images.to_vec(), self.classes().to_vec());
         let multi_label = match self {
             Self::Run(finished) => finished.config.data.multi_label,
             Self::Ensemble(ensemble) => ensemble.is_multi_label(),
         };
-        self.predictions(Arc::new(OneImage { image, classes, multi_label }))?.probabilities()
+        self.predictions(Arc::new(Images { images, classes, multi_label }))?.probabilities()
     }
 
     /// What it was fitted on besides its members' training, in words.
@@ -171,16 +171,16 @@ impl Predictor {
     }
 }
 
-/// A dataset of one image, whose class is not known.
-struct OneImage {
-    image: DynamicImage,
+/// Images whose classes are not known.
+struct Images {
+    images: Vec<DynamicImage>,
     classes: Vec<String>,
     multi_label: bool,
 }
 
-impl Dataset for OneImage {
+impl Dataset for Images {
     fn len(&self) -> usize {
-        1
+        self.images.len()
     }
 
     fn class_names(&self) -> &[String] {
@@ -195,12 +195,12 @@ impl Dataset for OneImage {
         self.multi_label
     }
 
-    fn image(&self, _: usize) -> tallow_data::Result<DynamicImage> {
-        Ok(self.image.clone())
+    fn image(&self, index: usize) -> tallow_data::Result<DynamicImage> {
+        Ok(self.images[index].clone())
     }
 
-    fn id(&self, _: usize) -> String {
-        "image".to_owned()
+    fn id(&self, index: usize) -> String {
+        format!("image {index}")
     }
 
     fn channels(&self) -> usize {

@@ -99,9 +99,11 @@ fn an_average_is_the_mean_of_its_members_tables_and_needs_nothing_but_its_folder
     assert!((measured.evaluation.top1 - right as f64 / 40.0).abs() < 1e-12);
     // One image at a time says the same.
     let dataset = test_images();
-    let alone = predictor.probabilities(dataset.image(5)?)?;
-    let row = &csv(&average)[&dataset.id(5)].2;
-    assert!(alone.iter().zip(row).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-6), "{alone:?} {row:?}");
+    let said = predictor.probabilities(&[dataset.image(5)?, dataset.image(9)?])?;
+    for (index, said) in [5, 9].into_iter().zip(said.chunks_exact(10)) {
+        let row = &csv(&average)[&dataset.id(index)].2;
+        assert!(said.iter().zip(row).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-6), "{said:?} {row:?}");
+    }
 
     // Members beside it: each one's accuracy is that of its own table.
     let table = measured.members.expect("members");

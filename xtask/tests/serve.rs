@@ -1,0 +1,41 @@
+//! `cargo xtask serve` as its user runs it: it says of a picture what `predict` says, and ends at a signal.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+fn xtask(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.current_dir(folder).args(args);
+    command
+}
+
+#[test]
+fn a_served_run_says_what_predict_says() -> Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let folder = temporary.path();
+    let train = ["train", "--quiet", "--model", "small_cnn", "--set", "train.epochs=1", "--set", "model.width=4"];
+    let trained = xtask(folder, &train).args(["--out", "a"]).output()?;
+    ensure!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
+    image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(9 * x + y) as u8])).save(folder.join("x.png"))?;
+    let predicted = xtask(folder, &["predict", "a", "x.png", "--format", "json"]).output()?;
+
+    let mut server = xtask(folder, &["serve", "a", "--addr", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
+    let mut printed = BufReader::new(server.stdout.take().context("stdout")?);
+    let mut line = String::new();
+    printed.read_line(&mut line)?;
+    let at = line.split(" at ").nth(1).and_then(|rest| rest.split(',').next()).with_context(|| line.clone())?;
+    let answer = ureq::post(format!("{at}/predict")).send(&std::fs::read(folder.join("x.png"))?[..]);
+    ensure!(Command::new("kill").arg(server.id().to_string()).status()?.success());
+    let mut rest = String::new();
+    printed.read_to_string(&mut rest)?;
+    ensure!(server.wait()?.success() && rest == "stopped\n", "{rest}");
+
+    let mut served: serde_json::Value = serde_json::from_str(&answer?.body_mut().read_to_string()?)?;
+    served[0]["image"] = "x.png".into();
+    let predicted: serde_json::Value = serde_json::from_slice(&predicted.stdout)?;
+    ensure!(served == predicted, "{served} {predicted}");
+    Ok(())
+}
