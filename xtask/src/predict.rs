@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use candle_core::{DType, Device};
-use tallow_nn::Mode;
+use tallow_nn::{Mode, keep_packed_weights};
 use tallow_serve::Prediction;
 
 use crate::classifier::WeightsArgs;
@@ -58,6 +58,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         run => args.weights.open(run.as_deref())?,
     };
+    let _kept = keep_packed_weights();
     let mut predictions = Vec::new();
     for path in &images {
         let said = classifier.probabilities(&[tallow_data::decode::decode_file(path)?]);

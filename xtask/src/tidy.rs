@@ -17,7 +17,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-models", &["tallow-nn"]),
     ("tallow-export", &["tallow-hub", "tallow-nn", "tallow-models"]),
     ("tallow-train", &["tallow-data", "tallow-augment", "tallow-nn", "tallow-models", "tallow-metrics"]),
-    ("tallow-serve", &["tallow-data", "tallow-train"]),
+    ("tallow-serve", &["tallow-data", "tallow-nn", "tallow-train"]),
 ];
 
 /// Lines above which a source file needs to be divided.

@@ -23,6 +23,7 @@ pub mod tape;
 
 pub use error::{Error, Result};
 pub use init::{Fan, Init};
+pub use kernels::conv2d::{KeepPackedWeights, keep_packed_weights};
 pub use mode::Mode;
 pub use precision::{Autocast, Precision, autocast, bf16_unit};
 pub use store::{Buffer, Builder, ParamStore};

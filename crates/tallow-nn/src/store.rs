@@ -13,6 +13,7 @@ use candle_core::{Device, Tensor, Var};
 
 use crate::error::{Error, Result};
 use crate::init::Init;
+use crate::kernels::conv2d;
 use crate::rng;
 
 /// A tensor that is saved with the model but not trained. Clones share the value.
@@ -152,6 +153,7 @@ impl ParamStore {
             });
         }
         let tensor = tensor.detach().to_dtype(current.dtype())?.to_device(current.device())?;
+        conv2d::forget();
         match value {
             Value::Parameter(var) => var.set(&tensor.contiguous()?)?,
             Value::Buffer(buffer) => buffer.set(tensor.contiguous()?.copy()?),

@@ -30,7 +30,7 @@ use std::rc::Rc;
 use candle_core::{Device, Tensor, TensorId, Var};
 
 use crate::error::{Error, Result};
-use crate::kernels::elementwise;
+use crate::kernels::{conv2d, elementwise};
 
 /// The backward of one recorded op. It owns what it saved from the forward pass.
 pub trait Backward {
@@ -119,6 +119,7 @@ impl Tape {
     /// Starts recording with some variables taken for constants: what depends on no others is computed as in
     /// inference, without a backward. Where Candle's own ops use them, they may receive gradients all the same.
     pub fn start_without(frozen: &[Tensor]) -> Tape {
+        conv2d::forget();
         let frozen = Rc::new(frozen.iter().map(Tensor::id).collect());
         RECORDING.with(|r| *r.borrow_mut() = Some(Recording { frozen, ..Recording::default() }));
         Tape { not_send: PhantomData }
@@ -234,6 +235,11 @@ impl Recording {
         }
         Some(id)
     }
+}
+
+/// Whether a tape is recording on this thread.
+pub(crate) fn is_recording() -> bool {
+    RECORDING.with_borrow(Option::is_some)
 }
 
 /// Whether an op on these inputs would be recorded: whether it must save anything for its backward.

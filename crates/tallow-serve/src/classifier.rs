@@ -3,7 +3,8 @@
 use image::DynamicImage;
 use tallow_train::Predictor;
 
-/// Whatever tells classes of pictures. A model of your own is served by implementing this.
+/// Whatever tells classes of pictures. A model of your own is served by implementing this; its parameters stay as they are
+/// while it is served.
 pub trait Classifier {
     /// What it is called: of a run, its directory.
     fn name(&self) -> String;

@@ -29,6 +29,7 @@ use image::DynamicImage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tallow_data::decode::decode_bytes;
+use tallow_nn::keep_packed_weights;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::batching::{Job, answer, batch, probabilities};
@@ -74,7 +75,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script
                            connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves a classifier until `stop` is ready and the requests that had begun are answered. The model computes on this thread:
-/// call it from one of rayon's pool.
+/// call it from one of rayon's pool. Its packed weights are kept ([`keep_packed_weights`]).
 ///
 /// # Errors
 /// A classifier that fails on a grey picture; sockets and threads that the system does not give.
@@ -84,6 +85,7 @@ pub fn serve(
     options: &Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let _kept = keep_packed_weights();
     probabilities(classifier, &[DynamicImage::new_rgb8(64, 64)]).map_err(Error::Model)?;
     listener.set_nonblocking(true)?;
     // A picture waits in the channel at most while it is one of the next batch.

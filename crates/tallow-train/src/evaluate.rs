@@ -3,7 +3,7 @@
 use tallow_data::{Batch, Loader};
 use tallow_metrics::{Evaluation, Scores, evaluate_multi_label, sigmoid, softmax};
 use tallow_models::Model;
-use tallow_nn::Mode;
+use tallow_nn::{Mode, keep_packed_weights};
 
 use crate::batch::images;
 use crate::{Error, Result, TestTime};
@@ -148,6 +148,7 @@ pub fn predictions_csv(
 /// An image that cannot be read (or that the loader leaves out, if so configured); whatever the model fails with.
 pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<Predictions> {
     let mut predictions = Predictions { classes: loader.class_names().len(), ..Default::default() };
+    let _kept = keep_packed_weights();
     let (several, multi_label) = (views.count() > 1, loader.is_multi_label());
     let mut add = |loader: &Loader, first: bool| -> Result<()> {
         let mut row = 0;

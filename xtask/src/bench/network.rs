@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
 use serde_json::json;
 use tallow_models::{Built, ModelConfig};
-use tallow_nn::{Mode, Tape};
+use tallow_nn::{Mode, Tape, keep_packed_weights};
 use tallow_train::loss::Targets;
 use tallow_train::{LossContext, Rates, RunConfig};
 
@@ -54,6 +54,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
     let mut optimizer = optim.build(&built.store);
 
     let _format = args.precision.autocast()?;
+    let _kept = keep_packed_weights(); // a training step keeps none
     let mut once = |step: usize| -> Result<()> {
         if work == Work::Infer {
             built.model.forward(&images, &Mode::eval())?;

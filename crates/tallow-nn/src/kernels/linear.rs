@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::conv2d::Rows;
+use super::conv2d::{Filters, Rows};
 use super::memory::{contiguous, values};
 use super::norm::sums;
 use crate::error::{Error, Result};
@@ -40,7 +40,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         let (x, w) = (values(OP, &op.x)?, values(OP, &op.weight)?);
         let bias = bias.map(contiguous).transpose()?;
         let bias = bias.as_ref().map(|b| values(OP, b)).transpose()?;
-        Rows { rows, inputs, outputs, precision: op.precision }.forward(&x, &w, bias.as_deref())
+        Rows { rows, inputs, outputs, precision: op.precision }.forward(&x, Filters::of(weight, &w), bias.as_deref())
     };
     let mut shape = x.dims().to_vec();
     shape[x.rank() - 1] = outputs;

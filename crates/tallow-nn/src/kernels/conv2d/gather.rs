@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::kept::Filters;
 use super::pack::{Columns, Packed};
 use super::{Epilogue, Geometry, Image, Tap, Target, Walk};
 use crate::kernels::activation::curves::Curve as _;
@@ -23,8 +24,8 @@ const TASK_VALUES: usize = 48 * 1024;
 /// all rows and is left out: 30 % of the products at 4×4, 4 % at 32×32.
 const SHARED_POINTS: usize = 32 * 32;
 
-pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
-    let packed = Packed::new(g, w, after.scale, Columns::Outputs, isa.panel_width(g.og()));
+pub fn forward(isa: Isa, g: &Geometry, x: &[f32], w: Filters, after: Epilogue) -> Vec<f32> {
+    let packed = w.packed(g, after.scale, isa.panel_width(g.og()));
     let mut y = Uninit::new(g.n * g.oh * g.ow * g.o);
     let walk = Walk::forward(g);
     let source = Image { values: x, h: g.h, w: g.w, c: g.c };

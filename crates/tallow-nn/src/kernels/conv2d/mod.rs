@@ -7,6 +7,7 @@
 //!
 //! - `gather`: the product. Forward, and the input's gradient as the same product on transposed
 //!   weights (for a stride s: s² of them, one a phase, without inserted zeros).
+//! - `kept`: packed weights that inference keeps.
 //! - `weight_grad`: the weights' gradient, with pixels as the contraction.
 //! - `depthwise`: all three for one channel a group.
 //! - `bf16`: all three under `Precision::Bf16`, where the machine has units for it.
@@ -29,8 +30,13 @@ use crate::tape::{self, Backward, Output};
 mod bf16;
 mod depthwise;
 mod gather;
+mod kept;
 mod pack;
 mod weight_grad;
+
+pub(super) use kept::Filters;
+pub(crate) use kept::forget;
+pub use kept::{KeepPackedWeights, keep_packed_weights};
 
 #[cfg(test)]
 mod tests;
@@ -144,7 +150,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     let y = {
         let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
         let bs = bias_values.as_ref().map(|b| memory::values("conv2d", b)).transpose()?;
-        forward(arithmetic, &geometry, &xs, &ws, Epilogue { shift: bs.as_deref(), ..Epilogue::default() })
+        let after = Epilogue { shift: bs.as_deref(), ..Epilogue::default() };
+        forward(arithmetic, &geometry, &xs, Filters::of(weight, &ws), after)
     };
     let output = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o));
     let mut inputs = vec![x, weight];
@@ -190,7 +197,7 @@ impl Rows {
     }
 
     /// `x [rows, inputs] · weightᵀ + bias`.
-    pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    pub fn forward(&self, x: &[f32], weight: Filters, bias: Option<&[f32]>) -> Vec<f32> {
         let (arithmetic, g) = self.geometry();
         forward(arithmetic, &g, x, weight, Epilogue { shift: bias, ..Epilogue::default() })
     }
@@ -235,7 +242,8 @@ pub fn conv2d_folded(
     let (input, filters) = (memory::channels_last("conv2d", x)?, memory::contiguous(weight)?);
     let (xs, ws) = (memory::values("conv2d", &input)?, memory::values("conv2d", &filters)?);
     let arithmetic = Arithmetic::new(precision::current(), &geometry);
-    let y = forward(arithmetic, &geometry, &xs, &ws, Epilogue { scale: Some(scale), shift: Some(shift), activation });
+    let after = Epilogue { scale: Some(scale), shift: Some(shift), activation };
+    let y = forward(arithmetic, &geometry, &xs, Filters::of(weight, &ws), after);
     let y = Output::channels_last(y, (geometry.n, geometry.oh, geometry.ow, geometry.o)).into_tensor()?;
     if !graph::watched() {
         return Ok(y);
@@ -284,14 +292,14 @@ impl Backward for Conv2dBackward {
     }
 }
 
-fn forward(arithmetic: Arithmetic, g: &Geometry, x: &[f32], w: &[f32], after: Epilogue) -> Vec<f32> {
+fn forward(arithmetic: Arithmetic, g: &Geometry, x: &[f32], w: Filters, after: Epilogue) -> Vec<f32> {
     if macs::counting() {
         return vec![0.0; g.n * g.oh * g.ow * g.o];
     }
     match arithmetic {
-        Arithmetic::F32(isa) if g.is_depthwise() => depthwise::forward(isa, g, x, w, after),
+        Arithmetic::F32(isa) if g.is_depthwise() => depthwise::forward(isa, g, x, w.values, after),
         Arithmetic::F32(isa) => gather::forward(isa, g, x, w, after),
-        Arithmetic::Bf16(unit) => bf16::forward(unit, g, x, w, after),
+        Arithmetic::Bf16(unit) => bf16::forward(unit, g, x, w.values, after),
     }
 }
 

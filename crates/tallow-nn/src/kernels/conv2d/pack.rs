@@ -38,7 +38,7 @@ pub struct Packed {
 
 impl Packed {
     /// Packs filters `[o, c/groups, kh, kw]`, each multiplied by its output's `scale` where there is one.
-    pub fn new(g: &Geometry, weights: &[f32], scale: Option<&[f32]>, side: Columns, width: usize) -> Packed {
+    pub(super) fn new(g: &Geometry, weights: &[f32], scale: Option<&[f32]>, side: Columns, width: usize) -> Packed {
         let taps = g.taps();
         // Strides of a column and of a contracted channel in `weights`.
         let (columns, k, column_stride, k_stride) = match side {
@@ -64,6 +64,11 @@ impl Packed {
             }
         });
         Packed { values, width, columns, panels, k, taps }
+    }
+
+    /// Whether they are packed as the forward product of `g` needs them.
+    pub(super) fn fits(&self, g: &Geometry, width: usize) -> bool {
+        (self.width, self.columns, self.k, self.taps) == (width, g.og(), g.cg(), g.taps())
     }
 
     /// The panel of a group: `[tap][k][width]`.

@@ -58,8 +58,14 @@ fn check(g: &Geometry) {
         .collect();
     let folded = Epilogue { scale: Some(&scale), shift: Some(&shift), activation: Activation::Relu6 };
     for isa in Isa::testable() {
-        assert_close("y", &forward(Arithmetic::F32(isa), g, &x, &w, Epilogue::default()), &want_y, g, isa);
-        assert_close("folded y", &forward(Arithmetic::F32(isa), g, &x, &w, folded), &want_folded, g, isa);
+        assert_close(
+            "y",
+            &forward(Arithmetic::F32(isa), g, &x, Filters::new(&w), Epilogue::default()),
+            &want_y,
+            g,
+            isa,
+        );
+        assert_close("folded y", &forward(Arithmetic::F32(isa), g, &x, Filters::new(&w), folded), &want_folded, g, isa);
         assert_close("dx", &input_grad(Arithmetic::F32(isa), g, &dy, &w), &want_dx, g, isa);
         assert_close("dw", &weight_gradient(Arithmetic::F32(isa), g, &x, &dy), &want_dw, g, isa);
     }
@@ -151,7 +157,7 @@ fn sums_do_not_depend_on_the_thread_count() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 (
-                    forward(arithmetic, &g, &x, &w, Epilogue::default()),
+                    forward(arithmetic, &g, &x, Filters::new(&w), Epilogue::default()),
                     input_grad(arithmetic, &g, &dy, &w),
                     weight_gradient(arithmetic, &g, &x, &dy),
                 )
