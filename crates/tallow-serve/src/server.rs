@@ -71,7 +71,7 @@ const PICTURES_MB: usize = 1024;
 const TOPK: usize = 5;
 const PAGE: &str = include_str!("page.html");
 /// The page loads nothing, and speaks with its own server alone.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob:; \
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:; \
                            connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Serves a classifier until `stop` is ready and the requests that had begun are answered. The model computes on this thread:
