@@ -11,13 +11,17 @@ use tallow_export::LoadOptions;
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
 use tallow_serve::Classifier;
-use tallow_train::Predictor;
+use tallow_train::{Predictor, View};
 
 use crate::pretrained::{Pretrained, eval_pipeline, labels as names};
 
-/// Instead of a run: an architecture with weights.
+/// How a run or an ensemble sees, or what classifies in place of one.
 #[derive(clap::Args)]
-pub struct WeightsArgs {
+pub struct ClassifierArgs {
+    /// Test-time augmentation in place of the run's: none, or views whose probabilities are averaged, such as hflip,shift
+    /// (docs/augment.md)
+    #[arg(long, value_name = "none|VIEW,…", conflicts_with = "model")]
+    tta: Option<String>,
     /// Instead of a run: an architecture …
     #[arg(long, value_name = "NAME", requires = "weights")]
     pub model: Option<String>,
@@ -35,11 +39,15 @@ pub struct WeightsArgs {
     labels: Option<PathBuf>,
 }
 
-impl WeightsArgs {
-    /// What they name, or the run or ensemble in this directory.
+impl ClassifierArgs {
+    /// The run or the ensemble in this directory; without one, the architecture that they name.
     pub fn open(&self, run: Option<&Path>) -> Result<Box<dyn Classifier>> {
         if let Some(run) = run {
-            return Ok(Box::new(Predictor::open(run)?));
+            let mut predictor = Predictor::open(run)?;
+            if let Some(tta) = &self.tta {
+                predictor.set_tta(&View::parse_list(tta).context("--tta")?)?;
+            }
+            return Ok(Box::new(predictor));
         }
         let (model, pretrained) = self.find()?;
         let built = pretrained.build(model, self.classes)?;

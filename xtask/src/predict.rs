@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use candle_core::{DType, Device};
 use tallow_nn::{Mode, keep_packed_weights};
 use tallow_serve::Prediction;
 
-use crate::classifier::WeightsArgs;
+use crate::classifier::ClassifierArgs;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
-    weights: WeightsArgs,
+    classifier: ClassifierArgs,
     /// … applied, instead of images, to the tensor `input` [n, c, h, w] in f32 of this file
     #[arg(long, value_name = "FILE", requires_all = ["model", "logits"])]
     tensor: Option<PathBuf>,
@@ -47,17 +47,18 @@ enum Format {
 
 pub fn run(args: Args) -> Result<()> {
     if let (Some(tensor), Some(logits)) = (&args.tensor, &args.logits) {
-        return tensor_logits(&args.weights, tensor, logits);
+        return tensor_logits(&args.classifier, tensor, logits);
     }
     let mut images = args.images;
     let classifier = match args.run {
         // Without a run, the first argument is an image as well.
-        Some(first) if args.weights.model.is_some() => {
+        Some(first) if args.classifier.model.is_some() => {
             images.insert(0, first);
-            args.weights.open(None)?
+            args.classifier.open(None)?
         }
-        run => args.weights.open(run.as_deref())?,
+        run => args.classifier.open(run.as_deref())?,
     };
+    ensure!(!images.is_empty(), "give images to classify");
     let _kept = keep_packed_weights();
     let mut predictions = Vec::new();
     for path in &images {
@@ -95,7 +96,7 @@ fn print(predictions: &[Prediction], format: Format) -> Result<()> {
     Ok(())
 }
 
-fn tensor_logits(weights: &WeightsArgs, tensor: &Path, logits: &Path) -> Result<()> {
+fn tensor_logits(classifier: &ClassifierArgs, tensor: &Path, logits: &Path) -> Result<()> {
     let mut tensors = candle_core::safetensors::load(tensor, &Device::Cpu)
         .with_context(|| format!("{}: cannot be read as safetensors", tensor.display()))?;
     let input = tensors.remove("input").with_context(|| {
@@ -106,7 +107,7 @@ fn tensor_logits(weights: &WeightsArgs, tensor: &Path, logits: &Path) -> Result<
     let (_, in_chans, h, w) = input.dims4().with_context(|| {
         format!("{}: `input` has shape {:?}, expected [n, c, h, w]", tensor.display(), input.dims())
     })?;
-    let built = weights.build_for(in_chans, (h, w))?;
+    let built = classifier.build_for(in_chans, (h, w))?;
     let output = built.model.forward(&input.to_dtype(DType::F32)?, &Mode::eval())?.contiguous()?;
     let bytes = safetensors::serialize([("logits", &output)], None)?;
     tallow_export::write_atomically(logits, &bytes)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use tallow_serve::{Options, serve, terminated};
 
-use crate::classifier::WeightsArgs;
+use crate::classifier::ClassifierArgs;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -31,11 +31,11 @@ pub struct Args {
     #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     max_body: u16,
     #[command(flatten)]
-    weights: WeightsArgs,
+    classifier: ClassifierArgs,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let classifier = args.weights.open(args.run.as_deref())?;
+    let classifier = args.classifier.open(args.run.as_deref())?;
     let listener =
         TcpListener::bind(&args.addr).with_context(|| format!("--addr {}: choose another port or host", args.addr))?;
     let options = Options {

@@ -19,10 +19,22 @@ fn a_served_run_says_what_predict_says() -> Result<()> {
     let train = ["train", "--quiet", "--model", "small_cnn", "--set", "train.epochs=1", "--set", "model.width=4"];
     let trained = xtask(folder, &train).args(["--out", "a"]).output()?;
     ensure!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
-    image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(9 * x + y) as u8])).save(folder.join("x.png"))?;
-    let predicted = xtask(folder, &["predict", "a", "x.png", "--format", "json"]).output()?;
+    let picture = image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(9 * x + y) as u8]));
+    picture.save(folder.join("x.png"))?;
+    image::imageops::flip_horizontal(&picture).save(folder.join("mirrored.png"))?;
+    let predict = |image: &str, tta: &str| -> Result<serde_json::Value> {
+        let output = xtask(folder, &["predict", "a", image, "--tta", tta, "--format", "json"]).output()?;
+        let mut said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        Ok(said[0]["classes"].take())
+    };
+    let predicted = predict("x.png", "none")?;
+    let first = |classes: &serde_json::Value| classes[0]["probability"].as_f64().unwrap_or_default();
+    ensure!((first(&predicted) - first(&predict("mirrored.png", "none")?)).abs() > 1e-3, "{predicted}");
+    let both = predict("x.png", "hflip")?;
+    ensure!((first(&both) - first(&predict("mirrored.png", "hflip")?)).abs() < 1e-5, "{both}");
 
-    let mut server = xtask(folder, &["serve", "a", "--addr", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
+    let mut server =
+        xtask(folder, &["serve", "a", "--tta", "none", "--addr", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
     let mut printed = BufReader::new(server.stdout.take().context("stdout")?);
     let mut line = String::new();
     printed.read_line(&mut line)?;
@@ -33,9 +45,7 @@ fn a_served_run_says_what_predict_says() -> Result<()> {
     printed.read_to_string(&mut rest)?;
     ensure!(server.wait()?.success() && rest == "stopped\n", "{rest}");
 
-    let mut served: serde_json::Value = serde_json::from_str(&answer?.body_mut().read_to_string()?)?;
-    served[0]["image"] = "x.png".into();
-    let predicted: serde_json::Value = serde_json::from_slice(&predicted.stdout)?;
-    ensure!(served == predicted, "{served} {predicted}");
+    let served: serde_json::Value = serde_json::from_str(&answer?.body_mut().read_to_string()?)?;
+    ensure!(served[0]["classes"] == predicted, "{served} {predicted}");
     Ok(())
 }
