@@ -141,6 +141,9 @@ pub fn predictions_csv(
     csv.into_inner().map_err(|error| broken(&error))
 }
 
+/// Views of few images go through the model together, up to this many: one image alone does not fill it.
+const TOGETHER: usize = 32;
+
 /// Runs `model` in evaluation mode over the samples of `loader`, in its order. With further views of each image
 /// the logits are the logarithms of the mean of their probabilities; where several classes can hold at once, their mean.
 ///
@@ -154,15 +157,16 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<P
         let mut row = 0;
         for batch in loader.epoch(0, 0) {
             let batch = batch?;
-            let logits = |pixels: Vec<f32>| -> Result<Vec<f32>> {
-                let logits = model.forward(&images(pixels, batch.shape)?, &Mode::eval())?;
+            let (n, h, w, c) = batch.shape;
+            let logits = |pixels: Vec<f32>, views: usize| -> Result<Vec<f32>> {
+                let logits = model.forward(&images(pixels, (views * n, h, w, c))?, &Mode::eval())?;
                 Ok(logits.flatten_all()?.to_vec1::<f32>()?)
             };
             if first {
                 predictions.add_samples(loader, &batch);
             }
             if !several {
-                predictions.logits.extend(logits(batch.pixels)?);
+                predictions.logits.extend(logits(batch.pixels, 1)?);
                 continue;
             }
             let len = batch.labels.len() * predictions.classes;
@@ -170,10 +174,13 @@ pub fn predict(model: &dyn Model, loader: &Loader, views: &TestTime) -> Result<P
                 predictions.logits.resize(row + len, 0.0);
             }
             let sums = &mut predictions.logits[row..row + len];
-            for look in &views.looks {
-                let logits = logits(look.at(&batch.pixels, batch.shape))?;
+            for looks in views.looks.chunks((TOGETHER / n.max(1)).max(1)) {
+                let pixels = looks.iter().flat_map(|look| look.at(&batch.pixels, batch.shape)).collect();
+                let logits = logits(pixels, looks.len())?;
                 let scores = if multi_label { logits } else { softmax(&logits, predictions.classes)? };
-                sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
+                for scores in scores.chunks_exact(len.max(1)) {
+                    sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
+                }
             }
             row += len;
         }
