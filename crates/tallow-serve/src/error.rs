@@ -4,8 +4,8 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A classifier that cannot classify a grey picture, which each is asked for at first.
-    #[error("the model fails on a grey picture of 64 by 64 pixels: {0}")]
+    /// A classifier that cannot classify a black picture, which each is asked for at first.
+    #[error("the model fails on a black picture of 64 by 64 pixels: {0}")]
     Model(String),
     /// Threads or sockets that the system does not give.
     #[error("the server: {0}")]

@@ -78,7 +78,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script
 /// call it from one of rayon's pool. Its packed weights are kept ([`keep_packed_weights`]).
 ///
 /// # Errors
-/// A classifier that fails on a grey picture; sockets and threads that the system does not give.
+/// A classifier that fails on a black picture; sockets and threads that the system does not give.
 pub fn serve(
     classifier: &dyn Classifier,
     listener: TcpListener,
