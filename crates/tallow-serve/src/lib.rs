@@ -6,6 +6,7 @@
 //! | [`prediction`] | what is answered for a picture |
 //! | [`server`] | the routes, and what bounds them |
 //! | `batching` | pictures of many requests to the model together |
+//! | `connections` | accepting and closing them |
 //! | `monitor` | counts and times for Prometheus |
 //!
 //! The model computes on the thread that calls [`serve`]; requests are read and pictures decoded on others.
@@ -15,6 +16,7 @@ pub mod prediction;
 pub mod server;
 
 mod batching;
+mod connections;
 mod error;
 mod monitor;
 

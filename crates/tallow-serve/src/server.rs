@@ -33,6 +33,7 @@ use tallow_nn::keep_packed_weights;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::batching::{Job, answer, batch, probabilities};
+use crate::connections::answer_all;
 use crate::monitor::Monitor;
 use crate::{Classifier, Error, Prediction, Result};
 
@@ -47,6 +48,8 @@ pub struct Options {
     pub max_requests: usize,
     /// The longest that a client may take to send its body.
     pub body_timeout: Duration,
+    /// The longest that a client may take to send a request's head; its connection is closed.
+    pub head_timeout: Duration,
     /// The longest that requests which have begun may take when the server is told to stop.
     pub stop_timeout: Duration,
 }
@@ -58,6 +61,7 @@ impl Default for Options {
             max_body_bytes: 32 << 20,
             max_requests: 64,
             body_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
         }
     }
@@ -162,7 +166,7 @@ async fn listen(
     service: Arc<Service>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let grace = service.options.stop_timeout;
+    let Options { head_timeout, stop_timeout, .. } = service.options;
     let routes = Router::new()
         .route("/", get(page))
         .route("/health", get(async || "ok"))
@@ -175,16 +179,9 @@ async fn listen(
         })
         .layer(DefaultBodyLimit::max(service.options.max_body_bytes))
         .with_state(service);
-    let (stopping, stopped) = oneshot::channel();
-    let stop = async move {
-        stop.await;
-        let _ = stopping.send(());
-    };
-    let server = axum::serve(tokio::net::TcpListener::from_std(listener)?, routes).with_graceful_shutdown(stop);
-    tokio::select! {
-        ended = server => ended,
-        () = async { let _ = stopped.await; tokio::time::sleep(grace).await } => Ok(()),
-    }
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    answer_all(listener, routes, head_timeout, stop_timeout, stop).await;
+    Ok(())
 }
 
 async fn page() -> impl IntoResponse {
