@@ -16,7 +16,7 @@ use crate::kernels::simd::{self, Isa, Kernel, Simd, with_tile};
 /// Below this many channels a tap is too short a run: the taps of a filter's row, which lie side by
 /// side in the image, are joined into one.
 const SHORT_RUN: usize = 8;
-/// Vectors of weights that are asked for ahead: a panel of many channels lies in the L2 cache.
+/// Vectors of weights that are asked for ahead, where that pays: a panel of many channels lies in the L2 cache.
 const AHEAD: usize = 24;
 /// Source values a task works on: they should stay in the L2 cache while the panels pass.
 const TASK_VALUES: usize = 48 * 1024;
@@ -294,8 +294,12 @@ impl Task<'_> {
             let mut bias = [S::splat(0.0); V];
             if let Some(values) = self.after.shift {
                 for (v, bias) in bias.iter_mut().enumerate() {
-                    let at = (v * S::LANES).min(used);
-                    *bias = S::load_partial(values.as_ptr().add(first + at), S::LANES.min(used - at));
+                    let at = v * S::LANES;
+                    if at + S::LANES <= used {
+                        *bias = S::load(values.as_ptr().add(first + at));
+                    } else if at < used {
+                        *bias = S::load_partial(values.as_ptr().add(first + at), used - at);
+                    }
                 }
             }
             for (pixel, acc) in tile.iter().zip(acc) {
@@ -325,18 +329,42 @@ unsafe fn multiply<S: Simd, const R: usize, const V: usize>(
 ) {
     // SAFETY: by the contract above.
     unsafe {
-        for i in 0..k {
-            let weights = weights.add(i * V * S::LANES);
-            let mut b = [S::splat(0.0); V];
-            for (v, b) in b.iter_mut().enumerate() {
-                S::prefetch(weights.wrapping_add((AHEAD + v) * S::LANES));
-                *b = S::load(weights.add(v * S::LANES));
+        let mut i = 0;
+        while i + S::UNROLL <= k {
+            for ahead in 0..S::UNROLL {
+                step::<S, R, V>(acc, rows, weights, i + ahead);
             }
-            for r in 0..R {
-                let a = S::splat(*rows[r].add(i));
-                for v in 0..V {
-                    acc[r][v] = S::fma(a, b[v], acc[r][v]);
-                }
+            i += S::UNROLL;
+        }
+        for i in i..k {
+            step::<S, R, V>(acc, rows, weights, i);
+        }
+    }
+}
+
+/// `acc[r] += rows[r][i] · weights[i]`.
+///
+/// # Safety
+/// As `multiply`'s, with `i < k`.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const V: usize>(
+    acc: &mut [[S::V; V]; R],
+    rows: &[*const f32; R],
+    weights: *const f32,
+    i: usize,
+) {
+    // SAFETY: by the contract above.
+    unsafe {
+        let weights = weights.add(i * V * S::LANES);
+        let mut b = [S::splat(0.0); V];
+        for (v, b) in b.iter_mut().enumerate() {
+            S::prefetch(weights.wrapping_add((AHEAD + v) * S::LANES));
+            *b = S::load(weights.add(v * S::LANES));
+        }
+        for r in 0..R {
+            let a = S::splat(*rows[r].add(i));
+            for v in 0..V {
+                acc[r][v] = S::fma(a, b[v], acc[r][v]);
             }
         }
     }
