@@ -9,6 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Geometry;
+use crate::kernels::memory::{SharedMut, Uninit};
 use crate::kernels::simd::{self, Isa, Kernel, Simd, with_tile};
 
 /// Below this many channels the taps are unfolded into one run, as in the forward product.
@@ -27,8 +28,8 @@ pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     // More threads than slices: panels are divided as well, which changes no sum.
     let panels = plan.groups * plan.panels;
     let parts = (2 * rayon::current_num_threads()).div_ceil(slices).min(panels);
-    let mut sums = vec![0f32; slices * plan.len()];
-    let shared = crate::kernels::memory::SharedMut::new(sums.as_mut_ptr());
+    let mut sums = Uninit::new(slices * plan.len());
+    let shared = SharedMut::new(sums.as_mut_ptr());
     (0..slices * parts).into_par_iter().for_each(|task| {
         let (slice, part) = (task / parts, task % parts);
         let rows = slice * rows / slices..(slice + 1) * rows / slices;
@@ -36,10 +37,12 @@ pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         let sums = SliceSums { start: shared, offset: slice * plan.len() };
         simd::run_on(isa, Task { g, plan: &plan, x, dy, rows, panels, sums });
     });
+    // SAFETY: each slice has rows, and its tasks write all sums at its first block.
+    let sums = unsafe { sums.finish() };
     plan.reduce(g, &sums)
 }
 
-/// How the sums lie: `[group][tap][k][columns]`, columns rounded up to whole panels.
+/// How the sums lie: `[group][panel][tap][k][width]`.
 struct Plan {
     unfold: bool,
     /// Taps that are visited one by one (1 where they are unfolded), and rows of the product.
@@ -58,32 +61,42 @@ impl Plan {
         Plan { unfold, taps, k, width, panels: g.og().div_ceil(width), groups: g.config.groups }
     }
 
-    fn columns(&self) -> usize {
-        self.panels * self.width
+    /// Sums of a panel.
+    fn panel_len(&self) -> usize {
+        self.taps * self.k * self.width
     }
 
     fn len(&self) -> usize {
-        self.groups * self.taps * self.k * self.columns()
+        self.groups * self.panels * self.panel_len()
     }
 
     /// Adds the slices in order and puts the result in the filters' layout `[o, c/groups, kh, kw]`.
     fn reduce(&self, g: &Geometry, sums: &[f32]) -> Vec<f32> {
-        let (len, taps, cg) = (self.len(), g.taps(), g.cg());
-        let mut dw = vec![0f32; g.o * cg * taps];
-        dw.par_chunks_mut(g.og() * cg * taps).enumerate().for_each(|(group, filters)| {
-            filters.par_chunks_mut(self.width * cg * taps).enumerate().for_each(|(panel, filters)| {
-                let mut total = vec![0f32; self.width];
-                for (c, tap) in (0..cg).flat_map(|c| (0..taps).map(move |tap| (c, tap))) {
-                    // Unfolded rows are [tap][channel], which is the same place.
-                    let row = ((group * taps + tap) * cg + c) * self.columns() + panel * self.width;
+        /// Places of the filters that are turned at a time: a cache line of each filter.
+        const PLACES: usize = 16;
+        let (taps, cg) = (g.taps(), g.cg());
+        let filter_len = cg * taps;
+        let mut dw = vec![0f32; g.o * filter_len];
+        dw.par_chunks_mut(g.og() * filter_len).enumerate().for_each(|(group, filters)| {
+            filters.par_chunks_mut(self.width * filter_len).enumerate().for_each(|(panel, filters)| {
+                let panel = (group * self.panels + panel) * self.panel_len();
+                let mut total = vec![0f32; PLACES * self.width];
+                for first in (0..filter_len).step_by(PLACES) {
+                    let count = PLACES.min(filter_len - first);
                     total.fill(0.0);
-                    for slice in sums.chunks_exact(len) {
-                        for (total, value) in total.iter_mut().zip(&slice[row..]) {
-                            *total += value;
+                    for slice in sums.chunks_exact(self.len()) {
+                        for (total, place) in total.chunks_exact_mut(self.width).zip(first..first + count) {
+                            // Unfolded rows are [tap][channel], which is the same place.
+                            let row = panel + (place % taps * cg + place / taps) * self.width;
+                            for (total, value) in total.iter_mut().zip(&slice[row..]) {
+                                *total += value;
+                            }
                         }
                     }
-                    for (filter, total) in filters.chunks_exact_mut(cg * taps).zip(&total) {
-                        filter[c * taps + tap] = *total;
+                    for (column, filter) in filters.chunks_exact_mut(filter_len).enumerate() {
+                        for (value, total) in filter[first..][..count].iter_mut().zip(total.chunks_exact(self.width)) {
+                            *value = total[column];
+                        }
                     }
                 }
             });
@@ -95,7 +108,7 @@ impl Plan {
 /// The sums of one slice.
 #[derive(Clone, Copy)]
 struct SliceSums {
-    start: crate::kernels::memory::SharedMut,
+    start: SharedMut,
     offset: usize,
 }
 
@@ -146,7 +159,7 @@ impl Kernel for Task<'_> {
                         let height = simd::tile_height::<S>(vectors, plan.k - channel);
                         // SAFETY: runs stay within `source` and the panel `dy`; this task owns the panel's sums of its slice.
                         with_tile!(S, height, vectors, |H, V| unsafe {
-                            self.tile::<S, H, V>(group, tap, channel, panel % plan.panels, source, step, dy, &runs)
+                            self.tile::<S, H, V>(panel, tap, channel, first == self.rows.start, source, step, dy, &runs)
                         });
                         channel += height;
                     }
@@ -235,7 +248,7 @@ impl Task<'_> {
         }
     }
 
-    /// Adds a block's contribution to `R` channels × one panel of `V` vectors of the sums.
+    /// Adds a block's contribution to `R` channels × one panel of `V` vectors of the sums, which the `first` block starts.
     ///
     /// # Safety
     /// The instruction set of `S` is available; the runs stay within `source` and `dy`; no other
@@ -244,24 +257,26 @@ impl Task<'_> {
     #[allow(clippy::too_many_arguments)] // the coordinates of a tile, all of them needed
     unsafe fn tile<S: Simd, const R: usize, const V: usize>(
         &self,
-        group: usize,
+        panel: usize,
         tap: usize,
         channel: usize,
-        panel: usize,
+        first: bool,
         source: &[f32],
         step: usize,
         dy: &[f32],
         runs: &[Run],
     ) {
         let plan = self.plan;
-        let row = (group * plan.taps + tap) * plan.k + channel;
-        // SAFETY: by the contract above; the sums hold `k × columns` values for each group and tap.
+        let row = (panel * plan.taps + tap) * plan.k + channel;
+        // SAFETY: by the contract above; the sums hold `k × width` values for each panel and tap.
         unsafe {
-            let sums = self.sums.start.at(self.sums.offset + row * plan.columns() + panel * plan.width);
+            let sums = self.sums.start.at(self.sums.offset + row * plan.width);
             let mut acc = [[S::splat(0.0); V]; R];
-            for (r, acc) in acc.iter_mut().enumerate() {
-                for (v, acc) in acc.iter_mut().enumerate() {
-                    *acc = S::load(sums.add(r * plan.columns() + v * S::LANES));
+            if !first {
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    for (v, acc) in acc.iter_mut().enumerate() {
+                        *acc = S::load(sums.add((r * V + v) * S::LANES));
+                    }
                 }
             }
             for run in runs {
@@ -284,7 +299,7 @@ impl Task<'_> {
             }
             for (r, acc) in acc.into_iter().enumerate() {
                 for (v, acc) in acc.into_iter().enumerate() {
-                    S::store(sums.add(r * plan.columns() + v * S::LANES), acc);
+                    S::store(sums.add((r * V + v) * S::LANES), acc);
                 }
             }
         }
