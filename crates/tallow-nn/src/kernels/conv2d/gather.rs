@@ -7,19 +7,18 @@ use rayon::prelude::*;
 
 use super::kept::Filters;
 use super::pack::{Columns, Packed};
-use super::{Epilogue, Geometry, Image, Tap, Target, Walk};
+use super::{Epilogue, Geometry, Image, Target, Walk, unfold};
 use crate::kernels::activation::curves::Curve as _;
 use crate::kernels::activation::{Activation, with_curve};
 use crate::kernels::memory::{SharedMut, Uninit};
 use crate::kernels::simd::{self, Isa, Kernel, Simd, with_tile};
 
-/// Below this many channels a tap is too short a run: the taps of a filter's row, which lie side by
-/// side in the image, are joined into one.
-const SHORT_RUN: usize = 8;
 /// Vectors of weights that are asked for ahead, where that pays: a panel of many channels lies in the L2 cache.
 const AHEAD: usize = 24;
 /// Source values a task works on: they should stay in the L2 cache while the panels pass.
 const TASK_VALUES: usize = 48 * 1024;
+/// Pixels that are unfolded at a time: they stay in the L1 cache.
+const UNFOLDED_PIXELS: usize = 144;
 /// Up to this many points of a grid, a tile is the same point of several images, so that a tap outside the image is outside for
 /// all rows and is left out: 30 % of the products at 4×4, 4 % at 32×32.
 const SHARED_POINTS: usize = 32 * 32;
@@ -50,7 +49,6 @@ pub fn input_grad(isa: Isa, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
 fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, target: Target, after: Epilogue) {
     let pixels = g.n * walk.grid.0 * walk.grid.1;
     let panels = g.config.groups * packed.panels;
-    let joined = if packed.k < SHORT_RUN && g.config.groups == 1 { walk.joined() } else { 1 };
     let threads = rayon::current_num_threads();
     let chunk = (TASK_VALUES / source.c).clamp(48, 4096).min(pixels.div_ceil(4 * threads).next_multiple_of(48));
     let chunks = pixels.div_ceil(chunk);
@@ -61,13 +59,12 @@ fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, 
         simd::run_on(
             isa,
             Task {
-                batch: g.n,
+                g,
                 source,
                 packed,
                 walk,
                 target,
                 after,
-                joined,
                 pixels: index * chunk..pixels.min((index + 1) * chunk),
                 panels: part * panels / parts..(part + 1) * panels / parts,
             },
@@ -76,14 +73,12 @@ fn product(isa: Isa, g: &Geometry, source: Image, packed: &Packed, walk: &Walk, 
 }
 
 struct Task<'a> {
-    batch: usize,
+    g: &'a Geometry,
     source: Image<'a>,
     packed: &'a Packed,
     walk: &'a Walk,
     target: Target,
     after: Epilogue<'a>,
-    /// Taps that are one run.
-    joined: usize,
     pixels: Range<usize>,
     panels: Range<usize>,
 }
@@ -102,8 +97,7 @@ struct Pixel {
 struct Scratch {
     pixels: Vec<Pixel>,
     zeros: Vec<f32>,
-    /// A joined run for each pixel of a tile, where it lies partly outside the image.
-    edges: Vec<f32>,
+    unfolded: Vec<f32>,
 }
 
 thread_local! {
@@ -115,19 +109,44 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let vectors = self.packed.width / S::LANES;
-        debug_assert_eq!(self.source.values.len(), self.batch * self.source.h * self.source.w * self.source.c);
+        debug_assert_eq!(self.source.values.len(), self.g.n * self.source.h * self.source.w * self.source.c);
         // Taken out rather than borrowed in a closure: closures do not inherit the instruction set.
         let mut scratch = SCRATCH.take();
-        let points = self.walk.grid.0 * self.walk.grid.1;
-        let together = self.joined == 1 && self.walk.taps.len() > 1 && points <= SHARED_POINTS;
-        self.locate(if together { 2 * S::ROWS / vectors } else { 1 }, &mut scratch.pixels);
-        let run = self.joined * self.packed.k;
-        if scratch.zeros.len() < run {
-            scratch.zeros.resize(run, 0.0);
+        let Scratch { pixels, zeros, unfolded } = &mut scratch;
+        // SAFETY: the instruction set is available; what lies beside the pixels is what they are multiplied with.
+        unsafe {
+            if self.walk.unfolded {
+                for first in self.pixels.clone().step_by(UNFOLDED_PIXELS) {
+                    let block = first..self.pixels.end.min(first + UNFOLDED_PIXELS);
+                    unfold::unfold::<S>(self.g, self.source.values, block.clone(), unfolded);
+                    pixels.clear();
+                    pixels.extend(block.map(|at| Pixel { target: at * self.target.c, ..Pixel::default() }));
+                    self.multiply_panels::<S, true>(pixels, unfolded);
+                }
+            } else {
+                let points = self.walk.grid.0 * self.walk.grid.1;
+                let together = self.walk.taps.len() > 1 && points <= SHARED_POINTS;
+                self.locate(if together { 2 * S::ROWS * S::LANES / self.packed.width } else { 1 }, pixels);
+                if zeros.len() < self.packed.k {
+                    zeros.resize(self.packed.k, 0.0);
+                }
+                self.multiply_panels::<S, false>(pixels, zeros);
+            }
         }
-        scratch.edges.resize(S::ROWS * run, 0.0);
-        let Scratch { pixels, zeros, edges } = &mut scratch;
+        SCRATCH.set(scratch);
+    }
+}
+
+impl Task<'_> {
+    /// The product of some pixels of this task with all its panels. `beside` holds what the pixels see, where that is
+    /// `UNFOLDED`, or else the zeros outside the image.
+    ///
+    /// # Safety
+    /// The instruction set of `S` is available; `beside` holds a run of all taps for each pixel, or one of a tap.
+    #[inline(always)]
+    unsafe fn multiply_panels<S: Simd, const UNFOLDED: bool>(&self, pixels: &[Pixel], beside: &[f32]) {
+        let vectors = self.packed.width / S::LANES;
+        let run = if UNFOLDED { self.packed.taps * self.packed.k } else { 0 };
         for panel in self.panels.clone() {
             let mut first = 0;
             while first < pixels.len() {
@@ -135,11 +154,7 @@ impl Kernel for Task<'_> {
                 let tile = &pixels[first..first + rows];
                 // SAFETY: `tile` has H pixels, the panel V vectors; the instruction set is available.
                 with_tile!(S, rows, vectors, |H, V| unsafe {
-                    if self.joined == 1 {
-                        self.tile::<S, H, V, false>(panel, tile, zeros, edges)
-                    } else {
-                        self.tile::<S, H, V, true>(panel, tile, zeros, edges)
-                    }
+                    self.tile::<S, H, V, UNFOLDED>(panel, tile, &beside[first * run..])
                 });
                 first += rows;
             }
@@ -147,7 +162,7 @@ impl Kernel for Task<'_> {
         if self.after.activation != Activation::Identity {
             with_curve!(self.after.activation, C => {
                 let columns = self.columns();
-                for pixel in pixels.iter() {
+                for pixel in pixels {
                     // SAFETY: this task has written these columns of this pixel, which are its alone.
                     let row = unsafe {
                         std::slice::from_raw_parts_mut(self.target.start.at(pixel.target + columns.start), columns.len())
@@ -158,11 +173,8 @@ impl Kernel for Task<'_> {
                 }
             });
         }
-        SCRATCH.set(scratch);
     }
-}
 
-impl Task<'_> {
     /// The channels of the target that this task's panels are.
     #[inline(always)]
     fn columns(&self) -> Range<usize> {
@@ -179,7 +191,7 @@ impl Task<'_> {
         let (gh, gw) = self.walk.grid;
         let (source, target) = (&self.source, &self.target);
         let mut first = self.pixels.start / (gh * gw * together) * together;
-        let mut images = together.min(self.batch - first);
+        let mut images = together.min(self.g.n - first);
         let within = self.pixels.start - first * gh * gw;
         let (mut y, mut x, mut image) = (within / images / gw, within / images % gw, within % images);
         pixels.clear();
@@ -203,7 +215,7 @@ impl Task<'_> {
             }
             if y == gh {
                 (y, first) = (0, first + images);
-                images = together.min(self.batch - first);
+                images = together.min(self.g.n - first);
             }
         }
     }
@@ -216,40 +228,18 @@ impl Task<'_> {
         (y < self.source.h && x < self.source.w).then(|| pixel.image + (y * self.source.w + x) * self.source.c)
     }
 
-    /// Where a pixel's run of joined taps starts: in the source, in the zeros, or, where it lies
-    /// partly outside the image, in `edge`, into which it is copied.
-    #[inline(always)]
-    fn joined_run(&self, pixel: &Pixel, tap: &Tap, zeros: &[f32], edge: &mut [f32]) -> *const f32 {
-        let Image { values, h, w, c } = self.source;
-        let (y, x) = ((pixel.y + tap.dy) as usize, pixel.x + tap.dx);
-        if y >= h {
-            return zeros.as_ptr();
-        }
-        let row = pixel.image + y * w * c;
-        if x >= 0 && x as usize + self.joined <= w {
-            return values[row + x as usize * c..].as_ptr();
-        }
-        for (i, out) in edge.chunks_exact_mut(c).enumerate() {
-            match usize::try_from(x + i as isize) {
-                Ok(x) if x < w => out.copy_from_slice(&values[row + x * c..][..c]),
-                _ => out.fill(0.0),
-            }
-        }
-        edge.as_ptr()
-    }
-
-    /// One register tile: `R` pixels × one panel of `V` vectors, over all taps and channels.
+    /// One register tile: `R` pixels × one panel of `V` vectors, over all taps and channels; `beside` as in `multiply_panels`,
+    /// from the tile's first pixel.
     ///
     /// # Safety
     /// The instruction set of `S` is available; `tile` has `R` pixels of this task; panels are `V` vectors wide; no other task
     /// writes this panel's columns of their targets.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const V: usize, const JOINED: bool>(
+    unsafe fn tile<S: Simd, const R: usize, const V: usize, const UNFOLDED: bool>(
         &self,
         panel: usize,
         tile: &[Pixel],
-        zeros: &[f32],
-        edges: &mut [f32],
+        beside: &[f32],
     ) {
         let packed = self.packed;
         let (group, panel) = (panel / packed.panels, panel % packed.panels);
@@ -257,20 +247,17 @@ impl Task<'_> {
         let first = group * packed.columns + panel * packed.width;
         let used = packed.width.min(packed.columns - panel * packed.width);
         // SAFETY: each row's pointer is valid for the run it is used for (channels within the source,
-        // the zeros, or a copied edge); weights hold `run × width` values at each run;
+        // the zeros, or an unfolded pixel); weights hold `run × width` values at each run;
         // targets are in the buffer, and `used` columns of a pixel belong to this panel alone.
         unsafe {
             let mut acc = [[S::splat(0.0); V]; R];
-            let mut rows = [zeros.as_ptr(); R];
-            if JOINED {
-                let run = self.joined * packed.k;
-                for tap in self.walk.taps.iter().step_by(self.joined) {
-                    for ((row, pixel), edge) in rows.iter_mut().zip(tile).zip(edges.chunks_exact_mut(run)) {
-                        *row = self.joined_run(pixel, tap, zeros, edge);
-                    }
-                    let weights = weights.as_ptr().add(tap.index * packed.k * packed.width);
-                    multiply::<S, R, V>(&mut acc, &rows, weights, run);
+            let mut rows = [beside.as_ptr(); R];
+            if UNFOLDED {
+                let width = packed.taps * packed.k;
+                for (r, row) in rows.iter_mut().enumerate() {
+                    *row = beside.as_ptr().add(r * width);
                 }
+                multiply::<S, R, V>(&mut acc, &rows, weights.as_ptr(), width);
             } else {
                 let base = group * packed.k;
                 for tap in &self.walk.taps {
@@ -281,7 +268,7 @@ impl Task<'_> {
                                 inside = true;
                                 self.source.values.as_ptr().add(offset + base)
                             }
-                            None => zeros.as_ptr(),
+                            None => beside.as_ptr(),
                         };
                     }
                     if !inside {

@@ -7,6 +7,7 @@
 //!
 //! - `gather`: the product. Forward, and the input's gradient as the same product on transposed
 //!   weights (for a stride s: s² of them, one a phase, without inserted zeros).
+//! - `unfold`: the exception, for images of few channels.
 //! - `kept`: packed weights that inference keeps.
 //! - `weight_grad`: the weights' gradient, with pixels as the contraction.
 //! - `depthwise`: all three for one channel a group.
@@ -32,6 +33,7 @@ mod depthwise;
 mod gather;
 mod kept;
 mod pack;
+mod unfold;
 mod weight_grad;
 
 pub(super) use kept::Filters;
@@ -383,6 +385,8 @@ struct Walk {
     /// Target pixel of the first point, and from one point to the next.
     start: (usize, usize),
     spacing: (usize, usize),
+    /// Whether what its points see is unfolded first.
+    unfolded: bool,
 }
 
 impl Walk {
@@ -391,22 +395,20 @@ impl Walk {
             let (dy, dx) = g.tap_offset(index);
             Tap { index, dy, dx }
         });
-        Walk { grid: (g.oh, g.ow), step: g.config.stride, taps: taps.collect(), start: (0, 0), spacing: (1, 1) }
+        Walk {
+            grid: (g.oh, g.ow),
+            step: g.config.stride,
+            taps: taps.collect(),
+            start: (0, 0),
+            spacing: (1, 1),
+            unfolded: unfold::serves(g),
+        }
     }
 
     /// How far up and down from its pixel's row the taps look: (least, greatest) `dy`.
     fn reach(&self) -> (isize, isize) {
         let rows = || self.taps.iter().map(|tap| tap.dy);
         (rows().min().unwrap_or(0), rows().max().unwrap_or(0))
-    }
-
-    /// Taps side by side in the image and in the filter: those of a filter's row, or 1.
-    fn joined(&self) -> usize {
-        let Some(first) = self.taps.first() else { return 1 };
-        let row = self.taps.iter().take_while(|tap| tap.dy == first.dy).count();
-        let side_by_side = |pair: &[Tap]| pair[1].dx == pair[0].dx + 1 && pair[1].index == pair[0].index + 1;
-        let whole = self.taps.chunks(row).all(|taps| taps.len() == row && taps.windows(2).all(side_by_side));
-        if whole { row } else { 1 }
     }
 
     /// Input pixel (y, x) received tap k of output pixel (y − offset_k) / stride, where that is whole:
@@ -429,6 +431,7 @@ impl Walk {
                     taps: taps.collect(),
                     start: (py, px),
                     spacing: (sy, sx),
+                    unfolded: false,
                 }
             })
             .collect()

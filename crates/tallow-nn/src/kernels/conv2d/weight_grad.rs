@@ -8,12 +8,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Geometry;
+use super::{Geometry, unfold};
 use crate::kernels::memory::{SharedMut, Uninit};
 use crate::kernels::simd::{self, Isa, Kernel, Simd, with_tile};
 
-/// Below this many channels the taps are unfolded into one run, as in the forward product.
-const SHORT_RUN: usize = 8;
 /// Pixels of a block: its panel of gradients stays in the L1 cache.
 const BLOCK_PIXELS: usize = 128;
 /// Slices at most, and the memory that they may take together, in values: it is written and read once more.
@@ -55,7 +53,7 @@ struct Plan {
 
 impl Plan {
     fn new(isa: Isa, g: &Geometry) -> Plan {
-        let unfold = g.cg() < SHORT_RUN && g.config.groups == 1 && g.taps() > 1;
+        let unfold = unfold::serves(g);
         let (taps, k) = if unfold { (1, g.taps() * g.cg()) } else { (g.taps(), g.cg()) };
         let width = isa.panel_width(g.og());
         Plan { unfold, taps, k, width, panels: g.og().div_ceil(width), groups: g.config.groups }
@@ -145,7 +143,8 @@ impl Kernel for Task<'_> {
             let pixels = rows.len() * g.ow;
             self.pack(&rows, &mut packed);
             if plan.unfold {
-                self.unfold(&rows, &mut unfolded);
+                // SAFETY: the instruction set is available.
+                unsafe { unfold::unfold::<S>(g, self.x, rows.start * g.ow..rows.end * g.ow, &mut unfolded) };
             }
             let (source, step) = if plan.unfold { (&unfolded[..], plan.k) } else { (self.x, g.config.stride.1 * g.c) };
             // A panel of gradients stays in the L1 cache while all taps and channels pass.
@@ -185,29 +184,6 @@ impl Task<'_> {
             let column = group * g.og() + first;
             for (out, pixel) in panel.chunks_exact_mut(plan.width).zip(dy.chunks_exact(g.o)) {
                 out[..used].copy_from_slice(&pixel[column..column + used]);
-            }
-        }
-    }
-
-    /// What each pixel of a block of rows saw: `[pixel][tap][channel]`.
-    #[inline(always)]
-    fn unfold(&self, rows: &Range<usize>, unfolded: &mut Vec<f32>) {
-        let g = self.g;
-        unfolded.clear();
-        for row in rows.clone() {
-            let (n, oy) = (row / g.oh, row % g.oh);
-            for ox in 0..g.ow {
-                for tap in 0..g.taps() {
-                    let (dy, dx) = g.tap_offset(tap);
-                    let y = ((oy * g.config.stride.0) as isize + dy) as usize;
-                    let x = ((ox * g.config.stride.1) as isize + dx) as usize;
-                    if y < g.h && x < g.w {
-                        let at = ((n * g.h + y) * g.w + x) * g.c;
-                        unfolded.extend_from_slice(&self.x[at..at + g.c]);
-                    } else {
-                        unfolded.resize(unfolded.len() + g.c, 0.0);
-                    }
-                }
             }
         }
     }
