@@ -87,8 +87,12 @@ impl Geometry {
             return Err(Error::input(OP, "x [n, c, h, w] and weight [o, c/groups, kh, kw]", found()));
         };
         let ConvConfig { stride, padding, dilation, groups } = config;
-        if groups == 0 || cg * groups != c || o % groups != 0 || o == 0 {
-            return Err(Error::input(OP, "channels and outputs that the groups divide", found()));
+        if groups == 0 || cg * groups != c || o % groups != 0 || o == 0 || c == 0 {
+            return Err(Error::input(
+                OP,
+                "channels and outputs, of which there are some, that the groups divide",
+                found(),
+            ));
         }
         if [stride.0, stride.1, dilation.0, dilation.1, kh, kw].contains(&0) {
             return Err(Error::input(OP, "a stride, dilation and kernel of at least 1", found()));
@@ -295,7 +299,7 @@ impl Backward for Conv2dBackward {
 }
 
 fn forward(arithmetic: Arithmetic, g: &Geometry, x: &[f32], w: Filters, after: Epilogue) -> Vec<f32> {
-    if macs::counting() {
+    if macs::counting() || g.n == 0 {
         return vec![0.0; g.n * g.oh * g.ow * g.o];
     }
     match arithmetic {
@@ -306,6 +310,9 @@ fn forward(arithmetic: Arithmetic, g: &Geometry, x: &[f32], w: Filters, after: E
 }
 
 fn input_grad(arithmetic: Arithmetic, g: &Geometry, dy: &[f32], w: &[f32]) -> Vec<f32> {
+    if g.n == 0 {
+        return Vec::new();
+    }
     match arithmetic {
         Arithmetic::F32(isa) if g.is_depthwise() => depthwise::input_grad(isa, g, dy, w),
         Arithmetic::F32(isa) => gather::input_grad(isa, g, dy, w),
@@ -314,6 +321,9 @@ fn input_grad(arithmetic: Arithmetic, g: &Geometry, dy: &[f32], w: &[f32]) -> Ve
 }
 
 fn weight_gradient(arithmetic: Arithmetic, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    if g.n == 0 {
+        return vec![0.0; g.o * g.cg() * g.taps()];
+    }
     match arithmetic {
         Arithmetic::F32(isa) if g.is_depthwise() => depthwise::weight_grad(isa, g, x, dy),
         Arithmetic::F32(isa) => weight_grad::weight_grad(isa, g, x, dy),

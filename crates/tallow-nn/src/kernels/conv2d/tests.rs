@@ -135,6 +135,27 @@ proptest! {
     }
 }
 
+/// Few channels: several blocks of unfolded pixels, several panels, rows that start within a block.
+#[test]
+fn unfolded_images_equal_the_definition() {
+    let config = ConvConfig { stride: (2, 2), padding: (1, 1), ..ConvConfig::default() };
+    check(&Geometry { n: 3, h: 27, w: 31, c: 3, oh: 14, ow: 16, o: 70, kh: 3, kw: 3, config });
+    let config = ConvConfig { stride: (1, 1), padding: (3, 3), ..ConvConfig::default() };
+    check(&Geometry { n: 2, h: 17, w: 19, c: 1, oh: 17, ow: 19, o: 5, kh: 7, kw: 7, config });
+}
+
+#[test]
+fn no_images_give_none_and_filters_no_gradient() {
+    let g = Geometry { n: 0, h: 9, w: 7, c: 20, oh: 7, ow: 5, o: 33, kh: 3, kw: 3, config: ConvConfig::default() };
+    for g in [g, Geometry { o: 20, config: ConvConfig { groups: 20, ..g.config }, ..g }] {
+        let arithmetic = Arithmetic::F32(Isa::best());
+        let w = random(g.o * g.cg() * g.taps(), 1);
+        assert!(forward(arithmetic, &g, &[], Filters::new(&w), Epilogue::default()).is_empty());
+        assert!(input_grad(arithmetic, &g, &[], &w).is_empty());
+        assert_eq!(weight_gradient(arithmetic, &g, &[], &[]), vec![0.0; w.len()]);
+    }
+}
+
 /// Panels that are full in every vector, tiles of one point of several images, and the images left over.
 #[test]
 fn whole_panels_equal_the_definition() {
@@ -180,4 +201,6 @@ fn shapes_that_do_not_fit_are_named() {
     assert!(error.to_string().contains("[8, 4, 3, 3]"), "{error}");
     let error = conv2d(&zeros(&[1, 3, 2, 2]), &zeros(&[8, 3, 3, 3]), None, ConvConfig::default()).unwrap_err();
     assert!(error.to_string().contains("at least as large as the kernel"), "{error}");
+    let error = conv2d(&zeros(&[1, 0, 4, 4]), &zeros(&[8, 0, 3, 3]), None, ConvConfig::default()).unwrap_err();
+    assert!(error.to_string().contains("of which there are some"), "{error}");
 }
