@@ -6,14 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use candle_core::{Device, Tensor};
 use image::DynamicImage;
-use tallow_augment::{Normalization, Pipeline, rng};
+use tallow_augment::{Pipeline, rng};
 use tallow_export::LoadOptions;
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
 use tallow_serve::Classifier;
 use tallow_train::{Predictor, View};
 
-use crate::pretrained::{Pretrained, eval_pipeline, labels as names};
+use crate::pretrained::{Pretrained, labels as names};
 
 /// How a run or an ensemble sees, or what classifies in place of one.
 #[derive(clap::Args)]
@@ -59,9 +59,7 @@ impl ClassifierArgs {
             None => known.unwrap_or_else(|| (0..count).map(|class| class.to_string()).collect()),
         };
         let channels = built.info.config.in_chans;
-        let (expected, size) = pretrained.preprocessing(model, channels)?;
-        let normalization = Normalization { mean: expected.mean.clone(), std: expected.std.clone() };
-        let pipeline = Arc::new(eval_pipeline(&expected, size)?.build(channels, &normalization)?);
+        let pipeline = Arc::new(pretrained.preprocessing(model, channels)?.pipeline()?);
         Ok(Box::new(Weights { name: model.to_owned(), classes, built, pipeline }))
     }
 

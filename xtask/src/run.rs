@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use tallow_augment::Preprocessing;
 use tallow_data::{Dataset, Splits};
 use tallow_export::CheckpointInfo;
 use tallow_models::Built;
@@ -16,12 +17,22 @@ pub fn export(finished: &Finished, steps: u64) -> Result<()> {
     Ok(tallow_export::save(finished.run.path(), &finished.built.store, &info)?)
 }
 
-/// What a checkpoint of a run says of itself.
+/// The description of a run's checkpoint, with the preprocessing of the run's own evaluation.
 pub fn info(finished: &Finished) -> CheckpointInfo {
     let mut info = CheckpointInfo::new(&finished.built.info, finished.classes.clone());
-    info.preprocessing.mean = finished.config.augment.mean.clone().unwrap_or_default();
-    info.preprocessing.std = finished.config.augment.std.clone().unwrap_or_default();
+    info.preprocessing = finished.preprocessing.clone();
+    warn_of(&info.preprocessing);
     info
+}
+
+/// Warns of preprocessing that timm's fields of config.json cannot describe.
+pub fn warn_of(preprocessing: &Preprocessing) {
+    if !preprocessing.is_exact_in_timm() {
+        eprintln!(
+            "note: timm's fields of config.json describe this evaluation pipeline only approximately: programs that read them \
+             prepare images differently; `tallow.preprocessing` in config.json has the exact ops"
+        );
+    }
 }
 
 /// Measures a split of a run or an ensemble, and lists the images that were left out.

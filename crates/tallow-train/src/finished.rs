@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use tallow_augment::{Normalization, Pipeline, Size};
+use tallow_augment::{Pipeline, Preprocessing};
 use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 use tallow_models::Built;
 
 use crate::batch::images;
 use crate::checkpoint::{self, Position, load_weights};
-use crate::{Error, Features, Predictions, Result, RunConfig, RunDir, TestTime, View, build_pipeline, embed, predict};
+use crate::{Error, Features, Predictions, Result, RunConfig, RunDir, TestTime, View, embed, predict};
 
 /// A run that has weights: its model, classes and preprocessing.
 pub struct Finished {
@@ -22,7 +22,9 @@ pub struct Finished {
     pub classes: Vec<String>,
     /// The model.
     pub built: Built,
-    /// What makes an image its input.
+    /// What evaluation does to an image.
+    pub preprocessing: Preprocessing,
+    /// The pipeline of [`preprocessing`](Self::preprocessing).
     pub pipeline: Arc<Pipeline>,
     views: TestTime,
 }
@@ -44,22 +46,18 @@ impl Finished {
     /// As [`open`](Self::open).
     pub fn with_weights(run: RunDir, weights: &Path) -> Result<Self> {
         let (config, classes) = (run.config(&[])?, run.classes()?);
-        let augment = &config.augment;
-        let (Some(ops), Some(mean), Some(std)) = (&augment.eval, &augment.mean, &augment.std) else {
+        let Some(preprocessing) = config.preprocessing()? else {
             return Err(Error::Broken {
                 path: run.path().join("config.toml"),
                 reason: "it lacks augment.eval, mean or std; was it edited?".to_owned(),
             });
         };
-        let normalization = Normalization { mean: mean.clone(), std: std.clone() };
-        let (height, width) = config.model.config.input_size;
-        let size = Size { height, width };
-        let pipeline = Arc::new(build_pipeline(ops, config.model.config.in_chans, &normalization, size)?);
+        let pipeline = Arc::new(preprocessing.pipeline()?);
         let model = &config.model;
         let built = tallow_models::build(&model.name, &model.config, config.train.seed, &candle_core::Device::Cpu)?;
         load_weights(weights, &built.store)?;
         let views = TestTime::new(&config)?;
-        Ok(Finished { run, config, classes, built, pipeline, views })
+        Ok(Finished { run, config, classes, built, preprocessing, pipeline, views })
     }
 
     /// Takes other views of each image than the run's own `augment.tta`.

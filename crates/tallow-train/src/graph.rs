@@ -1,6 +1,7 @@
 //! What a run or an ensemble computes of images as one function, views and members included: what an ONNX file of it holds.
 
 use candle_core::{Device, Tensor, TensorId};
+use tallow_augment::Size;
 use tallow_nn::graph::{Graph, trace};
 use tallow_nn::kernels::activation::{Activation, activate};
 use tallow_nn::kernels::linear::linear;
@@ -31,9 +32,10 @@ impl Predictor {
     /// As there; a model that cannot be traced.
     pub fn graph(&self) -> Result<Graph> {
         self.check()?;
-        let model = &self.first().config.model.config;
-        let (h, w) = model.input_size;
-        Ok(trace((model.in_chans, h, w), |images| self.unchecked(images))?)
+        let first = self.first();
+        let Size { height, width } = first.preprocessing.size;
+        let image = (first.config.model.config.in_chans, height, width);
+        Ok(trace(image, |images| self.unchecked(images))?)
     }
 
     fn unchecked(&self, images: &Tensor) -> tallow_nn::Result<Tensor> {
