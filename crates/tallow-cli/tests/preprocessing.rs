@@ -21,8 +21,8 @@ fn pictures(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn xtask(arguments: &[&str]) -> Result<(String, String)> {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output()?;
+fn tallow(arguments: &[&str]) -> Result<(String, String)> {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_tallow")).args(arguments).output()?;
     let stderr = String::from_utf8(stderr)?;
     ensure!(status.success(), "{arguments:?}: {stderr}");
     Ok((String::from_utf8(stdout)?, stderr))
@@ -30,7 +30,7 @@ fn xtask(arguments: &[&str]) -> Result<(String, String)> {
 
 /// The probability of each class, in the order of their names.
 fn predict(arguments: &[&str]) -> Result<Vec<f64>> {
-    let predictions: Value = serde_json::from_str(&xtask(arguments)?.0)?;
+    let predictions: Value = serde_json::from_str(&tallow(arguments)?.0)?;
     let mut classes: Vec<(String, f64)> = Vec::new();
     for class in predictions[0]["classes"].as_array().context("classes")? {
         let (label, probability) = (class["label"].as_str(), class["probability"].as_f64());
@@ -44,7 +44,7 @@ fn train(data: &Path, run: &Path, set: &[&str]) -> Result<String> {
     let (data, run) = (data.to_str().context("a path")?, run.to_str().context("a path")?);
     let common = ["train.epochs=3", "train.batch_size=8", "augment.tta=[]"];
     let set: Vec<&str> = common.iter().chain(set).flat_map(|setting| ["--set", setting]).collect();
-    Ok(xtask(&[&["train", "--model", "resnet18", "--data", data, "--out", run], &set[..]].concat())?.1)
+    Ok(tallow(&[&["train", "--model", "resnet18", "--data", data, "--out", run], &set[..]].concat())?.1)
 }
 
 fn json(path: &Path) -> Result<Value> {
@@ -72,7 +72,7 @@ fn exported_preprocessing_is_the_evaluated_one() -> Result<()> {
     let crop = "augment.train=[{ op = \"RandomResizedCrop\", size = 32 }]";
     let note = train(&data, &run, &[crop])?;
     ensure!(!note.contains("timm's fields"), "{note}");
-    xtask(&["export", run.to_str().context("a path")?, "--out", exported.to_str().context("a path")?])?;
+    tallow(&["export", run.to_str().context("a path")?, "--out", exported.to_str().context("a path")?])?;
     for config in [&run, &exported] {
         let config = json(&config.join("config.json"))?;
         let cfg = &config["pretrained_cfg"];
@@ -94,7 +94,7 @@ fn preprocessing_that_timm_cannot_describe_is_exported_exactly() -> Result<()> {
     let pad = "augment.eval=[{ op = \"ResizePad\", size = 48, fill = [90, 90, 90] }]";
     let note = train(&data, &run, &[crop, pad])?;
     ensure!(note.contains("timm's fields"), "{note}");
-    xtask(&["export", run.to_str().context("a path")?, "--out", exported.to_str().context("a path")?])?;
+    tallow(&["export", run.to_str().context("a path")?, "--out", exported.to_str().context("a path")?])?;
     let config = json(&exported.join("config.json"))?;
     assert_eq!(config["tallow"]["preprocessing"][0]["op"], "ResizePad");
     assert_eq!(config["pretrained_cfg"]["input_size"], serde_json::json!([3, 48, 48]));
