@@ -15,7 +15,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-data", &["tallow-augment", "tallow-hub"]),
     ("tallow-audit", &["tallow-augment", "tallow-data"]),
     ("tallow-models", &["tallow-nn"]),
-    ("tallow-export", &["tallow-hub", "tallow-nn", "tallow-models"]),
+    ("tallow-export", &["tallow-augment", "tallow-hub", "tallow-nn", "tallow-models"]),
     ("tallow-train", &["tallow-data", "tallow-augment", "tallow-nn", "tallow-models", "tallow-metrics"]),
     ("tallow-serve", &["tallow-data", "tallow-nn", "tallow-train"]),
     (

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ops::{CenterCrop, Resize, ResizePad};
 use crate::pipeline::size_after;
 use crate::{
-    Error, Fill, Interpolation, Normalization, OpConfig, Pipeline, PipelineConfig, Result, Size, SizeParam,
-    Stage,
+    Error, Fill, Interpolation, Normalization, OpConfig, Pipeline, PipelineConfig, Result, Size, SizeParam, Stage,
 };
 
 /// How an image is scaled before the centre is cropped: timm's `crop_mode`.
@@ -172,8 +171,7 @@ impl Preprocessing {
             }
             _ => None,
         });
-        let (crop_mode, crop_pct, interpolation) =
-            scaling.unwrap_or((CropMode::Center, 1.0, Interpolation::default()));
+        let (crop_mode, crop_pct, interpolation) = scaling.unwrap_or((CropMode::Center, 1.0, Interpolation::default()));
         Self { size, interpolation, crop_pct, crop_mode, normalization: normalization.clone(), ops: None }
     }
 

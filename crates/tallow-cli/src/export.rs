@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use tallow_data::Subset;
 use tallow_augment::{Normalization, Preprocessing, Size};
+use tallow_data::Subset;
 use tallow_export::{CheckpointInfo, Int8, LoadOptions};
 use tallow_train::{Ensemble, Finished, Predictor, View};
 
@@ -117,7 +117,8 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn describe(args: &Args, what: &str, info: &CheckpointInfo) {
-    let Preprocessing { size: Size { height, width }, normalization: Normalization { mean, std }, .. } = &info.preprocessing;
+    let Preprocessing { size: Size { height, width }, normalization: Normalization { mean, std }, .. } =
+        &info.preprocessing;
     println!("{}: {what} for ONNX opset {}", args.out.display(), tallow_export::OPSET);
     println!("images [batch, {}, {height}, {width}] → logits [batch, {}]", info.model.in_chans, info.model.num_classes);
     println!("mean {mean:?}, std {std:?}; labels and the rest: metadata `config`");

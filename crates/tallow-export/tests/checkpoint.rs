@@ -164,7 +164,10 @@ fn preprocessing_comes_back_as_it_was() {
     let images = Size { height: 300, width: 200 };
     for (ops, fields) in [
         (Preprocessing::default_ops(images, Size { height: 224, width: 224 }), Some((0.875, "center"))),
-        (Preprocessing::default_ops(Size { height: 28, width: 28 }, Size { height: 28, width: 28 }), Some((1.0, "squash"))),
+        (
+            Preprocessing::default_ops(Size { height: 28, width: 28 }, Size { height: 28, width: 28 }),
+            Some((1.0, "squash")),
+        ),
         (
             serde_json::from_str(r#"[{ "op": "Resize", "size": 131 }, { "op": "CenterCrop", "size": 101 }]"#).unwrap(),
             Some((0.77, "center")),

@@ -62,10 +62,7 @@ fn pipelines_come_back_as_they_were() {
             json!([{ "op": "Resize", "size": [20, 30] }, { "op": "CenterCrop", "size": [18, 27] }]),
             (CropMode::Squash, 0.9),
         ),
-        (
-            json!([{ "op": "Resize", "size": [28, 28] }, { "op": "CenterCrop", "size": 28 }]),
-            (CropMode::Squash, 1.0),
-        ),
+        (json!([{ "op": "Resize", "size": [28, 28] }, { "op": "CenterCrop", "size": 28 }]), (CropMode::Squash, 1.0)),
         // The ops leave the size open: images have 28 × 28 pixels.
         (json!([]), (CropMode::Squash, 1.0)),
         (json!([{ "op": "CenterCrop", "size": 20 }]), (CropMode::Center, 1.0)),
@@ -77,7 +74,8 @@ fn pipelines_come_back_as_they_were() {
         let open = matches!(ops.0[..], [OpConfig::CenterCrop(_)]);
         assert_eq!(found.is_exact_in_timm(), !open, "{ops:?}");
         let image = if ops.0.is_empty() { (28, 28) } else { (61, 43) };
-        let built = ops.build_for_input(3, &found.normalization, Size { height: image.1 as usize, width: image.0 as usize });
+        let built =
+            ops.build_for_input(3, &found.normalization, Size { height: image.1 as usize, width: image.0 as usize });
         let pipeline = found.pipeline().unwrap();
         assert_eq!(pixels(&built.unwrap(), image), pixels(&pipeline, image), "{ops:?}");
         assert_eq!(of(&found.ops()), found, "{ops:?}");
@@ -90,7 +88,10 @@ fn what_timm_cannot_describe_keeps_its_ops() {
         // Both sides of a crop that is not square.
         (json!([{ "op": "Resize", "size": 32 }, { "op": "CenterCrop", "size": [28, 56] }]), (CropMode::Center, 0.87)),
         (json!([{ "op": "ResizePad", "size": 28, "fill": [124, 116, 104] }]), (CropMode::Border, 1.0)),
-        (json!([{ "op": "Resize", "size": 32, "p": 0.5 }, { "op": "CenterCrop", "size": 28 }]), (CropMode::Center, 0.87)),
+        (
+            json!([{ "op": "Resize", "size": 32, "p": 0.5 }, { "op": "CenterCrop", "size": 28 }]),
+            (CropMode::Center, 0.87),
+        ),
         (
             json!([{ "op": "Resize", "size": [32, 32] }, { "op": "RandomHorizontalFlip", "p": 1.0 }]),
             (CropMode::Squash, 1.0),
