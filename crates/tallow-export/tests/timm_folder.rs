@@ -1,4 +1,4 @@
-//! Saving and opening checkpoints, timm's included, and what is said of broken ones.
+//! Checkpoints saved and opened, timm's included, and the errors for broken ones.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
