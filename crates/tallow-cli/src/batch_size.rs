@@ -1,4 +1,4 @@
-//! `--batch-size auto` of `cargo xtask train`: measures the real step and chooses.
+//! `--batch-size auto` of `tallow train`: measures the real step and chooses.
 
 use std::str::FromStr;
 
@@ -7,6 +7,8 @@ use candle_core::Device;
 use tallow_data::Splits;
 use tallow_train::batch_size::{choose_batch_size, half_of_memory, measure_batch_sizes};
 use tallow_train::{LossContext, Resolved, train_loader};
+
+use crate::program;
 
 /// Samples a batch, as an argument.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +49,11 @@ pub fn choose(resolved: &Resolved, splits: &Splits, quiet: bool) -> Result<usize
             let mark = if size == chosen { "  chosen" } else { "" };
             println!("{size:10}  {step_ms:8.1}  {speed:8.0}  {memory:>10}{mark}");
         }
-        println!("optim.lr stays {}: cargo xtask lr-find looks for one at this batch size", config.optim.lr());
+        println!(
+            "optim.lr stays {}: {} lr-find searches for one at this batch size",
+            config.optim.lr(),
+            program::name()
+        );
     }
     Ok(chosen)
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask crossval`: a run for every fold of the training split, and what they say together.
+//! `tallow crossval`: a run for every fold of the training split, and what they say together.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,17 @@ use tallow_train::{
 };
 
 use crate::options::{Method, Source};
+use crate::program;
 use crate::run;
 use crate::train::{catch_ctrl_c, free_name, prepare, train};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask crossval --set train.epochs=3
-  cargo xtask crossval --data photos/ --model resnet18 --folds 10 --repeats 3 --out runs/cv
-  cargo xtask crossval --data patients.csv --group patient --model resnet18
-  cargo xtask crossval --out runs/cv --resume
-  cargo xtask audit photos/ --oof runs/cv/oof.csv
+  tallow crossval --set train.epochs=3
+  tallow crossval --data photos/ --model resnet18 --folds 10 --repeats 3 --out runs/cv
+  tallow crossval --data patients.csv --group patient --model resnet18
+  tallow crossval --out runs/cv --resume
+  tallow audit photos/ --oof runs/cv/oof.csv
 
 Each fold is a run directory, OUT/fold-0, OUT/fold-1, …; what it holds out is evaluated after its last epoch alone, and
 chooses nothing. What the intervals mean is in docs/crossval.md.")]
@@ -82,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
     let out = out.display();
     println!("{out}: crossval.json, oof.csv, folds.csv, fold-0 …");
     if report.out_of_fold.multi_label.is_none() {
-        println!("next: cargo xtask audit {} --oof {out}/oof.csv", report.data);
+        println!("next: {tallow} audit {} --oof {out}/oof.csv", report.data, tallow = program::name());
     }
     Ok(())
 }
@@ -117,10 +118,10 @@ pub struct Report {
 pub fn cross_validate(job: &Job) -> Result<Report> {
     let Job { config, folds: count, repeats, out, quiet, .. } = job;
     if config.data.fold.is_some() {
-        bail!("data.fold is for cargo xtask train: crossval sets it for every fold");
+        bail!("data.fold is for `train`: crossval sets it for every fold");
     }
     if config.data.stream {
-        bail!("data.stream is for cargo xtask train: folds divide samples that have an index; leave it out");
+        bail!("data.stream is for `train`: folds need samples with an index; leave it out");
     }
     let options = config.open_options(None);
     let whole = OpenOptions { validation_fraction: 0.0, ..options.clone() };
@@ -164,7 +165,10 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
                 let report = train(&prepared, &run, &splits, *quiet)?;
                 if report.interrupted {
                     let (fold, out) = (index + 1, out.display());
-                    bail!("stopped by Ctrl-C in fold {fold}; go on with: cargo xtask crossval --resume --out {out}");
+                    bail!(
+                        "stopped by Ctrl-C in fold {fold}; continue with: {} crossval --resume --out {out}",
+                        program::name()
+                    );
                 }
                 run
             }

@@ -1,4 +1,4 @@
-//! `cargo xtask tune`: a space file → trials, each a run of its own → the best config as a recipe.
+//! `tallow tune`: a space file → trials, each a run of its own → the best config as a recipe.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use tallow_train::{
 use tallow_tune::space::short;
 use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
 
+use crate::program;
 use crate::train::{STOP, catch_ctrl_c};
 
 /// The share of the training samples that trials are compared on, where the config holds none out.
@@ -269,7 +270,7 @@ impl Search {
         self.write("best.toml", &format!("{header}{}", toml::to_string_pretty(&config)?))?;
         let out = self.out.display();
         println!("{out}: study.sqlite, trials.csv, parallel_coordinates.svg, importance.svg, history.svg");
-        println!("next: cargo xtask train --recipe {out}/best.toml");
+        println!("next: {} train --recipe {out}/best.toml", program::name());
         Ok(())
     }
 
