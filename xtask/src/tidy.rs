@@ -16,7 +16,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-data", &["tallow-base", "tallow-augment", "tallow-hub"]),
     ("tallow-audit", &["tallow-augment", "tallow-data"]),
     ("tallow-models", &["tallow-nn"]),
-    ("tallow-export", &["tallow-augment", "tallow-hub", "tallow-nn", "tallow-models"]),
+    ("tallow-export", &["tallow-base", "tallow-augment", "tallow-hub", "tallow-nn", "tallow-models"]),
     ("tallow-train", &["tallow-data", "tallow-augment", "tallow-nn", "tallow-models", "tallow-metrics"]),
     ("tallow-serve", &["tallow-data", "tallow-nn", "tallow-train"]),
     (
@@ -24,6 +24,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
         &[
             "tallow-audit",
             "tallow-augment",
+            "tallow-base",
             "tallow-data",
             "tallow-export",
             "tallow-metrics",

@@ -20,7 +20,6 @@
 //! | `int8` | ranges and rounding of 8-bit values |
 //! | `prune` | filters that can be left out |
 
-mod atomic;
 mod error;
 mod int8;
 mod onnx;
@@ -28,7 +27,6 @@ mod prune;
 mod read;
 mod timm;
 
-pub use atomic::write_atomically;
 pub use error::{Error, Result};
 pub use int8::Int8;
 pub use onnx::{OPSET, save_graph, save_onnx};

@@ -15,11 +15,11 @@ use std::path::Path;
 use candle_core::TensorId;
 use prost::Message;
 use tallow_augment::Size;
+use tallow_base::write_atomically;
 use tallow_models::Built;
 use tallow_nn::Mode;
 use tallow_nn::graph::{Dim, Graph, trace};
 
-use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
 use crate::int8::Int8;
 use crate::prune::shrink;
@@ -96,7 +96,7 @@ fn write(
     if message.encoded_len() > LIMIT {
         return Err(Error::TooLarge { path: path.to_owned(), bytes: message.encoded_len() });
     }
-    write_atomically(path, &message.encode_to_vec())
+    write_atomically(path, message.encode_to_vec()).map_err(Error::io("write", path))
 }
 
 /// The graph of the model in evaluation mode, for images of the size `(h, w)`.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use tallow_base::write_atomically;
 use tallow_models::Built;
 use tallow_nn::ParamStore;
 
@@ -10,7 +11,6 @@ use super::config_json::read_config;
 use super::info::CheckpointInfo;
 use super::lora::merged;
 use super::weights::{load_weights, to_bytes, with_num_batches_tracked};
-use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
 
 /// The name of the weights file in a checkpoint's folder.
@@ -36,12 +36,13 @@ pub fn save_state(dir: &Path, state: Vec<(String, Tensor)>, info: &CheckpointInf
     std::fs::create_dir_all(dir).map_err(Error::io("write", dir))?;
     let weights = dir.join(WEIGHTS_FILE);
     let state = with_num_batches_tracked(state, info.num_batches_tracked)?;
-    write_atomically(&weights, &to_bytes(&weights, state)?)?;
+    write_atomically(&weights, to_bytes(&weights, state)?).map_err(Error::io("write", &weights))?;
     let mut info = info.clone();
     info.model.lora_rank = None; // merged
     let mut config = format!("{:#}", info.to_json());
     config.push('\n');
-    write_atomically(&dir.join(CONFIG_FILE), config.as_bytes())
+    let path = dir.join(CONFIG_FILE);
+    write_atomically(&path, config).map_err(Error::io("write", &path))
 }
 
 /// Opens a checkpoint's folder: the model with its weights, and its description. `dir` was written by [`save`], or by
