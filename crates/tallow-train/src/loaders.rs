@@ -11,6 +11,17 @@ use crate::{Resolved, Result, RunConfig};
 /// Pictures a side of [`augmented_grid`].
 const GRID: usize = 8;
 
+/// The number of training samples of each class.
+pub fn class_counts(train: &dyn Dataset) -> Vec<usize> {
+    let mut counts = vec![0; train.class_names().len()];
+    for index in 0..train.len() {
+        if let Some(count) = counts.get_mut(train.label(index)) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
 /// The loader of training batches: augmented, in the order of `data.sampler`, from the index or the stream.
 ///
 /// # Errors

@@ -1,9 +1,10 @@
 //! Out-of-fold predictions: what the runs of a cross-validation say of samples that they were not trained on.
 
 use tallow_data::Dataset;
+use tallow_infer::{Predictions, multi_label_names, single_label_names};
 use tallow_metrics::{Evaluation, Scores, argmax, evaluate_multi_label, logit};
 
-use crate::{Error, Predictions, Result, one_class_names, several_class_names};
+use crate::{Error, Result};
 
 /// Sums of probabilities, a row a sample of the whole dataset.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,9 +88,9 @@ impl MeanProbabilities {
     pub fn names(&self, dataset: &dyn Dataset) -> Result<Vec<[String; 2]>> {
         let classes = dataset.class_names();
         if dataset.is_multi_label() {
-            return Ok(several_class_names(&self.targets(dataset), (&self.probabilities, 0.5), classes));
+            return Ok(multi_label_names(&self.targets(dataset), (&self.probabilities, 0.5), classes));
         }
-        one_class_names(&self.labels(dataset), &argmax(&self.probabilities, classes.len())?, classes)
+        Ok(single_label_names(&self.labels(dataset), &argmax(&self.probabilities, classes.len())?, classes)?)
     }
 
     fn labels(&self, dataset: &dyn Dataset) -> Vec<usize> {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde_json::json;
 use tallow_augment::{Normalization, Pipeline, PipelineConfig, Size};
 use tallow_data::{Sampler, Splits};
+use tallow_optim::loss::Labels;
+use tallow_run::{AugmentConfig, build_pipeline};
 
-use super::{AugmentConfig, RunConfig};
+use super::RunConfig;
 use crate::{Error, Result};
 
 /// Images up to this side are taken as they are; larger ones are scaled and cropped to the model's input size.
@@ -57,7 +59,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         ));
     }
     config.data.multi_label = dataset.is_multi_label();
-    if config.data.multi_label && !config.loss.takes_several_labels() {
+    if config.data.multi_label && config.loss.labels() == Labels::Single {
         return Err(Error::Mismatch(format!(
             "{}: several labels a sample need loss.name = \"binary_cross_entropy\" or \"asymmetric_multi_label\": other \
              losses take one class a sample",
@@ -134,24 +136,6 @@ fn normalization(config: &RunConfig, splits: &Splits) -> Result<Normalization> {
         }
         (None, None) => Ok(splits.measure(config.data.on_corrupt)?),
         _ => Err(Error::Mismatch("give both augment.mean and augment.std, or neither to have them measured".into())),
-    }
-}
-
-/// The pipeline of `config`. Ops that set no size are enough where all images have one, that of `image`.
-///
-/// # Errors
-/// A pipeline that cannot be built.
-pub fn build_pipeline(
-    config: &PipelineConfig,
-    channels: usize,
-    normalization: &Normalization,
-    image: Size,
-) -> Result<Pipeline> {
-    match config.build(channels, normalization) {
-        Err(tallow_augment::Error::SizeNotConstant { .. }) => {
-            Ok(config.build_for_input(channels, normalization, image)?)
-        }
-        built => Ok(built?),
     }
 }
 
