@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tallow_train::ensemble::{Method, Plan, build};
-use tallow_train::{Finished, Predictor};
+use tallow_infer::ensemble::{Method, Plan, build};
+use tallow_infer::{Predictor, TrainedRun};
 
-use crate::run::{choose, evaluate, export};
+use crate::run::{choose, evaluate};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     println!("{made}");
     if args.method.is_soup() {
-        export(&Finished::open(&args.out)?, 0)?;
+        TrainedRun::open(&args.out)?.export(0)?;
     }
     let predictor = Predictor::open(&args.out)?;
     let path = args.out.display();

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod advice;
 mod allocator;
 mod audit;
 mod augment;
@@ -17,7 +18,6 @@ mod lr_find;
 mod models;
 mod options;
 mod predict;
-mod pretrained;
 mod prune;
 mod run;
 mod serve;
@@ -80,7 +80,8 @@ fn main() -> std::process::ExitCode {
     match on_rayons_thread(|| execute(command)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&error));
+            let advice = advice::advice(&error).map(|advice| format!("; {advice}")).unwrap_or_default();
+            eprintln!("error: {}{advice}", chain(&error));
             std::process::ExitCode::FAILURE
         }
     }

@@ -16,8 +16,36 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-audit", &["tallow-augment", "tallow-data"]),
     ("tallow-models", &["tallow-nn"]),
     ("tallow-export", &["tallow-hub", "tallow-nn", "tallow-models"]),
-    ("tallow-train", &["tallow-data", "tallow-augment", "tallow-nn", "tallow-models", "tallow-metrics"]),
-    ("tallow-serve", &["tallow-data", "tallow-nn", "tallow-train"]),
+    ("tallow-optim", &["tallow-nn"]),
+    ("tallow-run", &["tallow-augment", "tallow-data", "tallow-models", "tallow-nn"]),
+    (
+        "tallow-infer",
+        &[
+            "tallow-run",
+            "tallow-nn",
+            "tallow-models",
+            "tallow-data",
+            "tallow-augment",
+            "tallow-metrics",
+            "tallow-export",
+        ],
+    ),
+    (
+        "tallow-train",
+        &[
+            "tallow-infer",
+            "tallow-run",
+            "tallow-optim",
+            "tallow-nn",
+            "tallow-models",
+            "tallow-data",
+            "tallow-augment",
+            "tallow-metrics",
+            "tallow-export",
+            "tallow-hub",
+        ],
+    ),
+    ("tallow-serve", &["tallow-data", "tallow-nn", "tallow-infer"]),
 ];
 
 /// Lines above which a source file needs to be divided.

@@ -1,7 +1,7 @@
 //! What is served.
 
 use image::DynamicImage;
-use tallow_train::Predictor;
+use tallow_infer::Predictor;
 
 /// Whatever tells classes of pictures. A model of your own is served by implementing this; its parameters stay as they are
 /// while it is served.
@@ -22,7 +22,7 @@ pub trait Classifier {
 
 impl Classifier for Predictor {
     fn name(&self) -> String {
-        self.run().path().display().to_string()
+        Predictor::name(self)
     }
 
     fn classes(&self) -> &[String] {

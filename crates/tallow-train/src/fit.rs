@@ -257,7 +257,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     if report.stopped_early {
         log.note(&format!("no better epoch for {} epochs: stopped", position.epochs_since_best))?;
     }
-    report.best = match (best_in_memory, average.into_begun(position.epoch)) {
+    report.best = match (best_in_memory && !report.interrupted, average.into_begun(position.epoch)) {
         (false, _) => BestWeights::Checkpoint(dir.weights()?),
         (true, Some(average)) => BestWeights::Average(Box::new(average)),
         (true, None) => BestWeights::InMemory,

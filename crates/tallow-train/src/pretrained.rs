@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tallow_augment::PipelineConfig;
 use tallow_data::Splits;
-use tallow_export::{CheckpointInfo, Hub, LoadOptions, Preprocessing, PretrainedReport, StateDict, load_pretrained};
+use tallow_export::{CheckpointInfo, LoadOptions, Preprocessing, PretrainedReport, StateDict, load_pretrained};
+use tallow_hub::Hub;
 use tallow_models::{Built, ModelConfig};
 
 use crate::{Error, Result, RunConfig};
