@@ -1,4 +1,4 @@
-//! `cargo xtask train`: config → setup → run directory → training → evaluation.
+//! `tallow train`: config → setup → run directory → training → evaluation.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +10,17 @@ use tallow_train::{FitOptions, RunConfig, Setting, TrainedOutcome, load, setup, 
 
 use crate::batch_size::{self, BatchSize};
 use crate::options::{Method, Source};
+use crate::program;
 use crate::run;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask train
-  cargo xtask train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
-  cargo xtask train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
-  cargo xtask train --data 'x-{0000..0099}.tar' --model resnet18 --set data.stream=true
-  cargo xtask train --data photos/ --model resnet18 --pretrained hf:timm/resnet18.a1_in1k --freeze backbone
-  cargo xtask train --resume --out runs/r9
+  tallow train
+  tallow train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
+  tallow train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
+  tallow train --data 'x-{0000..0099}.tar' --model resnet18 --set data.stream=true
+  tallow train --data photos/ --model resnet18 --pretrained hf:timm/resnet18.a1_in1k --freeze backbone
+  tallow train --resume --out runs/r9
 
 Every key of the configuration is listed in docs/train.md.")]
 pub struct Args {
@@ -88,7 +89,11 @@ pub fn run(args: Args) -> Result<()> {
     let TrainedOutcome { report, run, splits } = train_run(setup, dir, options)?;
     let path = run.dir.path().display().to_string();
     if report.interrupted {
-        bail!("stopped by Ctrl-C at step {}; go on with: cargo xtask train --resume --out {path}", report.steps);
+        bail!(
+            "stopped by Ctrl-C at step {}; continue with: {tallow} train --resume --out {path}",
+            report.steps,
+            tallow = program::name()
+        );
     }
     let split = match (splits.test, splits.validation, splits.stream) {
         (Some(test), ..) => Some(("test", test)),
@@ -104,7 +109,10 @@ pub fn run(args: Args) -> Result<()> {
         match &measured {
             Some((split, measured)) => println!("\n{split}: {}", measured.evaluation),
             None => {
-                println!("\nno validation or test shards: cargo xtask evaluate {path} --data SPEC measures on others")
+                println!(
+                    "\nno validation or test shards; evaluate on others with: {} evaluate {path} --data SPEC",
+                    program::name()
+                )
             }
         }
         println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
@@ -112,7 +120,7 @@ pub fn run(args: Args) -> Result<()> {
             "{path}: config.toml, model.safetensors + config.json (timm's layout), {}curves.svg, events/",
             if measured.is_some() { "metrics.json, " } else { "" }
         );
-        println!("next: cargo xtask predict {path} IMAGE…    tensorboard --logdir {path}/events");
+        println!("next: {} predict {path} IMAGE…    tensorboard --logdir {path}/events", program::name());
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<
 /// A run directory as an argument.
 #[derive(clap::Args)]
 pub struct RunArg {
-    /// A directory that `cargo xtask train` or `cargo xtask ensemble` made
+    /// A directory that `tallow train` or `tallow ensemble` made
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
 }

@@ -21,7 +21,7 @@ pub struct Source {
 /// Which model, how it is trained, and from where it starts.
 #[derive(clap::Args)]
 pub struct Method {
-    /// The architecture; `cargo xtask models` lists them
+    /// The architecture; `tallow models` lists them
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// The configuration to start from: default, fast, strong, finetune, … (docs/train.md), or a TOML file

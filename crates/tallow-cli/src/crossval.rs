@@ -1,4 +1,4 @@
-//! `cargo xtask crossval`: a run for every fold of the training split, and what they say together.
+//! `tallow crossval`: a run for every fold of the training split, and what they say together.
 
 use std::path::PathBuf;
 
@@ -8,16 +8,17 @@ use tallow_train::crossval::{self, CrossValidationReport, Progress};
 use tallow_train::{CrossValidation, FitOptions, Setting, load};
 
 use crate::options::{Method, Source};
+use crate::program;
 use crate::run;
 use crate::train::{STOP, catch_ctrl_c, free_name};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask crossval --set train.epochs=3
-  cargo xtask crossval --data photos/ --model resnet18 --folds 10 --repeats 3 --out runs/cv
-  cargo xtask crossval --data patients.csv --group patient --model resnet18
-  cargo xtask crossval --out runs/cv --resume
-  cargo xtask audit photos/ --oof runs/cv/oof.csv
+  tallow crossval --set train.epochs=3
+  tallow crossval --data photos/ --model resnet18 --folds 10 --repeats 3 --out runs/cv
+  tallow crossval --data patients.csv --group patient --model resnet18
+  tallow crossval --out runs/cv --resume
+  tallow audit photos/ --oof runs/cv/oof.csv
 
 Each fold is a run directory, OUT/fold-0, OUT/fold-1, …; what it holds out is evaluated after its last epoch alone, and
 chooses nothing. What the intervals mean is in docs/crossval.md.")]
@@ -65,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
     let out = out.display();
     println!("{out}: crossval.json, oof.csv, folds.csv, fold-0 …");
     if report.out_of_fold.multi_label.is_none() {
-        println!("next: cargo xtask audit {} --oof {out}/oof.csv", report.data);
+        println!("next: {tallow} audit {} --oof {out}/oof.csv", report.data, tallow = program::name());
     }
     Ok(())
 }

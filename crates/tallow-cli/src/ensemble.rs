@@ -1,4 +1,4 @@
-//! `cargo xtask ensemble`: several runs, or several snapshots of one, that answer together.
+//! `tallow ensemble`: several runs, or several snapshots of one, that answer together.
 
 use std::path::PathBuf;
 
@@ -6,21 +6,22 @@ use anyhow::Result;
 use tallow_infer::ensemble::{Method, Plan, build};
 use tallow_infer::{Predictor, TrainedRun};
 
+use crate::program;
 use crate::run::{choose, evaluate};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask ensemble runs/a runs/b runs/c --method average --out runs/abc
-  cargo xtask ensemble runs/cv-resnet runs/cv-vit --method stack --out runs/stack
-  cargo xtask ensemble runs/cycles --snapshots --method average --out runs/snapshots
-  cargo xtask evaluate runs/abc --tta hflip,shift
-  cargo xtask predict runs/abc shoe.png
+  tallow ensemble runs/a runs/b runs/c --method average --out runs/abc
+  tallow ensemble runs/cv-resnet runs/cv-vit --method stack --out runs/stack
+  tallow ensemble runs/cycles --snapshots --method average --out runs/snapshots
+  tallow evaluate runs/abc --tta hflip,shift
+  tallow predict runs/abc shoe.png
 
 Methods: vote, average; weighted (lowest log loss), selection (greedy, with replacement), stack (logistic regression),
 all three fitted on the validation split that the members share, on out-of-fold predictions, or on --data;
 soup, greedy (one model from averaged weights). docs/ensemble.md says when to take which.")]
 pub struct Args {
-    /// Run directories, or folders that `cargo xtask crossval` made
+    /// Run directories, or folders that `tallow crossval` made
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// How they are combined
@@ -79,6 +80,6 @@ pub fn run(args: Args) -> Result<()> {
         }
         _ => println!("\nno split is left to measure it on: evaluate it with --data"),
     }
-    println!("next: cargo xtask evaluate {path}    cargo xtask predict {path} IMAGE…");
+    println!("next: {tallow} evaluate {path}    {tallow} predict {path} IMAGE…", tallow = program::name());
     Ok(())
 }

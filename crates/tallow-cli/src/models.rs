@@ -1,4 +1,4 @@
-//! `cargo xtask models`: the registry as a table.
+//! `tallow models`: the registry as a table.
 
 use anyhow::Result;
 use candle_core::Device;

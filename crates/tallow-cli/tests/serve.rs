@@ -1,4 +1,4 @@
-//! `cargo xtask serve` as its user runs it: it says of a picture what `predict` says, and ends at a signal.
+//! `tallow serve` as its user runs it: it says of a picture what `predict` says, and ends at a signal.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-fn xtask(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+fn tallow(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallow"));
     command.current_dir(folder).args(args);
     command
 }
@@ -17,13 +17,13 @@ fn a_served_run_says_what_predict_says() -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let folder = temporary.path();
     let train = ["train", "--quiet", "--model", "small_cnn", "--set", "train.epochs=1", "--set", "model.width=4"];
-    let trained = xtask(folder, &train).args(["--out", "a"]).output()?;
+    let trained = tallow(folder, &train).args(["--out", "a"]).output()?;
     ensure!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
     let picture = image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(9 * x + y) as u8]));
     picture.save(folder.join("x.png"))?;
     image::imageops::flip_horizontal(&picture).save(folder.join("mirrored.png"))?;
     let predict = |image: &str, tta: &str| -> Result<serde_json::Value> {
-        let output = xtask(folder, &["predict", "a", image, "--tta", tta, "--format", "json"]).output()?;
+        let output = tallow(folder, &["predict", "a", image, "--tta", tta, "--format", "json"]).output()?;
         let mut said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         Ok(said[0]["classes"].take())
     };
@@ -34,7 +34,7 @@ fn a_served_run_says_what_predict_says() -> Result<()> {
     ensure!((first(&both) - first(&predict("mirrored.png", "hflip")?)).abs() < 1e-5, "{both}");
 
     let mut server =
-        xtask(folder, &["serve", "a", "--tta", "none", "--addr", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
+        tallow(folder, &["serve", "a", "--tta", "none", "--addr", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?;
     let mut printed = BufReader::new(server.stdout.take().context("stdout")?);
     let mut line = String::new();
     printed.read_line(&mut line)?;

@@ -1,17 +1,18 @@
-//! `cargo xtask prune`: a run's weakest filters set to zero.
+//! `tallow prune`: a run's weakest filters set to zero.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use tallow_infer::{Ensemble, TrainedRun};
 
+use crate::program;
 use crate::run::{RunArg, choose, first_line};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  cargo xtask prune runs/r9 --ratio 0.5 --out runs/half
-  cargo xtask train --model resnet9 --recipe fast --pretrained runs/half --set train.keep_zeros=true --out runs/tuned
-  cargo xtask export runs/tuned --out shoes.onnx                        # without the filters that are zero")]
+  tallow prune runs/r9 --ratio 0.5 --out runs/half
+  tallow train --model resnet9 --recipe fast --pretrained runs/half --set train.keep_zeros=true --out runs/tuned
+  tallow export runs/tuned --out shoes.onnx                        # without the filters that are zero")]
 pub struct Args {
     #[command(flatten)]
     run: RunArg,
@@ -43,7 +44,8 @@ pub fn run(args: Args) -> Result<()> {
     let out = args.out.display();
     println!("{out}: config.toml, model.safetensors + config.json");
     println!(
-        "next: cargo xtask train --pretrained {out} --set train.keep_zeros=true …    cargo xtask export {out} --out MODEL.onnx"
+        "next: {tallow} train --pretrained {out} --set train.keep_zeros=true …    {tallow} export {out} --out MODEL.onnx",
+        tallow = program::name()
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask lr-find`: a sweep over learning rates, its curve as a picture, and what it suggests.
+//! `tallow lr-find`: a sweep over learning rates, its curve as a picture, and what it suggests.
 
 use std::path::PathBuf;
 
@@ -11,9 +11,9 @@ use crate::options::set;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask lr-find
-  cargo xtask lr-find --data fashion-mnist --model resnet9 --set optim.name=adamw --out lr.svg
-  cargo xtask train --set optim.lr=0.05        # with what it suggested
+  tallow lr-find
+  tallow lr-find --data fashion-mnist --model resnet9 --set optim.name=adamw --out lr.svg
+  tallow train --set optim.lr=0.05        # with what it suggested
 
 Model, loss, optimiser and augmentation are those of the recipe and --set; the schedule is the sweep.")]
 pub struct Args {
@@ -23,7 +23,7 @@ pub struct Args {
     /// Where a named dataset's files are
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// The architecture; `cargo xtask models` lists them
+    /// The architecture; `tallow models` lists them
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// The configuration to start from: default, fast, or a TOML file

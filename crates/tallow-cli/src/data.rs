@@ -1,4 +1,4 @@
-//! `cargo xtask data`: what a dataset holds; `cargo xtask data convert`: the same samples in another format.
+//! `tallow data`: what a dataset holds; `tallow data convert`: the same samples in another format.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! `cargo xtask evaluate`: a run or an ensemble measured on a split.
+//! `tallow evaluate`: a run or an ensemble measured on a split.
 
 use anyhow::{Context as _, Result, bail};
 use tallow_infer::{Predictor, View};

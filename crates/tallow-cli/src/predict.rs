@@ -1,4 +1,4 @@
-//! `cargo xtask predict`: classes of images from a run or an ensemble, or logits of a tensor from any weights.
+//! `tallow predict`: classes of images from a run or an ensemble, or logits of a tensor from any weights.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use crate::classifier::ClassifierArgs;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask predict runs/r9 shoe.png --topk 3
-  cargo xtask predict runs/r9 photos/*.jpg --format csv
-  cargo xtask predict --model resnet18 --weights hf:timm/resnet18.a1_in1k --labels imagenet.txt cat.jpg
-  cargo xtask predict --model resnet18 --classes 10 --weights model.safetensors --tensor in.safetensors --logits out.safetensors")]
+  tallow predict runs/r9 shoe.png --topk 3
+  tallow predict runs/r9 photos/*.jpg --format csv
+  tallow predict --model resnet18 --weights hf:timm/resnet18.a1_in1k --labels imagenet.txt cat.jpg
+  tallow predict --model resnet18 --classes 10 --weights model.safetensors --tensor in.safetensors --logits out.safetensors")]
 pub struct Args {
     /// The directory of a run or an ensemble
     #[arg(value_name = "RUN", required_unless_present = "model")]

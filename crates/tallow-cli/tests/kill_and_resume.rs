@@ -20,7 +20,7 @@ fn pictures(folder: &Path) -> Result<()> {
 }
 
 fn train(data: &Path, out: &Path, threads: usize, resume: bool) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallow"));
     command.args(["train", "--quiet", "--out"]).arg(out).env("RAYON_NUM_THREADS", threads.to_string());
     if resume {
         command.arg("--resume");

@@ -1,4 +1,4 @@
-//! `cargo xtask export`: weights of any source as a folder in timm's layout, or as an ONNX file.
+//! `tallow export`: weights of any source as a folder in timm's layout, or as an ONNX file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,16 +10,17 @@ use tallow_infer::{Ensemble, Predictor, TrainedRun, View};
 use tallow_train::Pretrained;
 
 use crate::classifier::class_names;
+use crate::program;
 use crate::run::{choose, first_line};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask export runs/r9 --out shoes
-  cargo xtask export runs/r9 --out shoes.onnx                           # for ONNX Runtime, TensorRT, a browser
-  cargo xtask export runs/r9 --out shoes.int8.onnx --int8               # the same in 8 bits: a quarter of the size, faster
-  cargo xtask export runs/ab --out ab.onnx --tta hflip                  # an ensemble as one file; the mean over mirror images
-  cargo xtask export resnet18.pth --model resnet18 --out resnet18       # timm's or torchvision's names, as train --pretrained
-  cargo xtask export runs/repvgg --reparameterize --out repvgg-deploy   # for timm.utils.reparameterize_model")]
+  tallow export runs/r9 --out shoes
+  tallow export runs/r9 --out shoes.onnx                           # for ONNX Runtime, TensorRT, a browser
+  tallow export runs/r9 --out shoes.int8.onnx --int8               # the same in 8 bits: a quarter of the size, faster
+  tallow export runs/ab --out ab.onnx --tta hflip                  # an ensemble as one file; the mean over mirror images
+  tallow export resnet18.pth --model resnet18 --out resnet18       # timm's or torchvision's names, as train --pretrained
+  tallow export runs/repvgg --reparameterize --out repvgg-deploy   # for timm.utils.reparameterize_model")]
 pub struct Args {
     /// The directory of a run, a weights file, a folder with one, hf:OWNER/REPO, or timm's MODEL.TAG
     #[arg(value_name = "RUN|FILE|DIR|hf:REPO")]
@@ -166,8 +167,9 @@ fn in_8_bits(args: &Args, info: &CheckpointInfo) -> Result<()> {
     let splits = finished.splits(None)?;
     if splits.stream.is_some() {
         bail!(
-            "{}: this run streams its images, of which none can be chosen; write them by cargo xtask data",
-            run.display()
+            "{}: this run streams its images, of which none can be chosen; write them by {} data",
+            run.display(),
+            program::name()
         );
     }
     let all = splits.train.len();

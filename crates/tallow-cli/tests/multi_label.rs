@@ -24,18 +24,18 @@ fn pictures(folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn xtask(arguments: &[&str]) -> Result<Output> {
-    Ok(Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output()?)
+fn tallow(arguments: &[&str]) -> Result<Output> {
+    Ok(Command::new(env!("CARGO_BIN_EXE_tallow")).args(arguments).output()?)
 }
 
 fn succeeds(arguments: &[&str]) -> Result<String> {
-    let Output { status, stdout, stderr } = xtask(arguments)?;
+    let Output { status, stdout, stderr } = tallow(arguments)?;
     ensure!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     Ok(String::from_utf8(stdout)?)
 }
 
 fn fails(arguments: &[&str], part: &str) -> Result<()> {
-    let Output { status, stderr, .. } = xtask(arguments)?;
+    let Output { status, stderr, .. } = tallow(arguments)?;
     let stderr = String::from_utf8_lossy(&stderr);
     ensure!(!status.success() && stderr.contains(part), "{part}: {stderr}");
     Ok(())

@@ -1,4 +1,4 @@
-//! `cargo xtask audit`: what is wrong with a dataset.
+//! `tallow audit`: what is wrong with a dataset.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ use crate::train::catch_ctrl_c;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask audit photos
-  cargo xtask audit fashion-mnist --cross-validate 5 --model small_cnn --set train.epochs=5
-  cargo xtask audit fashion-mnist --oof runs/cv/oof.csv --out audit
-  cargo xtask audit photos --run runs/r9 --apply --drop leakage,exact_duplicate,blurry
-  cargo xtask train --data runs/audit/manifest.csv")]
+  tallow audit photos
+  tallow audit fashion-mnist --cross-validate 5 --model small_cnn --set train.epochs=5
+  tallow audit fashion-mnist --oof runs/cv/oof.csv --out audit
+  tallow audit photos --run runs/r9 --apply --drop leakage,exact_duplicate,blurry
+  tallow train --data runs/audit/manifest.csv")]
 pub struct Args {
     /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
     #[arg(value_name = "DATA")]

@@ -1,4 +1,4 @@
-//! `cargo xtask augment`: a picture of what an augmentation does to real samples.
+//! `tallow augment`: a picture of what an augmentation does to real samples.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,9 @@ const GAP: u32 = 4;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask augment photos --policy rand-m9-mstd0.5-inc1 --out grid.png
-  cargo xtask augment cifar10 --policy AutoAugment-cifar10 --size 64
-  cargo xtask augment photos --policy pipeline.toml      # ops = [{ op = \"RandomPerspective\", p = 1.0 }]")]
+  tallow augment photos --policy rand-m9-mstd0.5-inc1 --out grid.png
+  tallow augment cifar10 --policy AutoAugment-cifar10 --size 64
+  tallow augment photos --policy pipeline.toml      # ops = [{ op = \"RandomPerspective\", p = 1.0 }]")]
 pub struct Args {
     /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
     #[arg(value_name = "DATA", default_value = "fashion-mnist-6k")]

@@ -1,4 +1,4 @@
-//! `cargo xtask tune`: a space file → trials, each a run of its own → the best config as a recipe.
+//! `tallow tune`: a space file → trials, each a run of its own → the best config as a recipe.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -11,6 +11,7 @@ use tallow_train::{FitOptions, RunConfig, Setting, load, train_trial};
 use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
 
 use crate::options::set;
+use crate::program;
 use crate::train::{STOP, catch_ctrl_c};
 
 #[derive(clap::Args)]
@@ -224,7 +225,7 @@ impl Search {
         self.write("best.toml", &format!("{header}{}", toml::to_string_pretty(&config)?))?;
         let out = self.out.display();
         println!("{out}: study.sqlite, trials.csv, parallel_coordinates.svg, importance.svg, history.svg");
-        println!("next: cargo xtask train --recipe {out}/best.toml");
+        println!("next: {} train --recipe {out}/best.toml", program::name());
         Ok(())
     }
 

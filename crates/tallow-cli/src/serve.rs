@@ -1,4 +1,4 @@
-//! `cargo xtask serve`: a run or an ensemble behind HTTP.
+//! `tallow serve`: a run or an ensemble behind HTTP.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use crate::classifier::ClassifierArgs;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask serve runs/r9
+  tallow serve runs/r9
   curl --data-binary @shoe.png 'http://127.0.0.1:8000/predict?topk=3'
   curl -F a=@shoe.png -F b=@bag.png http://127.0.0.1:8000/predict
-  cargo xtask serve --model resnet18 --weights hf:timm/resnet18.a1_in1k --labels imagenet.txt")]
+  tallow serve --model resnet18 --weights hf:timm/resnet18.a1_in1k --labels imagenet.txt")]
 pub struct Args {
     /// The directory of a run or an ensemble
     #[arg(value_name = "RUN", required_unless_present = "model", conflicts_with = "model")]

@@ -1,10 +1,12 @@
-//! `--batch-size auto` of `cargo xtask train`: measures the real step and chooses.
+//! `--batch-size auto` of `tallow train`: measures the real step and chooses.
 
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 use tallow_train::Setup;
 use tallow_train::batch_size::{choose_batch_size, half_of_memory};
+
+use crate::program;
 
 /// Samples a batch, as an argument.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +43,7 @@ pub fn choose(setup: &Setup, quiet: bool) -> Result<usize> {
             println!("{size:10}  {step_ms:8.1}  {speed:8.0}  {memory:>10}{mark}");
         }
         let lr = setup.config().optim.lr();
-        println!("optim.lr stays {lr}: cargo xtask lr-find looks for one at this batch size");
+        println!("optim.lr stays {lr}: {} lr-find searches for one at this batch size", program::name());
     }
     Ok(chosen)
 }

@@ -16,13 +16,13 @@ fn shards(folder: &Path) -> Result<()> {
             picture.save(folder.join(format!("pictures/{class}/{i}.png")))?;
         }
     }
-    xtask(folder, &["data", "convert", "pictures", "shards", "--to", "wds", "--samples-per-file", "20"], "1")?;
+    tallow(folder, &["data", "convert", "pictures", "shards", "--to", "wds", "--samples-per-file", "20"], "1")?;
     Ok(())
 }
 
 /// Runs in `folder`.
-fn xtask(folder: &Path, arguments: &[&str], threads: &str) -> Result<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+fn tallow(folder: &Path, arguments: &[&str], threads: &str) -> Result<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallow"));
     command.args(arguments).current_dir(folder).env("RAYON_NUM_THREADS", threads);
     let Output { status, stdout, stderr } = command.output()?;
     ensure!(status.success(), "{}", String::from_utf8_lossy(&stderr));
@@ -43,8 +43,8 @@ fn a_streamed_run_ends_with_the_weights_of_an_indexed_one() -> Result<()> {
     let data = "shards/train-{000000..000004}.tar";
     let weights = |run: &str| std::fs::read(folder.join(run).join("model.safetensors")).context(run.to_owned());
 
-    xtask(folder, &train(data, "indexed", &["data.sampler={ shards = 1000 }"]), "1")?;
-    let said = xtask(folder, &train(data, "streamed", &["data.stream=true", "data.workers=2"]), "2")?;
+    tallow(folder, &train(data, "indexed", &["data.sampler={ shards = 1000 }"]), "1")?;
+    let said = tallow(folder, &train(data, "streamed", &["data.stream=true", "data.workers=2"]), "2")?;
     ensure!(weights("indexed")? == weights("streamed")?, "a stream gave other weights than the index");
     ensure!(said.contains("96 training images") && said.contains("no validation or test shards"), "{said}");
     let kept = |name: &str| std::fs::read_to_string(folder.join("streamed").join(name)).context(name.to_owned());
@@ -53,7 +53,7 @@ fn a_streamed_run_ends_with_the_weights_of_an_indexed_one() -> Result<()> {
 
     // Killed shortly after its first checkpoint, in the middle of an epoch.
 
-    let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tallow"))
         .args(train(data, "killed", &["data.stream=true"]))
         .current_dir(folder)
         .stdout(std::process::Stdio::null())
@@ -65,16 +65,16 @@ fn a_streamed_run_ends_with_the_weights_of_an_indexed_one() -> Result<()> {
     child.kill()?;
     child.wait()?;
     ensure!(!folder.join("killed/model.safetensors").exists(), "it ended before it was killed");
-    xtask(folder, &["train", "--resume", "--out", "killed"], "1")?;
+    tallow(folder, &["train", "--resume", "--out", "killed"], "1")?;
     ensure!(weights("killed")? == weights("streamed")?, "the continued run has other weights");
 
     // Measured on shards of its own; the stream itself has no index to be measured by.
     let fails = |arguments: &[&str], part: &str| -> Result<()> {
-        let error = xtask(folder, arguments, "1").err().context(part.to_owned())?.to_string();
+        let error = tallow(folder, arguments, "1").err().context(part.to_owned())?.to_string();
         ensure!(error.contains(part), "{part}: {error}");
         Ok(())
     };
-    xtask(folder, &["evaluate", "streamed", "--data", data, "--split", "train"], "1")?;
+    tallow(folder, &["evaluate", "streamed", "--data", data, "--split", "train"], "1")?;
     fails(&["evaluate", "streamed", "--split", "train"], "this run streams it")?;
     for (setting, part) in [
         ("data.sampler=class_balanced", "data.sampler"),

@@ -25,7 +25,7 @@ fn pictures(folder: &Path) -> Result<()> {
 }
 
 fn crossval(data: &Path, out: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallow"));
     command.args(["crossval", "--model", "small_cnn", "--folds", "3", "--data"]).arg(data).arg("--out").arg(out);
     for setting in ["train.epochs=3", "train.batch_size=8", "model.width=4", "train.checkpoint_every_steps=2"] {
         command.args(["--set", setting]);
@@ -115,7 +115,7 @@ fn a_killed_cross_validation_ends_with_the_same_bits() -> Result<()> {
     ensure!(report(&killed)? == metrics, "crossval.json differs");
 
     // The fold knows what it holds out.
-    let mut evaluate = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut evaluate = Command::new(env!("CARGO_BIN_EXE_tallow"));
     evaluate.arg("evaluate").arg(killed.join("fold-1")).args(["--split", "held_out"]);
     let (before, shown) = (std::fs::read(killed.join("fold-1/metrics.json"))?, succeeds(evaluate)?);
     ensure!(shown.contains("held_out: n 16"), "{shown}");
@@ -179,7 +179,7 @@ fn the_audit_cross_validates_and_finds_a_wrong_label() -> Result<()> {
     std::fs::write(data.with_file_name("broken.png"), b"no picture")?;
     let out = folder.path().join("audit");
     let audit = |more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tallow"));
         command.arg("audit").arg(&data).arg("--out").arg(&out).args(["--model", "small_cnn"]);
         for setting in ["train.epochs=12", "train.batch_size=8", "model.width=8", "optim.lr=0.05"] {
             command.args(["--set", setting]);
@@ -201,7 +201,7 @@ fn the_audit_cross_validates_and_finds_a_wrong_label() -> Result<()> {
     let first = wrong()?;
     let shown = succeeds(audit(&["--cross-validate", "3"]))?;
     ensure!(wrong()? == first && !shown.contains("epoch"), "{shown}");
-    let mut file = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut file = Command::new(env!("CARGO_BIN_EXE_tallow"));
     file.arg("audit").arg(&data).arg("--out").arg(&out).arg("--oof").arg(out.join("crossval/oof.csv"));
     succeeds(file)?;
     ensure!(wrong()? == first);

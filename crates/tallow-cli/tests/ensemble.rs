@@ -5,20 +5,20 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 
-fn xtask(folder: &Path, args: &[&str]) -> Result<Output> {
-    Command::new(env!("CARGO_BIN_EXE_xtask")).current_dir(folder).args(args).output().context("xtask")
+fn tallow(folder: &Path, args: &[&str]) -> Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_tallow")).current_dir(folder).args(args).output().context("tallow")
 }
 
 /// What a command that must succeed prints.
 fn printed(folder: &Path, args: &[&str]) -> Result<String> {
-    let output = xtask(folder, args)?;
+    let output = tallow(folder, args)?;
     ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The one line of a command that must fail.
 fn refused(folder: &Path, args: &[&str]) -> Result<String> {
-    let output = xtask(folder, args)?;
+    let output = tallow(folder, args)?;
     ensure!(!output.status.success(), "{args:?} was not refused");
     Ok(String::from_utf8(output.stderr)?)
 }
