@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 
 use tallow_infer::ensemble::MemberProblem;
 
+use crate::program;
+
 /// The advice for an error, if there is some.
 pub fn advice(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
@@ -23,7 +25,7 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
         Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),
         Error::OtherFoldConfig { .. } => "give the same options, or none, or another --out".into(),
         Error::FoldInterrupted { path, .. } => {
-            format!("go on with: cargo xtask crossval --resume --out {}", path.display())
+            format!("continue with: {} crossval --resume --out {}", program::name(), path.display())
         }
         _ => return None,
     })
@@ -33,7 +35,7 @@ fn of_infer(error: &tallow_infer::Error) -> Option<String> {
     use tallow_infer::Error;
     let advice = match error {
         Error::Run(error) => return of_run(error),
-        Error::NotAFold { .. } => "--split held_out is for the folds of cargo xtask crossval: choose another split",
+        Error::NotAFold { .. } => "--split held_out is for the folds of a cross-validation: choose another split",
         Error::MultiLabelData { .. } => "give data with one label per sample",
         Error::TooFewMembers { .. } => "give more runs, or --snapshots for those of one run",
         Error::StackOfMultiLabel => "take --method weighted or selection",
@@ -51,11 +53,11 @@ fn of_member(problem: &MemberProblem) -> Option<&'static str> {
         MemberProblem::NoSnapshots => {
             "train with --set train.snapshots=true --set schedule.name=cosine_restarts to keep some"
         }
-        MemberProblem::NoOutOfFold => "give folders of cargo xtask crossval alone, or runs alone",
+        MemberProblem::NoOutOfFold => "give folders of cross-validations alone, or runs alone",
         MemberProblem::NoValidation
         | MemberProblem::FoldsWithoutOutOfFold
         | MemberProblem::OtherValidation { .. }
-        | MemberProblem::OtherData { .. } => "make the members by cargo xtask crossval, or give other data by --data",
+        | MemberProblem::OtherData { .. } => "make the members by `crossval`, or give other data by --data",
         MemberProblem::TrainedOn { .. } => "leave --data out to take its validation split",
         MemberProblem::FoldsInSoup => "give its folds, or another --method",
         MemberProblem::ClassOrder | MemberProblem::OtherModel { .. } | MemberProblem::VotesInGraph => {
@@ -70,8 +72,8 @@ fn of_run(error: &tallow_run::Error) -> Option<String> {
     use tallow_run::Error;
     let advice = match error {
         Error::RunExists { .. } => "choose another --out, or add --resume to continue what is in it",
-        Error::NotARun { .. } => "give the folder that cargo xtask train --out named",
-        Error::NoCheckpoint { .. } => "continue it with cargo xtask train --resume --out",
+        Error::NotARun { .. } => "give the folder that `train --out` named",
+        Error::NoCheckpoint { .. } => "continue it with `train --resume --out`",
         Error::OtherSplit { .. } => "bring them back, or start a new run",
         Error::Io { source, .. } => match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then continue with --resume",

@@ -4,7 +4,7 @@
 //! epoch alone, and choose nothing. `OUT` itself gets `config.toml`, `folds.csv`, `oof.csv` and `crossval.json`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tallow_data::{Dataset, FoldOptions, OpenOptions, Splits, cross_validation_folds, folds_and_repeats, folds_csv};
@@ -234,7 +234,7 @@ fn write_folder(out: &Path, config: &RunConfig, membership: &[u8]) -> Result<()>
 }
 
 /// Makes a fold's run directory; what a kill left of one is removed.
-fn begin(setup: &Setup, path: &PathBuf) -> Result<RunDir> {
+fn begin(setup: &Setup, path: &Path) -> Result<RunDir> {
     if path.is_dir() {
         fs::remove_dir_all(path).map_err(tallow_run::Error::io(path, "remove this folder"))?;
     }

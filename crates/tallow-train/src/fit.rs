@@ -4,7 +4,6 @@
 //! clip → step → average → log, evaluation, checkpoint. It depends on the seed, the config and the data alone: not on
 //! the number of threads, and not on where it was interrupted.
 
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use candle_core::{D, Tensor};

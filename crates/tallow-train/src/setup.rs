@@ -159,7 +159,7 @@ impl Setup {
             picture,
             stop: options.stop,
             quiet: options.quiet,
-            after_epoch: options.after_epoch,
+            after_epoch: options.after_epoch.map(|after_epoch| -> AfterEpoch<'_> { after_epoch }),
         })
     }
 
