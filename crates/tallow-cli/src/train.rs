@@ -103,7 +103,8 @@ pub fn run(args: Args) -> Result<()> {
         (None, None, Some(_)) => None,
     };
     let predictor = Predictor::from(run);
-    let measured = split.map(|(split, dataset)| -> Result<_> { Ok((split, run::evaluate(&predictor, split, dataset)?)) });
+    let measured =
+        split.map(|(split, dataset)| -> Result<_> { Ok((split, run::evaluate(&predictor, split, dataset)?)) });
     let measured = measured.transpose()?;
     if !args.quiet {
         match &measured {

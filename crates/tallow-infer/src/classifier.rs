@@ -15,7 +15,7 @@ use crate::batch::images as to_tensor;
 use crate::test_time::ViewSum;
 use crate::{Error, Features, Predictions, Result, TestTime, embed, predict};
 
-/// Images that go through a model together where nothing else is said.
+/// The default number of images that go through a model together.
 const BATCH_SIZE: usize = 500;
 
 /// A model with its classes and its preprocessing.

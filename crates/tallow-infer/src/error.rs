@@ -7,7 +7,7 @@ use crate::ensemble::MemberProblem;
 /// The result of anything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong when a trained model is opened or used.
+/// Errors of opening and using a trained model.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The config of a run lacks what training writes.
@@ -55,7 +55,7 @@ pub enum Error {
     /// An ensemble has fewer than two members.
     #[error("an ensemble needs two members, found {found}")]
     TooFewMembers {
-        /// How many there are.
+        /// The number of members.
         found: usize,
     },
     /// Stacking is for one label per sample.
@@ -89,7 +89,7 @@ pub enum Error {
     Broken {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
     /// The run directory.

@@ -10,8 +10,8 @@ use tallow_run::RunSections;
 
 use crate::ensemble::combine::uniform;
 use crate::ensemble::dir::Rule;
-use crate::ensemble::stack::FLOOR;
 use crate::ensemble::member::member_error;
+use crate::ensemble::stack::FLOOR;
 use crate::ensemble::{Ensemble, Member, MemberProblem, Stack};
 use crate::{Classifier, Predictor, Result, TrainedRun};
 
@@ -146,8 +146,8 @@ fn ensemble_logits(ensemble: &Ensemble, images: &Tensor) -> tallow_nn::Result<Te
     }
 }
 
-/// As [`predict`](fn@crate::predict) has it: of several views the logarithms of the mean of their probabilities; where several
-/// classes can hold at once, the mean of their logits.
+/// The logits of [`predict`](fn@crate::predict): with several views the logarithms of the mean of their probabilities, for
+/// multi-label data the mean of their logits.
 fn classifier_logits(classifier: &Classifier, images: &Tensor) -> tallow_nn::Result<Tensor> {
     let looks = &classifier.views.looks;
     let logits = |images: &Tensor| classifier.built.model.forward(images, &Mode::eval());
@@ -162,7 +162,7 @@ fn classifier_logits(classifier: &Classifier, images: &Tensor) -> tallow_nn::Res
     }
 }
 
-/// Images with the first run's mean and deviation, with those of another.
+/// Converts images normalised by the first run's mean and deviation to another run's.
 fn renormalized(images: &Tensor, first: &TrainedRun, run: &TrainedRun) -> tallow_nn::Result<Tensor> {
     let of = |run: &TrainedRun| {
         let augment = &run.config.augment;
@@ -179,7 +179,7 @@ fn renormalized(images: &Tensor, first: &TrainedRun, run: &TrainedRun) -> tallow
     ops::add(&ops::multiply(images, &column(factors)?)?, &column(summands)?)
 }
 
-/// The weighted sum; weights have the sum 1.
+/// The weighted mean; the weights sum to 1.
 fn mean(tables: impl Iterator<Item = tallow_nn::Result<Tensor>>, weights: &[f64]) -> tallow_nn::Result<Tensor> {
     let weighted = tables.zip(weights).map(|(table, weight)| ops::affine(&table?, *weight, 0.0));
     let sum = |sum: tallow_nn::Result<Tensor>, next: tallow_nn::Result<Tensor>| ops::add(&sum?, &next?);
@@ -187,7 +187,7 @@ fn mean(tables: impl Iterator<Item = tallow_nn::Result<Tensor>>, weights: &[f64]
     weighted.reduce(sum).unwrap_or_else(|| Err(none()))
 }
 
-/// Logarithms of what is not below `floor`.
+/// Logarithms with the lower bound `floor`.
 fn log(x: &Tensor, floor: f32) -> tallow_nn::Result<Tensor> {
     let floor = f64::from(floor);
     ops::log(&ops::affine(&activate(&ops::affine(x, 1.0, -floor)?, Activation::Relu)?, 1.0, floor)?)

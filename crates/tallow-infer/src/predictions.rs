@@ -104,11 +104,7 @@ pub fn single_label_names(labels: &[usize], predicted: &[usize], classes: &[Stri
 ///
 /// # Shapes
 /// `targets` and `scores`: row-major `n × classes`.
-pub fn multi_label_names(
-    targets: &[f32],
-    (scores, threshold): (&[f32], f32),
-    classes: &[String],
-) -> Vec<[String; 2]> {
+pub fn multi_label_names(targets: &[f32], (scores, threshold): (&[f32], f32), classes: &[String]) -> Vec<[String; 2]> {
     let joined = |values: &[f32], above: f32| {
         let holding = classes.iter().zip(values).filter(|(_, value)| **value > above);
         holding.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("|")

@@ -27,7 +27,7 @@ pub struct TestTime {
 }
 
 impl TestTime {
-    /// The views of `augment.tta` in a complete config.
+    /// The views of `augment.tta` of a complete config.
     ///
     /// # Errors
     /// A config without pipeline or pixel statistics; a pipeline that cannot be built.
@@ -37,7 +37,9 @@ impl TestTime {
         let incomplete = |missing: &'static str| Error::IncompleteConfig { path: "config.toml".into(), missing };
         let augment = &config.augment;
         let eval = augment.eval.as_ref().ok_or_else(|| incomplete("augment.eval"))?;
-        let (Some(mean), Some(std)) = (&augment.mean, &augment.std) else { return Err(incomplete("augment.mean or std")) };
+        let (Some(mean), Some(std)) = (&augment.mean, &augment.std) else {
+            return Err(incomplete("augment.mean or std"));
+        };
         let normalization = Normalization { mean: mean.clone(), std: std.clone() };
         let (channels, (height, width)) = (config.model.config.in_chans, config.model.config.input_size);
         let size = Size { height, width };
@@ -50,7 +52,7 @@ impl TestTime {
             };
             Ok(Arc::new(built?))
         };
-        // What is evaluated may be larger than what is trained on.
+        // Evaluated images may be larger than training images.
         let (height, width, _) = build(&|| eval.stages())?.output_shape();
         let size = Size { height, width };
         let mut crops = Vec::new();
@@ -72,13 +74,13 @@ impl TestTime {
         Ok(Self { crops, looks })
     }
 
-    /// How many views of each image there are, its own included.
+    /// The number of views of each image.
     pub fn count(&self) -> usize {
         (1 + self.crops.len()) * self.looks.len().max(1)
     }
 }
 
-/// The pipeline up to its centre crop, or where it has none, up to an image 8/7 as large as it makes.
+/// The pipeline without its centre crop; if it has none, with an output 8/7 as large.
 fn uncropped(eval: &PipelineConfig, size: Size) -> PipelineConfig {
     let mut ops = eval.0.clone();
     match ops.last() {
@@ -90,7 +92,7 @@ fn uncropped(eval: &PipelineConfig, size: Size) -> PipelineConfig {
     PipelineConfig(ops)
 }
 
-/// The pipeline with everything `zoom` times as large before the middle is cut out.
+/// The pipeline with a resize `zoom` times as large before the centre crop.
 fn zoomed(eval: &PipelineConfig, size: Size, zoom: f64) -> PipelineConfig {
     let mut ops = eval.0.clone();
     let middle = CenterCrop { size: exact(size), p: 1.0 };
@@ -110,7 +112,7 @@ fn zoomed(eval: &PipelineConfig, size: Size, zoom: f64) -> PipelineConfig {
     PipelineConfig(ops)
 }
 
-/// The ops with a resize at the end, which takes the place of one that is there.
+/// The ops with a larger resize at the end, in place of an existing one.
 fn enlarged(mut ops: Vec<OpConfig>, size: Size, zoom: f64) -> Vec<OpConfig> {
     let scaled = |side: usize| (side as f64 * zoom).round() as usize;
     let larger = SizeParam::Exact([scaled(size.height), scaled(size.width)]);
@@ -149,17 +151,17 @@ impl Transform for Corner {
     }
 }
 
-/// How a batch is looked at: moved, mirrored.
+/// A look at a batch: shifted, mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Look {
-    /// −1, 0 or 1 steps down and to the right.
+    /// The shift in steps down and to the right: −1, 0 or 1.
     shift: (i64, i64),
     hflip: bool,
     vflip: bool,
 }
 
 impl Look {
-    /// Every combination, the plain one first.
+    /// All combinations, the unchanged one first.
     fn all(hflip: bool, vflip: bool, shift: bool) -> Vec<Self> {
         let shifts: &[(i64, i64)] = if shift { &[(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)] } else { &[(0, 0)] };
         let either = |on: bool| if on { vec![false, true] } else { vec![false] };
@@ -172,7 +174,7 @@ impl Look {
         looks
     }
 
-    /// The pixels of a batch `[n, h, w, c]` so seen.
+    /// The pixels of a batch `[n, h, w, c]` in this look.
     pub fn at(self, pixels: &[f32], (_, h, w, c): (usize, usize, usize, usize)) -> Vec<f32> {
         if self == Self::default() || h * w * c == 0 {
             return pixels.to_vec();
@@ -188,7 +190,7 @@ impl Look {
         seen
     }
 
-    /// Images `[n, c, h, w]` so seen, with a trace.
+    /// Images `[n, c, h, w]` in this look, recorded in a trace.
     pub fn of(self, images: &Tensor) -> tallow_nn::Result<Tensor> {
         let (_, _, h, w) = images.dims4()?;
         let mut seen = images.clone();
@@ -200,7 +202,7 @@ impl Look {
         Ok(seen)
     }
 
-    /// Which row of the image is seen at each.
+    /// The row of the image that appears at each row.
     fn rows(self, h: usize) -> Vec<usize> {
         (0..h).map(|y| source(y, h, self.shift.0, self.vflip)).collect()
     }
@@ -210,7 +212,8 @@ impl Look {
     }
 }
 
-/// From where place `at` of `side` shows what was moved by `steps` and then mirrored; beyond the border, its mirror image.
+/// The position that appears at position `at` of `side` after a shift by `steps` and a flip; beyond the border, the image is
+/// mirrored.
 fn source(at: usize, side: usize, steps: i64, flipped: bool) -> usize {
     let (last, step) = (side as i64 - 1, ((side as f64 / 32.0).round() as i64).max(1));
     let at = if flipped { last - at as i64 } else { at as i64 };

@@ -132,7 +132,7 @@ impl TrainedRun {
         Ok(Classifier::batches(self.loader(dataset)?))
     }
 
-    /// Makes a run directory of what it takes to use this run: config, classes, and the weights in memory.
+    /// Writes a run directory for inference: the config, the classes, and the weights in memory.
     ///
     /// # Errors
     /// A folder that is not empty, or that cannot be written.
@@ -184,7 +184,10 @@ impl TrainedRun {
     pub(crate) fn train_loader(&self, splits: &Splits) -> Result<Loader> {
         let RunSections { data, augment, train, .. } = &self.config;
         let (Some(ops), Some(mean), Some(std)) = (&augment.train, &augment.mean, &augment.std) else {
-            return Err(Error::IncompleteConfig { path: self.dir.config_path(), missing: "augment.train, mean or std" });
+            return Err(Error::IncompleteConfig {
+                path: self.dir.config_path(),
+                missing: "augment.train, mean or std",
+            });
         };
         let first = splits.first_image(data.on_corrupt)?;
         let image = Size { height: first.height() as usize, width: first.width() as usize };

@@ -3,15 +3,15 @@
 /// The result of anything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong in a loss, an optimiser or an average.
+/// Errors of losses, optimisers and averages.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Labels, targets or weights do not fit the logits.
     #[error("loss: expected {expected}, found {found}")]
     Labels {
-        /// What the loss takes.
+        /// The expected input.
         expected: String,
-        /// What it was given.
+        /// The given input.
         found: String,
     },
     /// The loss needs the number of training samples of each class.

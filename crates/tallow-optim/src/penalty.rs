@@ -26,7 +26,9 @@ impl Penalties {
     /// An error of Candle.
     pub fn add(&self, grads: &mut Gradients, store: &ParamStore) -> Result<()> {
         if self.l1 > 0.0 {
-            for (_, var) in store.parameters().filter(|(name, var)| !(self.spare_norm_and_bias && is_norm_or_bias(name, var))) {
+            for (_, var) in
+                store.parameters().filter(|(name, var)| !(self.spare_norm_and_bias && is_norm_or_bias(name, var)))
+            {
                 change(grads, var, |grad| add_l1(grad, var, self.l1 as f32))?;
             }
         }

@@ -13,11 +13,11 @@ use toml::{Table, Value};
 pub struct Failure {
     /// The keys from the root; reversed until the root is reached.
     path: Vec<String>,
-    /// What is wrong there.
+    /// The kind of failure.
     pub kind: FailureKind,
 }
 
-/// What is wrong with a table.
+/// The kind of failure of a table.
 #[derive(Debug)]
 pub enum FailureKind {
     /// A key that the type does not have.

@@ -1,4 +1,4 @@
-//! Checks of config values: the first key whose value has no meaning, and what is expected of it.
+//! Checks of config values.
 
 /// A key whose value is out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -125,9 +125,8 @@ impl Checkpoint {
                 Some(saved) if saved.dims() == tensor.dims() => {}
                 Some(saved) => {
                     let (expected, found) = (tensor.dims(), saved.dims());
-                    return Err(
-                        self.does_not_fit(&format!("{name} has shape {expected:?} in the model, {found:?} in the file"))
-                    );
+                    return Err(self
+                        .does_not_fit(&format!("{name} has shape {expected:?} in the model, {found:?} in the file")));
                 }
                 None => return Err(self.does_not_fit(&format!("the file has no {name}"))),
             }

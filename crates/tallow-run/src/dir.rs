@@ -1,14 +1,14 @@
-//! The run directory: the whole truth of a run, written before its first step and taken by every later command.
+//! The run directory: the complete record of a run. It is written before the first step, and later programs read it.
 //!
 //! ```text
 //! config.toml               the complete config: data, preprocessing, model, optimiser, schedule, seed
 //! classes.json              class names in the order of the logits
 //! environment.json          versions, machine, command line
-//! split.csv                 which samples are trained on and which validated with
-//! log.txt                   a line an epoch, skipped images, interruptions
-//! summary.csv               numbers, a row an epoch
+//! split.csv                 the split of each sample: train or validation
+//! log.txt                   one line per epoch, skipped images, interruptions
+//! summary.csv               metrics, one row per epoch
 //! events/                   TensorBoard's event files
-//! checkpoints/last.safetensors    everything needed to go on
+//! checkpoints/last.safetensors    the state of training, to continue from
 //! checkpoints/best.safetensors    the weights that were best on the validation split, if there is one
 //! checkpoints/snapshot-1.safetensors …  the weights at the end of each cycle, with train.snapshots
 //! ```
@@ -31,7 +31,7 @@ const SPLIT: &str = "split.csv";
 /// The file that makes a folder the directory of an ensemble.
 pub const ENSEMBLE: &str = "ensemble.toml";
 
-/// The folder of one run.
+/// The directory of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir {
     path: PathBuf,
@@ -153,7 +153,7 @@ impl RunDir {
         self.read_json(CLASSES)
     }
 
-    /// Where training goes on from.
+    /// The checkpoint that training continues from.
     pub fn last(&self) -> PathBuf {
         self.path.join("checkpoints/last.safetensors")
     }
@@ -182,11 +182,11 @@ impl RunDir {
         found.ok_or_else(|| Error::NoCheckpoint { path: self.path.clone() })
     }
 
-    /// Keeps which samples are trained on and which validated with (`id,split`); of a stream the shards. A run that goes on
-    /// must find the same.
+    /// Writes the split of each sample (`id,split`), for a stream that of each shard. A run that continues must find the same
+    /// split.
     ///
     /// # Errors
-    /// Other samples than were kept; a folder that cannot be written.
+    /// [`Error::OtherSplit`]; a folder that cannot be written.
     pub fn keep_split(&self, splits: &Splits) -> Result<()> {
         let mut table = csv::Writer::from_writer(Vec::new());
         table.write_record(["id", "split"]).map_err(Error::serialize(SPLIT))?;

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde::Serialize;
 
-/// What a run was made with, for whoever repeats it.
+/// The circumstances of a run, to reproduce it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Environment {
     tallow: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// That of this process.
+    /// The environment of this process.
     pub fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find(|line| line.starts_with("model name"));

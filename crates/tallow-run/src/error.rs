@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The result of anything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong with the directory of a run.
+/// Errors of run directories.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder could not be read or written.
@@ -14,7 +14,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was attempted.
+        /// The operation that failed.
         action: &'static str,
         /// Why it failed.
         source: io::Error,
@@ -50,7 +50,7 @@ pub enum Error {
     Broken {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
     /// A checkpoint is of another model, class count or optimiser than the run's config describes.

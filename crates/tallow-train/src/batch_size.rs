@@ -140,22 +140,22 @@ pub fn half_of_memory() -> u64 {
     memory::total().map_or(u64::MAX, |bytes| bytes / 2)
 }
 
-/// What Linux tells about memory.
+/// The memory figures of Linux.
 mod memory {
     use std::fs;
 
-    /// Makes the peak what is held now.
+    /// Resets the peak to the present use.
     pub fn forget_peak() {
-        // Where that is not allowed, the peak is that since the start: larger sizes come later and hold more.
+        // Where that is not allowed, the peak is that since the start: larger sizes come later and use more.
         let _ = fs::write("/proc/self/clear_refs", "5");
     }
 
-    /// The most bytes held since then.
+    /// The peak since then, in bytes.
     pub fn peak() -> Option<u64> {
         kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
     }
 
-    /// All there is.
+    /// The memory of the machine or the container, in bytes.
     pub fn total() -> Option<u64> {
         let machine = kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
         let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();

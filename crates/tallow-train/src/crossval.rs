@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tallow_data::{Dataset, FoldOptions, OpenOptions, Splits, cross_validation_folds, folds_and_repeats, folds_csv};
+use tallow_data::{FoldOptions, OpenOptions, Splits, cross_validation_folds, folds_and_repeats, folds_csv};
 use tallow_infer::{Measured, Predictor, TrainedRun, predictions_csv};
 use tallow_metrics::{AcrossFolds, Evaluation};
 use tallow_run::{RunDir, write_atomic};
@@ -30,7 +30,7 @@ pub struct CrossValidation<'a> {
     pub config: &'a RunConfig,
     /// The number of folds.
     pub folds: usize,
-    /// How many times the data are divided into folds.
+    /// The number of divisions of the data into folds.
     pub repeats: usize,
     /// The folder.
     pub out: &'a Path,
@@ -38,7 +38,7 @@ pub struct CrossValidation<'a> {
     pub resume: bool,
 }
 
-/// What a cross-validation reports while it runs.
+/// A report of the progress of a cross-validation.
 pub enum Progress<'a> {
     /// The training of a fold begins.
     Begins {
@@ -183,10 +183,10 @@ pub fn cross_validate<'a>(
 /// The number of folds and repeats in a folder.
 ///
 /// # Errors
-/// [`Error::NoFolds`]; a table that is not one of folds.
+/// [`Error::NoFolds`].
 pub fn folds_of(out: &Path) -> Result<(usize, usize)> {
     let kept = fs::read(out.join(FOLDS)).map_err(|_| Error::NoFolds { path: out.to_owned() })?;
-    Ok(folds_and_repeats(&kept)?)
+    folds_and_repeats(&kept).ok_or_else(|| Error::NoFolds { path: out.to_owned() })
 }
 
 /// The config of the folds in a folder.
@@ -205,7 +205,10 @@ struct Trained {
 
 fn check_config(config: &RunConfig) -> Result<()> {
     if config.data.fold.is_some() {
-        return Err(Error::NotInCrossValidation { key: "data.fold", reason: "cross-validation sets it for every fold" });
+        return Err(Error::NotInCrossValidation {
+            key: "data.fold",
+            reason: "cross-validation sets it for every fold",
+        });
     }
     if config.data.stream {
         let reason = "folds divide samples that have an index, and streamed data have none";

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 /// The result of anything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong in a run, from its config to its last checkpoint.
+/// Errors of training, from the config to the last checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The config has an unknown key.
     #[error("{origin}: unknown key `{key}`; did you mean `{nearest}`? Keys here: {valid}")]
     UnknownKey {
-        /// Where the key was written: a recipe, a file, a setting.
+        /// The origin of the key: a recipe, a file, a setting.
         origin: String,
         /// The dotted key.
         key: String,
@@ -23,11 +23,11 @@ pub enum Error {
     /// A value has the wrong type or is out of range.
     #[error("{origin}: `{key}`: {reason}")]
     BadValue {
-        /// Where the value was written: a recipe, a file, a setting, the defaults.
+        /// The origin of the value: a recipe, a file, a setting, the defaults.
         origin: String,
         /// The dotted key.
         key: String,
-        /// What was found and what is expected.
+        /// The found and the expected value.
         reason: String,
     },
     /// A setting is not `key=value`.

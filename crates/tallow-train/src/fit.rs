@@ -202,8 +202,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         if let Some(eval) = eval {
             let evaluate = || {
                 let _format = autocast(options.precision.into());
-                let known =
-                    probe.as_ref().map(|probe| probe.predict(model, eval.loader)).transpose()?.flatten();
+                let known = probe.as_ref().map(|probe| probe.predict(model, eval.loader)).transpose()?.flatten();
                 let predictions = match known {
                     Some(predictions) => predictions,
                     None => predict(model, eval.loader, &views)?,

@@ -20,11 +20,11 @@ pub(crate) struct LinearProbe {
 }
 
 impl LinearProbe {
-    /// Runs the backbone over the images of `train` and `eval`, if nothing but the classifier is trained and every epoch
-    /// shows the same pixels: without augmentation, mixing, dropout within the backbone, a teacher or R-Drop.
+    /// Runs the backbone over the images of `train` and `eval`, if only the classifier is trained and every epoch shows the same
+    /// pixels: without augmentation, mixing, dropout in the backbone, a teacher or R-Drop.
     ///
     /// # Errors
-    /// An image that cannot be read; whatever the model fails with.
+    /// An image that cannot be read; an error of the model.
     pub fn new(
         config: &RunConfig,
         network: Network<'_>,
@@ -34,7 +34,7 @@ impl LinearProbe {
         log: &mut RunLog<'_>,
     ) -> Result<Option<Self>> {
         let asked = config.transfer.cache_features && config.distill.teacher.is_none() && config.train.r_drop.is_none();
-        // Images that grow are others each time.
+        // Progressive resizing changes the pixels.
         let same = train.is_deterministic() && config.augment.progressive.is_none();
         if !asked || !same || !only_the_classifier_is_trained(network, frozen) {
             return Ok(None);
@@ -68,16 +68,16 @@ impl LinearProbe {
 
 /// The backbone features of every sample of a dataset, pooled as far as the classifier permits.
 pub(crate) struct CachedFeatures {
-    /// By sample.
+    /// The values, sample by sample.
     values: Vec<f32>,
-    /// Of a sample.
+    /// The shape of one sample's features.
     shape: Vec<usize>,
     /// The backbone's layers that draw random numbers in training.
     pub draws: u64,
 }
 
 impl CachedFeatures {
-    /// `None` where random numbers were drawn, or a sample could not be read: another epoch may then see others.
+    /// `None` if random numbers were drawn or a sample could not be read: another epoch may then differ.
     fn of(model: &dyn Model, loader: &Loader, mode: impl Fn() -> Mode) -> Result<Option<Self>> {
         let mut features = CachedFeatures { values: Vec::new(), shape: Vec::new(), draws: 0 };
         for batch in loader.in_order()?.epoch(0, 0) {

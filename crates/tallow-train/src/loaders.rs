@@ -1,4 +1,4 @@
-//! The loaders of a run's splits, and the picture of what its augmentation does.
+//! The loaders of a run's splits, and a picture of its augmented images.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 
 use crate::{Resolved, Result, RunConfig};
 
-/// Pictures a side of [`augmented_grid`].
+/// Pictures per side of [`augmented_grid`].
 const GRID: usize = 8;
 
 /// The number of training samples of each class.
@@ -89,7 +89,7 @@ pub fn augmented_grid(loader: &Loader, pipeline: &Pipeline) -> Result<DynamicIma
         };
         let picture = pipeline.preview(image, &mut rng)?;
         let (left, top) = ((place % columns * width) as u32, (place / columns * height) as u32);
-        // Colours by way of RGBA, which any 8-bit picture can be written and read as.
+        // Pixels are converted to RGBA, which any 8-bit picture can be read and written as.
         for (x, y, pixel) in image::GenericImageView::pixels(&picture) {
             grid.put_pixel(left + x, top + y, pixel);
         }

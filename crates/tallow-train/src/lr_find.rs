@@ -94,7 +94,8 @@ pub fn lr_find(
             }
             let mut batch = batch?;
             let input = train_step.input(&mut batch)?;
-            let (value, _, mut grads) = train_step.run(&input, &batch, None, &Mode::train(config.train.seed, step as u64))?;
+            let (value, _, mut grads) =
+                train_step.run(&input, &batch, None, &Mode::train(config.train.seed, step as u64))?;
             if !value.is_finite() {
                 sweep.exploded = true;
                 return Ok(sweep);

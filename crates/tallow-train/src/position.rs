@@ -10,7 +10,7 @@ use tallow_run::checkpoint::{self, EMA, MODEL, OPTIMIZER};
 
 use crate::{Network, Result};
 
-/// How far a run is.
+/// The position of a run in its training.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {

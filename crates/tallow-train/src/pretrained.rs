@@ -148,7 +148,8 @@ pub fn eval_pipeline(expected: &Preprocessing, (h, w): (usize, usize)) -> Result
 }
 
 fn pipeline(ops: serde_json::Value) -> Result<PipelineConfig> {
-    serde_json::from_value(ops).map_err(|error| Error::Mismatch(format!("preprocessing of the pretrained weights: {error}")))
+    serde_json::from_value(ops)
+        .map_err(|error| Error::Mismatch(format!("preprocessing of the pretrained weights: {error}")))
 }
 
 fn per_channel(values: &[f32], channels: usize) -> Vec<f32> {

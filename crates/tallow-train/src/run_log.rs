@@ -51,7 +51,7 @@ impl<'a> RunLog<'a> {
         self.progress.start_epoch(epoch, self.epochs, batches);
     }
 
-    /// After the step that made `position`.
+    /// Logs the step that led to `position`.
     pub fn step(&mut self, position: &Position, loss: f64, rates: Rates) -> Result<()> {
         let (step, running) = (position.step, &position.running);
         self.events.scalar("train/loss", step, loss)?;
@@ -67,7 +67,7 @@ impl<'a> RunLog<'a> {
         Ok(())
     }
 
-    /// At the end of the epoch that made `position`, which still holds its sums.
+    /// Logs the end of the epoch that led to `position`, which still has its sums.
     pub fn epoch(&mut self, position: &Position, evaluation: Option<(&str, &Evaluation)>, lr: f64) -> Result<()> {
         let (epoch, step, running) = (position.epoch + 1, position.step, &position.running);
         let images = running.images.max(1) as f64;

@@ -31,7 +31,7 @@ pub struct Setup {
     pub resolved: Resolved,
     /// The model, with its pretrained weights if the config names some.
     pub built: Built,
-    /// How the pretrained weights were matched with the model.
+    /// The report of loading the pretrained weights.
     pub pretrained: Option<PretrainedReport>,
 }
 
@@ -71,7 +71,7 @@ fn build(config: &RunConfig) -> Result<Built> {
     Ok(tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?)
 }
 
-/// How a run is trained, beside its config.
+/// Options of a training run that are not part of its config.
 pub struct FitOptions<'a> {
     /// Set it to end the run after the current step, with a checkpoint to resume from.
     pub stop: &'a AtomicBool,
@@ -144,7 +144,8 @@ impl Setup {
         if let Some(picture) = &picture {
             dir.write("augmented.png", &png(picture)?)?;
         }
-        let (name, eval_chooses) = if self.splits.validation.is_some() { ("validation", true) } else { ("test", false) };
+        let (name, eval_chooses) =
+            if self.splits.validation.is_some() { ("validation", true) } else { ("test", false) };
         let eval = self.splits.validation.clone().or(self.splits.test.clone());
         let eval = eval.map(|dataset| eval_loader(&self.resolved, dataset)).transpose()?;
         fit(Training {
@@ -197,6 +198,8 @@ impl Setup {
 
 fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|error| Error::Mismatch(format!("augmented.png: {error}")))?;
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| Error::Mismatch(format!("augmented.png: {error}")))?;
     Ok(bytes.into_inner())
 }

@@ -173,5 +173,4 @@ mod tests {
         assert_eq!([low.batch_size(100, 0), low.batch_size(100, 9)], [100, 100]);
         assert_eq!(BatchGrowthConfig::default().batch_size(100, 10_000), usize::MAX);
     }
-
 }

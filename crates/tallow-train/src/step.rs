@@ -41,7 +41,7 @@ impl TrainStep<'_> {
             pixels.extend_from_within(..);
             n *= 2;
         }
-        images(pixels, (n, h, w, c))
+        Ok(images(pixels, (n, h, w, c))?)
     }
 
     /// The loss, the logits and the gradients.

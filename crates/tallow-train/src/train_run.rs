@@ -14,7 +14,7 @@ pub const REPORT: &str = "report.json";
 
 /// A trained run, still in memory.
 pub struct TrainedOutcome {
-    /// What came of the training.
+    /// The result of the training.
     pub report: FitReport,
     /// The run with its best weights; if training was interrupted, with its present weights.
     pub run: TrainedRun,

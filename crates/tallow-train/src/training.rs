@@ -106,7 +106,7 @@ impl FitReport {
     }
 }
 
-/// Where the best weights of a run are: those of the epoch that the validation split chose, else the last; averaged if the run
+/// The location of a run's best weights: those of the epoch that the validation split chose, else the last; averaged if the run
 /// keeps an average.
 #[derive(Debug, Default)]
 pub enum BestWeights {

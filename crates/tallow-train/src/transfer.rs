@@ -80,9 +80,7 @@ impl Frozen {
         let until = config.unfreeze_after_epochs.unwrap_or(u64::MAX);
         if parameters.len() == store.parameters().count() && until > 0 {
             let patterns = config.freeze.join(", ");
-            return Err(Error::Mismatch(format!(
-                "transfer.freeze: {patterns} leaves nothing of the model to train"
-            )));
+            return Err(Error::Mismatch(format!("transfer.freeze: {patterns} leaves nothing of the model to train")));
         }
         Ok(Self { parameters, patterns: config.freeze.clone(), until, classifier: classifier.map(str::to_owned) })
     }
@@ -91,7 +89,9 @@ impl Frozen {
     pub fn start_epoch(&self, store: &ParamStore, epoch: u64) -> &[Tensor] {
         let holds = epoch < self.until;
         for (name, buffer) in store.buffers() {
-            buffer.freeze(holds && self.patterns.iter().any(|pattern| matches(pattern, name, self.classifier.as_deref())));
+            buffer.freeze(
+                holds && self.patterns.iter().any(|pattern| matches(pattern, name, self.classifier.as_deref())),
+            );
         }
         if holds { &self.parameters } else { &[] }
     }

@@ -381,7 +381,10 @@ fn what_cannot_be_combined_is_refused_with_the_reason() -> Result<()> {
         &["seeded", "validation split differs", "trained on", "data.split_seed"],
     );
     let without = other("without", &["model.name=small_cnn", "train.epochs=1"]);
-    contains(refused(&[a.clone(), without], Method::Weighted), &["without a validation split", "data.validation_fraction"]);
+    contains(
+        refused(&[a.clone(), without], Method::Weighted),
+        &["without a validation split", "data.validation_fraction"],
+    );
     // An average needs nothing held out; but its validation split is the first member's alone, and left out.
     build(plan(&[a.clone(), seeded.clone()], Method::Average, &out))?;
     assert!(Predictor::open(&out)?.splits(None)?.validation.is_none());

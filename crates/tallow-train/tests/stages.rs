@@ -131,7 +131,8 @@ fn batch_sizes_are_measured_up_to_the_dataset() -> Result<()> {
     let loss = config.loss.build(&LossContext { class_counts: class_counts(splits.train.as_ref()) })?;
     let mut optimizer = config.optim.build(&built.store, Some(built.info.preset.classifier));
     let loader = train_loader(&resolved, &splits)?;
-    let costs = measure_batch_sizes(config, Network::from(&built), loss.as_ref(), optimizer.as_mut(), &loader, u64::MAX)?;
+    let costs =
+        measure_batch_sizes(config, Network::from(&built), loss.as_ref(), optimizer.as_mut(), &loader, u64::MAX)?;
     let sizes: Vec<usize> = costs.iter().map(|cost| cost.batch_size).collect();
     assert!(sizes == [8, 16, 32] || sizes == [8, 16], "{sizes:?}");
     assert!(costs.iter().all(|cost| cost.step_s > 0.0));

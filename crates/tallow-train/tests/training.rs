@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Tensor;
 use common::{Counting, GO, Run, Then, config, images, run, tensors};
+use tallow_infer::TrainedRun;
 use tallow_models::{Built, Model};
 use tallow_nn::Mode;
-use tallow_infer::TrainedRun;
 use tallow_optim::loss::Loss;
 use tallow_run::RunDir;
 use tallow_train::{Error, Result};
@@ -136,16 +136,25 @@ fn a_checkpoint_of_another_model_or_a_broken_one_is_refused() -> Result<()> {
     run(config(FULL), images(32), folder.path(), &GO).fit(|loss| loss)?;
     let wider = [FULL, &["model.width=8", "train.epochs=3"]].concat();
     let error = run(config(&wider), images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ());
-    assert!(matches!(&error, Err(Error::Run(tallow_run::Error::OtherCheckpoint { reason, .. })) if reason.contains("shape")), "{error:?}");
+    assert!(
+        matches!(&error, Err(Error::Run(tallow_run::Error::OtherCheckpoint { reason, .. })) if reason.contains("shape")),
+        "{error:?}"
+    );
     let adam = [FULL, &["optim.name=adam"]].concat();
     let error = run(config(&adam), images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ());
-    assert!(matches!(&error, Err(Error::Run(tallow_run::Error::OtherCheckpoint { reason, .. })) if reason.contains("exp_avg")), "{error:?}");
+    assert!(
+        matches!(&error, Err(Error::Run(tallow_run::Error::OtherCheckpoint { reason, .. })) if reason.contains("exp_avg")),
+        "{error:?}"
+    );
 
     let path = RunDir::open(folder.path())?.last();
     let bytes = std::fs::read(&path).expect("the checkpoint");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("a shorter one");
     let error = run(config(FULL), images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ());
-    assert!(matches!(&error, Err(Error::Run(tallow_run::Error::Broken { path: named, .. })) if *named == path), "{error:?}");
+    assert!(
+        matches!(&error, Err(Error::Run(tallow_run::Error::Broken { path: named, .. })) if *named == path),
+        "{error:?}"
+    );
     Ok(())
 }
 

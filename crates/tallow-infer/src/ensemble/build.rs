@@ -18,7 +18,7 @@ use super::table::{MemberRow, write_rows};
 use super::{Ensemble, Method, Stack, fit_weights, select_greedily};
 use crate::{Error, Result, TrainedRun};
 
-/// The record of a soup beside its model.
+/// The report of a soup, in its run directory.
 const SOUP: &str = "soup.json";
 
 /// The ensemble to build.
@@ -26,7 +26,7 @@ const SOUP: &str = "soup.json";
 pub struct Plan<'a> {
     /// Run directories, or folders of cross-validations.
     pub runs: &'a [PathBuf],
-    /// Whether each run stands for the snapshots it kept.
+    /// Whether the members are the snapshots of each run.
     pub snapshots: bool,
     /// The method that combines them.
     pub method: Method,
@@ -110,12 +110,13 @@ pub fn build(plan: Plan<'_>) -> Result<BuildReport> {
 
 fn soup(plan: &Plan<'_>, members: &[Member]) -> Result<BuildReport> {
     check_alike(members)?;
-    let weights: Vec<Weights> = members.iter().map(|member| member.runs[0].classifier.built.store.state_dict()).collect();
+    let weights: Vec<Weights> =
+        members.iter().map(|member| member.runs[0].classifier.built.store.state_dict()).collect();
     let chosen = |members: &[usize]| -> Vec<&Weights> { members.iter().map(|member| &weights[*member]).collect() };
     let soup = SoupModel::new(TrainedRun::open(members[0].runs[0].dir.path())?)?;
     let mut report = BuildReport::new(plan.method, members);
     let all: Vec<usize> = (0..members.len()).collect();
-    // A uniform soup needs nothing held out, but says how good it is where there is something.
+    // A uniform soup needs no held-out samples, but is evaluated on them if there are some.
     let validation = match shared_validation(members) {
         Err(error) if plan.method.is_fitted() => return Err(error),
         validation => validation.ok(),

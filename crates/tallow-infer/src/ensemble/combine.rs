@@ -1,17 +1,16 @@
-//! From the probabilities of several models to those of their ensemble: voting and averaging.
+//! Voting and averaging of the probabilities of several models.
 
-/// The mean of the members' probabilities, each by its weight.
+/// The weighted mean of the members' probabilities.
 ///
 /// # Shapes
-/// `members`: one row-major `n × classes` table each, all of one length; `weights`: one number a member, with the sum 1.
+/// `members`: one row-major `n × classes` table each, of equal length; `weights`: one number per member, with the sum 1.
 pub fn average(members: &[Vec<f32>], weights: &[f64]) -> Vec<f32> {
     let len = members.first().map_or(0, Vec::len);
     let at = |i: usize| members.iter().zip(weights).map(|(member, weight)| f64::from(member[i]) * weight).sum::<f64>();
     (0..len).map(|i| at(i) as f32).collect()
 }
 
-/// The share of members that choose each class; of classes with equally many votes, the one of higher mean probability
-/// comes first.
+/// The share of members that predict each class. The mean probability decides ties.
 ///
 /// A share is `(votes + mean probability) / (members + 1)`: the mean probability is less than a vote, so that it decides
 /// between equals and nothing else, and the shares are a distribution without zeros.
@@ -28,8 +27,8 @@ pub fn vote(members: &[Vec<f32>], classes: usize) -> Vec<f32> {
     shares.into_iter().map(|share| (share / (members.len() + 1) as f64) as f32).collect()
 }
 
-/// Where several classes can hold at once: the share of members that say a class holds, with a probability above ½; of
-/// equally many for and against, the mean probability decides, as in [`vote`].
+/// For multi-label data: the share of members that predict a class, with a probability above ½. The mean probability decides
+/// ties, as in [`vote`].
 ///
 /// # Shapes
 /// As [`average`].

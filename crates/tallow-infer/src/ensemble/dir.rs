@@ -12,8 +12,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use image::DynamicImage;
+use serde::{Deserialize, Serialize};
 use tallow_data::{Dataset, Splits};
 use tallow_metrics::{logit, sigmoid, softmax};
 use tallow_run::dir::ENSEMBLE;
@@ -77,10 +77,10 @@ struct MemberRecord {
     name: String,
     /// The folder that it was copied from, for information.
     source: String,
-    /// Of a weighted average.
+    /// The weight in a weighted average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight: Option<f64>,
-    /// Run directories, relative to this file; the mean of several counts.
+    /// Run directories relative to this file; the probabilities of several are averaged.
     runs: Vec<String>,
 }
 

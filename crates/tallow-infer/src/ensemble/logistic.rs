@@ -19,7 +19,7 @@ const PIECE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogisticRegression {
-    /// How little large coefficients are punished: the inverse of the penalty, against the sum of the losses.
+    /// The inverse of the penalty, relative to the sum of the losses.
     pub c: f64,
     /// One row a class, one column a feature.
     pub coef: Vec<Vec<f64>>,
@@ -93,7 +93,7 @@ impl Problem<'_> {
         loss / n + coef.iter().map(|coef| coef * coef).sum::<f64>() / (2.0 * self.c * n)
     }
 
-    /// What the Hessian of each class over `n` does not exceed, `(width + 1)²`, the intercept last.
+    /// An upper bound of the Hessian of each class over `n`, `(width + 1)²`, the intercept last.
     fn bound(&self) -> Cholesky {
         let (size, n) = (self.width + 1, self.labels.len().max(1) as f64);
         let of_piece = |rows: &[f64]| {

@@ -16,7 +16,7 @@ use crate::{Error, Predictions, Result, TrainedRun};
 
 /// The out-of-fold predictions in the folder of a cross-validation.
 const OOF: &str = "oof.csv";
-/// What its folds' folders begin with.
+/// The prefix of the folders of folds.
 const FOLD: &str = "fold-";
 
 /// A member of an ensemble.
@@ -92,10 +92,11 @@ impl Member {
     }
 }
 
-/// Opens runs, their snapshots if asked for, and folders of cross-validations, under names of their own.
+/// Opens runs, optionally their snapshots, and folders of cross-validations; each member gets a name of its own.
 ///
 /// # Errors
-/// Fewer than two; one twice; no run; a run without snapshots where they are asked for; other classes than the first's.
+/// Fewer than two members; a run given twice; a folder that is not a run; a run without snapshots; other classes than the first
+/// member's.
 pub fn open_all(paths: &[PathBuf], snapshots: bool) -> Result<Vec<Member>> {
     let mut members: Vec<Member> = Vec::new();
     let (mut seen, mut names) = (HashSet::new(), HashSet::new());
@@ -174,7 +175,7 @@ fn folds(path: &Path) -> Vec<PathBuf> {
     folds.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Where each of `classes` stands among `theirs`.
+/// The index of each of `classes` in `theirs`.
 ///
 /// # Errors
 /// A class that only one of them has.
@@ -207,7 +208,7 @@ pub(super) fn same_samples(first: &Predictions, other: &Predictions, path: &Path
     Err(member_error(path, MemberProblem::OtherSamples { here: other.ids.len(), first: first.ids.len() }))
 }
 
-/// Logits that stand for these probabilities.
+/// The logarithms of probabilities, as logits.
 pub(super) fn logarithms(mut probabilities: Vec<f32>) -> Vec<f32> {
     probabilities.iter_mut().for_each(|p| *p = p.max(f32::MIN_POSITIVE).ln());
     probabilities

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// How far from 1 a row may sum: the file has six digits a number.
+/// The tolerance of a row's sum: the file has six digits per number.
 const SUM_TOLERANCE: f32 = 1e-3;
 
 /// Predictions of samples by models that were not trained on them.
@@ -13,20 +13,20 @@ const SUM_TOLERANCE: f32 = 1e-3;
 pub struct OutOfFoldTable {
     /// The samples.
     pub ids: Vec<String>,
-    /// Their classes; where several can hold at once, the first of each.
+    /// Their classes; for multi-label data, the first class of each.
     pub labels: Vec<usize>,
-    /// Where several classes can hold at once, a 0 or 1 for each: row-major, `n × classes`. Else empty.
+    /// For multi-label data, 0 or 1 for each class: row-major, `n × classes`. Else empty.
     pub targets: Vec<f32>,
-    /// Row-major, `n × classes`, in the order of the classes asked for.
+    /// Row-major, `n × classes`, in the order of the given classes.
     pub probabilities: Vec<f32>,
 }
 
 impl OutOfFoldTable {
-    /// Reads such a table; its columns may stand in any order. With `several`, labels are `a|b`, and probabilities of a class
-    /// each.
+    /// Reads the table; its columns may be in any order. With `several`, the data are multi-label: labels are `a|b`, and the
+    /// probabilities of a row need not sum to 1.
     ///
     /// # Errors
-    /// A file that is none; other classes than `classes`; a sample twice; rows that are no probabilities.
+    /// A file that is not such a table; other classes than `classes`; a sample twice; rows that are not probabilities.
     pub fn read(path: &Path, classes: &[String], several: bool) -> Result<Self> {
         let broken = |reason: String| Error::Broken { path: path.to_owned(), reason };
         let mut reader = csv::Reader::from_path(path).map_err(|error| broken(error.to_string()))?;

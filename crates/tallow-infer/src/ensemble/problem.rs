@@ -97,7 +97,9 @@ pub enum MemberProblem {
     #[error("five_crop, ten_crop and scales need the whole picture, and a graph is given one crop")]
     CropsInGraph,
     /// The run's input differs from the first run's.
-    #[error("it sees images at another size than {first}, in other channels or otherwise resized: they cannot share an input")]
+    #[error(
+        "it sees images at another size than {first}, in other channels or otherwise resized: they cannot share an input"
+    )]
     OtherInput {
         /// The first run's directory.
         first: String,

@@ -15,7 +15,7 @@ use crate::{Error, Result, TrainedRun, reestimate_batch_norm};
 /// Parameters and buffers by name, in a model's order.
 pub type Weights = Vec<(String, Tensor)>;
 
-/// The keys of a model's table that change how it is trained, not what it is.
+/// The keys of a model's section that change its training, not its function.
 const TRAINING_ONLY: [&str; 3] = ["drop_rate", "drop_path_rate", "zero_init_last"];
 /// The tolerance of mean and standard deviation of the pixels: those that each run measured on its own training images
 /// differ by less.
@@ -94,8 +94,9 @@ pub fn check_alike(members: &[Member]) -> Result<()> {
 
 /// The first key in which two runs differ as models, with the value of each.
 fn difference(first: &TrainedRun, other: &TrainedRun) -> Result<Option<(String, String, String)>> {
-    let table =
-        |run: &TrainedRun| Table::try_from(&run.config.model).map_err(tallow_run::Error::serialize("the model section"));
+    let table = |run: &TrainedRun| {
+        Table::try_from(&run.config.model).map_err(tallow_run::Error::serialize("the model section"))
+    };
     let (a, b) = (table(first)?, table(other)?);
     let show = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
     let keys = a.keys().chain(b.keys()).filter(|key| !TRAINING_ONLY.contains(&key.as_str()));

@@ -1,17 +1,17 @@
-//! Stacking: a logistic regression that learns from what the members said of samples they were not trained on.
+//! Stacking: a logistic regression on the members' predictions of samples that they were not trained on.
 
 use serde::{Deserialize, Serialize};
 use tallow_data::stratified_k_fold;
 
 use super::logistic::LogisticRegression;
 
-/// Below this a probability counts as this: the last digit of predictions.csv.
+/// The lower bound of probabilities: the last digit of predictions.csv.
 pub(crate) const FLOOR: f64 = 1e-6;
-/// What the penalty is chosen from, as scikit-learn's `C`.
+/// The candidates of the penalty, as scikit-learn's `C`.
 const CANDIDATES: [f64; 7] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0];
-/// Parts of the samples, each held out once, by which it is chosen.
+/// The folds by which the penalty is chosen.
 const FOLDS: usize = 5;
-/// Samples that are enough to choose it; of more, every second, third, … is taken.
+/// The samples that the penalty is chosen on at most; of more, every second, third, … is used.
 const ENOUGH: usize = 5000;
 
 /// The regression over the logarithms of all members' probabilities.
@@ -47,7 +47,7 @@ impl Stack {
         &self.0
     }
 
-    /// Whether it is for so many members and classes.
+    /// Whether the regression is for this number of members and classes.
     pub fn fits(&self, members: usize, classes: usize) -> bool {
         let Self(LogisticRegression { coef, intercept, .. }) = self;
         coef.len() == classes && intercept.len() == classes && coef.iter().all(|row| row.len() == members * classes)

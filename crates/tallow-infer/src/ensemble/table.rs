@@ -6,18 +6,17 @@ use serde::Serialize;
 
 use crate::{Predictions, Result};
 
-/// Members up to which every pair is shown.
+/// The number of members up to which all pairs are shown.
 const SHOWN: usize = 8;
 
-/// What each member and the ensemble make of the same samples.
+/// The metrics of each member and of the ensemble on the same samples.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MemberTable {
-    /// One a member.
+    /// One row per member.
     pub members: Vec<MemberRow>,
     /// The ensemble.
     pub ensemble: MemberRow,
-    /// The fraction of samples to which two members give different classes (sets of them, where several can hold), one row a
-    /// member.
+    /// The fraction of samples on which two members disagree, one row per member.
     pub disagreement: Vec<Vec<f64>>,
 }
 
@@ -26,14 +25,14 @@ pub struct MemberTable {
 pub struct MemberRow {
     /// Its name.
     pub name: String,
-    /// Its weight, where the ensemble has weights.
+    /// Its weight, if the ensemble has weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
-    /// The fraction of samples whose class it says, in 0 to 1; where several can hold at once, whose likeliest class holds.
+    /// The accuracy, 0 to 1; for multi-label data, the fraction of samples whose likeliest class is correct.
     pub top1: f64,
-    /// The mean cross-entropy in nats, of a sample or, where several can hold at once, of a sample and class.
+    /// The mean cross-entropy in nats; for multi-label data, per sample and class.
     pub loss: f64,
-    /// The mean over classes of the average precision, where several can hold at once.
+    /// The mean average precision, for multi-label data.
     #[serde(rename = "map", skip_serializing_if = "Option::is_none")]
     pub mean_average_precision: Option<f64>,
 }
@@ -57,14 +56,14 @@ impl MemberRow {
         Ok(of_one(top1, tallow_metrics::log_loss_from_logits(labels, logits, *classes)?, None))
     }
 
-    /// What tells a better row from a worse: the mean average precision where several classes can hold, else the accuracy.
+    /// The score that ranks rows: the mean average precision for multi-label data, else the accuracy.
     pub fn score(&self) -> f64 {
         self.mean_average_precision.unwrap_or(self.top1)
     }
 }
 
 impl MemberTable {
-    /// Measures members and ensemble on the samples that all of them saw.
+    /// Evaluates members and ensemble on the same samples.
     ///
     /// # Errors
     /// No samples; logits that are not finite.
@@ -88,7 +87,7 @@ impl MemberTable {
     }
 }
 
-/// The classes that are given to each sample.
+/// The predicted classes of each sample.
 fn answers(of: &Predictions) -> Result<Vec<Vec<usize>>> {
     if of.is_multi_label() {
         let holding = |row: &[f32]| (0..row.len()).filter(|class| row[*class] > 0.0).collect();
@@ -124,7 +123,7 @@ impl fmt::Display for MemberTable {
     }
 }
 
-/// The rows as a table, its last one set apart by its name alone.
+/// Writes the rows as a table.
 pub(super) fn write_rows(f: &mut fmt::Formatter<'_>, rows: &[&MemberRow]) -> fmt::Result {
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default();
     let weighted = rows.iter().any(|row| row.weight.is_some());

@@ -1,12 +1,12 @@
-//! Weights of an average, fitted on predictions that no member was trained for: those of lowest log loss.
+//! The weights of an average with the lowest log loss, fitted on samples that no member was trained on.
 
 /// Weights whose log loss lies this much above the lowest there is, at most, in nats.
 const TOLERANCE: f64 = 1e-7;
-/// Where there is no such bound after so many passes, the weights are as they are.
+/// The largest number of passes.
 const MAX_PASSES: usize = 20_000;
-/// A weight below this is 0.
+/// Weights below this are set to 0.
 const NEGLIGIBLE: f64 = 1e-5;
-/// Below this a probability counts as this: a member that is certain and wrong must not make the loss infinite.
+/// The lower bound of probabilities: a member that is certain and wrong must not make the loss infinite.
 const FLOOR: f64 = 1e-12;
 
 /// Weights, 0 or more with the sum 1, of the average whose log loss on these samples is lowest.
@@ -45,7 +45,7 @@ pub fn fit_weights(labels: &[usize], members: &[Vec<f32>], classes: usize) -> Ve
     weights.iter().map(|weight| weight / sum).collect()
 }
 
-/// What each member gives the true class of each sample.
+/// Each member's probability of the true class of each sample.
 pub(super) fn at_labels(labels: &[usize], members: &[Vec<f32>], classes: usize) -> Vec<Vec<f64>> {
     let row = |(i, label): (usize, &usize)| {
         members.iter().map(|member| f64::from(member[i * classes + label]).max(FLOOR)).collect()
@@ -53,7 +53,7 @@ pub(super) fn at_labels(labels: &[usize], members: &[Vec<f32>], classes: usize) 
     labels.iter().enumerate().map(row).collect()
 }
 
-/// The mean of `-ln` of what a weighted average gives the true classes, from [`at_labels`].
+/// The log loss of a weighted average, from [`at_labels`].
 pub(super) fn log_loss(truth: &[Vec<f64>], weights: &[f64]) -> f64 {
     let loss = |row: &Vec<f64>| -row.iter().zip(weights).map(|(p, w)| p * w).sum::<f64>().ln();
     truth.iter().map(loss).sum::<f64>() / truth.len().max(1) as f64

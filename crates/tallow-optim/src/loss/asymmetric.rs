@@ -1,4 +1,4 @@
-//! Asymmetric losses: negatives are held back more than positives, for many classes of which few hold.
+//! Asymmetric losses: easy negatives weigh less than easy positives, for data with few positives among many classes.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,12 @@ pub struct AsymmetricMultiLabelConfig {
     pub gamma_neg: f64,
     /// γ of the positives, 0 or more.
     pub gamma_pos: f64,
-    /// What negatives' probabilities are lowered by: those below it count nothing; 0 to below 1.
+    /// The probability margin, 0 to below 1: it is subtracted from the probabilities of negatives, and negatives below it are
+    /// ignored.
     pub clip: f64,
-    /// The lowest probability a logarithm is taken of, above 0.
+    /// The lower bound of probabilities in logarithms, above 0.
     pub eps: f64,
-    /// Moves every target towards ½, 0 to below 1.
+    /// Label smoothing towards ½, 0 to below 1.
     pub label_smoothing: f64,
 }
 
@@ -43,7 +44,7 @@ impl LossOptions for AsymmetricMultiLabelConfig {
     }
 }
 
-/// `−(1 − p)^γ·ln p` for positives and with the lowered probability for negatives, added up over classes.
+/// `−(1 − p)^γ·ln p` for positives, and the same with the reduced probability for negatives, summed over classes.
 ///
 /// # Source
 /// Ben-Baruch et al. 2021; timm's `AsymmetricLossMultiLabel` (reduction "batchmean").
@@ -93,7 +94,7 @@ pub struct AsymmetricSingleLabelConfig {
     pub gamma_pos: f64,
     /// γ of the other classes, 0 or more.
     pub gamma_neg: f64,
-    /// The share of the target that is spread evenly over all classes, 0 to below 1.
+    /// Label smoothing: the fraction of the target that is spread over all classes, 0 to below 1.
     pub label_smoothing: f64,
 }
 
@@ -118,8 +119,8 @@ impl LossOptions for AsymmetricSingleLabelConfig {
 /// `−Σ t'·w·ln p` over the softmax, `w = (1 − p)^γ` at the label and `p^γ` elsewhere.
 ///
 /// # Source
-/// Ben-Baruch et al. 2021; timm's `AsymmetricLossSingleLabel`. A soft target is taken for its likeliest class, as the
-/// weights want one.
+/// Ben-Baruch et al. 2021; timm's `AsymmetricLossSingleLabel`. A soft target is replaced by its likeliest class, because the
+/// weights need one.
 #[derive(Debug, Clone)]
 pub struct AsymmetricSingleLabel(AsymmetricSingleLabelConfig);
 

@@ -1,4 +1,4 @@
-//! Binary cross-entropy: every class is a question of its own, so that several can hold, or none.
+//! Binary cross-entropy: one sigmoid per class, for multi-label data.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,16 @@ use crate::validity::{Validity, fraction, positive};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BinaryCrossEntropyConfig {
-    /// Label smoothing ε, 0 to below 1: a label's row becomes ε/k with 1 − ε + ε/k at the label.
+    /// Label smoothing ε, 0 to below 1: the target of a label becomes ε/k, and 1 − ε + ε/k at the label.
     pub label_smoothing: f64,
-    /// Whether soft targets are smoothed too, each towards ½; for several labels a sample.
+    /// Whether soft targets are smoothed too, each towards ½; for multi-label data.
     pub smooth_dense: bool,
-    /// Targets above this become 1, all others 0; as they are if absent.
+    /// Targets above this become 1, all others 0; unchanged if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_threshold: Option<f64>,
-    /// Whether a sample's classes are added up instead of averaged.
+    /// Whether the losses of a sample's classes are summed instead of averaged.
     pub sum_classes: bool,
-    /// How much the positive side of every class counts, above 0.
+    /// The weight of the positive term of every class, above 0.
     pub pos_weight: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Class-balanced loss: each class counts by the inverse of its effective number of samples.
+//! Class-balanced loss: classes are weighted by the inverse of their effective number of samples.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,10 @@ use crate::validity::{Validity, fraction, not_negative};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClassBalancedConfig {
-    /// How fast further samples of a class stop counting, 0 (all classes alike) to below 1 (towards 1: by the inverse
-    /// of their number).
+    /// The parameter β of the effective number of samples, 0 (equal weights) to below 1 (towards 1: weights by the inverse
+    /// class frequency).
     pub beta: f64,
-    /// What is weighted.
+    /// The loss that is weighted.
     pub base: BalancedBase,
     /// γ of the focal loss, 0 or more.
     pub gamma: f64,
@@ -34,9 +34,9 @@ impl Default for ClassBalancedConfig {
 pub enum BalancedBase {
     /// Cross-entropy of the softmax.
     CrossEntropy,
-    /// Focal loss of a sigmoid each class, added up over classes.
+    /// Focal loss of one sigmoid per class, summed over classes.
     Focal,
-    /// Binary cross-entropy of a sigmoid each class, added up over classes.
+    /// Binary cross-entropy of one sigmoid per class, summed over classes.
     BinaryCrossEntropy,
 }
 

@@ -12,9 +12,9 @@ use crate::validity::{Validity, class_weights, fraction};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CrossEntropyConfig {
-    /// The share ε of the target that is spread evenly over all classes, 0 to below 1.
+    /// Label smoothing ε: the fraction of the target that is spread over all classes, 0 to below 1.
     pub label_smoothing: f64,
-    /// How much each class counts, 0 or more; all alike if absent.
+    /// The weight of each class, 0 or more; equal if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<Vec<f32>>,
 }

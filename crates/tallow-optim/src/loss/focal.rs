@@ -1,4 +1,4 @@
-//! Focal loss: samples that are easy already count less.
+//! Focal loss: easy samples weigh less.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,18 +11,18 @@ use crate::validity::{Validity, check, class_weights, not_negative};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FocalConfig {
-    /// What the classes' probabilities come from.
+    /// The function that gives the probabilities.
     pub kind: FocalKind,
-    /// How much easy samples are held back, 0 (not at all) or more.
+    /// The focusing parameter γ, 0 (no focusing) or more: easy samples weigh less.
     pub gamma: f64,
-    /// Under `sigmoid` how much the positive side counts against the negative, 0 to 1; under `softmax` a factor on the
-    /// whole. None if absent.
+    /// Under `sigmoid`, the weight of positives, 0 to 1, where negatives have the rest; under `softmax`, a factor of the loss.
+    /// No weighting if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
-    /// Under `softmax`, how much each class counts (α of each class); all alike if absent.
+    /// Under `softmax`, the weight α of each class; equal if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<Vec<f32>>,
-    /// Under `sigmoid`, whether a sample's classes are added up instead of averaged.
+    /// Under `sigmoid`, whether the losses of a sample's classes are summed instead of averaged.
     pub sum_classes: bool,
 }
 
@@ -32,13 +32,13 @@ impl Default for FocalConfig {
     }
 }
 
-/// What a focal loss takes probabilities from.
+/// The function that gives the probabilities of a focal loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FocalKind {
-    /// One class holds: the softmax over all.
+    /// The softmax over all classes, for one label per sample.
     Softmax,
-    /// Each class holds or not: a sigmoid each.
+    /// One sigmoid per class.
     Sigmoid,
 }
 
@@ -57,7 +57,7 @@ impl LossOptions for FocalConfig {
     }
 }
 
-/// `−α·(1 − p)^γ·ln p`, with `p` the probability of what the target says.
+/// `−α·(1 − p)^γ·ln p`, with `p` the probability of the target.
 ///
 /// Soft targets are taken class by class: `−Σ t·(1 − p)^γ·ln p` under the softmax; under the sigmoid as torchvision does.
 ///

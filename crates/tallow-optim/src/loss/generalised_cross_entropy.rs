@@ -31,7 +31,7 @@ impl LossOptions for GeneralisedCrossEntropyConfig {
     }
 }
 
-/// `(1 − p^q) / q`, by the shares of a soft target.
+/// `(1 − p^q) / q`, weighted by a soft target.
 ///
 /// # Source
 /// Zhang & Sabuncu 2018, without truncation.

@@ -1,11 +1,11 @@
-//! Jensen-Shannon consistency: several augmented views of each image should be answered alike.
+//! Jensen-Shannon consistency: the predictions of several augmented views of an image should agree.
 
 use candle_core::Tensor;
 
 use super::{Loss, Targets, rows};
 use crate::{Error, Result};
 
-/// The lowest probability of the mixture that a logarithm is taken of.
+/// The lower bound of the mixture's probabilities in logarithms.
 const LOWEST: f64 = 1e-7;
 
 /// Cross-entropy of the first `splits`-th of a batch, and `alpha` times the mean divergence of all splits from their
@@ -20,7 +20,7 @@ const LOWEST: f64 = 1e-7;
 pub struct JsdCrossEntropy {
     /// Views of each image, 2 or more.
     pub splits: usize,
-    /// The divergence's share.
+    /// The weight of the divergence.
     pub alpha: f64,
     /// Label smoothing of the cross-entropy, 0 to below 1.
     pub label_smoothing: f64,

@@ -1,4 +1,4 @@
-//! LDAM: a margin for each class, the wider the fewer its samples.
+//! LDAM: cross-entropy with a margin for each class, wider for rarer classes.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ use crate::validity::{Validity, fraction, positive};
 pub struct LdamConfig {
     /// The margin of the rarest class, above 0.
     pub max_margin: f64,
-    /// What logits are multiplied by behind the margin, above 0. The paper's 30 is for cosines (a normalised classifier);
+    /// The factor of the logits after the margin, above 0. The paper's 30 is for cosines (a normalised classifier);
     /// 1 suits a plain linear one.
     pub scale: f64,
     /// The epoch, counted from 0, from which classes are weighted by their effective number (deferred re-weighting);

@@ -58,7 +58,7 @@ pub trait Loss {
     fn start_epoch(&self, _epoch: u64) {}
 }
 
-/// What a loss may need to know about the training split.
+/// Information about the training split that some losses need.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LossContext {
     /// The number of training samples of each class; empty if unknown.

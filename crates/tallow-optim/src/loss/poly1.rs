@@ -1,4 +1,4 @@
-//! Poly-1: cross-entropy with its first polynomial term raised.
+//! Poly-1: cross-entropy with a larger first polynomial coefficient.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,9 @@ use crate::validity::{Validity, check, fraction};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Poly1Config {
-    /// What is added to the coefficient of `1 − p`; −1 or more.
+    /// The increase of the coefficient of `1 − p`, −1 or more.
     pub epsilon: f64,
-    /// The share of the target that is spread evenly over all classes, 0 to below 1.
+    /// Label smoothing: the fraction of the target that is spread over all classes, 0 to below 1.
     pub label_smoothing: f64,
 }
 

@@ -1,4 +1,4 @@
-//! R-Drop: two passes over a batch, each with its own dropout, should say the same.
+//! R-Drop: the predictions of two passes over a batch, with different dropout, should agree.
 
 use candle_core::Tensor;
 

@@ -1,4 +1,4 @@
-//! Symmetric cross-entropy: cross-entropy both ways, for noisy labels.
+//! Symmetric cross-entropy: cross-entropy plus reverse cross-entropy, for noisy labels.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::{Loss, LossContext, LossOptions, Targets, rows};
 use crate::Result;
 use crate::validity::{Validity, not_negative};
 
-/// The lowest probability that counts, and the lowest target that a logarithm is taken of, as the paper's code has them.
+/// The lower bounds of probabilities and of targets in logarithms, as in the paper's code.
 const LOWEST_P: f64 = 1e-7;
 const LOWEST_T: f64 = 1e-4;
 
@@ -15,9 +15,9 @@ const LOWEST_T: f64 = 1e-4;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SymmetricCrossEntropyConfig {
-    /// The share of the cross-entropy, 0 or more.
+    /// The weight of the cross-entropy, 0 or more.
     pub alpha: f64,
-    /// The share of the reverse cross-entropy, 0 or more.
+    /// The weight of the reverse cross-entropy, 0 or more.
     pub beta: f64,
 }
 

@@ -16,9 +16,9 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdagradConfig {
-    /// How fast the learning rate falls by itself: `lr / (1 + (t − 1)·lr_decay)`, 0 or more.
+    /// The decay of the learning rate, 0 or more: step `t` uses `lr / (1 + (t − 1)·lr_decay)`.
     pub lr_decay: f64,
-    /// What the sums start at, 0 or more.
+    /// The initial value of the sums, 0 or more.
     pub initial_accumulator_value: f64,
     /// Added to the root of the sum, above 0.
     pub eps: f64,

@@ -1,4 +1,4 @@
-//! Adam: steps scaled by running moments of the gradient, weight decay as L2 regularisation.
+//! Adam: steps scaled by running moments of the gradient; weight decay is L2 regularisation.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamConfig {
-    /// How much of the running mean and of the running square is kept, each 0 to below 1.
+    /// The decay rates of the running mean and of the running square of the gradient, each 0 to below 1.
     pub betas: (f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,

@@ -1,4 +1,4 @@
-//! AdamW: Adam whose weight decay shrinks the weights beside the step.
+//! AdamW: Adam with decoupled weight decay.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWConfig {
-    /// How much of the running mean and of the running square is kept, each 0 to below 1.
+    /// The decay rates of the running mean and of the running square of the gradient, each 0 to below 1.
     pub betas: (f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,

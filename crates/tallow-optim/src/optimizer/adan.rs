@@ -1,4 +1,4 @@
-//! Adan: Adam that looks ahead by the difference of the last two gradients.
+//! Adan: Adam with Nesterov momentum estimated from the difference of the last two gradients.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,11 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdanConfig {
-    /// How much is kept of the running mean, of the running difference, and of the running square; 0 to below 1.
+    /// The decay rates of the running mean, the running difference and the running square of the gradient, each 0 to below 1.
     pub betas: (f64, f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,
-    /// Whether the decay shrinks the weights before the step, as AdamW's, instead of dividing them after it.
+    /// Whether the weight decay shrinks the weights before the step, as in AdamW, instead of dividing them after it.
     pub no_prox: bool,
 }
 

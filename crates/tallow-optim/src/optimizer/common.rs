@@ -1,4 +1,4 @@
-//! What every optimiser has in its config beside its own keys, and what of it a parameter gets.
+//! The config keys that all optimisers have, and the parameters of a model as an optimiser sees them.
 
 use candle_core::Var;
 use serde::{Deserialize, Serialize};
@@ -12,29 +12,29 @@ use crate::validity::{Validity, check, factor};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimCommon {
-    /// The learning rate; the highest one where a schedule moves it.
+    /// The learning rate; with a schedule, its highest value.
     pub lr: f64,
-    /// Weight decay, 0 or more: L2 (joining the gradient) or decoupled (shrinking the weights by `lr · weight_decay`),
-    /// as the optimiser's page says.
+    /// The weight decay, 0 or more: L2 (added to the gradient) or decoupled (the weights shrink by `lr · weight_decay`),
+    /// depending on the optimiser.
     pub weight_decay: f64,
-    /// Whether normalisation parameters and biases are spared from the decay, from `l1` and from adaptive rates by norm
-    /// (LAMB, LARS).
+    /// Whether normalisation parameters and biases are exempt from weight decay, from `l1` and from layer-wise rates (LAMB,
+    /// LARS).
     #[serde(default)]
     pub no_decay_on_norm_and_bias: bool,
-    /// What the learning rate of each block is multiplied by for every block between it and the classifier, above 0 and
-    /// at most 1; 1 for none.
+    /// Layer-wise learning-rate decay: the factor of a block's learning rate for every block between it and the classifier,
+    /// above 0 and at most 1; 1 for none.
     #[serde(default = "one")]
     pub layer_decay: f64,
-    /// What the classifier's learning rate is multiplied by, above 0.
+    /// The factor of the classifier's learning rate, above 0.
     #[serde(default = "one")]
     pub head_lr_scale: f64,
-    /// The L1 penalty: what is added to the gradient with each parameter's sign, 0 or more.
+    /// The factor of the L1 penalty, 0 or more.
     #[serde(default)]
     pub l1: f64,
-    /// Sharpness-aware minimisation: the gradient is taken at the worst place nearby; off if absent.
+    /// Sharpness-aware minimisation (SAM); off if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sam: Option<SamConfig>,
-    /// Slow weights that follow the optimiser's; off if absent.
+    /// Lookahead: slow weights that follow the optimiser's; off if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lookahead: Option<LookaheadConfig>,
 }
@@ -65,7 +65,11 @@ impl OptimCommon {
     pub(super) fn validate(&self) -> Validity {
         let not_negative = |x: f64| x >= 0.0 && x.is_finite();
         check(not_negative(self.lr), "lr", "a learning rate, 0 or more")
-            .and(check(self.layer_decay > 0.0 && self.layer_decay <= 1.0, "layer_decay", "a factor above 0 and at most 1"))
+            .and(check(
+                self.layer_decay > 0.0 && self.layer_decay <= 1.0,
+                "layer_decay",
+                "a factor above 0 and at most 1",
+            ))
             .and(factor("head_lr_scale", self.head_lr_scale))
             .and(check(not_negative(self.weight_decay), "weight_decay", "0 or more"))
             .and(check(not_negative(self.l1), "l1", "0 or more"))
@@ -94,19 +98,19 @@ impl OptimCommon {
 pub struct Param {
     /// Its name in the state dict.
     pub name: String,
-    /// The variable that is changed in place.
+    /// The variable, which is updated in place.
     pub var: Var,
-    /// Its own weight decay: 0 where it is spared.
+    /// Its weight decay; 0 if it is exempt.
     pub weight_decay: f64,
-    /// What its learning rate is multiplied by; 1 where nothing is said.
+    /// The factor of its learning rate.
     pub lr_scale: f64,
-    /// Whether it is the classifier's.
+    /// Whether it belongs to the classifier.
     pub is_classifier: bool,
 }
 
 impl Param {
-    /// All parameters of a model in its order. `no_decay_on_norm_and_bias` spares those of one dimension or less and
-    /// those named `bias`, as timm's `param_groups_weight_decay` does.
+    /// All parameters of a model, in its order. `no_decay_on_norm_and_bias` exempts parameters of one dimension or less and
+    /// those named `bias` from weight decay, as timm's `param_groups_weight_decay`.
     pub fn of(store: &ParamStore, weight_decay: f64, no_decay_on_norm_and_bias: bool) -> Vec<Param> {
         let param = |(name, var): (&str, &Var)| {
             let spared = no_decay_on_norm_and_bias && is_norm_or_bias(name, var);
@@ -116,13 +120,13 @@ impl Param {
         store.parameters().map(param).collect()
     }
 
-    /// Its learning rate and weight decay in this step.
+    /// Its learning rate and its weight decay in a step.
     pub fn rates(&self, rates: Rates) -> (f64, f64) {
         (rates.lr * self.lr_scale, self.weight_decay * rates.decay_scale)
     }
 }
 
-/// What decays commonly spare.
+/// The parameters that are commonly exempt from weight decay.
 pub(crate) fn is_norm_or_bias(name: &str, var: &Var) -> bool {
     var.rank() <= 1 || name.ends_with("bias")
 }

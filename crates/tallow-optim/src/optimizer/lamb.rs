@@ -1,4 +1,4 @@
-//! LAMB: Adam whose step is scaled by each parameter's norm, for large batches.
+//! LAMB: Adam with steps scaled by the norm of each parameter, for large batches.
 
 use std::collections::HashMap;
 
@@ -16,15 +16,15 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LambConfig {
-    /// How much of the running mean and of the running square is kept, each 0 to below 1.
+    /// The decay rates of the running mean and of the running square of the gradient, each 0 to below 1.
     pub betas: (f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,
-    /// The highest norm of all gradients together; 0 for no limit.
+    /// The limit of the norm of all gradients together; 0 for no limit.
     pub max_grad_norm: f64,
-    /// Whether the trust ratio is held at 1 or below.
+    /// Whether the trust ratio is clipped at 1.
     pub trust_clip: bool,
-    /// Whether parameters without weight decay are scaled by their norm too.
+    /// Whether the steps of parameters without weight decay are scaled too.
     pub always_adapt: bool,
 }
 

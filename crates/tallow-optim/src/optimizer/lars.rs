@@ -1,4 +1,4 @@
-//! LARS: SGD whose step is scaled by each parameter's norm, for large batches.
+//! LARS: SGD with steps scaled by the norm of each parameter, for large batches.
 
 use std::collections::HashMap;
 
@@ -16,17 +16,17 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LarsConfig {
-    /// How much of the last direction is kept, 0 to below 1.
+    /// The momentum, 0 to below 1.
     pub momentum: f64,
-    /// Whether to look ahead along the momentum.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// The share of a parameter's norm that a step may have, above 0.
+    /// The trust coefficient, above 0: the norm of a step relative to the norm of the parameter.
     pub trust_coeff: f64,
-    /// Added to the norms that are divided by, above 0.
+    /// Added to the norms in denominators, above 0.
     pub eps: f64,
-    /// Whether the trust ratio is held at 1 or below.
+    /// Whether the trust ratio is clipped at 1.
     pub trust_clip: bool,
-    /// Whether parameters without weight decay are scaled by their norm too.
+    /// Whether the steps of parameters without weight decay are scaled too.
     pub always_adapt: bool,
 }
 

@@ -1,11 +1,11 @@
-//! Learning rates by depth: what is near the images changes less than what is near the classes.
+//! Learning rates by depth: layers near the input change less than layers near the classifier.
 
 use std::collections::HashMap;
 
 use super::Param;
 
-/// Sets each parameter's `lr_scale`: `layer_decay` to the power of the blocks between it and the classifier, and
-/// `head_lr_scale` beside it for the classifier.
+/// Sets each parameter's `lr_scale`: `layer_decay` to the power of the number of blocks between it and the classifier, and
+/// `head_lr_scale` for the classifier.
 ///
 /// Blocks follow from the names, in the model's order: the stem is what comes before the first number
 /// (`patch_embed.proj`, `conv1`), a block is what numbers name (`layer1.0`, `blocks.3`, `stages.1.blocks.0`), and what
@@ -37,13 +37,13 @@ pub(super) fn scale(params: &mut [Param], classifier: Option<&str>, layer_decay:
     }
 }
 
-/// Whether a parameter is the classifier's; a distillation token's has the same name and `_dist`.
+/// Whether a parameter belongs to the module `classifier`, or to that of a distillation token (`classifier` and `_dist`).
 pub fn is_classifier(name: &str, classifier: &str) -> bool {
     let module = name.rsplit_once('.').map_or("", |(module, _)| module);
     module == classifier || module.strip_suffix("_dist") == Some(classifier)
 }
 
-/// The part of a name up to its block's number: `layer1.0`, `stages.1.blocks.0`; none without a number.
+/// The part of a name up to the number of its block: `layer1.0`, `stages.1.blocks.0`; none without a number.
 fn block(name: &str) -> Option<String> {
     let parts: Vec<&str> = name.split('.').collect();
     let number = |i: usize| parts.get(i).is_some_and(|part| part.bytes().all(|byte| byte.is_ascii_digit()));

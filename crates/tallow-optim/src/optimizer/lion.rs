@@ -1,4 +1,4 @@
-//! Lion: every parameter steps by the same amount, in the direction of a momentum's sign.
+//! Lion: all parameters step by the same amount, by the sign of the momentum.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LionConfig {
-    /// How much of the momentum counts in the step, and how much of it is kept, each 0 to below 1.
+    /// The weight of the momentum in the step, and its decay rate, each 0 to below 1.
     pub betas: (f64, f64),
 }
 

@@ -1,4 +1,4 @@
-//! Lookahead: slow weights follow an optimiser's every few steps, and it goes on from them.
+//! Lookahead: every few steps, slow weights move towards the optimiser's weights, which are then reset to them.
 
 use std::collections::HashMap;
 
@@ -17,9 +17,9 @@ const STEP: &str = "lookahead_step";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LookaheadConfig {
-    /// How far slow weights go towards the fast ones, 0 to 1.
+    /// The step of the slow weights towards the fast ones, 0 to 1.
     pub alpha: f64,
-    /// Steps between two, 1 or more.
+    /// Optimiser steps between two steps of the slow weights, 1 or more.
     pub k: u64,
 }
 

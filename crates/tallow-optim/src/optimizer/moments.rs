@@ -8,12 +8,12 @@ use super::state::State;
 use super::update::update;
 use crate::{Rates, Result};
 
-/// Where the weight decay goes.
+/// The kind of weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decay {
     /// It is added to the gradient (L2 regularisation).
     L2,
-    /// It shrinks the weights beside the step.
+    /// It shrinks the weights in addition to the step (decoupled).
     Decoupled,
 }
 

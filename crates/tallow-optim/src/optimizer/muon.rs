@@ -1,4 +1,4 @@
-//! Muon: the momentum of a matrix is made orthogonal, so that every direction steps alike; AdamW for what is no matrix.
+//! Muon: orthogonalised momentum for matrices, AdamW for all other parameters.
 
 use std::collections::HashMap;
 
@@ -15,28 +15,28 @@ use super::{Optimizer, OptimizerOptions, Param};
 use crate::validity::{Validity, betas, check, eps, factor, momentum};
 use crate::{Rates, Result};
 
-/// The coefficients of the iteration, which raise small singular values as fast as can be.
+/// The coefficients of the iteration, which raise small singular values fastest.
 const COEFFICIENTS: (f32, f32, f32) = (3.4445, -4.775, 2.0315);
-/// The lowest norm that is divided by.
+/// The lower bound of the norm in a denominator.
 const LOWEST_NORM: f64 = 1e-7;
 
 /// `optim.name = "muon"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MuonConfig {
-    /// How much of the momentum is kept, 0 to below 1.
+    /// The momentum, 0 to below 1.
     pub momentum: f64,
-    /// Whether to look ahead along the momentum.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
     /// Newton-Schulz iterations, 1 to 99.
     pub ns_steps: usize,
-    /// How the learning rate follows a matrix's shape.
+    /// The adjustment of the learning rate to the shape of a matrix.
     pub adjust_lr: AdjustLr,
-    /// What AdamW's learning rate is: `lr` times this, for vectors, biases and the classifier; above 0.
+    /// The factor of AdamW's learning rate, for vectors, biases and the classifier; above 0.
     pub fallback_lr_scale: f64,
-    /// AdamW's.
+    /// The betas of AdamW.
     pub betas: (f64, f64),
-    /// AdamW's, above 0.
+    /// The eps of AdamW, above 0.
     pub eps: f64,
 }
 
@@ -54,7 +54,7 @@ impl Default for MuonConfig {
     }
 }
 
-/// How Muon's learning rate follows a matrix's shape, `[rows, columns]`.
+/// The adjustment of Muon's learning rate to the shape of a matrix, `[rows, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdjustLr {
@@ -88,11 +88,11 @@ impl OptimizerOptions for MuonConfig {
 
 /// `b ← μ·b + (1−μ)·g`, `p ← (1 − lr·λ)·p − lr'·O`, with `O` the momentum made orthogonal by Newton-Schulz iterations.
 ///
-/// Convolution weights are matrices of `[out, in·h·w]`. Vectors, biases and the classifier are AdamW's.
+/// Convolution weights are matrices of `[out, in·h·w]`. AdamW updates vectors, biases and the classifier.
 ///
 /// # Source
 /// Jordan et al. 2024; PyTorch's `torch.optim.Muon` for matrices, timm's `Muon` (`conv_mode="flatten"`) for convolutions.
-/// Where ours differs: the iteration is in the precision of the training (`train.precision`), where theirs is in bfloat16.
+/// A difference: the iteration runs in the precision of the training (`train.precision`), the originals' in bfloat16.
 #[derive(Debug)]
 pub struct Muon {
     config: MuonConfig,
@@ -146,7 +146,7 @@ impl Optimizer for Muon {
                 }
             })?;
         }
-        // A schedule's momentum is Muon's: AdamW keeps its β₁.
+        // A schedule sets the momentum of Muon; AdamW keeps its β₁.
         self.rest.step(grads, Rates { momentum: None, ..rates }, Decay::Decoupled)
     }
 
@@ -162,7 +162,7 @@ impl Optimizer for Muon {
     }
 }
 
-/// Near the orthogonal factor of a matrix: singular values between about 0.7 and 1.2.
+/// An approximation of the orthogonal factor of a matrix: singular values between about 0.7 and 1.2.
 fn orthogonalised(matrix: &Tensor, steps: usize) -> Result<Tensor> {
     let (rows, columns) = matrix.dims2()?;
     let tall = rows > columns;

@@ -1,4 +1,4 @@
-//! NAdam: Adam with Nesterov's momentum.
+//! NAdam: Adam with Nesterov momentum.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,13 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NAdamConfig {
-    /// How much of the running mean and of the running square is kept, each 0 to below 1.
+    /// The decay rates of the running mean and of the running square of the gradient, each 0 to below 1.
     pub betas: (f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,
-    /// How fast the momentum climbs to β₁, 0 or more.
+    /// The rate at which the momentum rises to β₁, 0 or more.
     pub momentum_decay: f64,
-    /// Whether the decay shrinks the weights beside the step instead of joining the gradient (L2).
+    /// Whether the weight decay is decoupled: it shrinks the weights instead of being added to the gradient (L2).
     pub decoupled: bool,
 }
 

@@ -1,4 +1,4 @@
-//! RAdam: Adam that steps by plain momentum until it is sure of its running square.
+//! RAdam: Adam whose first steps are plain momentum, until the variance of its running square is small enough.
 
 use std::collections::HashMap;
 
@@ -15,11 +15,11 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RAdamConfig {
-    /// How much of the running mean and of the running square is kept, each 0 to below 1.
+    /// The decay rates of the running mean and of the running square of the gradient, each 0 to below 1.
     pub betas: (f64, f64),
     /// Added to the root of the running square, above 0.
     pub eps: f64,
-    /// Whether the decay shrinks the weights beside the step instead of joining the gradient (L2).
+    /// Whether the weight decay is decoupled: it shrinks the weights instead of being added to the gradient (L2).
     pub decoupled: bool,
 }
 
@@ -43,7 +43,7 @@ impl OptimizerOptions for RAdamConfig {
     }
 }
 
-/// RAdam: `p ← p − lr·r·m̂·√(1−β₂ᵗ)/(√v + ε)` with the rectification `r` where the variance can be told (ρₜ > 5),
+/// RAdam: `p ← p − lr·r·m̂·√(1−β₂ᵗ)/(√v + ε)` with the rectification `r` where the variance is tractable (ρₜ > 5),
 /// `p ← p − lr·m̂` before.
 ///
 /// # Source

@@ -1,4 +1,4 @@
-//! What fixtures/scripts/optimizers.py recorded, for the tests of several modules.
+//! The values that fixtures/scripts/optimizers.py recorded, for the tests of several modules.
 
 use std::collections::BTreeMap;
 

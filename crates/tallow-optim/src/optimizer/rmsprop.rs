@@ -16,13 +16,13 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsPropConfig {
-    /// How much of the running square is kept, 0 to below 1.
+    /// The decay rate of the running square, 0 to below 1.
     pub alpha: f64,
-    /// Added to the root of the running square (behind the root, unlike TensorFlow), above 0.
+    /// Added to the root of the running square (outside the root, unlike TensorFlow), above 0.
     pub eps: f64,
-    /// How much of the last step is kept, 0 to below 1.
+    /// The momentum, 0 to below 1.
     pub momentum: f64,
-    /// Whether the running mean is taken off, so that the square becomes a variance.
+    /// Whether the squared running mean is subtracted from the running square, which makes it a variance.
     pub centered: bool,
 }
 

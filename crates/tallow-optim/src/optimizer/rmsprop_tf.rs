@@ -1,4 +1,4 @@
-//! RMSprop as TensorFlow has it: what EfficientNet and MobileNet were trained with.
+//! RMSprop as in TensorFlow, which EfficientNet and MobileNet were trained with.
 
 use std::collections::HashMap;
 
@@ -17,17 +17,17 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsPropTfConfig {
-    /// How much of the running square is kept, 0 to below 1.
+    /// The decay rate of the running square, 0 to below 1.
     pub alpha: f64,
     /// Added to the running square under the root, above 0.
     pub eps: f64,
-    /// How much of the last step is kept, 0 to below 1.
+    /// The momentum, 0 to below 1.
     pub momentum: f64,
-    /// Whether the running mean is taken off, so that the square becomes a variance.
+    /// Whether the squared running mean is subtracted from the running square, which makes it a variance.
     pub centered: bool,
-    /// Whether the learning rate is part of what the momentum remembers.
+    /// Whether the momentum accumulates steps (learning rate included) instead of scaled gradients.
     pub lr_in_momentum: bool,
-    /// Whether the decay shrinks the weights beside the step instead of joining the gradient (L2).
+    /// Whether the weight decay is decoupled: it shrinks the weights instead of being added to the gradient (L2).
     pub decoupled: bool,
 }
 
@@ -56,7 +56,7 @@ impl OptimizerOptions for RmsPropTfConfig {
 /// `v ← v + (1−α)(g² − v)` from 1 on, `b ← μ·b + lr·g/√(v + ε)`, `p ← p − b`.
 ///
 /// # Source
-/// Hinton's lecture 6e (2012) as TensorFlow has it; timm's `RMSpropTF`.
+/// Hinton's lecture 6e (2012), TensorFlow's variant; timm's `RMSpropTF`.
 #[derive(Debug)]
 pub struct RmsPropTf {
     config: RmsPropTfConfig,

@@ -1,4 +1,4 @@
-//! Sharpness-aware minimisation: the gradient is taken where the loss is highest nearby, and steps from here.
+//! Sharpness-aware minimisation: the gradient is taken at the perturbed weights with the highest loss nearby.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,9 @@ use crate::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamConfig {
-    /// How far away it is looked, above 0: the L2 norm of the climb. The papers' 0.05, adaptive 0.5 to 2.
+    /// The radius: the L2 norm of the perturbation, above 0. The papers use 0.05, and 0.5 to 2 if adaptive.
     pub rho: f64,
-    /// Whether the distance is measured in units of each parameter (ASAM).
+    /// Whether the perturbation is scaled by each parameter (ASAM).
     pub adaptive: bool,
 }
 
@@ -23,10 +23,10 @@ impl Default for SamConfig {
     }
 }
 
-/// A climb from the present weights: `p + ρ·g/‖g‖`, adaptive `p + ρ·p²·g/‖p·g‖`, and the way back.
+/// The perturbation of the weights by `ρ·g/‖g‖`, adaptive by `ρ·p²·g/‖p·g‖`, and its removal.
 ///
-/// It has no state between steps: the loop climbs, takes the second gradient, comes back, and hands that gradient to any
-/// optimiser.
+/// It has no state between steps: the loop perturbs the weights, computes a second gradient, restores the weights, and gives
+/// that gradient to any optimiser.
 ///
 /// # Source
 /// Foret et al. 2021 (SAM), Kwon et al. 2021 (ASAM, without its η).
@@ -38,10 +38,10 @@ pub struct Sam<'a> {
 }
 
 impl<'a> Sam<'a> {
-    /// Climbs along `grads`.
+    /// Perturbs the weights along `grads`.
     ///
     /// # Errors
-    /// Whatever Candle fails with.
+    /// An error of Candle.
     pub fn climb(config: &SamConfig, store: &'a ParamStore, grads: &Gradients) -> Result<Self> {
         let adaptive = config.adaptive;
         let mut total = 0.0;
@@ -70,10 +70,10 @@ impl<'a> Sam<'a> {
         Ok(Self { store, before, statistics })
     }
 
-    /// Comes back: parameters as they were, and running statistics without the second pass.
+    /// Restores the parameters, and the running statistics as they were before the second pass.
     ///
     /// # Errors
-    /// Whatever Candle fails with.
+    /// An error of Candle.
     pub fn descend(self) -> Result<()> {
         for ((_, var), before) in self.store.parameters().zip(&self.before) {
             update(var, before, &mut [], |p, before, []| p.copy_from_slice(before))?;

@@ -1,4 +1,4 @@
-//! Stochastic gradient descent with momentum, Nesterov's or plain.
+//! Stochastic gradient descent with plain or Nesterov momentum.
 
 use std::collections::HashMap;
 
@@ -17,11 +17,11 @@ use crate::{Rates, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SgdConfig {
-    /// How much of the last direction is kept, 0 to below 1.
+    /// The momentum, 0 to below 1.
     pub momentum: f64,
-    /// Whether to look ahead along the momentum.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Whether the decay shrinks the weights beside the gradient step (SGDW) instead of joining the gradient (L2).
+    /// Whether the weight decay is decoupled (SGDW): it shrinks the weights instead of being added to the gradient (L2).
     pub decoupled: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What an optimiser remembers between steps: a few vectors a parameter, and the number of steps.
+//! The state of an optimiser: a few vectors per parameter, and the number of steps.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use candle_core::{DType, Device, Tensor};
 use super::Param;
 use crate::{Error, Result};
 
-/// Up to `N` vectors a parameter, zero at first, named as PyTorch names them.
+/// Up to `N` vectors per parameter, initially zero, with PyTorch's names.
 #[derive(Debug)]
 pub(super) struct State<const N: usize> {
     /// Steps done.
     pub steps: u64,
-    /// The vectors of each parameter; those switched off are empty.
+    /// The vectors of each parameter; unused ones are empty.
     pub vectors: Vec<[Vec<f32>; N]>,
     names: [&'static str; N],
 }
 
 impl<const N: usize> State<N> {
-    /// Zeros for `params`; of each kind, its name and whether it is used at all.
+    /// Zeros for `params`. Each kind of vector has a name and may be unused.
     pub fn new(params: &[Param], kinds: [(&'static str, bool); N]) -> Self {
         let vectors = |param: &Param| kinds.map(|(_, used)| vec![0.0; if used { param.var.elem_count() } else { 0 }]);
         Self { steps: 0, vectors: params.iter().map(vectors).collect(), names: kinds.map(|(name, _)| name) }
     }
 
-    /// Every vector in use as `kind.parameter`, and `step`.
+    /// The vectors in use, named `kind.parameter`, and `step`.
     pub fn save(&self, params: &[Param]) -> Result<Vec<(String, Tensor)>> {
         let mut saved = vec![("step".to_owned(), Tensor::new(self.steps as i64, &Device::Cpu)?)];
         for (param, vectors) in params.iter().zip(&self.vectors) {
@@ -38,7 +38,7 @@ impl<const N: usize> State<N> {
         Ok(saved)
     }
 
-    /// Takes what [`save`](Self::save) gave.
+    /// Restores what [`save`](Self::save) returned.
     pub fn load(&mut self, params: &[Param], saved: &HashMap<String, Tensor>) -> Result<()> {
         let find = |name: &str, dims: &[usize]| match saved.get(name) {
             Some(tensor) if tensor.dims() == dims => Ok(tensor),

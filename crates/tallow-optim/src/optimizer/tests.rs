@@ -153,10 +153,7 @@ fn state_of_another_optimiser_is_refused() -> Result<()> {
     let sgd = OptimConfig::from(OptimMethod::Sgd(SgdConfig::default())).build(&store, None);
     let mut adam = OptimConfig::from(OptimMethod::Adam(AdamConfig::default())).build(&store, None);
     let refused = adam.load_state(&sgd.state()?.into_iter().collect());
-    assert!(
-        matches!(&refused, Err(crate::Error::State { name, .. }) if name == "exp_avg.weight"),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Err(crate::Error::State { name, .. }) if name == "exp_avg.weight"), "{refused:?}");
     Ok(())
 }
 
@@ -164,7 +161,9 @@ fn state_of_another_optimiser_is_refused() -> Result<()> {
 fn a_gradient_in_another_memory_layout_is_the_same_gradient() -> Result<()> {
     let (store, other) = (parameters()?, parameters()?);
     let rates = Rates::new(0.1);
-    OptimConfig::from(OptimMethod::Sgd(SgdConfig::default())).build(&store, None).step(&gradients(&store, 1)?, rates)?;
+    OptimConfig::from(OptimMethod::Sgd(SgdConfig::default()))
+        .build(&store, None)
+        .step(&gradients(&store, 1)?, rates)?;
     let mut grads = gradients(&other, 1)?;
     for (_, var) in other.parameters().filter(|(_, var)| var.rank() == 2) {
         if let Some(grad) = grads.remove(var) {

@@ -1,4 +1,4 @@
-//! The pass that every optimiser makes over a parameter: in place, in parallel, parameter, gradient and state at once.
+//! One parallel pass over a parameter, its gradient and its state, in place.
 
 use std::cell::RefCell;
 
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 
-/// Values a task works on. Fixed, so that nothing depends on the number of threads.
+/// Values per task. Fixed, so that results do not depend on the number of threads.
 const CHUNK: usize = 16 * 1024;
 
 /// Calls `f` on aligned chunks of `target` (changed in place), `source`, and the `state` vectors. A state vector that

@@ -1,4 +1,4 @@
-//! What every schedule has in its config beside the keys of its curve.
+//! The config keys that all schedules have.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,19 +13,20 @@ const WARMUP_START_FACTOR: f64 = 0.01;
 pub struct ScheduleCommon {
     /// Epochs of warm-up before the curve; may be a fraction.
     pub warmup_epochs: f64,
-    /// The fraction of the learning rate at which the warm-up starts, above 0 and at most 1.
+    /// The factor of the learning rate at the start of the warm-up, above 0 and at most 1.
     pub warmup_start_factor: f64,
-    /// Whether the warm-up climbs or stays at its fraction.
+    /// The shape of the warm-up.
     pub warmup: Warmup,
-    /// Epochs at the end that stay at what the curve ends with; may be a fraction.
+    /// Epochs at the end with the last value of the curve; may be a fraction.
     pub cooldown_epochs: f64,
-    /// Whether the learning rate changes at the beginning of an epoch alone instead of at every step.
+    /// Whether the learning rate changes only at the beginning of an epoch, not at every step.
     pub per_epoch: bool,
-    /// The weight decay at the end of the run, to which it goes from `optim.weight_decay` by half a cosine; as it is if
-    /// absent. DINO's schedule.
+    /// The weight decay at the end of the run: it follows half a cosine from `optim.weight_decay` to this value, as in DINO.
+    /// Constant if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay_end: Option<f64>,
-    /// The momentum (Adam's β₁) at the beginning and at the end of the run, by half a cosine; the optimiser's if absent.
+    /// The momentum (Adam's β₁) at the beginning and at the end of the run, with half a cosine in between; the optimiser's own
+    /// if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<(f64, f64)>,
 }
@@ -44,13 +45,13 @@ impl Default for ScheduleCommon {
     }
 }
 
-/// What a warm-up does.
+/// The shape of a warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Warmup {
-    /// Climbs in a straight line.
+    /// A linear rise.
     Linear,
-    /// Stays where it starts.
+    /// Constant at its start.
     Constant,
 }
 

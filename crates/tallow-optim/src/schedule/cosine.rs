@@ -1,4 +1,4 @@
-//! The cosine schedule: half a cosine wave down, without restarts.
+//! The cosine schedule: half a cosine wave, without restarts.
 
 use std::f64::consts::PI;
 

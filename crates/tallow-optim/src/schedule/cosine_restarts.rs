@@ -1,4 +1,4 @@
-//! Cosine with warm restarts: half cosines one after the other, each as long as the last or longer.
+//! Cosine with warm restarts: a sequence of half cosines of equal or growing length.
 
 use std::f64::consts::PI;
 
@@ -16,9 +16,9 @@ use crate::validity::{Validity, check, factor, min_lr};
 pub struct CosineRestartsConfig {
     /// Epochs of the first cycle (timm's `t_initial`), above 0; may be a fraction.
     pub cycle_epochs: f64,
-    /// What each cycle is longer than the one before, 1 or more.
+    /// The factor of each cycle's length relative to the one before, 1 or more.
     pub cycle_mul: f64,
-    /// What each cycle's highest learning rate is multiplied by, above 0.
+    /// The factor of each cycle's highest learning rate relative to the one before, above 0.
     pub cycle_decay: f64,
     /// Cycles after which the learning rate stays at `min_lr`; 0 for no end.
     pub cycle_limit: u64,
@@ -65,7 +65,7 @@ impl CosineRestartsConfig {
         if self.cycle_limit > 0 { cycle.min(self.cycle_limit) } else { cycle }
     }
 
-    /// The cycle under way after `epochs` epochs, its length, and the epochs done of it.
+    /// The cycle after `epochs` epochs, its length, and its complete epochs.
     fn cycle(&self, epochs: f64) -> (u64, f64, f64) {
         let (mut cycle, mut length, mut left) = (0u64, self.cycle_epochs, epochs);
         if self.cycle_mul == 1.0 {

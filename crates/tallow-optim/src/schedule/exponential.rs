@@ -1,4 +1,4 @@
-//! The exponential schedule: the learning rate falls by the same factor in every epoch.
+//! The exponential schedule: the learning rate is multiplied by a factor in every epoch.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::validity::{Validity, factor};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExponentialConfig {
-    /// What the learning rate is multiplied by in an epoch, above 0.
+    /// The factor of the learning rate per epoch, above 0.
     pub gamma: f64,
 }
 

@@ -196,7 +196,7 @@ impl ScheduleConfig {
         self.common.validate().and_then(|()| options.validate()).and(check(
             !options.moves_momentum() || self.common.momentum.is_none(),
             "momentum",
-            "none beside one_cycle's own: set schedule.cycle_momentum = false",
+            "none with one_cycle's own: set schedule.cycle_momentum = false",
         ))
     }
 
@@ -211,11 +211,11 @@ impl ScheduleConfig {
     }
 }
 
-/// A schedule laid over a run of known length.
+/// A schedule for a run of known length.
 ///
-/// The warm-up is PyTorch's `SequentialLR` of a `LinearLR` (or `ConstantLR`) and the schedule: it climbs from
-/// `warmup_start_factor` of the schedule's first learning rate up to it, and the schedule then fills the steps left, up
-/// to the cool-down, which holds what the schedule ends with.
+/// The warm-up is PyTorch's `SequentialLR` of a `LinearLR` (or `ConstantLR`) and the schedule: it rises from
+/// `warmup_start_factor` times the schedule's first learning rate to that rate. The schedule fills the remaining steps up to
+/// the cool-down, which keeps the schedule's last learning rate.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     config: ScheduleConfig,
@@ -238,19 +238,19 @@ impl Schedule {
         Self { config, lr, weight_decay: 0.0, steps_per_epoch, warmup_steps, cooldown_steps, total_steps }
     }
 
-    /// The optimiser's weight decay, from which `weight_decay_end` is gone to.
+    /// Sets the optimiser's weight decay, from which a schedule to `weight_decay_end` starts.
     pub fn with_weight_decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, ..self }
     }
 
-    /// The cycles that are complete when `steps` optimiser steps are done; 0 of a schedule without cycles.
+    /// The complete cycles after `steps` optimiser steps; 0 of a schedule without cycles.
     pub fn cycles_done(&self, steps: u64) -> u64 {
         let last = self.total_steps - self.cooldown_steps;
         let epochs = steps.min(last).saturating_sub(self.warmup_steps) as f64 / self.steps_per_epoch.max(1) as f64;
         self.config.cycles().map_or(0, |cycles| cycles.done(epochs))
     }
 
-    /// The rates of optimiser step `step`, counted from 0, after what a plateau has seen.
+    /// The rates of optimiser step `step`, counted from 0, with the state of a plateau schedule.
     pub fn after(&self, step: u64, plateau: &Plateau) -> Rates {
         let rates = self.at(step);
         match self.config.plateau() {

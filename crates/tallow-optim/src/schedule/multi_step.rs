@@ -1,4 +1,4 @@
-//! The multi-step schedule: the learning rate falls by a factor at named epochs.
+//! The multi-step schedule: the learning rate is multiplied by a factor at each of some epochs.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ use crate::validity::{Validity, check, factor};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MultiStepConfig {
-    /// The epochs before which the learning rate falls.
+    /// The epochs at whose beginning the learning rate falls.
     pub milestones: Vec<u64>,
-    /// What the learning rate is multiplied by at each, above 0.
+    /// The factor of the learning rate at each milestone, above 0.
     pub gamma: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The plateau schedule: the learning rate falls by a factor where the validation metric no longer improves.
+//! The plateau schedule: the learning rate is reduced where the validation metric no longer improves.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,20 +6,20 @@ use super::{Place, Rates, ScheduleOptions};
 use crate::Exact;
 use crate::validity::{Validity, check, min_lr, not_negative};
 
-/// By `factor` after more than `patience` epochs without a better `train.early_stopping.metric`.
+/// Multiplies the learning rate by `factor` after more than `patience` epochs without a better `train.early_stopping.metric`.
 ///
 /// # Source
 /// PyTorch's `ReduceLROnPlateau` with a relative threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlateauConfig {
-    /// What the learning rate is multiplied by, above 0 and below 1.
+    /// The factor of the learning rate, above 0 and below 1.
     pub factor: f64,
-    /// Epochs without a better value that are waited for.
+    /// Epochs without improvement before the learning rate is reduced.
     pub patience: u64,
-    /// By which share a value must be better to count, 0 or more.
+    /// The relative improvement that counts, 0 or more.
     pub threshold: f64,
-    /// Epochs after a fall in which none is counted.
+    /// Epochs after a reduction that are not counted.
     pub cooldown: u64,
     /// The lowest learning rate, 0 or more.
     pub min_lr: f64,
@@ -31,17 +31,17 @@ impl Default for PlateauConfig {
     }
 }
 
-/// What a plateau schedule has seen: part of the checkpoint.
+/// The state of a plateau schedule, which is part of the checkpoint.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plateau {
-    /// The best value yet.
+    /// The best value so far.
     pub best: Option<Exact>,
-    /// Epochs since, as far as they count.
+    /// Counted epochs since the best value.
     pub bad_epochs: u64,
-    /// Epochs that do not count yet.
+    /// Remaining epochs of the cool-down.
     pub cooldown: u64,
-    /// Falls so far.
+    /// Reductions so far.
     pub reductions: u32,
 }
 
@@ -62,14 +62,14 @@ impl ScheduleOptions for PlateauConfig {
 }
 
 impl PlateauConfig {
-    /// `lr` after the falls so far.
+    /// `lr` after the reductions so far.
     pub(super) fn reduced(&self, lr: f64, plateau: &Plateau) -> f64 {
         (lr * self.factor.powi(plateau.reductions as i32)).max(self.min_lr.min(lr))
     }
 }
 
 impl Plateau {
-    /// Takes an epoch's metric.
+    /// Adds the metric of an epoch.
     pub fn observe(&mut self, config: &PlateauConfig, value: f64, higher_is_better: bool) {
         let better = |best: f64| match higher_is_better {
             true => value > best * (1.0 + config.threshold),

@@ -1,4 +1,4 @@
-//! The polynomial schedule: a power of what is left of the run.
+//! The polynomial schedule: a power of the remaining fraction of the run.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::validity::{Validity, factor, min_lr};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolynomialConfig {
-    /// Above 0; 1 is a straight line.
+    /// The power, above 0; 1 is a linear fall.
     pub power: f64,
     /// The learning rate at the end, 0 or more.
     pub min_lr: f64,

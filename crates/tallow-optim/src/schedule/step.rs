@@ -1,4 +1,4 @@
-//! The step schedule: the learning rate falls by a factor every few epochs.
+//! The step schedule: the learning rate is multiplied by a factor every few epochs.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ use crate::validity::{Validity, check, factor};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepConfig {
-    /// Epochs between two falls, 1 or more.
+    /// Epochs between two steps, 1 or more.
     pub step_epochs: u64,
-    /// What the learning rate is multiplied by at each fall, above 0.
+    /// The factor of the learning rate at each step, above 0.
     pub gamma: f64,
 }
 

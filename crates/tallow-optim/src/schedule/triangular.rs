@@ -1,4 +1,4 @@
-//! The triangular schedule: straight up to the learning rate and down again, many times.
+//! The triangular schedule: linearly up to the learning rate and down again, in cycles.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,26 +14,26 @@ use crate::validity::{Validity, check, factor};
 pub struct TriangularConfig {
     /// The lowest learning rate is `lr / div_factor`, 1 or more.
     pub div_factor: f64,
-    /// Epochs of a climb, above 0; may be a fraction.
+    /// Epochs of a rise, above 0; may be a fraction.
     pub step_up_epochs: f64,
-    /// Epochs of a descent, above 0; those of a climb if absent.
+    /// Epochs of a fall, above 0; those of a rise if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_down_epochs: Option<f64>,
-    /// How the cycles' height changes.
+    /// The change of the amplitude from cycle to cycle.
     pub mode: TriangularMode,
-    /// What the height is multiplied by in every step under `exp_range`, above 0.
+    /// The factor of the amplitude per step under `exp_range`, above 0.
     pub gamma: f64,
 }
 
-/// How the height of a triangular schedule's cycles changes.
+/// The change of the amplitude of a triangular schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TriangularMode {
-    /// Not at all.
+    /// Constant.
     Triangular,
-    /// Half of the one before.
+    /// Halved in each cycle.
     Triangular2,
-    /// By `gamma` in every step.
+    /// Multiplied by `gamma` in each step.
     ExpRange,
 }
 

@@ -1,4 +1,4 @@
-//! Warm-up, stable, decay: the learning rate stays, and falls at the end; a run can be prolonged before it falls.
+//! Warm-up, stable, decay: a constant learning rate that decays at the end; a run can be prolonged before the decay.
 
 use std::f64::consts::PI;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::{Place, Rates, ScheduleOptions};
 use crate::validity::{Validity, check, min_lr};
 
-/// `lr` for the first part of the run (behind the warm-up), then down to `min_lr`.
+/// `lr` for the first part of the run (after the warm-up), then down to `min_lr`.
 ///
 /// # Source
 /// Hu et al. 2024 (MiniCPM), Hägele et al. 2024 (1−√ decay); timm's `WSDLRScheduler`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WsdConfig {
-    /// The share of the steps behind the warm-up that decay, above 0 and at most 1.
+    /// The fraction of the steps after the warm-up that decay, above 0 and at most 1.
     pub decay_fraction: f64,
     /// The shape of the decay.
     pub decay: WsdDecay,
@@ -22,7 +22,7 @@ pub struct WsdConfig {
     pub min_lr: f64,
 }
 
-/// How a WSD schedule falls.
+/// The shape of the decay of a WSD schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WsdDecay {

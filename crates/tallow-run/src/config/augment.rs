@@ -10,22 +10,22 @@ use super::View;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentConfig {
-    /// The pipeline of training images; chosen by the image size if absent.
+    /// The pipeline of training images; the default for the image size if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<PipelineConfig>,
-    /// The pipeline of evaluated images, without chance; chosen by the image size if absent.
+    /// The pipeline of evaluated images, which must not be random; the default for the image size if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval: Option<PipelineConfig>,
-    /// Whether training images are prepared as evaluated ones are, without chance.
+    /// Whether training images go through the evaluation pipeline.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub train_as_eval: bool,
     /// Mixup and CutMix of training batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<MixConfig>,
-    /// Training images that grow from epoch to epoch, for models that take any size.
+    /// Progressive resizing: training images grow from epoch to epoch, for models that take any size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progressive: Option<ProgressiveConfig>,
-    /// Test-time augmentation: kinds of views that are evaluated beside each image itself, the probabilities averaged.
+    /// Test-time augmentation: further views of each image, over which the probabilities are averaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tta: Vec<View>,
     /// Mean of each channel in units of pixel / 255; measured on the training split if absent.
@@ -46,7 +46,7 @@ pub struct AugmentConfig {
 pub struct ProgressiveConfig {
     /// The shorter side in the first epoch, in pixels.
     pub start: usize,
-    /// How many sizes there are, the first and the last included, 2 or more.
+    /// The number of sizes, the first and the last included, 2 or more.
     #[serde(default = "four")]
     pub stages: u64,
 }

@@ -9,18 +9,18 @@ use tallow_data::{ClassOrder, FoldOptions, OnCorrupt, OpenOptions, Sampler};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A dataset's name, a folder with one sub-folder a class, or a CSV manifest.
+    /// The name of a dataset, a folder with one sub-folder per class, or a CSV manifest.
     pub spec: String,
     /// The folder in which named datasets are looked for first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
-    /// The share of the training samples that is split off, stratified, for validation; 0 to below 1. Has no effect
-    /// on a dataset that brings its own validation split.
+    /// The fraction of the training samples that is held out for validation, stratified by class; 0 to below 1. It has no
+    /// effect on a dataset with a validation split of its own.
     pub validation_fraction: f64,
-    /// The fold of the training samples that is left out of them: one run of a cross-validation.
+    /// The fold that is held out of the training samples: one run of a cross-validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<FoldOptions>,
-    /// What that split is drawn from, for runs that are to share it, such as members of an ensemble; `train.seed` if
+    /// The seed of that split, for runs that share it, such as members of an ensemble; `train.seed` if
     /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_seed: Option<u64>,
@@ -52,17 +52,17 @@ pub struct DataConfig {
     /// Samples of an epoch of a stream; what `_info.json` counts if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples_per_epoch: Option<usize>,
-    /// How classes of a folder or a manifest are ordered: natural (`img2` before `img10`) or lexical.
+    /// The order of the classes of a folder or a manifest: natural (`img2` before `img10`) or lexical.
     pub class_order: ClassOrder,
-    /// Whether several classes can hold for a sample. The dataset says it; noted here for who uses the run later.
+    /// Whether the data are multi-label. Training sets it from the dataset.
     pub multi_label: bool,
-    /// What to do about an image that cannot be read.
+    /// The treatment of images that cannot be read.
     pub on_corrupt: OnCorrupt,
-    /// In which order, and how often, samples are drawn.
+    /// The order and the frequency in which samples are drawn.
     pub sampler: Sampler,
     /// Threads that decode and augment, 1 or more. Changes speed, never results.
     pub workers: usize,
-    /// Finished batches that wait at most. Changes speed and memory, never results.
+    /// Batches that are prepared in advance at most. Changes speed and memory, never results.
     pub prefetch: usize,
 }
 

@@ -4,31 +4,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// A kind of view. Kinds multiply: `hflip` with `shift` shows each of the shifts mirrored as well.
+/// A kind of view. Kinds combine: `hflip` with `shift` mirrors each of the shifts as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum View {
-    /// Left and right exchanged.
+    /// A horizontal flip.
     #[serde(rename = "hflip")]
     HFlip,
-    /// Top and bottom exchanged: for pictures without an upright, from a microscope or a satellite.
+    /// A vertical flip, for pictures without an upright orientation, such as those of microscopes and satellites.
     #[serde(rename = "vflip")]
     VFlip,
-    /// Moved up, down, left and right by a 32nd of the side, at least a pixel; the border is mirrored.
+    /// Shifts up, down, left and right by 1/32 of the side, at least one pixel; the border is mirrored.
     #[serde(rename = "shift")]
     Shift,
-    /// The four corners beside the middle: torchvision's `five_crop`.
+    /// The four corners and the centre: torchvision's `five_crop`.
     #[serde(rename = "five_crop")]
     FiveCrop,
     /// The five crops and their mirror images: torchvision's `ten_crop`.
     #[serde(rename = "ten_crop")]
     TenCrop,
-    /// The middle 9/8 and 5/4 as large.
+    /// Centre crops of the image at 9/8 and 5/4 of its size.
     #[serde(rename = "scales")]
     Scales,
 }
 
 impl View {
-    /// Every kind by its name in a config.
+    /// All kinds by their names in a config.
     pub const ALL: [(&str, Self); 6] = [
         ("hflip", Self::HFlip),
         ("vflip", Self::VFlip),
@@ -38,19 +38,17 @@ impl View {
         ("scales", Self::Scales),
     ];
 
-    /// The kinds of a list such as `hflip,shift`; none of `none`.
+    /// Parses a list such as `hflip,shift`; `none` is the empty list.
     ///
     /// # Errors
-    /// A name that is not one.
+    /// A name that is not a kind of view.
     pub fn parse_list(text: &str) -> Result<Vec<Self>> {
         if text == "none" {
             return Ok(Vec::new());
         }
         let find = |name: &str| Self::ALL.iter().find(|(known, _)| *known == name.trim()).map(|(_, view)| *view);
         text.split(',')
-            .map(|name| {
-                find(name).ok_or_else(|| Error::UnknownView { name: name.to_owned(), expected: Self::names() })
-            })
+            .map(|name| find(name).ok_or_else(|| Error::UnknownView { name: name.to_owned(), expected: Self::names() }))
             .collect()
     }
 

@@ -1,4 +1,4 @@
-//! What can go wrong when a run writes its logs.
+//! The errors of the logs.
 
 use std::{io, path::PathBuf};
 
@@ -67,9 +67,9 @@ pub enum Error {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// How many values belong behind the epoch.
+        /// The number of values after the epoch.
         values: usize,
-        /// What the line holds.
+        /// The line.
         found: String,
     },
     /// A row has another number of values than the summary has columns.

@@ -1,4 +1,4 @@
-//! What a run writes about itself while it goes: the progress display, `summary.csv`, TensorBoard's event file.
+//! The logs of a run: the progress display, `summary.csv`, TensorBoard's event files.
 
 pub mod progress;
 pub mod summary_csv;

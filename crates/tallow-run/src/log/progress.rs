@@ -9,9 +9,9 @@ use std::{
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often the bar is drawn at most.
+/// The shortest time between two drawings of the bar.
 const REDRAW: Duration = Duration::from_millis(100);
-/// How often a line is printed where there is no bar.
+/// The time between two lines where there is no bar.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// A bar shorter than this gives way to numbers.
 const SHORTEST_BAR: usize = 10;
@@ -31,7 +31,7 @@ pub struct Progress {
     shown: Option<Instant>,
 }
 
-/// What the training loop knows after a step. A NaN accuracy ("not measured", as with mixed labels) is not shown.
+/// The state of training after a step. An accuracy of NaN ("not measured", as with mixed labels) is not shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepInfo {
     /// The training loss, of this step or averaged as the caller likes.
@@ -193,7 +193,7 @@ fn fields(at: Position, info: &StepInfo, left: Duration) -> Vec<Field> {
     fields
 }
 
-/// What fits a terminal's line.
+/// The part that fits on a terminal's line.
 #[derive(Debug, PartialEq)]
 enum Layout {
     /// Text before and behind the bar, which fills the rest.

@@ -127,7 +127,8 @@ fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> 
 
 /// The default config as a table. Without the model's own defaults: which of them apply is the model's affair.
 fn defaults() -> Result<Table> {
-    let mut table = Table::try_from(RunConfig::default()).map_err(tallow_run::Error::serialize("the default config"))?;
+    let mut table =
+        Table::try_from(RunConfig::default()).map_err(tallow_run::Error::serialize("the default config"))?;
     if let Some(Value::Table(model)) = table.get_mut("model") {
         model.retain(|key, _| key == "name");
     }

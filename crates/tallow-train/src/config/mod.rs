@@ -1,4 +1,4 @@
-//! The configuration of a run: one typed struct, layered from defaults, a recipe and `--set`, completed by the data.
+//! The configuration of a run: one typed struct, layered from defaults, a recipe and settings, completed by the data.
 //!
 //! [`load`] layers and checks what can be checked without data; [`resolve`] fills in what follows from the data:
 //! class count, channels, input size, pixel statistics. The result is what a run directory keeps.
@@ -27,27 +27,27 @@ pub use resolve::{Resolved, resolve};
 use crate::stages::progressive_invalid;
 use crate::{BatchGrowthConfig, DistillConfig, Result, TransferConfig};
 
-/// Everything that decides the outcome of a run.
+/// The complete configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// Where the samples come from.
+    /// The dataset.
     pub data: DataConfig,
-    /// Which network.
+    /// The architecture.
     pub model: ModelChoice,
-    /// Which weights it starts from, and what of them stays.
+    /// Pretrained weights and frozen parameters.
     pub transfer: TransferConfig,
-    /// What is done to pixels.
+    /// Preprocessing and augmentation.
     pub augment: AugmentConfig,
-    /// What is made small.
+    /// The loss to minimise.
     pub loss: LossConfig,
-    /// Who else teaches.
+    /// Distillation from a teacher run.
     pub distill: DistillConfig,
-    /// How.
+    /// The optimiser.
     pub optim: OptimConfig,
-    /// How fast.
+    /// The learning-rate schedule.
     pub schedule: ScheduleConfig,
-    /// How long, in which portions, and what is saved.
+    /// The training loop: epochs, batches, checkpoints.
     pub train: TrainConfig,
 }
 
@@ -67,60 +67,61 @@ impl Default for RunConfig {
     }
 }
 
-/// The `train` table.
+/// The `[train]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Passes over the training samples, 1 or more.
+    /// Epochs, 1 or more.
     pub epochs: u64,
-    /// Samples a batch, 1 or more.
+    /// Samples per batch, 1 or more.
     pub batch_size: usize,
-    /// Batches that grow from epoch to epoch.
+    /// Growth of the batch size from epoch to epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_growth: Option<BatchGrowthConfig>,
-    /// Samples a batch in evaluation: memory and speed only.
+    /// Samples per batch in evaluation, 1 or more. Changes memory and speed, never results.
     pub eval_batch_size: usize,
-    /// Whether the incomplete batch at the end of an epoch is left out.
+    /// Whether the incomplete batch at the end of an epoch is dropped.
     pub drop_last: bool,
-    /// Batches whose gradients are averaged before each step, 1 or more.
+    /// Gradient accumulation: batches whose gradients are averaged before each step, 1 or more.
     pub accumulate: u64,
-    /// What every random number of the run is drawn from.
+    /// The seed of all random numbers of the run.
     pub seed: u64,
     /// The number format of the arithmetic.
     pub precision: Precision,
-    /// The highest L2 norm of all gradients together; larger ones are scaled down to it.
+    /// Gradient clipping: the highest L2 norm of all gradients together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// The largest value of a gradient, either side of 0; larger ones are cut off.
+    /// Gradient clipping: the largest absolute value of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
-    /// Adaptive gradient clipping: the largest norm of a gradient in units of its weights' norm; 0.01 say.
+    /// Adaptive gradient clipping: the largest norm of a gradient in units of its weights' norm, such as 0.01.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_agc: Option<f64>,
-    /// The decay of the weights' moving average, which is evaluated in their place; 0.999 say, off if absent.
+    /// The decay of the exponential moving average of the weights, which is evaluated in their place, such as 0.999; off if
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// Whether the average's decay climbs to `ema_decay` by `1 − (1 + step)^(−2/3)`.
+    /// Whether the decay of the average rises to `ema_decay` by `1 − (1 + step)^(−2/3)`.
     pub ema_warmup: bool,
-    /// Epochs at the end whose weights are averaged, all alike (SWA), and evaluated in the weights' place; 0 for none.
+    /// Stochastic weight averaging (SWA): the number of last epochs whose weights are averaged; 0 for none.
     pub swa_epochs: u64,
-    /// R-Drop: how much two passes over the same batch, with different dropout, are asked to agree; off if absent.
+    /// The weight of R-Drop, the divergence of two passes over each batch with different dropout; off if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r_drop: Option<f64>,
-    /// How much weight matrices are asked to be orthogonal, 0 or more.
+    /// The weight of the orthogonality penalty, 0 or more.
     pub orthogonal: f64,
     /// The highest L2 norm of the weights of an output; larger ones are scaled down after each step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f64>,
-    /// Whether weights that are zero at the start stay so: filters that were pruned.
+    /// Whether weights that are zero at the start stay zero: pruned filters.
     pub keep_zeros: bool,
-    /// What the best epoch is judged by, and how long to wait for a better one.
+    /// The metric of the best epoch, and early stopping.
     pub early_stopping: EarlyStoppingConfig,
-    /// Whether the weights at the end of each cycle of `schedule.name = "cosine_restarts"` are kept, for an ensemble.
+    /// Whether the weights at the end of each cycle of `schedule.name = "cosine_restarts"` are saved, for an ensemble.
     pub snapshots: bool,
-    /// Optimiser steps between two checkpoints, beside those at the end of each epoch; 0 for none.
+    /// Optimiser steps between two checkpoints, in addition to those at the end of each epoch; 0 for none.
     pub checkpoint_every_steps: u64,
-    /// Minutes between two checkpoints, beside those at the end of each epoch; 0 for none.
+    /// Minutes between two checkpoints, in addition to those at the end of each epoch; 0 for none.
     pub checkpoint_every_minutes: f64,
 }
 
@@ -171,13 +172,13 @@ impl TrainConfig {
     }
 }
 
-/// The number format of the arithmetic of training steps. Weights, and evaluation, are f32 in either.
+/// The number format of the arithmetic of training steps. Weights and evaluation are f32 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floating point.
     F32,
-    /// The factors of convolutions and linear layers in bfloat16, their sums and all else in f32; see
+    /// The inputs of convolutions and linear layers in bfloat16, their sums and all else in f32; see
     /// [`tallow_nn::autocast`].
     Bf16,
 }
@@ -191,13 +192,13 @@ impl From<Precision> for tallow_nn::Precision {
     }
 }
 
-/// The `train.early_stopping` table. It needs a validation split: the test split never chooses anything.
+/// The `[train.early_stopping]` section. It needs a validation split: the test split never chooses anything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStoppingConfig {
     /// The validation metric that chooses the best checkpoint.
     pub metric: Metric,
-    /// Epochs without a better value after which the run ends; 0 for never.
+    /// Early stopping: epochs without improvement after which the run ends; 0 for never.
     pub patience: u64,
 }
 
@@ -207,7 +208,7 @@ impl Default for EarlyStoppingConfig {
     }
 }
 
-/// What the best epoch is judged by.
+/// The metric that chooses the best epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -229,7 +230,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// Its name in the config, in tables and pictures. Of the loss its negative is compared.
+    /// Its name in the config, in tables and pictures; for the loss, that of its negative.
     pub fn name(self) -> &'static str {
         match self {
             Self::Top1 => "top1",
@@ -296,7 +297,7 @@ impl RunConfig {
         }
     }
 
-    /// How to open the dataset `data.spec`; `classes` are those of a finished run, whose order must be kept.
+    /// The options to open `data.spec` with; `classes` are those of a trained run, whose order must be kept.
     pub fn open_options(&self, classes: Option<Vec<String>>) -> OpenOptions {
         self.data.open_options(self.train.seed, classes)
     }
@@ -312,28 +313,28 @@ impl RunConfig {
             (
                 self.data.stream || self.data.samples_per_epoch.is_none(),
                 "data.samples_per_epoch",
-                "data.stream = true beside it",
+                "data.stream = true with it",
             ),
             (self.data.samples_per_epoch != Some(0), "data.samples_per_epoch", "1 or more"),
             (
                 !self.data.stream || self.data.validation_fraction == 0.0,
                 "data.validation_fraction",
-                "0 beside data.stream: samples that have no index cannot be divided; give shards of their own",
+                "0 with data.stream: give validation shards",
             ),
-            (!self.data.stream || self.data.fold.is_none(), "data.fold", "none beside data.stream"),
-            (!self.data.stream || self.data.group_column.is_none(), "data.group_column", "none beside data.stream"),
-            (!self.data.stream || self.data.time_column.is_none(), "data.time_column", "none beside data.stream"),
-            (!self.data.stream || self.data.cache.is_none(), "data.cache", "none beside data.stream"),
+            (!self.data.stream || self.data.fold.is_none(), "data.fold", "none with data.stream"),
+            (!self.data.stream || self.data.group_column.is_none(), "data.group_column", "none with data.stream"),
+            (!self.data.stream || self.data.time_column.is_none(), "data.time_column", "none with data.stream"),
+            (!self.data.stream || self.data.cache.is_none(), "data.cache", "none with data.stream"),
             (
                 !self.data.stream
                     || matches!(self.data.sampler, Sampler::Shuffled | Sampler::Sequential | Sampler::Shards(_)),
                 "data.sampler",
-                "shuffled, sequential or { shards = 1000 } beside data.stream: others need an index of the samples",
+                "shuffled, sequential or { shards = 1000 } with data.stream: other samplers need an index of the samples",
             ),
             (
                 !self.data.stream || !self.loss.needs_class_counts(),
                 "loss.name",
-                "a loss without class counts beside data.stream, which knows none; cross_entropy with class_weights, say",
+                "a loss without class counts with data.stream, which has none, such as cross_entropy with class_weights",
             ),
             (train.epochs > 0, "train.epochs", "1 or more"),
             (train.batch_size > 0, "train.batch_size", "1 or more"),
@@ -346,22 +347,22 @@ impl RunConfig {
             (train.r_drop.is_none_or(positive), "train.r_drop", "a factor above 0"),
             (train.orthogonal >= 0.0 && train.orthogonal.is_finite(), "train.orthogonal", "0 or more"),
             (train.ema_decay.is_none_or(fraction), "train.ema_decay", "a decay from 0 to below 1"),
-            (!train.ema_warmup || train.ema_decay.is_some(), "train.ema_warmup", "train.ema_decay beside it"),
+            (!train.ema_warmup || train.ema_decay.is_some(), "train.ema_warmup", "train.ema_decay with it"),
             (train.swa_epochs <= train.epochs, "train.swa_epochs", "at most train.epochs"),
             (
                 train.swa_epochs == 0 || train.ema_decay.is_none(),
                 "train.swa_epochs",
-                "0 beside train.ema_decay: a run has one average",
+                "0 with train.ema_decay: a run has one average",
             ),
             (
                 !train.snapshots || self.schedule.cycles().is_some(),
                 "train.snapshots",
-                "schedule.name = \"cosine_restarts\" beside it, whose cycles they end",
+                "schedule.name = \"cosine_restarts\" with it, whose cycles the snapshots end",
             ),
             (
                 !train.snapshots || train.swa_epochs == 0,
                 "train.snapshots",
-                "false beside train.swa_epochs: an average over cycles has no use for their ends",
+                "false with train.swa_epochs: an average over cycles has no use for snapshots",
             ),
             (
                 self.schedule.common.weight_decay_end.is_none() || self.optim.common.weight_decay > 0.0,
@@ -376,10 +377,10 @@ impl RunConfig {
         let first = checks.into_iter().find(|(valid, _, _)| !valid);
         first
             .map(|(_, key, expected)| (key.to_owned(), expected))
-            .or_else(|| nested("train.batch_growth", train.batch_growth.as_ref().and_then(BatchGrowthConfig::first_invalid)))
             .or_else(|| {
-                nested("augment.progressive", self.augment.progressive.as_ref().and_then(progressive_invalid))
+                nested("train.batch_growth", train.batch_growth.as_ref().and_then(BatchGrowthConfig::first_invalid))
             })
+            .or_else(|| nested("augment.progressive", self.augment.progressive.as_ref().and_then(progressive_invalid)))
             .or_else(|| nested("loss", self.loss.validate().err()))
             .or_else(|| nested("distill", self.distill.first_invalid()))
             .or_else(|| nested("optim", self.optim.validate().err()))

@@ -21,7 +21,7 @@ const STREAM_BUFFER: usize = 1000;
 /// A complete config, and the pipelines built from it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// What the run directory keeps.
+    /// The complete config, which the run directory keeps.
     pub config: RunConfig,
     /// For training images.
     pub train: Arc<Pipeline>,
