@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tallow_metrics::Evaluation;
 use tallow_train::crossval::{self, CrossValidationReport, Progress};
 use tallow_train::{CrossValidation, FitOptions, Setting, load};
 
@@ -62,7 +61,7 @@ pub fn run(args: Args) -> Result<()> {
     catch_ctrl_c()?;
     let report = cross_validate(&CrossValidation { config: &config, folds, repeats, out: &out, resume }, quiet)?;
     println!("\n{}", report.metrics);
-    println!("\nall held-out samples together: {}", totals(&report.out_of_fold));
+    println!("\nall held-out samples together: {}", report.out_of_fold.totals());
     let out = out.display();
     println!("{out}: crossval.json, oof.csv, folds.csv, fold-0 …");
     if report.out_of_fold.multi_label.is_none() {
@@ -86,15 +85,9 @@ pub fn cross_validate(job: &CrossValidation<'_>, quiet: bool) -> Result<CrossVal
         Progress::Evaluated { fold, folds, measured } => {
             run::list_skipped(measured);
             if !quiet {
-                println!("fold {} of {folds}: held out {}", fold + 1, totals(&measured.evaluation));
+                println!("fold {} of {folds}: held out {}", fold + 1, measured.evaluation.totals());
             }
         }
     };
     Ok(crossval::cross_validate(job, options, progress)?)
-}
-
-fn totals(evaluation: &Evaluation) -> String {
-    let Evaluation { n, loss, top1, multi_label, .. } = evaluation;
-    let several = multi_label.as_ref().map(|several| format!("  {several}")).unwrap_or_default();
-    format!("n {n}  loss {loss:.4}  top-1 {:.2} %{several}", 100.0 * top1)
 }

@@ -2,7 +2,7 @@
 
 use tallow_data::Splits;
 use tallow_infer::TrainedRun;
-use tallow_metrics::{Curve, curves_svg};
+use tallow_metrics::{Series, line_chart_svg};
 use tallow_run::RunDir;
 use tallow_run::log::summary_csv::Row;
 
@@ -44,10 +44,10 @@ pub fn train_run(setup: Setup, dir: RunDir, options: FitOptions<'_>) -> Result<T
 
 /// Accuracy over epochs as a picture.
 fn curves(rows: &[Row]) -> Result<String> {
-    let curve = |name: &str, column: usize| Curve {
+    let curve = |name: &str, column: usize| Series {
         name: name.to_owned(),
         points: rows.iter().map(|row| (row.epoch as f64, 100.0 * row.values[column])).collect(),
     };
     let curves = [curve("train", TRAIN_TOP1), curve("evaluated", EVAL_TOP1)];
-    Ok(curves_svg("top-1 accuracy, %", "epoch", "%", &curves)?)
+    Ok(line_chart_svg("top-1 accuracy, %", "epoch", "%", &curves)?)
 }

@@ -6,8 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
-
 use super::{Error, Result};
 
 /// Appends rows `epoch,value,…`. Each row is on disk as a whole when [`append`](Self::append) returns: the operating
@@ -122,7 +120,7 @@ impl SummaryCsv {
         for row in rows {
             text.extend([row, "\n"]);
         }
-        replace(path, &text).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        tallow_base::write_atomically(path, &text).map_err(|source| Error::Write { path: path.to_owned(), source })?;
         let file = OpenOptions::new().append(true).open(path);
         let file = file.map_err(|source| Error::Open { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), file, columns: columns.len(), rows: Vec::new() })
@@ -143,17 +141,4 @@ fn parse(row: &str, columns: usize) -> Option<Row> {
     let number = |cell: &str| if cell.is_empty() { Some(f64::NAN) } else { cell.parse().ok() };
     let values = cells.map(number).collect::<Option<Vec<f64>>>()?;
     (values.len() == columns).then_some(Row { epoch, values })
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is private by default; this one stays, with the permissions of any new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file: NamedTempFile = builder.tempfile_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
