@@ -16,7 +16,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-data", &["tallow-base", "tallow-augment", "tallow-hub"]),
     ("tallow-audit", &["tallow-augment", "tallow-data"]),
     ("tallow-models", &["tallow-nn"]),
-    ("tallow-export", &["tallow-hub", "tallow-nn", "tallow-models"]),
+    ("tallow-export", &["tallow-augment", "tallow-hub", "tallow-nn", "tallow-models"]),
     ("tallow-optim", &["tallow-nn"]),
     ("tallow-run", &["tallow-base", "tallow-augment", "tallow-data", "tallow-models", "tallow-nn"]),
     (

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
-use tallow_augment::Normalization;
 use tallow_export::LoadOptions;
 use tallow_infer::{Classifier, Predictor, View};
 use tallow_models::{Built, ModelConfig};
 use tallow_train::Pretrained;
-use tallow_train::pretrained::eval_pipeline;
 
 /// How a run or an ensemble sees, or what classifies in place of one.
 #[derive(clap::Args)]
@@ -56,9 +54,7 @@ impl ClassifierArgs {
             None => known.unwrap_or_else(|| (0..count).map(|class| class.to_string()).collect()),
         };
         let channels = built.info.config.in_chans;
-        let (expected, size) = pretrained.preprocessing(model, channels)?;
-        let normalization = Normalization { mean: expected.mean.clone(), std: expected.std.clone() };
-        let pipeline = Arc::new(eval_pipeline(&expected, size)?.build(channels, &normalization)?);
+        let pipeline = Arc::new(pretrained.preprocessing(model, channels)?.pipeline()?);
         Ok(Predictor::from_model(model, Classifier::new(built, classes, pipeline)))
     }
 

@@ -7,7 +7,7 @@ use tallow_infer::ensemble::{Method, Plan, build};
 use tallow_infer::{Predictor, TrainedRun};
 
 use crate::program;
-use crate::run::{choose, evaluate};
+use crate::run::{choose, evaluate, warn_of};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -66,7 +66,9 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     println!("{made}");
     if args.method.is_soup() {
-        TrainedRun::open(&args.out)?.export(0)?;
+        let soup = TrainedRun::open(&args.out)?;
+        warn_of(&soup.preprocessing);
+        soup.export(0)?;
     }
     let predictor = Predictor::open(&args.out)?;
     let path = args.out.display();

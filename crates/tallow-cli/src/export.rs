@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use tallow_augment::{Normalization, Preprocessing, Size};
 use tallow_data::Subset;
-use tallow_export::{CheckpointInfo, Int8, LoadOptions, Preprocessing};
+use tallow_export::{CheckpointInfo, Int8, LoadOptions};
 use tallow_infer::{Ensemble, Predictor, TrainedRun, View};
 use tallow_train::Pretrained;
 
 use crate::classifier::class_names;
 use crate::program;
-use crate::run::{choose, first_line};
+use crate::run::{choose, first_line, warn_of};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -79,7 +80,8 @@ pub fn run(args: Args) -> Result<()> {
         (None, None) => Vec::new(),
     };
     let mut info = CheckpointInfo::new(&built.info, names);
-    info.preprocessing = pretrained.preprocessing(model, built.info.config.in_chans)?.0;
+    info.preprocessing = pretrained.preprocessing(model, built.info.config.in_chans)?;
+    warn_of(&info.preprocessing);
     info.num_batches_tracked = known.map_or(0, |info| info.num_batches_tracked);
     if onnx && args.reparameterize {
         bail!("an ONNX file has a RepVGG's blocks as one convolution each in any case: leave --reparameterize out");
@@ -116,10 +118,10 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn describe(args: &Args, what: &str, info: &CheckpointInfo) {
-    let (h, w) = info.model.input_size;
+    let Preprocessing { size: Size { height, width }, normalization: Normalization { mean, std }, .. } =
+        &info.preprocessing;
     println!("{}: {what} for ONNX opset {}", args.out.display(), tallow_export::OPSET);
-    println!("images [batch, {}, {h}, {w}] → logits [batch, {}]", info.model.in_chans, info.model.num_classes);
-    let Preprocessing { mean, std, .. } = &info.preprocessing;
+    println!("images [batch, {}, {height}, {width}] → logits [batch, {}]", info.model.in_chans, info.model.num_classes);
     println!("mean {mean:?}, std {std:?}; labels and the rest: metadata `config`");
 }
 
@@ -142,6 +144,7 @@ fn whole(args: &Args, onnx: bool) -> Result<()> {
     let mut predictor = Predictor::open(path)?;
     predictor.set_tta(&View::parse_list(args.tta.as_deref().unwrap_or("none"))?)?;
     let mut info = predictor.first()?.checkpoint_info();
+    warn_of(&info.preprocessing);
     info.label_names = match &args.labels {
         Some(path) => class_names(path, predictor.classes().len())?,
         None => predictor.classes().to_vec(),

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use tallow_infer::{Ensemble, TrainedRun};
 
 use crate::program;
-use crate::run::{RunArg, choose, first_line};
+use crate::run::{RunArg, choose, first_line, warn_of};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:
@@ -36,7 +36,9 @@ pub fn run(args: Args) -> Result<()> {
     let pruned = tallow_export::prune(&finished.classifier.built, args.ratio)?;
     let after = measure()?;
     let copy = finished.copy_to(&args.out)?;
-    TrainedRun { dir: copy, ..finished }.export(0)?;
+    let pruned_run = TrainedRun { dir: copy, ..finished };
+    warn_of(&pruned_run.preprocessing);
+    pruned_run.export(0)?;
     println!("{} of the {} filters of {} convolutions are zero now", pruned.zero, pruned.filters, pruned.layers);
     if let (Some(before), Some(after)) = (before, after) {
         println!("before: {before}\nafter:  {after}");

@@ -4,10 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use tallow_augment::Preprocessing;
 use tallow_data::{Dataset, Splits};
 use tallow_infer::{Measured, Predictor, TrainedRun};
 use tallow_run::RunDir;
 use tallow_train::Setup;
+
+/// Warns of preprocessing that timm's fields of config.json cannot describe.
+pub fn warn_of(preprocessing: &Preprocessing) {
+    if !preprocessing.is_exact_in_timm() {
+        eprintln!(
+            "note: timm's fields of config.json describe this evaluation pipeline only approximately: programs that read them \
+             prepare images differently; `tallow.preprocessing` in config.json has the exact ops"
+        );
+    }
+}
 
 /// Measures a split of a run or an ensemble, and lists the images that were left out.
 pub fn evaluate(predictor: &Predictor, split: &str, dataset: Arc<dyn Dataset>) -> Result<Measured> {

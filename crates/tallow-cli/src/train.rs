@@ -86,8 +86,8 @@ pub fn run(args: Args) -> Result<()> {
         println!("{}", run::headline(&setup, &dir));
     }
     let options = FitOptions { stop: &STOP, quiet: args.quiet, ..FitOptions::default() };
-    let TrainedOutcome { report, run, splits } = train_run(setup, dir, options)?;
-    let path = run.dir.path().display().to_string();
+    let TrainedOutcome { report, run: trained, splits } = train_run(setup, dir, options)?;
+    let path = trained.dir.path().display().to_string();
     if report.interrupted {
         bail!(
             "stopped by Ctrl-C at step {}; continue with: {tallow} train --resume --out {path}",
@@ -102,7 +102,8 @@ pub fn run(args: Args) -> Result<()> {
         // Evaluating a streamed training set is slow and says little.
         (None, None, Some(_)) => None,
     };
-    let predictor = Predictor::from(run);
+    run::warn_of(&trained.preprocessing);
+    let predictor = Predictor::from(trained);
     let measured =
         split.map(|(split, dataset)| -> Result<_> { Ok((split, run::evaluate(&predictor, split, dataset)?)) });
     let measured = measured.transpose()?;

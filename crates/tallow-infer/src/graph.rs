@@ -34,9 +34,8 @@ impl Predictor {
     /// Those of [`forward`](Self::forward); a model that cannot be traced.
     pub fn graph(&self) -> Result<Graph> {
         self.check()?;
-        let model = &self.first_classifier().built.info.config;
-        let (h, w) = model.input_size;
-        Ok(trace((model.in_chans, h, w), |images| self.unchecked(images))?)
+        let (height, width, channels) = self.first_classifier().pipeline.output_shape();
+        Ok(trace((channels, height, width), |images| self.unchecked(images))?)
     }
 
     fn unchecked(&self, images: &Tensor) -> tallow_nn::Result<Tensor> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use tallow_augment::{Normalization, Size};
+use tallow_augment::{Normalization, Preprocessing, Size};
 use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 use tallow_export::CheckpointInfo;
 use tallow_models::Built;
@@ -19,7 +19,9 @@ pub struct TrainedRun {
     pub dir: RunDir,
     /// The sections of its config that inference needs.
     pub config: RunSections,
-    /// The model with its classes and its preprocessing.
+    /// The preprocessing of evaluation.
+    pub preprocessing: Preprocessing,
+    /// The model with its classes and the pipeline of [`preprocessing`](Self::preprocessing).
     pub classifier: Classifier,
 }
 
@@ -51,20 +53,17 @@ impl TrainedRun {
     /// # Errors
     /// A config without evaluation pipeline or pixel statistics; a pipeline that cannot be built.
     pub fn new(dir: RunDir, config: RunSections, classes: Vec<String>, built: Built) -> Result<Self> {
-        let augment = &config.augment;
-        let (Some(ops), Some(mean), Some(std)) = (&augment.eval, &augment.mean, &augment.std) else {
+        let Some(preprocessing) = config.preprocessing()? else {
             return Err(Error::IncompleteConfig { path: dir.config_path(), missing: "augment.eval, mean or std" });
         };
-        let normalization = Normalization { mean: mean.clone(), std: std.clone() };
-        let (height, width) = config.model.config.input_size;
-        let pipeline = build_pipeline(ops, config.model.config.in_chans, &normalization, Size { height, width })?;
+        let pipeline = preprocessing.pipeline()?;
         let classifier = Classifier {
             multi_label: config.data.multi_label,
             batch_size: config.train.eval_batch_size,
             views: TestTime::new(&config)?,
             ..Classifier::new(built, classes, Arc::new(pipeline))
         };
-        Ok(Self { dir, config, classifier })
+        Ok(Self { dir, config, preprocessing, classifier })
     }
 
     /// The class names in the order of the logits.
@@ -149,8 +148,7 @@ impl TrainedRun {
     /// The description of the model for an exported file.
     pub fn checkpoint_info(&self) -> CheckpointInfo {
         let mut info = CheckpointInfo::new(&self.classifier.built.info, self.classes().to_vec());
-        info.preprocessing.mean = self.config.augment.mean.clone().unwrap_or_default();
-        info.preprocessing.std = self.config.augment.std.clone().unwrap_or_default();
+        info.preprocessing = self.preprocessing.clone();
         info
     }
 

@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tallow_augment::PipelineConfig;
+use tallow_augment::{PipelineConfig, Preprocessing, Size};
 use tallow_data::Splits;
-use tallow_export::{CheckpointInfo, LoadOptions, Preprocessing, PretrainedReport, StateDict, load_pretrained};
+use tallow_export::{CheckpointInfo, LoadOptions, PretrainedReport, StateDict, load_pretrained, preset_preprocessing};
 use tallow_hub::Hub;
 use tallow_models::{Built, ModelConfig};
+use tallow_run::RunDir;
 
 use crate::{Error, Result, RunConfig};
-
-/// Images up to this side are trained on as they are; [`resolve`](crate::resolve) has the same limit.
-const SMALL: u32 = 64;
 
 /// Weights that were found, with the `config.json` beside them.
 pub struct Pretrained {
@@ -41,32 +39,29 @@ impl Pretrained {
             }
         };
         let folder = config.as_ref().and_then(|config| config.parent());
-        let info = folder.map(tallow_export::read_config).transpose()?;
+        let mut info = folder.map(tallow_export::read_config).transpose()?;
+        // The config.json of runs of earlier versions has the preprocessing of the architecture's own weights.
+        if let (Some(info), Some(folder)) = (&mut info, folder)
+            && let Ok(run) = RunDir::open(folder)
+            && let Some(preprocessing) = run.sections()?.preprocessing()?
+        {
+            info.preprocessing = preprocessing;
+        }
         Ok(Pretrained { weights, info })
     }
 
-    /// The preprocessing and the input size that the weights expect of images with `channels` channels: those of `config.json`,
-    /// else the architecture's defaults.
+    /// The preprocessing that the weights expect of images with `channels` channels: that of `config.json`, else the
+    /// architecture's default.
     ///
     /// # Errors
     /// An unknown architecture.
-    pub fn preprocessing(&self, model: &str, channels: usize) -> Result<(Preprocessing, (usize, usize))> {
-        if let Some(info) = &self.info {
-            let mut preprocessing = info.preprocessing.clone();
-            for values in [&mut preprocessing.mean, &mut preprocessing.std] {
-                *values = per_channel(values, channels);
-            }
-            return Ok((preprocessing, info.model.input_size));
-        }
-        let preset = tallow_models::find(model)?;
-        let preprocessing = Preprocessing {
-            interpolation: preset.interpolation.to_owned(),
-            crop_pct: preset.crop_pct,
-            mean: per_channel(preset.mean, channels),
-            std: per_channel(preset.std, channels),
-            ..Preprocessing::default()
+    pub fn preprocessing(&self, model: &str, channels: usize) -> Result<Preprocessing> {
+        let Some(info) = &self.info else {
+            let preset = tallow_models::find(model)?;
+            return Ok(preset_preprocessing(preset, channels, preset.input_size));
         };
-        Ok((preprocessing, preset.input_size))
+        let expected = info.preprocessing.clone();
+        Ok(Preprocessing { normalization: expected.normalization.for_channels(channels), ..expected })
     }
 
     /// Fails if the weights are known to be of another architecture than `model`.
@@ -91,25 +86,26 @@ impl Pretrained {
     /// Weights of another architecture.
     pub fn complete(&self, config: &mut RunConfig, splits: &Splits) -> Result<()> {
         self.check(&config.model.name)?;
-        let (expected, (h, w)) = self.preprocessing(&config.model.name, splits.train.channels())?;
+        let expected = self.preprocessing(&config.model.name, splits.train.channels())?;
         let augment = &mut config.augment;
         if augment.mean.is_none() && augment.std.is_none() {
-            augment.mean = Some(expected.mean.clone());
-            augment.std = Some(expected.std.clone());
+            augment.mean = Some(expected.normalization.mean.clone());
+            augment.std = Some(expected.normalization.std.clone());
         }
         let Ok(first) = splits.first_image(config.data.on_corrupt) else {
             return Ok(()); // the loader reports it
         };
-        if first.width().max(first.height()) > SMALL {
-            let interpolation = &expected.interpolation;
+        let image = Size { height: first.height() as usize, width: first.width() as usize };
+        if !Preprocessing::is_small(image) {
+            let Preprocessing { size: Size { height, width }, interpolation, .. } = expected;
             if augment.train.is_none() && !augment.train_as_eval {
                 augment.train = Some(pipeline(json!([
-                    { "op": "RandomResizedCrop", "size": [h, w], "interpolation": interpolation },
+                    { "op": "RandomResizedCrop", "size": [height, width], "interpolation": interpolation },
                     { "op": "RandomHorizontalFlip" },
                 ]))?);
             }
             if augment.eval.is_none() {
-                augment.eval = Some(eval_pipeline(&expected, (h, w))?);
+                augment.eval = Some(expected.ops());
             }
         }
         Ok(())
@@ -138,25 +134,9 @@ impl Pretrained {
     }
 }
 
-/// The pipeline of evaluation: scaled to size / crop_pct by the short side, cropped at the centre.
-pub fn eval_pipeline(expected: &Preprocessing, (h, w): (usize, usize)) -> Result<PipelineConfig> {
-    let short = (h.min(w) as f32 / expected.crop_pct).floor() as usize;
-    pipeline(json!([
-        { "op": "Resize", "size": short, "interpolation": expected.interpolation },
-        { "op": "CenterCrop", "size": [h, w] },
-    ]))
-}
-
 fn pipeline(ops: serde_json::Value) -> Result<PipelineConfig> {
     serde_json::from_value(ops)
         .map_err(|error| Error::Mismatch(format!("preprocessing of the pretrained weights: {error}")))
-}
-
-fn per_channel(values: &[f32], channels: usize) -> Vec<f32> {
-    match values.len() {
-        n if n == channels => values.to_vec(),
-        n => vec![values.iter().sum::<f32>() / n.max(1) as f32; channels],
-    }
 }
 
 /// The repository of timm's weights, such as `resnet18.a1_in1k`: the name of an architecture and a tag, unless a file has this
