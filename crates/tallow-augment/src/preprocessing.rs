@@ -110,7 +110,7 @@ impl Preprocessing {
 
     /// Whether timm's fields describe the pipeline exactly. If not, a reader that knows them alone prepares images
     /// differently.
-    pub fn is_timms(&self) -> bool {
+    pub fn is_exact_in_timm(&self) -> bool {
         self.ops.is_none() && self.has_timms_pixels()
     }
 

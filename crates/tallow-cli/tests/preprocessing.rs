@@ -42,7 +42,7 @@ fn predict(arguments: &[&str]) -> Result<Vec<f64>> {
 
 fn train(data: &Path, run: &Path, set: &[&str]) -> Result<String> {
     let (data, run) = (data.to_str().context("a path")?, run.to_str().context("a path")?);
-    let common = ["train.epochs=3", "train.batch_size=8", "augment.tta=[]"];
+    let common = ["train.epochs=2", "optim.lr=0.005", "train.batch_size=8", "augment.tta=[]"];
     let set: Vec<&str> = common.iter().chain(set).flat_map(|setting| ["--set", setting]).collect();
     Ok(tallow(&[&["train", "--model", "resnet18", "--data", data, "--out", run], &set[..]].concat())?.1)
 }
