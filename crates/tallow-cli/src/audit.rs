@@ -11,9 +11,10 @@ use tallow_audit::embedding::{self, Embeddings};
 use tallow_audit::labels::{self, Filter, Probabilities, RankBy};
 use tallow_audit::{AuditConfig, Issue, Kind, Samples, Split, checks, duplicates, report, scan};
 use tallow_data::{ClassOrder, OpenOptions};
-use tallow_train::{Finished, Setting, load};
+use tallow_infer::TrainedRun;
+use tallow_train::{CrossValidation, Setting, crossval, load};
 
-use crate::crossval::{self, Job, cross_validate};
+use crate::crossval::cross_validate;
 use crate::options::Method;
 use crate::train::catch_ctrl_c;
 
@@ -90,8 +91,8 @@ pub fn run(args: Args) -> Result<()> {
     let config = config(&args)?;
     let policy = policy(&args)?;
     let class_order = if args.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
-    let finished = args.run.as_deref().map(Finished::open).transpose()?;
-    let classes = finished.as_ref().map(|run| run.classes.clone());
+    let finished = args.run.as_deref().map(TrainedRun::open).transpose()?;
+    let classes = finished.as_ref().map(|run| run.classes().to_vec());
     let options = OpenOptions { data_dir: args.data_dir.clone(), class_order, classes, ..OpenOptions::default() };
     let splits = tallow_data::open(&args.data, &options)?;
     if splits.train.is_multi_label() && (args.cross_validate.is_some() || args.oof.is_some()) {
@@ -159,7 +160,8 @@ fn out_of_fold(args: &Args, folds: usize) -> Result<PathBuf> {
     let out = args.out.join("crossval");
     let resume = out.join(crossval::FOLDS).is_file();
     catch_ctrl_c()?;
-    let report = cross_validate(&Job { config, folds, repeats: 1, out: out.clone(), resume, quiet: false })?;
+    let job = CrossValidation { config: &config, folds, repeats: 1, out: &out, resume };
+    let report = cross_validate(&job, false)?;
     println!("\n{}\n", report.metrics);
     Ok(out.join(crossval::OUT_OF_FOLD))
 }
@@ -185,7 +187,7 @@ fn policy(args: &Args) -> Result<Policy> {
 }
 
 /// What a run's features tell of every split, and its predictions of those that it was not trained on.
-fn with_run(finished: &Finished, samples: &Samples, config: &AuditConfig, warn: bool) -> Result<Vec<Issue>> {
+fn with_run(finished: &TrainedRun, samples: &Samples, config: &AuditConfig, warn: bool) -> Result<Vec<Issue>> {
     let mut issues = Vec::new();
     for (split, dataset) in samples.parts() {
         let first = samples.first(*split);

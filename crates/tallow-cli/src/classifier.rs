@@ -4,16 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use candle_core::{Device, Tensor};
-use image::DynamicImage;
-use tallow_augment::{Pipeline, rng};
+use candle_core::Device;
 use tallow_export::LoadOptions;
+use tallow_infer::{Classifier, Predictor, View};
 use tallow_models::{Built, ModelConfig};
-use tallow_nn::Mode;
-use tallow_serve::Classifier;
-use tallow_train::{Predictor, View};
-
-use crate::pretrained::{Pretrained, labels as names};
+use tallow_train::Pretrained;
 
 /// How a run or an ensemble sees, or what classifies in place of one.
 #[derive(clap::Args)]
@@ -41,13 +36,13 @@ pub struct ClassifierArgs {
 
 impl ClassifierArgs {
     /// The run or the ensemble in this directory; without one, the architecture that they name.
-    pub fn open(&self, run: Option<&Path>) -> Result<Box<dyn Classifier>> {
+    pub fn open(&self, run: Option<&Path>) -> Result<Predictor> {
         if let Some(run) = run {
             let mut predictor = Predictor::open(run)?;
             if let Some(tta) = &self.tta {
                 predictor.set_tta(&View::parse_list(tta).context("--tta")?)?;
             }
-            return Ok(Box::new(predictor));
+            return Ok(predictor);
         }
         let (model, pretrained) = self.find()?;
         let built = pretrained.build(model, self.classes)?;
@@ -55,12 +50,12 @@ impl ClassifierArgs {
         let count = built.info.config.num_classes;
         let known = pretrained.info.as_ref().map(|info| info.label_names.clone()).filter(|names| !names.is_empty());
         let classes = match &self.labels {
-            Some(path) => names(path, count)?,
+            Some(path) => class_names(path, count)?,
             None => known.unwrap_or_else(|| (0..count).map(|class| class.to_string()).collect()),
         };
         let channels = built.info.config.in_chans;
         let pipeline = Arc::new(pretrained.preprocessing(model, channels)?.pipeline()?);
-        Ok(Box::new(Weights { name: model.to_owned(), classes, built, pipeline }))
+        Ok(Predictor::from_model(model, Classifier::new(built, classes, pipeline)))
     }
 
     /// The architecture with its weights for images of these channels and this size.
@@ -90,37 +85,12 @@ impl ClassifierArgs {
     }
 }
 
-/// A model with what it takes to classify pictures.
-struct Weights {
-    name: String,
-    classes: Vec<String>,
-    built: Built,
-    pipeline: Arc<Pipeline>,
-}
-
-impl Weights {
-    fn probabilities(&self, pictures: &[DynamicImage]) -> Result<Vec<f32>> {
-        let (h, w, c) = self.pipeline.output_shape();
-        let mut pixels = vec![0f32; pictures.len() * h * w * c];
-        for (picture, pixels) in pictures.iter().zip(pixels.chunks_exact_mut(h * w * c)) {
-            self.pipeline.apply(picture.clone(), &mut rng::keyed(0, 0, 0, rng::AUGMENT), pixels)?;
-        }
-        let input = Tensor::from_vec(pixels, (pictures.len(), h, w, c), &Device::Cpu)?.permute((0, 3, 1, 2))?;
-        let logits = self.built.model.forward(&input, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
-        Ok(tallow_metrics::softmax(&logits, self.classes.len())?)
+/// The names of so many classes, one per line of a file.
+pub fn class_names(path: &Path, count: usize) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    if names.len() != count {
+        bail!("{}: {} names, the model has {count} classes", path.display(), names.len());
     }
-}
-
-impl Classifier for Weights {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn probabilities(&self, pictures: &[DynamicImage]) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Weights::probabilities(self, pictures)?)
-    }
+    Ok(names)
 }

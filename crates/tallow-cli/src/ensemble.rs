@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tallow_train::ensemble::{Method, Plan, build};
-use tallow_train::{Finished, Predictor};
+use tallow_infer::ensemble::{Method, Plan, build};
+use tallow_infer::{Predictor, TrainedRun};
 
 use crate::program;
-use crate::run::{choose, evaluate, export};
+use crate::run::{choose, evaluate, warn_of};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -66,7 +66,9 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     println!("{made}");
     if args.method.is_soup() {
-        export(&Finished::open(&args.out)?, 0)?;
+        let soup = TrainedRun::open(&args.out)?;
+        warn_of(&soup.preprocessing);
+        soup.export(0)?;
     }
     let predictor = Predictor::open(&args.out)?;
     let path = args.out.display();

@@ -1,7 +1,7 @@
 //! `tallow evaluate`: a run or an ensemble measured on a split.
 
 use anyhow::{Context as _, Result, bail};
-use tallow_train::{Predictor, View};
+use tallow_infer::{Predictor, View};
 
 use crate::run::{RunArg, choose, evaluate};
 
@@ -44,6 +44,6 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(members) = &measured.members {
         println!("{members}\n");
     }
-    println!("{}: metrics.json, predictions.csv", predictor.run().path().display());
+    println!("{}: metrics.json, predictions.csv", predictor.name());
     Ok(())
 }

@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use tallow_augment::{Normalization, Preprocessing, Size};
 use tallow_data::Subset;
 use tallow_export::{CheckpointInfo, Int8, LoadOptions};
-use tallow_train::{Ensemble, Finished, Predictor, View};
+use tallow_infer::{Ensemble, Predictor, TrainedRun, View};
+use tallow_train::Pretrained;
 
-use crate::pretrained::{Pretrained, labels};
+use crate::classifier::class_names;
 use crate::program;
-use crate::run::{choose, first_line, info, warn_of};
+use crate::run::{choose, first_line, warn_of};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -74,7 +75,7 @@ pub fn run(args: Args) -> Result<()> {
         bail!("{report}\nthe classifier has no weights: give --classes as the weights have it");
     }
     let names = match (&args.labels, known) {
-        (Some(path), _) => labels(path, built.info.config.num_classes)?,
+        (Some(path), _) => class_names(path, built.info.config.num_classes)?,
         (None, Some(info)) => info.label_names.clone(),
         (None, None) => Vec::new(),
     };
@@ -142,13 +143,14 @@ fn whole(args: &Args, onnx: bool) -> Result<()> {
     }
     let mut predictor = Predictor::open(path)?;
     predictor.set_tta(&View::parse_list(args.tta.as_deref().unwrap_or("none"))?)?;
-    let mut info = info(predictor.first());
+    let mut info = predictor.first()?.checkpoint_info();
+    warn_of(&info.preprocessing);
     info.label_names = match &args.labels {
-        Some(path) => labels(path, predictor.classes().len())?,
+        Some(path) => class_names(path, predictor.classes().len())?,
         None => predictor.classes().to_vec(),
     };
     let what = match &predictor {
-        Predictor::Run(_) => info.architecture.clone(),
+        Predictor::Run(_) | Predictor::Model { .. } => info.architecture.clone(),
         Predictor::Ensemble(ensemble) => {
             info.architecture = "ensemble".to_owned();
             format!("an ensemble of {}", ensemble.names().join(", "))
@@ -164,7 +166,7 @@ fn whole(args: &Args, onnx: bool) -> Result<()> {
 /// Calibrates a run on its own training images, writes the file, and says what it costs.
 fn in_8_bits(args: &Args, info: &CheckpointInfo) -> Result<()> {
     let run = Path::new(&args.weights);
-    let mut finished = Finished::open(run).context("--int8 takes its ranges from the images of a run")?;
+    let mut finished = TrainedRun::open(run).context("--int8 takes its ranges from the images of a run")?;
     let splits = finished.splits(None)?;
     if splits.stream.is_some() {
         bail!(
@@ -178,11 +180,11 @@ fn in_8_bits(args: &Args, info: &CheckpointInfo) -> Result<()> {
     // Evenly from all of them: a folder's images lie class by class.
     let chosen = (0..count).map(|i| i * all / count).collect();
     let images = finished.batches(Arc::new(Subset::new(splits.train.clone(), chosen)?))?;
-    let int8 = Int8::calibrate::<anyhow::Error>(&finished.built, images.map(|images| Ok(images?)))?;
-    tallow_export::save_onnx(&args.out, &finished.built, info, Some(&int8))?;
+    let int8 = Int8::calibrate::<anyhow::Error>(&finished.classifier.built, images.map(|images| Ok(images?)))?;
+    tallow_export::save_onnx(&args.out, &finished.classifier.built, info, Some(&int8))?;
     if let Ok((name, dataset)) = choose(&splits, None) {
         println!("in f32:    {}", first_line(&finished, name, dataset.clone())?);
-        finished.built = int8.simulate(finished.built)?;
+        finished.classifier.built = int8.simulate(finished.classifier.built)?;
         println!("in 8 bits: {}", first_line(&finished, name, dataset)?);
     }
     Ok(())

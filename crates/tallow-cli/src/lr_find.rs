@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use candle_core::Device;
 use tallow_metrics::{Series, line_chart_svg};
-use tallow_train::lr_find::{LrRange, lr_find};
-use tallow_train::{LossContext, Setting, load, resolve, train_loader};
+use tallow_train::lr_find::LrRange;
+use tallow_train::{Setting, load, setup};
+
+use crate::options::set;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -54,18 +55,15 @@ pub fn run(args: Args) -> Result<()> {
     let flags = flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
     let mut settings: Vec<Setting> = flags.collect();
     for text in &args.set {
-        settings.push(Setting::parse(text)?);
+        settings.push(set(text)?);
     }
     let config = load(&args.recipe, &settings)?;
-    let splits = tallow_data::open(&config.data.spec, &config.open_options(None))?;
-    let resolved = resolve(config, &splits)?;
-    let config = &resolved.config;
-    let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
-    let loader = train_loader(&resolved, &splits)?;
-    let loss = config.loss.build(&LossContext::of(splits.train.as_ref()))?;
-    let mut optimizer = config.optim.build_for(&built);
+    let setup = setup(config, None)?;
+    if let Some(report) = &setup.pretrained {
+        println!("{report}");
+    }
     let range = LrRange { start: args.start, end: args.end, steps: args.steps };
-    let sweep = lr_find(&range, &built, loss.as_ref(), optimizer.as_mut(), &loader, &config.train)?;
+    let sweep = setup.find_lr(&range)?;
 
     let curve = |name: &str, of: fn(&tallow_train::lr_find::LrPoint) -> f64| Series {
         name: name.to_owned(),

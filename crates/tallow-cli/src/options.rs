@@ -68,7 +68,7 @@ impl Method {
             ("--on-corrupt", "data.on_corrupt", &self.on_corrupt),
         ]);
         if !self.freeze.is_empty() {
-            settings.push(Setting::parse(&format!("transfer.freeze={:?}", self.freeze))?);
+            settings.push(Setting::parse(&format!("transfer.freeze={:?}", self.freeze))?.from_origin("--freeze"));
         }
         for (set, key) in [(self.weights_by_order, "weights_by_order"), (self.allow_mismatch, "allow_mismatch")] {
             if set {
@@ -76,10 +76,15 @@ impl Method {
             }
         }
         for text in &self.set {
-            settings.push(Setting::parse(text)?);
+            settings.push(set(text)?);
         }
         Ok(settings)
     }
+}
+
+/// A `--set` as a setting of the configuration.
+pub fn set(text: &str) -> Result<Setting> {
+    Ok(Setting::parse(text)?.from_origin(format!("--set {text}")))
 }
 
 fn settings<const N: usize>(flags: [(&str, &str, &Option<String>); N]) -> Vec<Setting> {

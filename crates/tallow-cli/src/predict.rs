@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Device};
 use tallow_nn::{Mode, keep_packed_weights};
 use tallow_serve::Prediction;
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut predictions = Vec::new();
     for path in &images {
         let said = classifier.probabilities(&[tallow_data::decode::decode_file(path)?]);
-        let said = said.map_err(|error| anyhow!(error)).with_context(|| path.display().to_string())?;
+        let said = said.with_context(|| path.display().to_string())?;
         let name = path.display().to_string();
         predictions.push(Prediction::new(name, classifier.classes(), &said, args.topk as usize));
     }

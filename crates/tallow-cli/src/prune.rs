@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use tallow_train::{Ensemble, Finished};
+use tallow_infer::{Ensemble, TrainedRun};
 
 use crate::program;
-use crate::run::{RunArg, choose, export, first_line};
+use crate::run::{RunArg, choose, first_line, warn_of};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:
@@ -28,15 +28,17 @@ pub fn run(args: Args) -> Result<()> {
     if Ensemble::is_at(&args.run.run) {
         bail!("{}: an ensemble is several models: prune its members", args.run.run.display());
     }
-    let finished = Finished::open(&args.run.run)?;
+    let finished = TrainedRun::open(&args.run.run)?;
     let splits = finished.splits(None)?;
     let split = choose(&splits, None).ok();
     let measure = || split.as_ref().map(|(name, dataset)| first_line(&finished, name, dataset.clone())).transpose();
     let before = measure()?;
-    let pruned = tallow_export::prune(&finished.built, args.ratio)?;
+    let pruned = tallow_export::prune(&finished.classifier.built, args.ratio)?;
     let after = measure()?;
     let copy = finished.copy_to(&args.out)?;
-    export(&Finished::open(copy.path())?, 0)?;
+    let pruned_run = TrainedRun { dir: copy, ..finished };
+    warn_of(&pruned_run.preprocessing);
+    pruned_run.export(0)?;
     println!("{} of the {} filters of {} convolutions are zero now", pruned.zero, pruned.filters, pruned.layers);
     if let (Some(before), Some(after)) = (before, after) {
         println!("before: {before}\nafter:  {after}");

@@ -6,24 +6,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use tallow_augment::Preprocessing;
 use tallow_data::{Dataset, Splits};
-use tallow_export::CheckpointInfo;
-use tallow_models::Built;
-use tallow_train::{Finished, Measured, Predictor, Resolved, RunDir};
-
-/// Writes model.safetensors and config.json in timm's layout into the directory of a run that took so many steps.
-pub fn export(finished: &Finished, steps: u64) -> Result<()> {
-    let mut info = info(finished);
-    info.num_batches_tracked = i64::try_from(steps)?;
-    Ok(tallow_export::save(finished.run.path(), &finished.built.store, &info)?)
-}
-
-/// The description of a run's checkpoint, with the preprocessing of the run's own evaluation.
-pub fn info(finished: &Finished) -> CheckpointInfo {
-    let mut info = CheckpointInfo::new(&finished.built.info, finished.classes.clone());
-    info.preprocessing = finished.preprocessing.clone();
-    warn_of(&info.preprocessing);
-    info
-}
+use tallow_infer::{Measured, Predictor, TrainedRun};
+use tallow_run::RunDir;
+use tallow_train::Setup;
 
 /// Warns of preprocessing that timm's fields of config.json cannot describe.
 pub fn warn_of(preprocessing: &Preprocessing) {
@@ -41,26 +26,31 @@ pub fn evaluate(predictor: &Predictor, split: &str, dataset: Arc<dyn Dataset>) -
     if let Some(what) = predictor.fitted_on().filter(|what| what.starts_with(&format!("{split},"))) {
         eprintln!("note: this ensemble was fitted on {what}: on the {split} split it looks better than it is");
     }
-    for id in &measured.predictions.skipped {
-        eprintln!("skipped, cannot be read: {id}");
-    }
+    list_skipped(&measured);
     Ok(measured)
 }
 
+/// Lists the images that could not be read.
+pub fn list_skipped(measured: &Measured) {
+    for id in &measured.predictions.skipped {
+        eprintln!("skipped, cannot be read: {id}");
+    }
+}
+
 /// What is said first of a split: its name, how many images, loss and accuracy.
-pub fn first_line(finished: &Finished, split: &str, dataset: Arc<dyn Dataset>) -> Result<String> {
-    let evaluation = finished.predictions(dataset)?.evaluate(&finished.classes)?.to_string();
+pub fn first_line(run: &TrainedRun, split: &str, dataset: Arc<dyn Dataset>) -> Result<String> {
+    let evaluation = run.predictions(dataset)?.evaluate(run.classes())?.to_string();
     Ok(format!("{split}: {}", evaluation.lines().next().unwrap_or_default()))
 }
 
 /// The lines that say what is about to be trained.
-pub fn headline(resolved: &Resolved, splits: &Splits, built: &Built, run: &RunDir) -> String {
-    let config = &resolved.config;
+pub fn headline(setup: &Setup, dir: &RunDir) -> String {
+    let (config, splits) = (setup.config(), &setup.splits);
     let count = |split: &Option<Arc<dyn Dataset>>, name| match split {
         Some(dataset) => format!(", {} {name}", dataset.len()),
         None => String::new(),
     };
-    let (h, w, c) = resolved.train.output_shape();
+    let (h, w, c) = setup.resolved.train.output_shape();
     let mut text = format!(
         "data   {}: {} training images{}{} in {} classes, {c}×{h}×{w}\nmodel  {}: {:.2} M parameters\nrun    {}",
         config.data.spec,
@@ -69,8 +59,8 @@ pub fn headline(resolved: &Resolved, splits: &Splits, built: &Built, run: &RunDi
         count(&splits.test, "test"),
         splits.train.class_names().len(),
         config.model.name,
-        built.store.parameter_count() as f64 / 1e6,
-        run.path().display(),
+        setup.built.store.parameter_count() as f64 / 1e6,
+        dir.path().display(),
     );
     if splits.ignored_files > 0 {
         text += &format!("\nnote   {} files are not images and were ignored", splits.ignored_files);

@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let (addr, count) = (listener.local_addr()?, classifier.classes().len());
     println!("{}: {count} classes at http://{addr}, until Ctrl-C", classifier.name());
-    serve(classifier.as_ref(), listener, &options, terminated())?;
+    serve(&classifier, listener, &options, terminated())?;
     println!("stopped");
     Ok(())
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde_json::json;
 use tallow_augment::{Normalization, Pipeline, PipelineConfig, Preprocessing, Size};
 use tallow_data::{Sampler, Splits};
+use tallow_optim::loss::Labels;
+use tallow_run::{AugmentConfig, build_pipeline};
 
-use super::{AugmentConfig, RunConfig};
+use super::RunConfig;
 use crate::{Error, Result};
 
 /// Samples in the buffer of a stream by the sampler `shuffled`.
@@ -15,7 +17,7 @@ const STREAM_BUFFER: usize = 1000;
 /// A complete config, and the pipelines built from it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// What the run directory keeps.
+    /// The complete config, which the run directory keeps.
     pub config: RunConfig,
     /// For training images.
     pub train: Arc<Pipeline>,
@@ -53,7 +55,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         ));
     }
     config.data.multi_label = dataset.is_multi_label();
-    if config.data.multi_label && !config.loss.takes_several_labels() {
+    if config.data.multi_label && config.loss.labels() == Labels::Single {
         return Err(Error::Mismatch(format!(
             "{}: several labels a sample need loss.name = \"binary_cross_entropy\" or \"asymmetric_multi_label\": other \
              losses take one class a sample",
@@ -117,22 +119,6 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     Ok(Resolved { config, train: Arc::new(train), eval: Arc::new(eval) })
 }
 
-impl RunConfig {
-    /// What evaluation does to an image: `augment.eval` with mean and standard deviation. `None` before
-    /// [`resolve`] has completed the config.
-    ///
-    /// # Errors
-    /// A pipeline that cannot be built.
-    pub fn preprocessing(&self) -> Result<Option<Preprocessing>> {
-        let AugmentConfig { eval: Some(ops), mean: Some(mean), std: Some(std), .. } = &self.augment else {
-            return Ok(None);
-        };
-        let normalization = Normalization { mean: mean.clone(), std: std.clone() };
-        let (height, width) = self.model.config.input_size;
-        Ok(Some(Preprocessing::from_pipeline(ops, &normalization, Size { height, width })?))
-    }
-}
-
 fn normalization(config: &RunConfig, splits: &Splits) -> Result<Normalization> {
     let channels = splits.train.channels();
     match (&config.augment.mean, &config.augment.std) {
@@ -150,24 +136,6 @@ fn normalization(config: &RunConfig, splits: &Splits) -> Result<Normalization> {
         }
         (None, None) => Ok(splits.measure(config.data.on_corrupt)?),
         _ => Err(Error::Mismatch("give both augment.mean and augment.std, or neither to have them measured".into())),
-    }
-}
-
-/// The pipeline of `config`. Ops that set no size are enough where all images have one, that of `image`.
-///
-/// # Errors
-/// A pipeline that cannot be built.
-pub fn build_pipeline(
-    config: &PipelineConfig,
-    channels: usize,
-    normalization: &Normalization,
-    image: Size,
-) -> Result<Pipeline> {
-    match config.build(channels, normalization) {
-        Err(tallow_augment::Error::SizeNotConstant { .. }) => {
-            Ok(config.build_for_input(channels, normalization, image)?)
-        }
-        built => Ok(built?),
     }
 }
 
