@@ -44,7 +44,6 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
             "tallow-augment",
             "tallow-metrics",
             "tallow-export",
-            "tallow-hub",
         ],
     ),
     ("tallow-serve", &["tallow-data", "tallow-nn", "tallow-infer"]),

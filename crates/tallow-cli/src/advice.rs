@@ -22,7 +22,6 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
         Error::Run(error) => return of_run(error),
         Error::Infer(error) => return of_infer(error),
         Error::Export(error) => return of_export(error),
-        Error::OtherArchitecture { found, .. } => format!("add --model {found}"),
         Error::NotInCrossValidation { .. } => "leave it out".into(),
         Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),
         Error::OtherFoldConfig { .. } => "give the same options, or none, or another --out".into(),
@@ -37,6 +36,7 @@ fn of_infer(error: &tallow_infer::Error) -> Option<String> {
     use tallow_infer::Error;
     let advice = match error {
         Error::Run(error) => return of_run(error),
+        Error::Export(error) => return of_export(error),
         Error::NotAFold { .. } => "--split held_out is for the folds of a cross-validation: choose another split",
         Error::MultiLabelData { .. } => "give data with one label per sample",
         Error::TooFewMembers { .. } => "give more runs, or --snapshots for those of one run",
@@ -73,6 +73,7 @@ fn of_member(problem: &MemberProblem) -> Option<&'static str> {
 fn of_export(error: &tallow_export::Error) -> Option<String> {
     use tallow_export::Error;
     let advice = match error {
+        Error::OtherModel { found, .. } => return Some(format!("add --model {found}")),
         Error::OtherArchitecture { fits_by_order: true, .. } => "add --weights-by-order to match them by order",
         Error::OtherArchitecture { .. } => "give the architecture and the options that the weights were saved with",
         _ => return None,

@@ -46,6 +46,37 @@ pub enum Error {
         /// Its content.
         found: String,
     },
+    /// There is no such file or folder of weights.
+    #[error(
+        "{}: there is no such file or folder; a repository of the Hub is written hf:OWNER/REPO, timm's weights \
+         resnet18.a1_in1k",
+        path.display()
+    )]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder holds no weights.
+    #[error("{}: there is no {expected} in it", path.display())]
+    NoWeightsFile {
+        /// The folder.
+        path: PathBuf,
+        /// The files that are looked for.
+        expected: String,
+    },
+    /// The weights are of another architecture than asked for, as `config.json` beside them says.
+    #[error("{}: these are weights of {found}, not of {expected}", path.display())]
+    OtherModel {
+        /// The weights.
+        path: PathBuf,
+        /// The architecture of the weights.
+        found: String,
+        /// The architecture asked for.
+        expected: String,
+    },
+    /// A repository of the Hub could not be fetched.
+    #[error(transparent)]
+    Hub(#[from] tallow_hub::Error),
     /// A file of another format.
     #[error("{} is {found}", path.display())]
     UnknownFormat {
@@ -125,7 +156,7 @@ pub enum Error {
         /// The value found.
         found: String,
     },
-    /// The model that `config.json` describes cannot be built.
+    /// The model of a checkpoint cannot be built.
     #[error("{}: {source}", path.display())]
     Model {
         /// The file.

@@ -4,6 +4,7 @@
 //!   ([`read_config`] and [`load_weights`] read one of the two).
 //! - [`StateDict::read`] and [`load_pretrained`]: the weights of any file, loaded into a model that may have other classes,
 //!   channels or input sizes. [`Hub::fetch`] downloads weights of a repository on the Hugging Face Hub.
+//! - [`Pretrained::find`]: weights by a specification: a file, a folder, `hf:OWNER/REPO`, or timm's `MODEL.TAG`.
 //! - [`save_onnx`]: a model as an ONNX file for other runtimes, with an [`Int8`] in 8 bits. [`save_graph`]: any traced function
 //!   of images, such as an ensemble.
 //! - [`prune`]: filters set to zero, which an ONNX file leaves out.
@@ -15,6 +16,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `read` | weights from files and the Hub, torchvision's names |
+//! | `pretrained` | weights found by a specification |
 //! | `timm` | the checkpoint's folder, `config.json`, loading with adaptation, LoRA |
 //! | `onnx` | the graph in ONNX's operators |
 //! | `int8` | ranges and rounding of 8-bit values |
@@ -23,6 +25,7 @@
 mod error;
 mod int8;
 mod onnx;
+mod pretrained;
 mod prune;
 mod read;
 mod timm;
@@ -30,6 +33,7 @@ mod timm;
 pub use error::{Error, Result};
 pub use int8::Int8;
 pub use onnx::{OPSET, save_graph, save_onnx};
+pub use pretrained::Pretrained;
 pub use prune::{Pruned, prune};
 pub use read::{Fetched, Format, Hub, StateDict};
 pub use timm::{

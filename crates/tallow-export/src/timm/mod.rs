@@ -4,14 +4,14 @@ mod adapt;
 mod config_json;
 mod folder;
 mod info;
+mod load;
 mod lora;
-mod pretrained;
 mod report;
 mod weights;
 
 pub use config_json::read_config;
 pub use folder::{CONFIG_FILE, WEIGHTS_FILE, open, save, save_state};
 pub use info::{CheckpointInfo, preset_preprocessing};
-pub use pretrained::load_pretrained;
+pub use load::load_pretrained;
 pub use report::{LoadOptions, Matching, PretrainedReport};
 pub use weights::{LoadReport, load_weights, with_num_batches_tracked};
