@@ -16,7 +16,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-data", &["tallow-base", "tallow-augment", "tallow-hub"]),
     ("tallow-audit", &["tallow-augment", "tallow-data"]),
     ("tallow-models", &["tallow-nn"]),
-    ("tallow-export", &["tallow-augment", "tallow-hub", "tallow-nn", "tallow-models"]),
+    ("tallow-export", &["tallow-base", "tallow-augment", "tallow-hub", "tallow-nn", "tallow-models"]),
     ("tallow-optim", &["tallow-nn"]),
     ("tallow-run", &["tallow-base", "tallow-augment", "tallow-data", "tallow-models", "tallow-nn"]),
     (
@@ -44,7 +44,6 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
             "tallow-augment",
             "tallow-metrics",
             "tallow-export",
-            "tallow-hub",
         ],
     ),
     ("tallow-serve", &["tallow-data", "tallow-nn", "tallow-infer"]),
@@ -53,6 +52,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
         &[
             "tallow-audit",
             "tallow-augment",
+            "tallow-base",
             "tallow-data",
             "tallow-export",
             "tallow-infer",
