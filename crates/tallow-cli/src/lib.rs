@@ -7,6 +7,7 @@ mod audit;
 mod augment;
 pub mod batch_size;
 mod classifier;
+mod completions;
 mod crossval;
 mod data;
 mod ensemble;
@@ -57,6 +58,8 @@ pub enum Command {
     Audit(audit::Args),
     /// Draw augmented images of a dataset
     Augment(augment::Args),
+    /// Print a script that completes commands and options in a shell
+    Completions(completions::Args),
 }
 
 impl Command {
@@ -80,6 +83,7 @@ impl Command {
             Command::Data(args) => data::run(args),
             Command::Audit(args) => audit::run(args),
             Command::Augment(args) => augment::run(args),
+            Command::Completions(args) => completions::run(args),
         }
     }
 }
