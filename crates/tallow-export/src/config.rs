@@ -66,7 +66,7 @@ impl CheckpointInfo {
     /// Of a model with its preset's preprocessing; where that is for another number of channels, its
     /// mean over channels, as timm does.
     pub fn new(info: &ModelInfo, label_names: Vec<String>) -> Self {
-        let preset = info.preset;
+        let preset = &info.preset;
         let channels = info.config.in_chans;
         CheckpointInfo {
             architecture: preset.name.to_string(),
@@ -95,7 +95,7 @@ impl CheckpointInfo {
             "custom_load": false,
             "input_size": [self.model.in_chans, h, w],
             // timm then builds the model for `input_size`, not for its own default.
-            "fixed_input_size": tallow_models::find(&self.architecture).is_ok_and(|preset| preset.fixed_input_size()),
+            "fixed_input_size": tallow_models::find(&self.architecture).is_ok_and(|preset| preset.fixed_input_size),
         });
         let preprocessing = serde_json::to_value(&self.preprocessing).unwrap_or_default();
         if let (Value::Object(cfg), Value::Object(preprocessing)) = (&mut pretrained_cfg, preprocessing) {
@@ -214,7 +214,8 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
         return Err(refused(&path, "label_names".into(), &expected, &format!("{labels} names")));
     }
     Ok(CheckpointInfo {
-        num_features: preset.num_features(&model),
+        num_features: tallow_models::num_features(&config.architecture, &model)
+            .map_err(|source| Error::Model { path: path.clone(), source })?,
         architecture: config.architecture,
         model,
         global_pool: preset.global_pool.to_string(),

@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::registry::Preset;
-
 /// How a network of the ImageNet size takes its input in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -173,7 +170,8 @@ impl Key {
         }
     }
 
-    fn is_set(self, config: &ModelConfig) -> bool {
+    /// Whether `config` sets the key.
+    pub(crate) fn is_set(self, config: &ModelConfig) -> bool {
         match self {
             Key::Stem => config.stem.is_some(),
             Key::Width => config.width.is_some(),
@@ -189,63 +187,6 @@ impl Key {
             Key::LoraRank => config.lora_rank.is_some(),
             Key::DropBlockRate => config.drop_block_rate != 0.0,
             Key::CheckpointActivations => config.checkpoint_activations,
-        }
-    }
-}
-
-impl ModelConfig {
-    /// Checks what holds for every architecture, and that no key is set in vain.
-    ///
-    /// # Errors
-    /// [`Error::BadValue`], [`Error::UnusedKey`].
-    pub fn check(&self, preset: &Preset) -> Result<()> {
-        let (h, w) = self.input_size;
-        let size = [
-            ("num_classes", self.num_classes, 1),
-            ("in_chans", self.in_chans, 1),
-            ("width", self.width.unwrap_or(1), 1),
-            ("depth", self.depth.unwrap_or(1), 1),
-            ("num_heads", self.num_heads.unwrap_or(1), 1),
-            ("patch_size", self.patch_size.unwrap_or(1), 1),
-            ("lora_rank", self.lora_rank.unwrap_or(1), 1),
-            ("input_size", h.min(w), self.patch_size.unwrap_or(preset.min_input_size)),
-        ];
-        for (key, found, least) in size {
-            if found < least {
-                return Err(preset.bad_value(key, format!("at least {least}"), found));
-            }
-        }
-        let multiple = self.patch_size.unwrap_or(preset.size_multiple);
-        if h % multiple != 0 || w % multiple != 0 {
-            let expected = format!("a height and width that {multiple} divides");
-            return Err(preset.bad_value("input_size", expected, format!("{h}×{w}")));
-        }
-        let rates = [
-            ("drop_rate", self.drop_rate),
-            ("drop_path_rate", self.drop_path_rate),
-            ("drop_block_rate", self.drop_block_rate),
-        ];
-        for (key, rate) in rates {
-            if !(0.0..1.0).contains(&rate) {
-                return Err(preset.bad_value(key, "at least 0 and below 1", rate));
-            }
-        }
-        if let Some(ratio) = self.mlp_ratio.filter(|ratio| !(0.1..=64.0).contains(ratio)) {
-            return Err(preset.bad_value("mlp_ratio", "from 0.1 to 64", ratio));
-        }
-        let multipliers =
-            [("channel_multiplier", self.channel_multiplier), ("depth_multiplier", self.depth_multiplier)];
-        for (key, multiplier) in multipliers {
-            if let Some(multiplier) = multiplier.filter(|multiplier| !(0.05..=16.0).contains(multiplier)) {
-                return Err(preset.bad_value(key, "from 0.05 to 16", multiplier));
-            }
-        }
-        match Key::ALL.iter().find(|key| key.is_set(self) && !preset.keys.contains(key)) {
-            None => Ok(()),
-            Some(key) => {
-                let names: Vec<_> = preset.keys.iter().map(|key| key.name()).collect();
-                Err(Error::UnusedKey { key: key.name(), model: preset.name, uses: names.join(", ") })
-            }
         }
     }
 }

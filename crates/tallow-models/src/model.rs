@@ -1,10 +1,12 @@
 //! What every architecture offers, and what `build` hands over.
 
+use std::borrow::Cow;
+
 use candle_core::{DType, Device, Tensor};
 use tallow_nn::{Mode, ParamStore, Result};
 
 use crate::config::ModelConfig;
-use crate::registry::Preset;
+use crate::preset::Preset;
 
 /// An image classifier: a backbone and a classifier on it.
 pub trait Model: Send + Sync {
@@ -96,12 +98,24 @@ impl std::fmt::Debug for Built {
 /// What a model was built from.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {
-    /// The row of the registry.
-    pub preset: &'static Preset,
+    /// The architecture's row of the registry, or a preset of your own.
+    pub preset: Cow<'static, Preset>,
     /// The configuration that it was built with.
     pub config: ModelConfig,
     /// Channels of the features that the classifier sees.
     pub num_features: usize,
+}
+
+impl From<Preset> for Cow<'static, Preset> {
+    fn from(preset: Preset) -> Self {
+        Cow::Owned(preset)
+    }
+}
+
+impl From<&'static Preset> for Cow<'static, Preset> {
+    fn from(preset: &'static Preset) -> Self {
+        Cow::Borrowed(preset)
+    }
 }
 
 impl ModelInfo {

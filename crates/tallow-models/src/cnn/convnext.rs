@@ -20,16 +20,17 @@ use tallow_nn::ops::permute;
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::grn::GlobalResponseNorm;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::{TRUNCATED, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// What tells one ConvNeXt from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct ConvNextVariant {
     /// Channels of the first stage; each next one has twice as many.
     width: usize,
     /// Blocks in each of the four stages.
@@ -40,58 +41,66 @@ pub struct Layout {
     v2: bool,
 }
 
-impl Layout {
-    const fn new(width: usize, depths: [usize; 4]) -> Layout {
-        Layout { width, depths, conv_mlp: false, v2: false }
+impl ConvNextVariant {
+    const fn new(width: usize, depths: [usize; 4]) -> ConvNextVariant {
+        ConvNextVariant { width, depths, conv_mlp: false, v2: false }
     }
 
-    const fn conv(self) -> Layout {
-        Layout { conv_mlp: true, ..self }
+    const fn conv(self) -> ConvNextVariant {
+        ConvNextVariant { conv_mlp: true, ..self }
     }
 
-    const fn v2(self) -> Layout {
-        Layout { v2: true, ..self }
+    const fn v2(self) -> ConvNextVariant {
+        ConvNextVariant { v2: true, ..self }
     }
 
     /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+    fn num_features(self) -> usize {
         8 * self.width
     }
 }
 
-const ATTO: Layout = Layout::new(40, [2, 2, 6, 2]).conv();
-const NANO: Layout = Layout::new(80, [2, 2, 8, 2]).conv();
-const TINY: Layout = Layout::new(96, [3, 3, 9, 3]);
+const ATTO: ConvNextVariant = ConvNextVariant::new(40, [2, 2, 6, 2]).conv();
+const NANO: ConvNextVariant = ConvNextVariant::new(80, [2, 2, 8, 2]).conv();
+const TINY: ConvNextVariant = ConvNextVariant::new(96, [3, 3, 9, 3]);
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("convnext_atto", 0.875, ATTO),
-    preset("convnext_femto", 0.875, Layout { width: 48, ..ATTO }),
-    preset("convnext_pico", 0.875, Layout { width: 64, ..ATTO }),
-    preset("convnext_nano", 0.95, NANO),
-    preset("convnext_tiny", 0.95, TINY),
-    preset("convnext_small", 0.95, Layout::new(96, [3, 3, 27, 3])),
-    preset("convnext_base", 0.875, Layout::new(128, [3, 3, 27, 3])),
-    preset("convnextv2_atto", 0.875, ATTO.v2()),
-    preset("convnextv2_nano", 0.875, NANO.v2()),
-    preset("convnextv2_tiny", 0.875, TINY.v2()),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations];
+
+const VARIANTS: &[(Preset, ConvNextVariant)] = &[
+    (preset("convnext_atto", 0.875), ATTO),
+    (preset("convnext_femto", 0.875), ConvNextVariant { width: 48, ..ATTO }),
+    (preset("convnext_pico", 0.875), ConvNextVariant { width: 64, ..ATTO }),
+    (preset("convnext_nano", 0.95), NANO),
+    (preset("convnext_tiny", 0.95), TINY),
+    (preset("convnext_small", 0.95), ConvNextVariant::new(96, [3, 3, 27, 3])),
+    (preset("convnext_base", 0.875), ConvNextVariant::new(128, [3, 3, 27, 3])),
+    (preset("convnextv2_atto", 0.875), ATTO.v2()),
+    (preset("convnextv2_nano", 0.875), NANO.v2()),
+    (preset("convnextv2_tiny", 0.875), TINY.v2()),
 ];
 
 /// Preprocessing is that of timm's default weights.
-const fn preset(name: &'static str, crop_pct: f32, layout: Layout) -> Preset {
+const fn preset(name: &'static str, crop_pct: f32) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations],
+        keys: KEYS,
         min_input_size: 32,
         crop_pct,
         interpolation: "bicubic",
         first_conv: "stem.0",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "cnn/convnext", Arch::ConvNext(layout))
+        ..Preset::imagenet(name, "cnn/convnext")
     }
 }
 
 const EPS: f32 = 1e-6;
 
-pub(crate) struct ConvNext {
+pub(crate) static FAMILY: FamilyTable<ConvNextVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(ConvNext::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct ConvNext {
     stem: Conv2d,
     stem_norm: LayerNorm2d,
     stages: Vec<Stage>,
@@ -101,21 +110,21 @@ pub(crate) struct ConvNext {
 }
 
 impl ConvNext {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let total = layout.depths.iter().sum();
+    fn new(variant: ConvNextVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let total = variant.depths.iter().sum();
         let stage = |index: usize| {
-            let before: usize = layout.depths[..index].iter().sum();
+            let before: usize = variant.depths[..index].iter().sum();
             let drop_path = |i| drop_path_rate(config.drop_path_rate, before + i, total);
-            Stage::new(layout, index, drop_path, config.checkpoint_activations, &b.pp("stages").pp(index))
+            Stage::new(variant, index, drop_path, config.checkpoint_activations, &b.pp("stages").pp(index))
         };
         let head = b.pp("head");
         Ok(ConvNext {
-            stem: patches(config.in_chans, layout.width, 4, &b.pp("stem").pp(0))?,
-            stem_norm: LayerNorm2d::new(layout.width, EPS, &b.pp("stem").pp(1))?,
-            stages: (0..layout.depths.len()).map(stage).collect::<Result<_>>()?,
-            norm: LayerNorm::new(layout.num_features(), EPS, &head.pp("norm"))?,
+            stem: patches(config.in_chans, variant.width, 4, &b.pp("stem").pp(0))?,
+            stem_norm: LayerNorm2d::new(variant.width, EPS, &b.pp("stem").pp(1))?,
+            stages: (0..variant.depths.len()).map(stage).collect::<Result<_>>()?,
+            norm: LayerNorm::new(variant.num_features(), EPS, &head.pp("norm"))?,
             dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(layout.num_features(), config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+            fc: Linear::new(variant.num_features(), config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
         })
     }
 }
@@ -149,21 +158,21 @@ struct Stage {
 
 impl Stage {
     fn new(
-        layout: Layout,
+        variant: ConvNextVariant,
         index: usize,
         drop_path: impl Fn(usize) -> f32,
         checkpoint: bool,
         b: &Builder,
     ) -> Result<Self> {
-        let channels = layout.width << index;
+        let channels = variant.width << index;
         let downsample = if index > 0 {
             let (b, inputs) = (b.pp("downsample"), channels / 2);
             Some((LayerNorm2d::new(inputs, EPS, &b.pp(0))?, patches(inputs, channels, 2, &b.pp(1))?))
         } else {
             None
         };
-        let block = |i| Block::new(layout, channels, drop_path(i), &b.pp("blocks").pp(i));
-        let blocks = (0..layout.depths[index]).map(block).collect::<Result<_>>()?;
+        let block = |i| Block::new(variant, channels, drop_path(i), &b.pp("blocks").pp(i));
+        let blocks = (0..variant.depths[index]).map(block).collect::<Result<_>>()?;
         Ok(Stage { downsample, blocks, checkpoint })
     }
 
@@ -191,17 +200,17 @@ struct Block {
 }
 
 impl Block {
-    fn new(layout: Layout, channels: usize, drop_path: f32, b: &Builder) -> Result<Self> {
+    fn new(variant: ConvNextVariant, channels: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let depthwise = Conv2dOptions { padding: 3, groups: channels, ..biased() };
         let (mlp, hidden) = (b.pp("mlp"), 4 * channels);
-        let linear = |inputs, outputs, name: &str| PixelLinear::new(layout.conv_mlp, inputs, outputs, &mlp.pp(name));
+        let linear = |inputs, outputs, name: &str| PixelLinear::new(variant.conv_mlp, inputs, outputs, &mlp.pp(name));
         let grn = || GlobalResponseNorm::new(hidden, &mlp.pp("grn"));
         Ok(Block {
-            gamma: (!layout.v2).then(|| LayerScale::new(channels, 1e-6, b)).transpose()?,
+            gamma: (!variant.v2).then(|| LayerScale::new(channels, 1e-6, b)).transpose()?,
             conv_dw: Conv2d::new(channels, channels, 7, depthwise, &b.pp("conv_dw"))?,
             norm: LayerNorm2d::new(channels, EPS, &b.pp("norm"))?,
             fc1: linear(channels, hidden, "fc1")?,
-            grn: layout.v2.then(grn).transpose()?,
+            grn: variant.v2.then(grn).transpose()?,
             fc2: linear(hidden, channels, "fc2")?,
             drop_path: DropPath::new(drop_path)?,
         })

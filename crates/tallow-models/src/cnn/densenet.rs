@@ -15,14 +15,15 @@ use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
 use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// What tells one DenseNet from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct DenseNetVariant {
     /// Layers in each of the four blocks.
     blocks: [usize; 4],
 }
@@ -30,34 +31,42 @@ pub struct Layout {
 /// Channels that each layer adds.
 const GROWTH: usize = 32;
 
-impl Layout {
+impl DenseNetVariant {
     /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+    fn num_features(self) -> usize {
         let [a, b, c, d] = self.blocks;
         [a, b, c].into_iter().fold(2 * GROWTH, |channels, layers| (channels + layers * GROWTH) / 2) + d * GROWTH
     }
 }
 
-/// Preprocessing is that of timm's default weights, `ra_in1k` and `tv_in1k`.
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("densenet121", [6, 12, 24, 16]),
-    preset("densenet169", [6, 12, 32, 32]),
-    preset("densenet201", [6, 12, 48, 32]),
+const KEYS: &[Key] = &[Key::DropRate];
+
+const VARIANTS: &[(Preset, DenseNetVariant)] = &[
+    (preset("densenet121"), DenseNetVariant { blocks: [6, 12, 24, 16] }),
+    (preset("densenet169"), DenseNetVariant { blocks: [6, 12, 32, 32] }),
+    (preset("densenet201"), DenseNetVariant { blocks: [6, 12, 48, 32] }),
 ];
 
-const fn preset(name: &'static str, blocks: [usize; 4]) -> Preset {
+/// Preprocessing is that of timm's default weights, `ra_in1k` and `tv_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate],
+        keys: KEYS,
         // The stem divides by 4, three transitions by 2 each.
         min_input_size: 29,
         interpolation: "bicubic",
         first_conv: "features.conv0",
         classifier: "classifier",
-        ..Preset::imagenet(name, "cnn/densenet", Arch::DenseNet(Layout { blocks }))
+        ..Preset::imagenet(name, "cnn/densenet")
     }
 }
 
-pub(crate) struct DenseNet {
+pub(crate) static FAMILY: FamilyTable<DenseNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(DenseNet::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct DenseNet {
     conv0: Conv2d,
     norm0: BatchNorm2d,
     /// Each block, and the transition behind it but for the last.
@@ -68,18 +77,18 @@ pub(crate) struct DenseNet {
 }
 
 impl DenseNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(variant: DenseNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let features = b.pp("features");
         let mut channels = 2 * GROWTH;
         let conv0 = conv(config.in_chans, channels, 7, 2, &features.pp("conv0"))?;
         let norm0 = norm(channels, &features.pp("norm0"))?;
         let mut blocks = Vec::new();
-        for (i, count) in layout.blocks.into_iter().enumerate() {
+        for (i, count) in variant.blocks.into_iter().enumerate() {
             let block = features.pp(format!("denseblock{}", i + 1));
             let layer = |j| DenseLayer::new(channels + j * GROWTH, &block.pp(format!("denselayer{}", j + 1)));
             let layers = (0..count).map(layer).collect::<Result<Vec<_>>>()?;
             channels += count * GROWTH;
-            let transition = if i + 1 < layout.blocks.len() {
+            let transition = if i + 1 < variant.blocks.len() {
                 let transition = Transition::new(channels, &features.pp(format!("transition{}", i + 1)))?;
                 channels /= 2;
                 Some(transition)

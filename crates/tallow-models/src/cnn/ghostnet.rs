@@ -21,29 +21,27 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::linear;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::layers::squeeze_excite::SqueezeExcite;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     interpolation: "bicubic",
     first_conv: "conv_stem",
     classifier: "classifier",
-    ..Preset::imagenet("ghostnet_100", "cnn/ghostnet", Arch::GhostNet)
-}];
+    ..Preset::imagenet("ghostnet_100", "cnn/ghostnet")
+};
 
 const STEM_WIDTH: usize = 16;
 /// Channels of the last convolution before pooling, and of the one behind it.
 const FEATURES: usize = 960;
 const HIDDEN: usize = 1280;
-
-/// Channels that the classifier's head sees.
-pub(crate) fn num_features() -> usize {
-    FEATURES
-}
 
 /// What tells one block from another.
 #[derive(Clone, Copy)]
@@ -84,7 +82,13 @@ const STAGES: [&[BlockSpec]; 9] = [
     ],
 ];
 
-pub(crate) struct GhostNet {
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(GhostNet::new(config, b)),
+    num_features: |(), _| FEATURES,
+};
+
+struct GhostNet {
     stem: ConvNorm,
     blocks: Vec<Block>,
     last: ConvNorm,
@@ -94,7 +98,7 @@ pub(crate) struct GhostNet {
 }
 
 impl GhostNet {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let root = |conv: &str, norm: &str, b: &Builder| (b.pp(conv), b.pp(norm));
         let stem = ConvNorm::new(Shape::new(config.in_chans, STEM_WIDTH, 3, 2), Relu, root("conv_stem", "bn1", b))?;
         let mut inputs = STEM_WIDTH;

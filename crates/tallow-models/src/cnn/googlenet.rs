@@ -15,23 +15,26 @@ use tallow_nn::{Builder, Init, Mode, Result};
 use super::conv_norm::{ConvNorm, Shape, chain};
 use super::halve_up;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels that the classifier sees.
-pub(crate) const NUM_FEATURES: usize = 1024;
+const NUM_FEATURES: usize = 1024;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     min_input_size: 15,
     // torchvision's weights expect ImageNet's, and the model changes them to these (`transform_input`).
     mean: &[0.5; 3],
     std: &[0.5; 3],
     first_conv: "conv1.conv",
-    ..Preset::imagenet("googlenet", "cnn/googlenet", Arch::GoogLeNet)
-}];
+    ..Preset::imagenet("googlenet", "cnn/googlenet")
+};
 
 const INIT: Init = Init::TruncatedNormal { std: 0.01, limit: 2.0 };
 
@@ -50,7 +53,13 @@ const MODULES: [&[Widths]; 3] = [
     &[("inception5a", 832, [256, 160, 320, 32, 128, 128]), ("inception5b", 832, [384, 192, 384, 48, 128, 128])],
 ];
 
-pub(crate) struct GoogLeNet {
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(GoogLeNet::new(config, b)),
+    num_features: |(), _| NUM_FEATURES,
+};
+
+struct GoogLeNet {
     conv1: ConvNorm,
     conv2: ConvNorm,
     conv3: ConvNorm,
@@ -60,7 +69,7 @@ pub(crate) struct GoogLeNet {
 }
 
 impl GoogLeNet {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let wide = Shape { stride: 2, ..Shape::same(7, 7, INIT) };
         let module = |&(name, inputs, widths): &Widths| Inception::new(inputs, widths, &b.pp(name));
         Ok(GoogLeNet {

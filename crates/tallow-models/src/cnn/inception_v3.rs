@@ -13,24 +13,27 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels that the classifier sees.
-pub(crate) const NUM_FEATURES: usize = 2048;
+const NUM_FEATURES: usize = 2048;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     input_size: (299, 299),
     min_input_size: 75,
     mean: &[0.5; 3],
     std: &[0.5; 3],
     interpolation: "bicubic",
     first_conv: "Conv2d_1a_3x3.conv",
-    ..Preset::imagenet("inception_v3", "cnn/inception_v3", Arch::InceptionV3)
-}];
+    ..Preset::imagenet("inception_v3", "cnn/inception_v3")
+};
 
 const INIT: Init = Init::TruncatedNormal { std: 0.1, limit: 2.0 };
 const fn same(height: usize, width: usize) -> Shape {
@@ -46,7 +49,13 @@ const COLUMN: Shape = same(7, 1);
 /// A convolution of a chain: its name, its outputs, its shape.
 type Link = (&'static str, usize, Shape);
 
-pub(crate) struct InceptionV3 {
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(InceptionV3::new(config, b)),
+    num_features: |(), _| NUM_FEATURES,
+};
+
+struct InceptionV3 {
     /// A max-pooling follows each.
     stem: [Vec<ConvNorm>; 2],
     modules: Vec<Module>,
@@ -55,7 +64,7 @@ pub(crate) struct InceptionV3 {
 }
 
 impl InceptionV3 {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let stride1 = Shape::valid(3, 1, INIT);
         let first: &[Link] =
             &[("Conv2d_1a_3x3", 32, HALVING), ("Conv2d_2a_3x3", 32, stride1), ("Conv2d_2b_3x3", 64, THREE)];

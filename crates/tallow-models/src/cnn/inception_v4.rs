@@ -14,16 +14,19 @@ use tallow_nn::{Builder, Init, Mode, Result};
 use super::conv_norm::{ConvNorm, Shape, chain};
 use super::linear;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels that the classifier sees.
-pub(crate) const NUM_FEATURES: usize = 1536;
+const NUM_FEATURES: usize = 1536;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     input_size: (299, 299),
     min_input_size: 75,
     mean: &[0.5; 3],
@@ -31,8 +34,8 @@ pub(crate) const PRESETS: &[Preset] = &[Preset {
     interpolation: "bicubic",
     first_conv: "features.0.conv",
     classifier: "last_linear",
-    ..Preset::imagenet("inception_v4", "cnn/inception_v4", Arch::InceptionV4)
-}];
+    ..Preset::imagenet("inception_v4", "cnn/inception_v4")
+};
 
 /// PyTorch's default: a slope of √5.
 const INIT: Init = Init::KaimingUniform(2.236_068);
@@ -51,7 +54,13 @@ const COLUMN: Shape = same(7, 1);
 /// A convolution of a chain: its outputs, its shape.
 type Link = (usize, Shape);
 
-pub(crate) struct InceptionV4 {
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(InceptionV4::new(config, b)),
+    num_features: |(), _| NUM_FEATURES,
+};
+
+struct InceptionV4 {
     stem: Vec<ConvNorm>,
     modules: Vec<Module>,
     dropout: Dropout,
@@ -59,7 +68,7 @@ pub(crate) struct InceptionV4 {
 }
 
 impl InceptionV4 {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let features = b.pp("features");
         let stem = sequence(config.in_chans, &[(32, HALVING), (32, VALID), (64, THREE)], &features)?;
         let mut modules = Vec::new();

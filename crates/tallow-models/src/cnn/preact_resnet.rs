@@ -18,20 +18,21 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// What tells one of them from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct PreactResNetVariant {
     /// Blocks in each of the four stages.
     blocks: [usize; 4],
     /// Three convolutions a block (1×1, 3×3, 1×1 up to four times the channels) instead of two 3×3.
     bottleneck: bool,
 }
 
-impl Layout {
+impl PreactResNetVariant {
     fn expansion(self) -> usize {
         if self.bottleneck { 4 } else { 1 }
     }
@@ -42,26 +43,34 @@ impl Layout {
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("preact_resnet18", [2, 2, 2, 2], false),
-    preset("preact_resnet34", [3, 4, 6, 3], false),
-    preset("preact_resnet50", [3, 4, 6, 3], true),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
+
+const VARIANTS: &[(Preset, PreactResNetVariant)] = &[
+    (preset("preact_resnet18"), PreactResNetVariant { blocks: [2, 2, 2, 2], bottleneck: false }),
+    (preset("preact_resnet34"), PreactResNetVariant { blocks: [3, 4, 6, 3], bottleneck: false }),
+    (preset("preact_resnet50"), PreactResNetVariant { blocks: [3, 4, 6, 3], bottleneck: true }),
 ];
 
 /// Preprocessing is CIFAR-10's.
-const fn preset(name: &'static str, blocks: [usize; 4], bottleneck: bool) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         input_size: (32, 32),
         num_classes: 10,
         mean: &[0.4914, 0.4822, 0.4465],
         std: &[0.2470, 0.2435, 0.2616],
         crop_pct: 1.0,
-        ..Preset::imagenet(name, "cnn/preact_resnet", Arch::PreactResNet(Layout { blocks, bottleneck }))
+        ..Preset::imagenet(name, "cnn/preact_resnet")
     }
 }
 
-pub(crate) struct PreactResNet {
+pub(crate) static FAMILY: FamilyTable<PreactResNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(PreactResNet::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct PreactResNet {
     conv1: Conv2d,
     blocks: Vec<Block>,
     norm: BatchNorm2d,
@@ -70,18 +79,18 @@ pub(crate) struct PreactResNet {
 }
 
 impl PreactResNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(variant: PreactResNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let conv1 = conv(config.in_chans, 64, 3, 1, &b.pp("conv1"))?;
-        let total = layout.blocks.iter().sum();
+        let total = variant.blocks.iter().sum();
         let (mut blocks, mut inputs) = (Vec::new(), 64);
-        for (stage, count) in layout.blocks.into_iter().enumerate() {
+        for (stage, count) in variant.blocks.into_iter().enumerate() {
             for i in 0..count {
                 let channels = 64 << stage;
                 let stride = if i == 0 && stage > 0 { 2 } else { 1 };
                 let drop_path = drop_path_rate(config.drop_path_rate, blocks.len(), total);
                 let b = b.pp(format!("layer{}", stage + 1)).pp(i);
-                blocks.push(Block::new(layout, inputs, channels, stride, drop_path, &b)?);
-                inputs = channels * layout.expansion();
+                blocks.push(Block::new(variant, inputs, channels, stride, drop_path, &b)?);
+                inputs = channels * variant.expansion();
             }
         }
         Ok(PreactResNet {
@@ -121,10 +130,17 @@ struct Block {
 }
 
 impl Block {
-    fn new(layout: Layout, inputs: usize, channels: usize, stride: usize, drop_path: f32, b: &Builder) -> Result<Self> {
-        let outputs = channels * layout.expansion();
+    fn new(
+        variant: PreactResNetVariant,
+        inputs: usize,
+        channels: usize,
+        stride: usize,
+        drop_path: f32,
+        b: &Builder,
+    ) -> Result<Self> {
+        let outputs = channels * variant.expansion();
         // Of each convolution: inputs, outputs, kernel, stride.
-        let convs = if layout.bottleneck {
+        let convs = if variant.bottleneck {
             vec![(inputs, channels, 1, 1), (channels, channels, 3, stride), (channels, outputs, 1, 1)]
         } else {
             vec![(inputs, channels, 3, stride), (channels, outputs, 3, 1)]

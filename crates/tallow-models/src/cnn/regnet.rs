@@ -17,16 +17,17 @@ use tallow_nn::layers::{BatchNormOptions, DropPath, Dropout, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::conv_bn_act::ConvBnAct;
 use crate::layers::same_pad::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// What tells one RegNet from another, by the paper's letters.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct RegNetVariant {
     depth: usize,
     w0: usize,
     wa: f32,
@@ -37,37 +38,39 @@ pub struct Layout {
     squeeze_excite: bool,
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("regnetx_002", 0.875, x(13, 24, 36.44, 2.49, 8)),
-    preset("regnetx_004", 0.875, x(22, 24, 24.48, 2.54, 16)),
-    preset("regnetx_006", 0.875, x(16, 48, 36.97, 2.24, 24)),
-    preset("regnetx_008", 0.965, x(16, 56, 35.73, 2.28, 16)),
-    preset("regnetx_016", 0.965, x(18, 80, 34.01, 2.25, 24)),
-    preset("regnetx_032", 0.965, x(25, 88, 26.31, 2.25, 48)),
-    preset("regnety_002", 0.875, y(13, 24, 36.44, 2.49, 8)),
-    preset("regnety_004", 0.965, y(16, 48, 27.89, 2.09, 8)),
-    preset("regnety_006", 0.875, y(15, 48, 32.54, 2.32, 16)),
-    preset("regnety_008", 0.875, y(14, 56, 38.84, 2.4, 16)),
-    preset("regnety_016", 0.965, y(27, 48, 20.71, 2.65, 24)),
-    preset("regnety_032", 0.95, y(21, 80, 42.63, 2.66, 24)),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::ZeroInitLast];
+
+const VARIANTS: &[(Preset, RegNetVariant)] = &[
+    (preset("regnetx_002", 0.875), x(13, 24, 36.44, 2.49, 8)),
+    (preset("regnetx_004", 0.875), x(22, 24, 24.48, 2.54, 16)),
+    (preset("regnetx_006", 0.875), x(16, 48, 36.97, 2.24, 24)),
+    (preset("regnetx_008", 0.965), x(16, 56, 35.73, 2.28, 16)),
+    (preset("regnetx_016", 0.965), x(18, 80, 34.01, 2.25, 24)),
+    (preset("regnetx_032", 0.965), x(25, 88, 26.31, 2.25, 48)),
+    (preset("regnety_002", 0.875), y(13, 24, 36.44, 2.49, 8)),
+    (preset("regnety_004", 0.965), y(16, 48, 27.89, 2.09, 8)),
+    (preset("regnety_006", 0.875), y(15, 48, 32.54, 2.32, 16)),
+    (preset("regnety_008", 0.875), y(14, 56, 38.84, 2.4, 16)),
+    (preset("regnety_016", 0.965), y(27, 48, 20.71, 2.65, 24)),
+    (preset("regnety_032", 0.95), y(21, 80, 42.63, 2.66, 24)),
 ];
 
-const fn x(depth: usize, w0: usize, wa: f32, wm: f32, group_size: usize) -> Layout {
-    Layout { depth, w0, wa, wm, group_size, squeeze_excite: false }
+const fn x(depth: usize, w0: usize, wa: f32, wm: f32, group_size: usize) -> RegNetVariant {
+    RegNetVariant { depth, w0, wa, wm, group_size, squeeze_excite: false }
 }
 
-const fn y(depth: usize, w0: usize, wa: f32, wm: f32, group_size: usize) -> Layout {
-    Layout { squeeze_excite: true, ..x(depth, w0, wa, wm, group_size) }
+const fn y(depth: usize, w0: usize, wa: f32, wm: f32, group_size: usize) -> RegNetVariant {
+    RegNetVariant { squeeze_excite: true, ..x(depth, w0, wa, wm, group_size) }
 }
 
-const fn preset(name: &'static str, crop_pct: f32, layout: Layout) -> Preset {
+const fn preset(name: &'static str, crop_pct: f32) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::ZeroInitLast],
+        keys: KEYS,
         crop_pct,
         interpolation: "bicubic",
         first_conv: "stem.conv",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "cnn/regnet", Arch::RegNet(layout))
+        ..Preset::imagenet(name, "cnn/regnet")
     }
 }
 
@@ -81,7 +84,7 @@ struct Stage {
     group_size: usize,
 }
 
-impl Layout {
+impl RegNetVariant {
     /// Rounds as timm does: in f32, halves to even.
     fn stages(self) -> Vec<Stage> {
         let w0 = self.w0 as f32;
@@ -103,12 +106,18 @@ impl Layout {
     }
 
     /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+    fn num_features(self) -> usize {
         self.stages().last().map_or(STEM_WIDTH, |stage| stage.width)
     }
 }
 
-pub(crate) struct RegNet {
+pub(crate) static FAMILY: FamilyTable<RegNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(RegNet::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct RegNet {
     stem: ConvBnAct,
     /// `s1`, `s2`, …, one after the other.
     blocks: Vec<Block>,
@@ -117,12 +126,12 @@ pub(crate) struct RegNet {
 }
 
 impl RegNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(variant: RegNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let spec = ConvSpec { stride: 2, ..ConvSpec::new(config.in_chans, STEM_WIDTH, 3) };
         let stem = ConvBnAct::new(spec, Default::default(), Relu, &b.pp("stem"))?;
         let mut inputs = STEM_WIDTH;
         let mut blocks = Vec::new();
-        for (s, Stage { width, blocks: count, group_size }) in layout.stages().into_iter().enumerate() {
+        for (s, Stage { width, blocks: count, group_size }) in variant.stages().into_iter().enumerate() {
             let b = b.pp(format!("s{}", s + 1));
             for i in 0..count {
                 let spec = BlockSpec {
@@ -130,8 +139,8 @@ impl RegNet {
                     outputs: width,
                     stride: if i == 0 { 2 } else { 1 },
                     groups: width / group_size,
-                    squeeze_excite: layout.squeeze_excite,
-                    drop_path: drop_path_rate(config.drop_path_rate, blocks.len(), layout.depth),
+                    squeeze_excite: variant.squeeze_excite,
+                    drop_path: drop_path_rate(config.drop_path_rate, blocks.len(), variant.depth),
                     last_scale: if config.zero_init_last.unwrap_or(true) { 0.0 } else { 1.0 },
                 };
                 blocks.push(Block::new(&spec, &b.pp(format!("b{}", i + 1)))?);

@@ -21,22 +21,23 @@ use tallow_nn::tape::records;
 use tallow_nn::{Builder, Error, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::conv_bn_act::ConvBnAct;
 use crate::layers::same_pad::ConvSpec;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// What tells one RepVGG from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct RepVggVariant {
     /// Channels of the four stages; the stem has the first.
     widths: [usize; 4],
 }
 
-impl Layout {
+impl RepVggVariant {
     /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+    fn num_features(self) -> usize {
         self.widths[3]
     }
 }
@@ -44,19 +45,29 @@ impl Layout {
 /// Blocks of the four stages.
 const DEPTHS: [usize; 4] = [2, 4, 14, 1];
 
-pub(crate) const PRESETS: &[Preset] =
-    &[preset("repvgg_a0", [48, 96, 192, 1280]), preset("repvgg_a1", [64, 128, 256, 1280])];
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-const fn preset(name: &'static str, widths: [usize; 4]) -> Preset {
+const VARIANTS: &[(Preset, RepVggVariant)] = &[
+    (preset("repvgg_a0"), RepVggVariant { widths: [48, 96, 192, 1280] }),
+    (preset("repvgg_a1"), RepVggVariant { widths: [64, 128, 256, 1280] }),
+];
+
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         first_conv: "stem.conv_kxk.conv",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "cnn/repvgg", Arch::RepVgg(Layout { widths }))
+        ..Preset::imagenet(name, "cnn/repvgg")
     }
 }
 
-pub(crate) struct RepVgg {
+pub(crate) static FAMILY: FamilyTable<RepVggVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(RepVgg::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct RepVgg {
     stem: Block,
     /// `stages.0`, `stages.1`, …, one after the other.
     blocks: Vec<Block>,
@@ -65,11 +76,11 @@ pub(crate) struct RepVgg {
 }
 
 impl RepVgg {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let mut inputs = layout.widths[0];
+    fn new(variant: RepVggVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let mut inputs = variant.widths[0];
         let stem = Block::new(config.in_chans, inputs, 2, 0.0, &b.pp("stem"))?;
         let mut blocks = Vec::new();
-        for (stage, (width, depth)) in layout.widths.into_iter().zip(DEPTHS).enumerate() {
+        for (stage, (width, depth)) in variant.widths.into_iter().zip(DEPTHS).enumerate() {
             let b = b.pp("stages").pp(stage);
             for i in 0..depth {
                 let stride = if i == 0 { 2 } else { 1 };
@@ -263,8 +274,8 @@ mod tests {
         );
         assert_eq!(names[names.len() - 2..], ["head.fc.weight", "head.fc.bias"]);
         assert_eq!(names.len(), 2 * (1 + DEPTHS.iter().sum::<usize>()) + 2);
-        let layout = Layout { widths: [48, 96, 192, 1280] };
-        let model = tallow_nn::ParamStore::build(0, &Device::Cpu, |b| RepVgg::new(layout, &built.info.config, b));
+        let variant = RepVggVariant { widths: [48, 96, 192, 1280] };
+        let model = tallow_nn::ParamStore::build(0, &Device::Cpu, |b| RepVgg::new(variant, &built.info.config, b));
         let (model, store) = model.unwrap();
         for (name, tensor) in built.store.state_dict() {
             store.set(&name, &tensor).unwrap();

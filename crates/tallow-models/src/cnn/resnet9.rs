@@ -18,13 +18,16 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::{halve, linear};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 use tallow_nn::kernels::elementwise::add_activate;
 
+const KEYS: &[Key] = &[Key::Width];
+
 /// Preprocessing is Fashion-MNIST's.
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::Width],
+const PRESET: Preset = Preset {
+    keys: KEYS,
     input_size: (28, 28),
     min_input_size: 8,
     in_chans: 1,
@@ -35,8 +38,8 @@ pub(crate) const PRESETS: &[Preset] = &[Preset {
     global_pool: "max",
     first_conv: "0.0",
     classifier: "8",
-    ..Preset::imagenet("resnet9", "cnn/resnet9", Arch::ResNet9)
-}];
+    ..Preset::imagenet("resnet9", "cnn/resnet9")
+};
 
 const DEFAULT_WIDTH: usize = 32;
 
@@ -45,12 +48,13 @@ fn width(config: &ModelConfig) -> usize {
     config.width.unwrap_or(DEFAULT_WIDTH)
 }
 
-/// Channels that the classifier sees.
-pub(crate) fn num_features(config: &ModelConfig) -> usize {
-    8 * width(config)
-}
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(ResNet9::new(config, b)),
+    num_features: |(), config| 8 * width(config),
+};
 
-pub(crate) struct ResNet9 {
+struct ResNet9 {
     trunk: Trunk,
     layer3: ConvNormRelu,
     residual2: Residual,
@@ -58,7 +62,7 @@ pub(crate) struct ResNet9 {
 }
 
 impl ResNet9 {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let width = width(config);
         Ok(ResNet9 {
             trunk: Trunk::new(config.in_chans, width, b)?,

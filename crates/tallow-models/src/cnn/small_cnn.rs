@@ -13,13 +13,16 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, halve, linear};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
+
+const KEYS: &[Key] = &[Key::DropRate, Key::Width];
 
 /// Preprocessing is Fashion-MNIST's.
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate, Key::Width],
+const PRESET: Preset = Preset {
+    keys: KEYS,
     input_size: (28, 28),
     min_input_size: 4,
     in_chans: 1,
@@ -27,8 +30,8 @@ pub(crate) const PRESETS: &[Preset] = &[Preset {
     mean: &[0.2860],
     std: &[0.3530],
     crop_pct: 1.0,
-    ..Preset::imagenet("small_cnn", "cnn/small_cnn", Arch::SmallCnn)
-}];
+    ..Preset::imagenet("small_cnn", "cnn/small_cnn")
+};
 
 const DEFAULT_WIDTH: usize = 16;
 
@@ -37,12 +40,13 @@ fn width(config: &ModelConfig) -> usize {
     config.width.unwrap_or(DEFAULT_WIDTH)
 }
 
-/// Channels that the classifier sees.
-pub(crate) fn num_features(config: &ModelConfig) -> usize {
-    4 * width(config)
-}
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(SmallCnn::new(config, b)),
+    num_features: |(), config| 4 * width(config),
+};
 
-pub(crate) struct SmallCnn {
+struct SmallCnn {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     conv2: Conv2d,
@@ -54,7 +58,7 @@ pub(crate) struct SmallCnn {
 }
 
 impl SmallCnn {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let width = width(config);
         let norm = |channels, name: &str| BatchNorm2d::new(channels, Default::default(), &b.pp(name));
         Ok(SmallCnn {

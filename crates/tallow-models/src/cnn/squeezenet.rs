@@ -17,20 +17,23 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::halve_up;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels that the classifier sees.
-pub(crate) const NUM_FEATURES: usize = 512;
+const NUM_FEATURES: usize = 512;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     min_input_size: 17,
     first_conv: "features.0",
     classifier: "classifier.1",
-    ..Preset::imagenet("squeezenet1_1", "cnn/squeezenet", Arch::SqueezeNet)
-}];
+    ..Preset::imagenet("squeezenet1_1", "cnn/squeezenet")
+};
 
 /// Of each fire module: its place in torchvision's sequence, its inputs, and the channels that it squeezes
 /// to; it expands to eight times as many. A pooling stands before the first of each group.
@@ -40,7 +43,13 @@ const FIRES: [&[(usize, usize, usize)]; 3] = [
     &[(9, 256, 48), (10, 384, 48), (11, 384, 64), (12, 512, 64)],
 ];
 
-pub(crate) struct SqueezeNet {
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(SqueezeNet::new(config, b)),
+    num_features: |(), _| NUM_FEATURES,
+};
+
+struct SqueezeNet {
     conv: Conv2d,
     groups: Vec<Vec<Fire>>,
     dropout: Dropout,
@@ -48,7 +57,7 @@ pub(crate) struct SqueezeNet {
 }
 
 impl SqueezeNet {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let features = b.pp("features");
         let first = Conv2dOptions { stride: 2, ..conv_options(0) };
         let last = Conv2dOptions { init: Init::Normal(0.01), ..conv_options(0) };

@@ -20,24 +20,18 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::halve;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::adaptive_pool::adaptive_avg_pool2d;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// What tells one VGG from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct VggVariant {
     /// Convolutions in each of the five stages.
     convs: [usize; 5],
     /// Whether a norm follows each.
     norm: bool,
-}
-
-impl Layout {
-    /// Channels of the features.
-    pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
-        8 * width(config)
-    }
 }
 
 const A: [usize; 5] = [1, 1, 2, 2, 2];
@@ -45,24 +39,26 @@ const B: [usize; 5] = [2, 2, 2, 2, 2];
 const D: [usize; 5] = [2, 2, 3, 3, 3];
 const E: [usize; 5] = [2, 2, 4, 4, 4];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("vgg11", A, false),
-    preset("vgg11_bn", A, true),
-    preset("vgg13", B, false),
-    preset("vgg13_bn", B, true),
-    preset("vgg16", D, false),
-    preset("vgg16_bn", D, true),
-    preset("vgg19", E, false),
-    preset("vgg19_bn", E, true),
+const KEYS: &[Key] = &[Key::DropRate, Key::Width];
+
+const VARIANTS: &[(Preset, VggVariant)] = &[
+    (preset("vgg11"), VggVariant { convs: A, norm: false }),
+    (preset("vgg11_bn"), VggVariant { convs: A, norm: true }),
+    (preset("vgg13"), VggVariant { convs: B, norm: false }),
+    (preset("vgg13_bn"), VggVariant { convs: B, norm: true }),
+    (preset("vgg16"), VggVariant { convs: D, norm: false }),
+    (preset("vgg16_bn"), VggVariant { convs: D, norm: true }),
+    (preset("vgg19"), VggVariant { convs: E, norm: false }),
+    (preset("vgg19_bn"), VggVariant { convs: E, norm: true }),
 ];
 
-const fn preset(name: &'static str, convs: [usize; 5], norm: bool) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::Width],
+        keys: KEYS,
         min_input_size: 32,
         first_conv: "features.0",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "cnn/vgg", Arch::Vgg(Layout { convs, norm }))
+        ..Preset::imagenet(name, "cnn/vgg")
     }
 }
 
@@ -74,7 +70,13 @@ fn width(config: &ModelConfig) -> usize {
     config.width.unwrap_or(64)
 }
 
-pub(crate) struct Vgg {
+pub(crate) static FAMILY: FamilyTable<VggVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(Vgg::new(variant, config, b)),
+    num_features: |_, config| 8 * width(config),
+};
+
+struct Vgg {
     /// A 2×2 max-pooling follows each.
     stages: Vec<Vec<Layer>>,
     fc1: Conv2d,
@@ -84,24 +86,24 @@ pub(crate) struct Vgg {
 }
 
 impl Vgg {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(variant: VggVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let width = width(config);
         let features = b.pp("features");
         let (mut stages, mut inputs, mut index) = (Vec::new(), config.in_chans, 0);
-        for (stage, count) in layout.convs.into_iter().enumerate() {
+        for (stage, count) in variant.convs.into_iter().enumerate() {
             let channels = width << stage.min(3);
             let mut layers = Vec::new();
             for _ in 0..count {
                 layers.push(Layer {
                     conv: conv(inputs, channels, 3, 1, &features.pp(index))?,
-                    norm: if layout.norm {
+                    norm: if variant.norm {
                         Some(BatchNorm2d::new(channels, Default::default(), &features.pp(index + 1))?)
                     } else {
                         None
                     },
                 });
                 inputs = channels;
-                index += if layout.norm { 3 } else { 2 };
+                index += if variant.norm { 3 } else { 2 };
             }
             index += 1;
             stages.push(layers);

@@ -19,31 +19,32 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 use tallow_nn::kernels::elementwise::add_activate;
 
 /// What tells one Wide ResNet from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct WideResNetVariant {
     /// Convolutions and the classifier, shortcuts left out: 6n + 4.
     depth: usize,
     /// The widening factor k.
     width: usize,
 }
 
-impl Layout {
-    /// This layout with what the config says otherwise.
+impl WideResNetVariant {
+    /// This variant with what the config says otherwise.
     ///
     /// # Errors
     /// A depth that is not 6n + 4; a width of 0.
-    pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<Layout> {
+    pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<WideResNetVariant> {
         let depth = config.depth.unwrap_or(self.depth);
         if depth < 10 || depth % 6 != 4 {
             return Err(preset.bad_value("depth", "6n + 4: 10, 16, 22, 28, 34, 40, …", depth));
         }
-        Ok(Layout { depth, width: config.width.unwrap_or(self.width) })
+        Ok(WideResNetVariant { depth, width: config.width.unwrap_or(self.width) })
     }
 
     /// Channels that the classifier sees.
@@ -52,23 +53,34 @@ impl Layout {
     }
 }
 
-pub(crate) const PRESETS: &[Preset] =
-    &[preset("wide_resnet16_4", 16, 4), preset("wide_resnet28_10", 28, 10), preset("wide_resnet40_4", 40, 4)];
+const KEYS: &[Key] = &[Key::DropRate, Key::Width, Key::Depth];
+
+const VARIANTS: &[(Preset, WideResNetVariant)] = &[
+    (preset("wide_resnet16_4"), WideResNetVariant { depth: 16, width: 4 }),
+    (preset("wide_resnet28_10"), WideResNetVariant { depth: 28, width: 10 }),
+    (preset("wide_resnet40_4"), WideResNetVariant { depth: 40, width: 4 }),
+];
 
 /// Preprocessing is CIFAR-10's.
-const fn preset(name: &'static str, depth: usize, width: usize) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::Width, Key::Depth],
+        keys: KEYS,
         input_size: (32, 32),
         num_classes: 10,
         mean: &[0.4914, 0.4822, 0.4465],
         std: &[0.2470, 0.2435, 0.2616],
         crop_pct: 1.0,
-        ..Preset::imagenet(name, "cnn/wide_resnet", Arch::WideResNet(Layout { depth, width }))
+        ..Preset::imagenet(name, "cnn/wide_resnet")
     }
 }
 
-pub(crate) struct WideResNet {
+pub(crate) static FAMILY: FamilyTable<WideResNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, preset, config, b| boxed(WideResNet::new(variant.with(preset, config)?, config, b)),
+    num_features: |variant, config| variant.num_features(config),
+};
+
+struct WideResNet {
     conv1: Conv2d,
     layer1: Vec<PreActBlock>,
     layer2: Vec<PreActBlock>,
@@ -78,8 +90,8 @@ pub(crate) struct WideResNet {
 }
 
 impl WideResNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { depth, width } = layout;
+    fn new(variant: WideResNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let WideResNetVariant { depth, width } = variant;
         let stage = |name: &str, inputs: usize, channels: usize, stride: usize| -> Result<Vec<PreActBlock>> {
             (0..(depth - 4) / 6)
                 .map(|i| {

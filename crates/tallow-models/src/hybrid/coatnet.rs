@@ -20,12 +20,13 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::mbconv::{Downsample, MbConv, MbConvStyle, Stem, halve};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels of a head.
 const HEAD: usize = 32;
@@ -33,7 +34,7 @@ const EPS: f32 = 1e-6;
 
 /// What tells one CoAtNet from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct CoAtNetVariant {
     stem: [usize; 2],
     /// Channels of each stage.
     widths: [usize; 4],
@@ -42,13 +43,6 @@ pub struct Layout {
     conv: MbConvStyle,
     /// Whether the shortcut's convolution of a transformer block has a bias.
     shortcut_bias: bool,
-}
-
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.widths[3]
-    }
 }
 
 /// As in timm's first models.
@@ -71,46 +65,54 @@ const LATE: MbConvStyle = MbConvStyle {
     squeeze: 4,
 };
 
-pub(crate) const PRESETS: &[Preset] = &[
-    Preset { input_size: (160, 160), ..late("test_coatnet", [16, 32], [32, 64, 96, 128], [1, 1, 2, 1], LATE) },
-    late("coatnet_pico_rw_224", [32, 64], [64, 128, 256, 512], [2, 3, 5, 2], MbConvStyle { pool: false, ..LATE }),
-    Preset { crop_pct: 0.9, ..late("coatnet_nano_rw_224", [32, 64], [64, 128, 256, 512], [3, 4, 6, 3], LATE) },
-    early("coatnet_0_rw_224", [2, 3, 7, 2], EARLY),
-    early("coatnet_1_rw_224", [2, 6, 14, 2], MbConvStyle { pool: false, ..EARLY }),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
+
+const VARIANTS: &[(Preset, CoAtNetVariant)] = &[
+    (
+        Preset { input_size: (160, 160), ..preset("test_coatnet") },
+        CoAtNetVariant { stem: [16, 32], ..late([32, 64, 96, 128], [1, 1, 2, 1]) },
+    ),
+    (
+        preset("coatnet_pico_rw_224"),
+        CoAtNetVariant { conv: MbConvStyle { pool: false, ..LATE }, ..late([64, 128, 256, 512], [2, 3, 5, 2]) },
+    ),
+    (Preset { crop_pct: 0.9, ..preset("coatnet_nano_rw_224") }, late([64, 128, 256, 512], [3, 4, 6, 3])),
+    (preset("coatnet_0_rw_224"), early([2, 3, 7, 2], EARLY)),
+    (preset("coatnet_1_rw_224"), early([2, 6, 14, 2], MbConvStyle { pool: false, ..EARLY })),
 ];
 
-const fn late(
-    name: &'static str,
-    stem: [usize; 2],
-    widths: [usize; 4],
-    depths: [usize; 4],
-    conv: MbConvStyle,
-) -> Preset {
-    preset(name, Layout { stem, widths, depths, conv, shortcut_bias: true })
+const fn late(widths: [usize; 4], depths: [usize; 4]) -> CoAtNetVariant {
+    CoAtNetVariant { stem: [32, 64], widths, depths, conv: LATE, shortcut_bias: true }
 }
 
-const fn early(name: &'static str, depths: [usize; 4], conv: MbConvStyle) -> Preset {
-    let widths = [96, 192, 384, 768];
-    preset(name, Layout { stem: [32, 64], widths, depths, conv, shortcut_bias: false })
+const fn early(depths: [usize; 4], conv: MbConvStyle) -> CoAtNetVariant {
+    CoAtNetVariant { stem: [32, 64], widths: [96, 192, 384, 768], depths, conv, shortcut_bias: false }
 }
 
 /// Preprocessing is that of timm's default weights, `sw_in1k`.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: 32,
         size_multiple: 32,
+        fixed_input_size: true,
         mean: &[0.5; 3],
         std: &[0.5; 3],
         crop_pct: 0.95,
         interpolation: "bicubic",
         first_conv: "stem.conv1",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "hybrid/coatnet", Arch::CoAtNet(layout))
+        ..Preset::imagenet(name, "hybrid/coatnet")
     }
 }
 
-pub(crate) struct CoAtNet {
+pub(crate) static FAMILY: FamilyTable<CoAtNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(CoAtNet::new(variant, config, b)),
+    num_features: |variant, _| variant.widths[3],
+};
+
+struct CoAtNet {
     stem: Stem,
     blocks: Vec<Block>,
     norm: LayerNorm2d,
@@ -124,8 +126,8 @@ enum Block {
 }
 
 impl CoAtNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { stem, widths, depths, conv, shortcut_bias } = layout;
+    fn new(variant: CoAtNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let CoAtNetVariant { stem, widths, depths, conv, shortcut_bias } = variant;
         let total: usize = depths.iter().sum();
         let (h, w) = config.input_size;
         let stem_layers = Stem::new(config.in_chans, stem, &b.pp("stem"))?;

@@ -21,6 +21,7 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::poolformer::pool_difference;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
 use crate::layers::conv_norm::ConvNorm;
 use crate::layers::distance_bias::DistanceBias;
@@ -28,7 +29,7 @@ use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate, mean_of_heads};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const HEADS: usize = 8;
 const KEY_DIM: usize = 32;
@@ -38,7 +39,7 @@ const SCALE_INIT: f32 = 1e-5;
 
 /// What tells one EfficientFormer from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct EfficientFormerVariant {
     /// Channels of each stage.
     widths: [usize; 4],
     /// Blocks of each stage.
@@ -47,31 +48,39 @@ pub struct Layout {
     attending: usize,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.widths[3]
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("efficientformer_l1", [48, 96, 224, 448], [3, 2, 6, 4], 1),
-    preset("efficientformer_l3", [64, 128, 320, 512], [4, 4, 12, 6], 4),
+const VARIANTS: &[(Preset, EfficientFormerVariant)] = &[
+    (
+        preset("efficientformer_l1"),
+        EfficientFormerVariant { widths: [48, 96, 224, 448], depths: [3, 2, 6, 4], attending: 1 },
+    ),
+    (
+        preset("efficientformer_l3"),
+        EfficientFormerVariant { widths: [64, 128, 320, 512], depths: [4, 4, 12, 6], attending: 4 },
+    ),
 ];
 
 /// Preprocessing is that of timm's default weights, `snap_dist_in1k`.
-const fn preset(name: &'static str, widths: [usize; 4], depths: [usize; 4], attending: usize) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
+        fixed_input_size: true,
         crop_pct: 0.95,
         interpolation: "bicubic",
         first_conv: "stem.conv1",
         classifier: "head",
-        ..Preset::imagenet(name, "hybrid/efficientformer", Arch::EfficientFormer(Layout { widths, depths, attending }))
+        ..Preset::imagenet(name, "hybrid/efficientformer")
     }
 }
 
-pub(crate) struct EfficientFormer {
+pub(crate) static FAMILY: FamilyTable<EfficientFormerVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(EfficientFormer::new(variant, config, b)),
+    num_features: |variant, _| variant.widths[3],
+};
+
+struct EfficientFormer {
     stem: [ConvNorm; 2],
     stages: Vec<Stage>,
     /// Over tokens, behind all stages.
@@ -88,8 +97,8 @@ struct Stage {
 }
 
 impl EfficientFormer {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { widths, depths, attending } = layout;
+    fn new(variant: EfficientFormerVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let EfficientFormerVariant { widths, depths, attending } = variant;
         let total: usize = depths.iter().sum();
         let stem = b.pp("stem");
         let half = widths[0] / 2;

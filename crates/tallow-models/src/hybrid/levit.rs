@@ -20,20 +20,21 @@ use tallow_nn::ops::{narrow, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
 use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::distance_bias::DistanceBias;
 use crate::layers::windows::pad;
 use crate::layers::{TRUNCATED, add, average_map, mean_of_heads};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// PyTorch's default for linear layers.
 const LINEAR_INIT: Init = Init::KaimingUniform(2.236_068);
 
 /// What tells one LeViT from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct LevitVariant {
     /// Channels of each stage.
     widths: [usize; 3],
     /// Channels of a head's keys.
@@ -43,41 +44,37 @@ pub struct Layout {
     depths: [usize; 3],
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.widths[2]
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("levit_128s", [128, 256, 384], 16, [4, 6, 8], [2, 3, 4]),
-    preset("levit_128", [128, 256, 384], 16, [4, 8, 12], [4, 4, 4]),
-    preset("levit_192", [192, 288, 384], 32, [3, 5, 6], [4, 4, 4]),
-    preset("levit_256", [256, 384, 512], 32, [4, 6, 8], [4, 4, 4]),
+const VARIANTS: &[(Preset, LevitVariant)] = &[
+    (preset("levit_128s"), LevitVariant { widths: [128, 256, 384], key_dim: 16, heads: [4, 6, 8], depths: [2, 3, 4] }),
+    (preset("levit_128"), LevitVariant { widths: [128, 256, 384], key_dim: 16, heads: [4, 8, 12], depths: [4, 4, 4] }),
+    (preset("levit_192"), LevitVariant { widths: [192, 288, 384], key_dim: 32, heads: [3, 5, 6], depths: [4, 4, 4] }),
+    (preset("levit_256"), LevitVariant { widths: [256, 384, 512], key_dim: 32, heads: [4, 6, 8], depths: [4, 4, 4] }),
 ];
 
 /// Preprocessing is that of timm's default weights, `fb_dist_in1k`.
-const fn preset(
-    name: &'static str,
-    widths: [usize; 3],
-    key_dim: usize,
-    heads: [usize; 3],
-    depths: [usize; 3],
-) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: 16,
         size_multiple: 16,
+        fixed_input_size: true,
         crop_pct: 0.9,
         interpolation: "bicubic",
         first_conv: "stem.conv1.linear",
         classifier: "head.linear",
-        ..Preset::imagenet(name, "hybrid/levit", Arch::Levit(Layout { widths, key_dim, heads, depths }))
+        ..Preset::imagenet(name, "hybrid/levit")
     }
 }
 
-pub(crate) struct Levit {
+pub(crate) static FAMILY: FamilyTable<LevitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(Levit::new(variant, config, b)),
+    num_features: |variant, _| variant.widths[2],
+};
+
+struct Levit {
     stem: Vec<ConvNorm>,
     stages: Vec<Stage>,
     head: NormLinear,
@@ -85,8 +82,8 @@ pub(crate) struct Levit {
 }
 
 impl Levit {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { widths, key_dim, heads, depths } = layout;
+    fn new(variant: LevitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let LevitVariant { widths, key_dim, heads, depths } = variant;
         let stem = (0..4).map(|i| {
             let channels = widths[0] >> (3 - i);
             let inputs = if i == 0 { config.in_chans } else { channels / 2 };

@@ -21,6 +21,7 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::mbconv::{MbConv, MbConvStyle, Stem};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::mlp::Mlp;
@@ -28,7 +29,7 @@ use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{grid_partition, grid_reverse, partition, reverse};
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels of a head.
 const HEAD: usize = 32;
@@ -45,7 +46,7 @@ const CONV: MbConvStyle = MbConvStyle {
 
 /// What tells one MaxViT from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct MaxVitVariant {
     stem: [usize; 2],
     /// Channels of each stage.
     widths: [usize; 4],
@@ -53,38 +54,49 @@ pub struct Layout {
     depths: [usize; 4],
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.widths[3]
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("test_maxvit", 160, [16, 32], [32, 64, 96, 128], [1, 1, 1, 1]),
-    preset("maxvit_pico_rw_256", 256, [24, 32], [32, 64, 128, 256], [2, 2, 5, 2]),
-    preset("maxvit_nano_rw_256", 256, [32, 64], [64, 128, 256, 512], [1, 2, 3, 1]),
-    preset("maxvit_tiny_rw_224", 224, [32, 64], [64, 128, 256, 512], [2, 2, 5, 2]),
+const VARIANTS: &[(Preset, MaxVitVariant)] = &[
+    (preset("test_maxvit", 160), MaxVitVariant { stem: [16, 32], widths: [32, 64, 96, 128], depths: [1, 1, 1, 1] }),
+    (
+        preset("maxvit_pico_rw_256", 256),
+        MaxVitVariant { stem: [24, 32], widths: [32, 64, 128, 256], depths: [2, 2, 5, 2] },
+    ),
+    (
+        preset("maxvit_nano_rw_256", 256),
+        MaxVitVariant { stem: [32, 64], widths: [64, 128, 256, 512], depths: [1, 2, 3, 1] },
+    ),
+    (
+        preset("maxvit_tiny_rw_224", 224),
+        MaxVitVariant { stem: [32, 64], widths: [64, 128, 256, 512], depths: [2, 2, 5, 2] },
+    ),
 ];
 
 /// Preprocessing is that of timm's default weights, `sw_in1k`.
-const fn preset(name: &'static str, size: usize, stem: [usize; 2], widths: [usize; 4], depths: [usize; 4]) -> Preset {
+const fn preset(name: &'static str, size: usize) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         input_size: (size, size),
         min_input_size: 32,
         size_multiple: 32,
+        fixed_input_size: true,
         mean: &[0.5; 3],
         std: &[0.5; 3],
         crop_pct: 0.95,
         interpolation: "bicubic",
         first_conv: "stem.conv1",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "hybrid/maxvit", Arch::MaxVit(Layout { stem, widths, depths }))
+        ..Preset::imagenet(name, "hybrid/maxvit")
     }
 }
 
-pub(crate) struct MaxVit {
+pub(crate) static FAMILY: FamilyTable<MaxVitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(MaxVit::new(variant, config, b)),
+    num_features: |variant, _| variant.widths[3],
+};
+
+struct MaxVit {
     stem: Stem,
     blocks: Vec<Block>,
     norm: LayerNorm2d,
@@ -93,8 +105,8 @@ pub(crate) struct MaxVit {
 }
 
 impl MaxVit {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { stem, widths, depths } = layout;
+    fn new(variant: MaxVitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let MaxVitVariant { stem, widths, depths } = variant;
         let total: usize = depths.iter().sum();
         let window = (config.input_size.0 / 32, config.input_size.1 / 32);
         let stem_layers = Stem::new(config.in_chans, stem, &b.pp("stem"))?;

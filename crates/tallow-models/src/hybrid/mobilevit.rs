@@ -21,6 +21,7 @@ use tallow_nn::ops::{matmul, narrow, permute, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::block::{Block, BlockSpec};
 use crate::layers::concat::concat_channels;
 use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
@@ -28,7 +29,7 @@ use crate::layers::group_norm::GroupNorm;
 use crate::layers::resize::bilinear;
 use crate::layers::{add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Pixels of a patch's side.
 const PATCH: usize = 2;
@@ -42,7 +43,7 @@ const TRANSFORMERS: [usize; 5] = [0, 0, 2, 4, 3];
 
 /// What tells one MobileViT from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct MobileVitVariant {
     stem: usize,
     /// Channels of each stage.
     widths: [usize; 5],
@@ -59,9 +60,9 @@ enum Version {
     Two,
 }
 
-impl Layout {
+impl MobileVitVariant {
     /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+    fn num_features(self) -> usize {
         match self.version {
             Version::One { features, .. } => features,
             Version::Two => self.widths[4],
@@ -75,28 +76,34 @@ impl Layout {
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    one("mobilevit_xxs", [16, 24, 48, 64, 80], 2, [64, 80, 96], 320),
-    one("mobilevit_xs", [32, 48, 64, 80, 96], 4, [96, 120, 144], 384),
-    one("mobilevit_s", [32, 64, 96, 128, 160], 4, [144, 192, 240], 640),
-    two("mobilevitv2_050", 16),
-    two("mobilevitv2_075", 24),
-    two("mobilevitv2_100", 32),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::ZeroInitLast];
+
+const VARIANTS: &[(Preset, MobileVitVariant)] = &[
+    (preset("mobilevit_xxs"), one([16, 24, 48, 64, 80], 2, [64, 80, 96], 320)),
+    (preset("mobilevit_xs"), one([32, 48, 64, 80, 96], 4, [96, 120, 144], 384)),
+    (preset("mobilevit_s"), one([32, 64, 96, 128, 160], 4, [144, 192, 240], 640)),
+    (preset_v2("mobilevitv2_050"), two(16)),
+    (preset_v2("mobilevitv2_075"), two(24)),
+    (preset_v2("mobilevitv2_100"), two(32)),
 ];
 
-const fn one(name: &'static str, widths: [usize; 5], expansion: usize, tokens: [usize; 3], features: usize) -> Preset {
-    preset(name, Layout { stem: 16, widths, expansion, version: Version::One { tokens, features } })
+const fn one(widths: [usize; 5], expansion: usize, tokens: [usize; 3], features: usize) -> MobileVitVariant {
+    MobileVitVariant { stem: 16, widths, expansion, version: Version::One { tokens, features } }
 }
 
-const fn two(name: &'static str, stem: usize) -> Preset {
+const fn two(stem: usize) -> MobileVitVariant {
     let widths = [2 * stem, 4 * stem, 8 * stem, 12 * stem, 16 * stem];
-    Preset { crop_pct: 0.888, ..preset(name, Layout { stem, widths, expansion: 2, version: Version::Two }) }
+    MobileVitVariant { stem, widths, expansion: 2, version: Version::Two }
 }
 
-/// Preprocessing is that of timm's default weights, `cvnets_in1k`: pixels from 0 to 1 as they are.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+const fn preset_v2(name: &'static str) -> Preset {
+    Preset { crop_pct: 0.888, ..preset(name) }
+}
+
+/// Preprocessing is that of timm's default weights, `cvnets_in1k`: pixels from 0 to 1, not normalised.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::ZeroInitLast],
+        keys: KEYS,
         input_size: (256, 256),
         mean: &[0.0; 3],
         std: &[1.0; 3],
@@ -104,11 +111,17 @@ const fn preset(name: &'static str, layout: Layout) -> Preset {
         interpolation: "bicubic",
         first_conv: "stem.conv",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "hybrid/mobilevit", Arch::MobileVit(layout))
+        ..Preset::imagenet(name, "hybrid/mobilevit")
     }
 }
 
-pub(crate) struct MobileVit {
+pub(crate) static FAMILY: FamilyTable<MobileVitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(MobileVit::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct MobileVit {
     stem: ConvNorm,
     stages: Vec<StageBlock>,
     final_conv: Option<ConvNorm>,
@@ -117,17 +130,17 @@ pub(crate) struct MobileVit {
 }
 
 impl MobileVit {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { stem, widths, expansion, version } = layout;
+    fn new(variant: MobileVitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let MobileVitVariant { stem, widths, expansion, version } = variant;
         // A transformer with its convolutions counts as one block.
         let transformers = TRANSFORMERS.iter().filter(|depth| **depth > 0).count();
-        let total = (0..5).map(|stage| layout.residuals(stage)).sum::<usize>() + transformers;
+        let total = (0..5).map(|stage| variant.residuals(stage)).sum::<usize>() + transformers;
         let spec = ConvNormSpec { kernel: 3, stride: 2, ..Default::default() };
         let stem_conv = ConvNorm::new(config.in_chans, stem, spec, &b.pp("stem"))?;
         let (mut stages, mut inputs) = (Vec::new(), stem);
         for (stage, channels) in widths.into_iter().enumerate() {
             let b = b.pp("stages").pp(stage);
-            let residuals = layout.residuals(stage);
+            let residuals = variant.residuals(stage);
             for i in 0..residuals {
                 let spec = ResidualSpec {
                     inputs,
@@ -164,7 +177,7 @@ impl MobileVit {
             stages,
             final_conv,
             dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(layout.num_features(), config.num_classes, true, classifier, &b.pp("head").pp("fc"))?,
+            fc: Linear::new(variant.num_features(), config.num_classes, true, classifier, &b.pp("head").pp("fc"))?,
         })
     }
 }

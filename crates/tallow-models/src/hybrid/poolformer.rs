@@ -16,51 +16,53 @@ use tallow_nn::ops::{self, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels of each stage.
 const WIDTHS: [usize; 4] = [64, 128, 320, 512];
 
 /// What tells one PoolFormer from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct PoolFormerVariant {
     /// Blocks of each stage.
     depths: [usize; 4],
     /// Where LayerScale starts.
     scale: f32,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        WIDTHS[3]
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("poolformer_s12", [2, 2, 6, 2], 1e-5),
-    preset("poolformer_s24", [4, 4, 12, 4], 1e-5),
-    preset("poolformer_s36", [6, 6, 18, 6], 1e-6),
+const VARIANTS: &[(Preset, PoolFormerVariant)] = &[
+    (preset("poolformer_s12"), PoolFormerVariant { depths: [2, 2, 6, 2], scale: 1e-5 }),
+    (preset("poolformer_s24"), PoolFormerVariant { depths: [4, 4, 12, 4], scale: 1e-5 }),
+    (preset("poolformer_s36"), PoolFormerVariant { depths: [6, 6, 18, 6], scale: 1e-6 }),
 ];
 
 /// Preprocessing is that of timm's default weights, `sail_in1k`.
-const fn preset(name: &'static str, depths: [usize; 4], scale: f32) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: 4,
         crop_pct: 0.9,
         interpolation: "bicubic",
         first_conv: "stem.conv",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "hybrid/poolformer", Arch::PoolFormer(Layout { depths, scale }))
+        ..Preset::imagenet(name, "hybrid/poolformer")
     }
 }
 
-pub(crate) struct PoolFormer {
+pub(crate) static FAMILY: FamilyTable<PoolFormerVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(PoolFormer::new(variant, config, b)),
+    num_features: |_, _| WIDTHS[3],
+};
+
+struct PoolFormer {
     stem: Conv2d,
     stages: Vec<Stage>,
     norm: LayerNorm,
@@ -74,8 +76,8 @@ struct Stage {
 }
 
 impl PoolFormer {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { depths, scale } = layout;
+    fn new(variant: PoolFormerVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let PoolFormerVariant { depths, scale } = variant;
         let total: usize = depths.iter().sum();
         let stem = conv(config.in_chans, WIDTHS[0], 7, (4, 2), &b.pp("stem").pp("conv"))?;
         let mut before = 0;

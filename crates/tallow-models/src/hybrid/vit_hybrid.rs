@@ -12,46 +12,55 @@
 
 use super::backbone::Backbone;
 use crate::config::Key;
-use crate::registry::{Arch, Preset};
-use crate::vit::vision_transformer::Layout;
+use crate::family::FamilyTable;
+use crate::preset::Preset;
+use crate::vit::vision_transformer::{VitVariant, family};
 
-pub(crate) const PRESETS: &[Preset] = &[
-    Preset {
-        input_size: (28, 28),
-        min_input_size: 8,
-        size_multiple: 4,
-        in_chans: 1,
-        num_classes: 10,
-        mean: &[0.2860],
-        std: &[0.3530],
-        crop_pct: 1.0,
-        first_conv: "patch_embed.backbone.0.0",
-        ..preset(
-            "vit_tiny_r9_s4_28",
-            Layout { backbone: Backbone::ResNet9(48), depth: 4, mlp_ratio: 2.0, ..Layout::plain(1, 192, 3) },
-        )
-    },
-    Preset {
-        first_conv: "patch_embed.backbone.conv",
-        ..preset("vit_tiny_r_s16_p8_224", Layout { backbone: Backbone::Stem, ..Layout::plain(8, 192, 3) })
-    },
-    preset("vit_small_r26_s32_224", Layout { backbone: Backbone::Stages([2, 2, 2, 2]), ..Layout::plain(1, 384, 6) }),
+pub(crate) static FAMILY: FamilyTable<VitVariant> = family(VARIANTS);
+
+const KEYS: &[Key] = &[
+    Key::DropRate,
+    Key::DropPathRate,
+    Key::Width,
+    Key::Depth,
+    Key::NumHeads,
+    Key::MlpRatio,
+    Key::CheckpointActivations,
+];
+
+const VARIANTS: &[(Preset, VitVariant)] = &[
+    (
+        Preset {
+            input_size: (28, 28),
+            min_input_size: 8,
+            size_multiple: 4,
+            in_chans: 1,
+            num_classes: 10,
+            mean: &[0.2860],
+            std: &[0.3530],
+            crop_pct: 1.0,
+            first_conv: "patch_embed.backbone.0.0",
+            ..preset("vit_tiny_r9_s4_28")
+        },
+        VitVariant { backbone: Backbone::ResNet9(48), depth: 4, mlp_ratio: 2.0, ..VitVariant::plain(1, 192, 3) },
+    ),
+    (
+        Preset { first_conv: "patch_embed.backbone.conv", ..preset("vit_tiny_r_s16_p8_224") },
+        VitVariant { backbone: Backbone::Stem, ..VitVariant::plain(8, 192, 3) },
+    ),
+    (
+        preset("vit_small_r26_s32_224"),
+        VitVariant { backbone: Backbone::Stages([2, 2, 2, 2]), ..VitVariant::plain(1, 384, 6) },
+    ),
 ];
 
 /// Preprocessing is that of timm's default weights, `augreg_in21k_ft_in1k`.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[
-            Key::DropRate,
-            Key::DropPathRate,
-            Key::Width,
-            Key::Depth,
-            Key::NumHeads,
-            Key::MlpRatio,
-            Key::CheckpointActivations,
-        ],
+        keys: KEYS,
         min_input_size: 32,
         size_multiple: 32,
+        fixed_input_size: true,
         mean: &[0.5; 3],
         std: &[0.5; 3],
         crop_pct: 0.9,
@@ -59,6 +68,6 @@ const fn preset(name: &'static str, layout: Layout) -> Preset {
         global_pool: "token",
         first_conv: "patch_embed.backbone.stem.conv",
         classifier: "head",
-        ..Preset::imagenet(name, "hybrid/vit_hybrid", Arch::Vit(layout))
+        ..Preset::imagenet(name, "hybrid/vit_hybrid")
     }
 }

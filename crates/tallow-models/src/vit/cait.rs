@@ -18,12 +18,13 @@ use tallow_nn::ops::{self, expand, matmul, narrow, permute, reshape, transpose};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const PATCH: usize = 16;
 const EPS: f32 = 1e-6;
@@ -31,7 +32,7 @@ const SCALE_INIT: f32 = 1e-5;
 
 /// What tells one CaiT from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct CaitVariant {
     /// Channels of a token.
     width: usize,
     /// Blocks before the class token joins.
@@ -39,34 +40,36 @@ pub struct Layout {
     heads: usize,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.width
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("cait_xxs24_224", Layout { width: 192, depth: 24, heads: 4 }),
-    preset("cait_xxs36_224", Layout { width: 192, depth: 36, heads: 4 }),
+const VARIANTS: &[(Preset, CaitVariant)] = &[
+    (preset("cait_xxs24_224"), CaitVariant { width: 192, depth: 24, heads: 4 }),
+    (preset("cait_xxs36_224"), CaitVariant { width: 192, depth: 36, heads: 4 }),
 ];
 
 /// Preprocessing is that of timm's default weights, `fb_dist_in1k`.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: PATCH,
         size_multiple: PATCH,
+        fixed_input_size: true,
         crop_pct: 1.0,
         interpolation: "bicubic",
         global_pool: "token",
         first_conv: "patch_embed.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/cait", Arch::Cait(layout))
+        ..Preset::imagenet(name, "vit/cait")
     }
 }
 
-pub(crate) struct Cait {
+pub(crate) static FAMILY: FamilyTable<CaitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(Cait::new(variant, config, b)),
+    num_features: |variant, _| variant.width,
+};
+
+struct Cait {
     cls_token: Tensor,
     pos_embed: Tensor,
     patch_embed: PatchEmbed,
@@ -78,8 +81,8 @@ pub(crate) struct Cait {
 }
 
 impl Cait {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { width, depth, heads } = layout;
+    fn new(variant: CaitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let CaitVariant { width, depth, heads } = variant;
         let patches = (config.input_size.0 / PATCH) * (config.input_size.1 / PATCH);
         let talking = |b: &Builder| TalkingHeads::new(width, heads, b);
         let class = |b: &Builder| ClassAttention::new(width, heads, b);

@@ -22,12 +22,13 @@ use tallow_nn::ops::narrow;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::Attention;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const PATCH: usize = 16;
 const DEPTH: usize = 12;
@@ -37,36 +38,41 @@ const EPS: f32 = 1e-6;
 
 /// What tells one ConViT from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct ConVitVariant {
     /// Channels of a token.
     width: usize,
     heads: usize,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.width
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[preset("convit_tiny", 192, 4), preset("convit_small", 432, 9)];
+const VARIANTS: &[(Preset, ConVitVariant)] = &[
+    (preset("convit_tiny"), ConVitVariant { width: 192, heads: 4 }),
+    (preset("convit_small"), ConVitVariant { width: 432, heads: 9 }),
+];
 
 /// Preprocessing is that of timm's default weights, `fb_in1k`.
-const fn preset(name: &'static str, width: usize, heads: usize) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: PATCH,
         size_multiple: PATCH,
+        fixed_input_size: true,
         interpolation: "bicubic",
         global_pool: "token",
         first_conv: "patch_embed.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/convit", Arch::ConVit(Layout { width, heads }))
+        ..Preset::imagenet(name, "vit/convit")
     }
 }
 
-pub(crate) struct ConVit {
+pub(crate) static FAMILY: FamilyTable<ConVitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(ConVit::new(variant, config, b)),
+    num_features: |variant, _| variant.width,
+};
+
+struct ConVit {
     cls_token: Tensor,
     pos_embed: Tensor,
     patch_embed: PatchEmbed,
@@ -77,8 +83,8 @@ pub(crate) struct ConVit {
 }
 
 impl ConVit {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { width, heads } = layout;
+    fn new(variant: ConVitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let ConVitVariant { width, heads } = variant;
         let grid = (config.input_size.0 / PATCH, config.input_size.1 / PATCH);
         let cls_token = b.param("cls_token", &[1, 1, width], TRUNCATED)?;
         let pos_embed = b.param("pos_embed", &[1, grid.0 * grid.1, width], TRUNCATED)?;

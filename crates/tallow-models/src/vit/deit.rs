@@ -9,39 +9,43 @@
 //!
 //! Reference: timm's `deit_*` and `deit3_*`; names, keys and initial values as in [`super::vision_transformer`].
 
-use super::vision_transformer::{KEYS, Layout};
-use crate::registry::{Arch, Preset};
+use super::vision_transformer::{KEYS, VitVariant, family};
+use crate::family::FamilyTable;
+use crate::preset::Preset;
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("deit_tiny_patch16_224", Layout::plain(16, 192, 3)),
-    preset("deit_small_patch16_224", Layout::plain(16, 384, 6)),
-    preset("deit_base_patch16_224", Layout::plain(16, 768, 12)),
-    preset("deit_tiny_distilled_patch16_224", distilled(192, 3)),
-    preset("deit_small_distilled_patch16_224", distilled(384, 6)),
-    preset("deit_base_distilled_patch16_224", distilled(768, 12)),
-    preset("deit3_small_patch16_224", deit3(384, 6)),
-    preset("deit3_base_patch16_224", deit3(768, 12)),
+pub(crate) static FAMILY: FamilyTable<VitVariant> = family(VARIANTS);
+
+const VARIANTS: &[(Preset, VitVariant)] = &[
+    (preset("deit_tiny_patch16_224"), VitVariant::plain(16, 192, 3)),
+    (preset("deit_small_patch16_224"), VitVariant::plain(16, 384, 6)),
+    (preset("deit_base_patch16_224"), VitVariant::plain(16, 768, 12)),
+    (preset("deit_tiny_distilled_patch16_224"), distilled(192, 3)),
+    (preset("deit_small_distilled_patch16_224"), distilled(384, 6)),
+    (preset("deit_base_distilled_patch16_224"), distilled(768, 12)),
+    (preset("deit3_small_patch16_224"), deit3(384, 6)),
+    (preset("deit3_base_patch16_224"), deit3(768, 12)),
 ];
 
-const fn distilled(width: usize, heads: usize) -> Layout {
-    Layout { distilled: true, ..Layout::plain(16, width, heads) }
+const fn distilled(width: usize, heads: usize) -> VitVariant {
+    VitVariant { distilled: true, ..VitVariant::plain(16, width, heads) }
 }
 
-const fn deit3(width: usize, heads: usize) -> Layout {
-    Layout { layer_scale: Some(1e-6), embed_class: false, ..Layout::plain(16, width, heads) }
+const fn deit3(width: usize, heads: usize) -> VitVariant {
+    VitVariant { layer_scale: Some(1e-6), embed_class: false, ..VitVariant::plain(16, width, heads) }
 }
 
 /// Preprocessing is that of timm's default weights, `fb_in1k`.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
         min_input_size: 16,
         size_multiple: 16,
+        fixed_input_size: true,
         crop_pct: 0.9,
         interpolation: "bicubic",
         global_pool: "token",
         first_conv: "patch_embed.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/deit", Arch::Vit(layout))
+        ..Preset::imagenet(name, "vit/deit")
     }
 }

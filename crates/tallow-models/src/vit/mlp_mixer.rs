@@ -18,26 +18,27 @@ use tallow_nn::ops::transpose;
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add, average_map};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const EPS: f32 = 1e-6;
 
 /// What tells one Mixer from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct MixerVariant {
     patch: usize,
     width: usize,
     depth: usize,
 }
 
-impl Layout {
-    /// This layout with what the config says otherwise.
-    pub(crate) fn with(self, config: &ModelConfig) -> Layout {
-        Layout {
+impl MixerVariant {
+    /// This variant with what the config says otherwise.
+    fn with(self, config: &ModelConfig) -> MixerVariant {
+        MixerVariant {
             patch: config.patch_size.unwrap_or(self.patch),
             width: config.width.unwrap_or(self.width),
             depth: config.depth.unwrap_or(self.depth),
@@ -45,29 +46,41 @@ impl Layout {
     }
 
     /// Channels that the classifier sees.
-    pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
+    fn num_features(self, config: &ModelConfig) -> usize {
         self.with(config).width
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[preset("mixer_s16_224", 512, 8), preset("mixer_b16_224", 768, 12)];
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::PatchSize];
+
+const VARIANTS: &[(Preset, MixerVariant)] = &[
+    (preset("mixer_s16_224"), MixerVariant { patch: 16, width: 512, depth: 8 }),
+    (preset("mixer_b16_224"), MixerVariant { patch: 16, width: 768, depth: 12 }),
+];
 
 /// Preprocessing is that of timm's default weights.
-const fn preset(name: &'static str, width: usize, depth: usize) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::PatchSize],
+        keys: KEYS,
         min_input_size: 16,
         size_multiple: 16,
+        fixed_input_size: true,
         mean: &[0.5; 3],
         std: &[0.5; 3],
         interpolation: "bicubic",
         first_conv: "stem.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/mlp_mixer", Arch::MlpMixer(Layout { patch: 16, width, depth }))
+        ..Preset::imagenet(name, "vit/mlp_mixer")
     }
 }
 
-pub(crate) struct MlpMixer {
+pub(crate) static FAMILY: FamilyTable<MixerVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(MlpMixer::new(variant, config, b)),
+    num_features: |variant, config| variant.num_features(config),
+};
+
+struct MlpMixer {
     stem: PatchEmbed,
     blocks: Vec<Block>,
     norm: LayerNorm,
@@ -76,8 +89,8 @@ pub(crate) struct MlpMixer {
 }
 
 impl MlpMixer {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { patch, width, depth } = layout.with(config);
+    fn new(variant: MixerVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let MixerVariant { patch, width, depth } = variant.with(config);
         let patches = (config.input_size.0 / patch) * (config.input_size.1 / patch);
         Ok(MlpMixer {
             stem: PatchEmbed::new(config.in_chans, width, patch, &b.pp("stem"))?,

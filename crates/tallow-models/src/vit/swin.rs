@@ -19,13 +19,14 @@ use tallow_nn::ops::{narrow, permute, reshape};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{pad, partition, reverse, roll};
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const PATCH: usize = 4;
 const WINDOW: usize = 7;
@@ -33,7 +34,7 @@ const EPS: f32 = 1e-5;
 
 /// What tells one Swin Transformer from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct SwinVariant {
     /// Channels of the first stage; each next has twice as many.
     width: usize,
     /// Blocks of each stage.
@@ -42,34 +43,43 @@ pub struct Layout {
     heads: usize,
 }
 
-impl Layout {
+impl SwinVariant {
     /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+    fn num_features(self) -> usize {
         8 * self.width
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("swin_tiny_patch4_window7_224", 96, [2, 2, 6, 2], 3),
-    preset("swin_small_patch4_window7_224", 96, [2, 2, 18, 2], 3),
-    preset("swin_base_patch4_window7_224", 128, [2, 2, 18, 2], 4),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations];
+
+const VARIANTS: &[(Preset, SwinVariant)] = &[
+    (preset("swin_tiny_patch4_window7_224"), SwinVariant { width: 96, depths: [2, 2, 6, 2], heads: 3 }),
+    (preset("swin_small_patch4_window7_224"), SwinVariant { width: 96, depths: [2, 2, 18, 2], heads: 3 }),
+    (preset("swin_base_patch4_window7_224"), SwinVariant { width: 128, depths: [2, 2, 18, 2], heads: 4 }),
 ];
 
 /// Preprocessing is that of timm's default weights.
-const fn preset(name: &'static str, width: usize, depths: [usize; 4], heads: usize) -> Preset {
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations],
+        keys: KEYS,
         min_input_size: PATCH,
         size_multiple: PATCH,
+        fixed_input_size: true,
         crop_pct: 0.9,
         interpolation: "bicubic",
         first_conv: "patch_embed.proj",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "vit/swin", Arch::Swin(Layout { width, depths, heads }))
+        ..Preset::imagenet(name, "vit/swin")
     }
 }
 
-pub(crate) struct Swin {
+pub(crate) static FAMILY: FamilyTable<SwinVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(Swin::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct Swin {
     patch_embed: PatchEmbed,
     patch_norm: LayerNorm,
     layers: Vec<Stage>,
@@ -81,8 +91,8 @@ pub(crate) struct Swin {
 }
 
 impl Swin {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { width, depths, heads } = layout;
+    fn new(variant: SwinVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let SwinVariant { width, depths, heads } = variant;
         let total: usize = depths.iter().sum();
         let embed = b.pp("patch_embed");
         let mut size = (config.input_size.0 / PATCH, config.input_size.1 / PATCH);

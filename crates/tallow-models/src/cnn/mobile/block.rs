@@ -8,7 +8,7 @@ use tallow_nn::layers::DropPath;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::decode::{BlockArgs, Kind, divisible};
-use super::{Layout, Squeeze};
+use super::variant::{MobileVariant, Squeeze};
 use crate::layers::conv_bn_act::ConvBnAct;
 use crate::layers::same_pad::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
@@ -29,12 +29,12 @@ impl Block {
     pub(super) fn new(
         args: BlockArgs,
         (inputs, outputs): (usize, usize),
-        layout: &Layout,
+        variant: &MobileVariant,
         drop_path: f32,
         b: &Builder,
     ) -> Result<Self> {
-        let mut chain = Chain { steps: Vec::new(), channels: inputs, layout, args, b };
-        let active = args.activation.unwrap_or(layout.activation);
+        let mut chain = Chain { steps: Vec::new(), channels: inputs, variant, args, b };
+        let active = args.activation.unwrap_or(variant.activation);
         let linear = Activation::Identity;
         let hidden = divisible(inputs as f64 * args.expansion, 0.9);
         let stride = args.stride;
@@ -94,7 +94,7 @@ impl Block {
 struct Chain<'a> {
     steps: Vec<Step>,
     channels: usize,
-    layout: &'a Layout,
+    variant: &'a MobileVariant,
     args: BlockArgs,
     b: &'a Builder,
 }
@@ -119,8 +119,8 @@ impl Chain<'_> {
     }
 
     fn push(&mut self, names: (&str, &str), spec: ConvSpec, activation: Activation) -> Result<()> {
-        let spec = ConvSpec { padding: self.layout.padding, ..spec };
-        let conv = ConvBnAct::named(names, spec, self.layout.norm(), activation, self.b)?;
+        let spec = ConvSpec { padding: self.variant.padding, ..spec };
+        let conv = ConvBnAct::named(names, spec, self.variant.norm(), activation, self.b)?;
         self.steps.push(Step::Conv(conv));
         self.channels = spec.outputs;
         Ok(())
@@ -132,10 +132,10 @@ impl Chain<'_> {
             return Ok(());
         }
         let channels = self.channels as f64;
-        let (reduced, activation, gate) = match self.layout.squeeze {
+        let (reduced, activation, gate) = match self.variant.squeeze {
             Squeeze::OfInputs => {
                 let reduced = (channels * (squeeze / expansion)).round_ties_even() as usize;
-                (reduced, activation.unwrap_or(self.layout.activation), Activation::Sigmoid)
+                (reduced, activation.unwrap_or(self.variant.activation), Activation::Sigmoid)
             }
             Squeeze::OfHidden => (divisible(channels * squeeze, 0.9), Activation::Relu, Activation::Hardsigmoid),
         };

@@ -8,13 +8,13 @@ use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropBlock2d, DropPath};
 use tallow_nn::{Builder, Mode, Result};
 
-use super::{BlockKind, Layout};
+use super::variant::{BlockKind, ResNetVariant};
 use crate::cnn::conv;
 use crate::layers::squeeze_excite::SqueezeExcite;
 
 /// What tells one block from another.
 pub(super) struct BlockSpec {
-    pub layout: Layout,
+    pub variant: ResNetVariant,
     pub inputs: usize,
     /// Of the stage: 64, 128, 256, 512.
     pub channels: usize,
@@ -32,7 +32,7 @@ impl BlockSpec {
     }
 
     fn outputs(&self) -> usize {
-        self.channels * self.layout.block.expansion()
+        self.channels * self.variant.block.expansion()
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Block {
 
 impl Block {
     pub fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
-        Ok(match spec.layout.block {
+        Ok(match spec.variant.block {
             BlockKind::Basic => Block::Basic(Box::new(BasicBlock::new(spec, b)?)),
             BlockKind::Bottleneck => Block::Bottleneck(Box::new(Bottleneck::new(spec, b)?)),
         })
@@ -107,7 +107,7 @@ pub(super) struct Bottleneck {
 
 impl Bottleneck {
     fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
-        let Layout { groups, base_width, squeeze_excite, .. } = spec.layout;
+        let ResNetVariant { groups, base_width, squeeze_excite, .. } = spec.variant;
         let (width, outputs) = (spec.channels * base_width / 64 * groups, spec.outputs());
         let grouped = Conv2dOptions { stride: spec.stride, padding: 1, groups, ..Default::default() };
         let se = || SqueezeExcite::new(outputs, outputs / 16, ("fc1", "fc2"), Relu, Sigmoid, &b.pp("se"));
@@ -153,7 +153,7 @@ impl Downsample {
         if spec.stride == 1 && inputs == outputs {
             return Ok(None);
         }
-        let (b, average) = (b.pp("downsample"), spec.layout.deep);
+        let (b, average) = (b.pp("downsample"), spec.variant.deep);
         // The pooling, or what stands for it, is module 0.
         let first = usize::from(average);
         Ok(Some(Downsample {

@@ -21,6 +21,7 @@
 //! which timm has no argument for; the names stay the same. A deep stem loses its stride alike.
 
 mod block;
+mod variant;
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
@@ -29,108 +30,20 @@ use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, Dropout, Linear, check
 use tallow_nn::{Builder, Mode, Result};
 
 use self::block::{Block, BlockSpec, norm};
+use self::variant::{ResNetVariant, VARIANTS};
 use super::{conv, linear};
-use crate::config::{Key, ModelConfig, Stem};
+use crate::config::{ModelConfig, Stem};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
 
-/// What tells one ResNet from another.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    block: BlockKind,
-    /// Blocks in each of the four stages.
-    blocks: [usize; 4],
-    /// Variant D: three convolutions in the stem, averaging shortcuts.
-    deep: bool,
-    /// Groups of a bottleneck's 3×3 convolution.
-    groups: usize,
-    /// Channels of each group in the first stage.
-    base_width: usize,
-    squeeze_excite: bool,
-}
+pub(crate) static FAMILY: FamilyTable<ResNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(ResNet::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum BlockKind {
-    /// Two 3×3 convolutions.
-    Basic,
-    /// 1×1 down, 3×3, 1×1 up to four times the channels.
-    Bottleneck,
-}
-
-impl BlockKind {
-    fn expansion(self) -> usize {
-        match self {
-            BlockKind::Basic => 1,
-            BlockKind::Bottleneck => 4,
-        }
-    }
-}
-
-impl Layout {
-    const fn basic(blocks: [usize; 4]) -> Layout {
-        Layout { block: BlockKind::Basic, ..Layout::bottleneck(blocks) }
-    }
-
-    const fn bottleneck(blocks: [usize; 4]) -> Layout {
-        let block = BlockKind::Bottleneck;
-        Layout { block, blocks, deep: false, groups: 1, base_width: 64, squeeze_excite: false }
-    }
-
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        512 * self.block.expansion()
-    }
-}
-
-const R18: Layout = Layout::basic([2, 2, 2, 2]);
-const R34: Layout = Layout::basic([3, 4, 6, 3]);
-const R50: Layout = Layout::bottleneck([3, 4, 6, 3]);
-const R101: Layout = Layout::bottleneck([3, 4, 23, 3]);
-const R152: Layout = Layout::bottleneck([3, 8, 36, 3]);
-
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("resnet18", R18),
-    preset("resnet34", R34),
-    preset("resnet50", R50),
-    preset("resnet101", R101),
-    preset("resnet152", R152),
-    deep("resnet18d", R18),
-    deep("resnet34d", R34),
-    deep("resnet50d", R50),
-    larger(deep("resnet101d", R101)),
-    larger(deep("resnet152d", R152)),
-    preset("resnext50_32x4d", Layout { groups: 32, base_width: 4, ..R50 }),
-    Preset { crop_pct: 0.875, ..preset("wide_resnet50_2", Layout { base_width: 128, ..R50 }) },
-    preset("seresnet50", Layout { squeeze_excite: true, ..R50 }),
-];
-
-/// Preprocessing is that of timm's default weights: `a1_in1k` and the like.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
-    Preset {
-        keys: &[
-            Key::DropRate,
-            Key::DropPathRate,
-            Key::Stem,
-            Key::ZeroInitLast,
-            Key::DropBlockRate,
-            Key::CheckpointActivations,
-        ],
-        crop_pct: 0.95,
-        interpolation: "bicubic",
-        ..Preset::imagenet(name, "cnn/resnet", Arch::ResNet(layout))
-    }
-}
-
-const fn deep(name: &'static str, layout: Layout) -> Preset {
-    Preset { crop_pct: 0.875, first_conv: "conv1.0", ..preset(name, Layout { deep: true, ..layout }) }
-}
-
-const fn larger(preset: Preset) -> Preset {
-    Preset { input_size: (256, 256), crop_pct: 0.95, ..preset }
-}
-
-pub(crate) struct ResNet {
+struct ResNet {
     conv1: StemConv,
     bn1: BatchNorm2d,
     /// 3×3 of stride 2; none behind a CIFAR stem.
@@ -146,8 +59,8 @@ pub(crate) struct ResNet {
 }
 
 impl ResNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { block, blocks, .. } = layout;
+    fn new(variant: ResNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let ResNetVariant { block, blocks, .. } = variant;
         let total: usize = blocks.iter().sum();
         let stage = |index: usize| -> Result<Vec<Block>> {
             let before: usize = blocks[..index].iter().sum();
@@ -156,7 +69,7 @@ impl ResNet {
                     let channels = 64 << index;
                     let first = i == 0;
                     let spec = BlockSpec {
-                        layout,
+                        variant,
                         inputs: match (index, first) {
                             (0, true) => 64,
                             (_, true) => channels / 2 * block.expansion(),
@@ -177,7 +90,7 @@ impl ResNet {
             Stem::Cifar => (3, 1, None),
         };
         Ok(ResNet {
-            conv1: if layout.deep {
+            conv1: if variant.deep {
                 StemConv::Deep(Box::new(DeepStem::new(config.in_chans, stride, &b.pp("conv1"))?))
             } else {
                 StemConv::Plain(conv(config.in_chans, 64, kernel, stride, &b.pp("conv1"))?)
@@ -190,7 +103,7 @@ impl ResNet {
             layer4: stage(3)?,
             checkpoint: config.checkpoint_activations,
             dropout: Dropout::new(config.drop_rate)?,
-            fc: linear(layout.num_features(), config.num_classes, &b.pp("fc"))?,
+            fc: linear(variant.num_features(), config.num_classes, &b.pp("fc"))?,
         })
     }
 }
