@@ -14,14 +14,14 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Gelu;
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear, checkpoint};
+use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear, checkpoint};
 use tallow_nn::ops::permute;
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::grn::GlobalResponseNorm;
+use crate::layers::head::ClassifierHead;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::{TRUNCATED, average_map, drop_path_rate};
@@ -104,9 +104,7 @@ struct ConvNext {
     stem: Conv2d,
     stem_norm: LayerNorm2d,
     stages: Vec<Stage>,
-    norm: LayerNorm,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl ConvNext {
@@ -122,9 +120,11 @@ impl ConvNext {
             stem: patches(config.in_chans, variant.width, 4, &b.pp("stem").pp(0))?,
             stem_norm: LayerNorm2d::new(variant.width, EPS, &b.pp("stem").pp(1))?,
             stages: (0..variant.depths.len()).map(stage).collect::<Result<_>>()?,
-            norm: LayerNorm::new(variant.num_features(), EPS, &head.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(variant.num_features(), config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+            classifier: ClassifierHead::with_norm(
+                LayerNorm::new(variant.num_features(), EPS, &head.pp("norm"))?,
+                Linear::new(variant.num_features(), config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -143,8 +143,7 @@ impl Model for ConvNext {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.norm.forward(&global_avg_pool(features)?)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -10,14 +10,15 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Linear};
 use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
@@ -72,8 +73,7 @@ struct DenseNet {
     /// Each block, and the transition behind it but for the last.
     blocks: Vec<(Vec<DenseLayer>, Option<Transition>)>,
     norm5: BatchNorm2d,
-    dropout: Dropout,
-    classifier: Linear,
+    classifier: ClassifierHead,
 }
 
 impl DenseNet {
@@ -103,8 +103,10 @@ impl DenseNet {
             norm0,
             blocks,
             norm5: norm(channels, &features.pp("norm5"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            classifier: Linear::new(channels, config.num_classes, true, init, &b.pp("classifier"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(channels, config.num_classes, true, init, &b.pp("classifier"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -130,8 +132,7 @@ impl Model for DenseNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.classifier.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -15,7 +15,7 @@ use tallow_nn::kernels::activation::Activation::{self, Hardsigmoid, Identity, Re
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions};
 use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Init, Mode, Result};
 
@@ -24,6 +24,7 @@ use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::head::ClassifierHead;
 use crate::layers::squeeze_excite::SqueezeExcite;
 use crate::model::Model;
 use crate::preset::Preset;
@@ -93,8 +94,7 @@ struct GhostNet {
     blocks: Vec<Block>,
     last: ConvNorm,
     conv_head: Conv2d,
-    dropout: Dropout,
-    classifier: Linear,
+    classifier: ClassifierHead,
 }
 
 impl GhostNet {
@@ -116,8 +116,10 @@ impl GhostNet {
             blocks,
             last: ConvNorm::new(Shape::new(inputs, FEATURES, 1, 1), Relu, last)?,
             conv_head: Conv2d::new(FEATURES, HIDDEN, 1, head, &b.pp("conv_head"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            classifier: linear(HIDDEN, config.num_classes, &b.pp("classifier"))?,
+            classifier: ClassifierHead::new(
+                linear(HIDDEN, config.num_classes, &b.pp("classifier"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -140,7 +142,7 @@ impl Model for GhostNet {
         let (n, c) = pooled.dims2()?;
         let x = activate(&self.conv_head.forward(&reshape(&pooled, (n, c, 1, 1))?)?, Relu)?;
         let x = reshape(&x, (n, x.dims()[1]))?;
-        self.classifier.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.classify(&x, mode)
     }
 }
 

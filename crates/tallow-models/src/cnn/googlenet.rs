@@ -8,8 +8,8 @@
 //! PyTorch's default for `fc`'s bias. `drop_rate` is the dropout before `fc` (torchvision's 0.2).
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
+use tallow_nn::layers::Linear;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};
@@ -18,6 +18,7 @@ use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
@@ -64,8 +65,7 @@ struct GoogLeNet {
     conv2: ConvNorm,
     conv3: ConvNorm,
     groups: Vec<Vec<Inception>>,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl GoogLeNet {
@@ -77,11 +77,13 @@ impl GoogLeNet {
             conv2: ConvNorm::new(64, 64, Shape::same(1, 1, INIT), &b.pp("conv2"))?,
             conv3: ConvNorm::new(64, 192, Shape::same(3, 3, INIT), &b.pp("conv3"))?,
             groups: MODULES.iter().map(|group| group.iter().map(module).collect()).collect::<Result<_>>()?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear {
-                weight: b.pp("fc").param("weight", &[config.num_classes, NUM_FEATURES], INIT)?,
-                bias: Some(b.pp("fc").param("bias", &[config.num_classes], Init::Uniform(1.0 / 32.0))?),
-            },
+            classifier: ClassifierHead::new(
+                Linear {
+                    weight: b.pp("fc").param("weight", &[config.num_classes, NUM_FEATURES], INIT)?,
+                    bias: Some(b.pp("fc").param("bias", &[config.num_classes], Init::Uniform(1.0 / 32.0))?),
+                },
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -107,8 +109,7 @@ impl Model for GoogLeNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

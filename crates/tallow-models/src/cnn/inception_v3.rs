@@ -7,8 +7,8 @@
 //! at 2 everywhere, PyTorch's default for `fc`'s bias. `drop_rate` is the dropout before `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
+use tallow_nn::layers::Linear;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};
@@ -16,6 +16,7 @@ use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
@@ -59,8 +60,7 @@ struct InceptionV3 {
     /// A max-pooling follows each.
     stem: [Vec<ConvNorm>; 2],
     modules: Vec<Module>,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl InceptionV3 {
@@ -84,15 +84,17 @@ impl InceptionV3 {
                 expanded(1280, &b.pp("Mixed_7b"))?,
                 expanded(2048, &b.pp("Mixed_7c"))?,
             ],
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear {
-                weight: b.pp("fc").param("weight", &[config.num_classes, NUM_FEATURES], INIT)?,
-                bias: Some(b.pp("fc").param(
-                    "bias",
-                    &[config.num_classes],
-                    Init::Uniform(1.0 / (NUM_FEATURES as f32).sqrt()),
-                )?),
-            },
+            classifier: ClassifierHead::new(
+                Linear {
+                    weight: b.pp("fc").param("weight", &[config.num_classes, NUM_FEATURES], INIT)?,
+                    bias: Some(b.pp("fc").param(
+                        "bias",
+                        &[config.num_classes],
+                        Init::Uniform(1.0 / (NUM_FEATURES as f32).sqrt()),
+                    )?),
+                },
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -114,8 +116,7 @@ impl Model for InceptionV3 {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -7,8 +7,7 @@
 //! dropout before the classifier.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};
@@ -17,6 +16,7 @@ use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
@@ -63,8 +63,7 @@ pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
 struct InceptionV4 {
     stem: Vec<ConvNorm>,
     modules: Vec<Module>,
-    dropout: Dropout,
-    last_linear: Linear,
+    classifier: ClassifierHead,
 }
 
 impl InceptionV4 {
@@ -104,8 +103,10 @@ impl InceptionV4 {
         Ok(InceptionV4 {
             stem,
             modules,
-            dropout: Dropout::new(config.drop_rate)?,
-            last_linear: linear(NUM_FEATURES, config.num_classes, &b.pp("last_linear"))?,
+            classifier: ClassifierHead::new(
+                linear(NUM_FEATURES, config.num_classes, &b.pp("last_linear"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -121,8 +122,7 @@ impl Model for InceptionV4 {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.last_linear.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

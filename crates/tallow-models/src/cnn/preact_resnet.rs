@@ -12,13 +12,13 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
 use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, DropPath, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, DropPath};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::preset::Preset;
@@ -74,8 +74,7 @@ struct PreactResNet {
     conv1: Conv2d,
     blocks: Vec<Block>,
     norm: BatchNorm2d,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl PreactResNet {
@@ -97,8 +96,7 @@ impl PreactResNet {
             conv1,
             blocks,
             norm: BatchNorm2d::new(inputs, Default::default(), &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: linear(inputs, config.num_classes, &b.pp("fc"))?,
+            classifier: ClassifierHead::new(linear(inputs, config.num_classes, &b.pp("fc"))?, config.drop_rate)?,
         })
     }
 }
@@ -117,8 +115,7 @@ impl Model for PreactResNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

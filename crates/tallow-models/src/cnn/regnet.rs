@@ -12,13 +12,13 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
 use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNormOptions, DropPath, Dropout, Linear};
+use tallow_nn::layers::{BatchNormOptions, DropPath, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::conv_bn_act::ConvBnAct;
+use crate::layers::head::ClassifierHead;
 use crate::layers::same_pad::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
 use crate::layers::{average_map, drop_path_rate};
@@ -121,8 +121,7 @@ struct RegNet {
     stem: ConvBnAct,
     /// `s1`, `s2`, …, one after the other.
     blocks: Vec<Block>,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl RegNet {
@@ -151,8 +150,10 @@ impl RegNet {
         Ok(RegNet {
             stem,
             blocks,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(inputs, config.num_classes, true, Init::Normal(0.01), &head.pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(inputs, config.num_classes, true, Init::Normal(0.01), &head.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -171,8 +172,7 @@ impl Model for RegNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -15,14 +15,14 @@
 use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
 use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear, batch_norm_affine};
+use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Linear, batch_norm_affine};
 use tallow_nn::tape::records;
 use tallow_nn::{Builder, Error, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::conv_bn_act::ConvBnAct;
+use crate::layers::head::ClassifierHead;
 use crate::layers::same_pad::ConvSpec;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
@@ -71,8 +71,7 @@ struct RepVgg {
     stem: Block,
     /// `stages.0`, `stages.1`, …, one after the other.
     blocks: Vec<Block>,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl RepVgg {
@@ -93,8 +92,10 @@ impl RepVgg {
         Ok(RepVgg {
             stem,
             blocks,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(inputs, config.num_classes, true, Init::Normal(0.01), &head.pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(inputs, config.num_classes, true, Init::Normal(0.01), &head.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -113,8 +114,7 @@ impl Model for RepVgg {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -7,14 +7,14 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, halve, linear};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
@@ -53,8 +53,7 @@ struct SmallCnn {
     bn2: BatchNorm2d,
     conv3: Conv2d,
     bn3: BatchNorm2d,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl SmallCnn {
@@ -68,8 +67,7 @@ impl SmallCnn {
             bn2: norm(2 * width, "bn2")?,
             conv3: conv(2 * width, 4 * width, 3, 1, &b.pp("conv3"))?,
             bn3: norm(4 * width, "bn3")?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: linear(4 * width, config.num_classes, &b.pp("fc"))?,
+            classifier: ClassifierHead::new(linear(4 * width, config.num_classes, &b.pp("fc"))?, config.drop_rate)?,
         })
     }
 }
@@ -86,7 +84,6 @@ impl Model for SmallCnn {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }

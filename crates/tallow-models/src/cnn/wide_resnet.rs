@@ -13,14 +13,14 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 use tallow_nn::kernels::elementwise::add_activate;
@@ -86,7 +86,7 @@ struct WideResNet {
     layer2: Vec<PreActBlock>,
     layer3: Vec<PreActBlock>,
     norm: BatchNorm2d,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl WideResNet {
@@ -106,7 +106,7 @@ impl WideResNet {
             layer2: stage("layer2", 16 * width, 32 * width, 2)?,
             layer3: stage("layer3", 32 * width, 64 * width, 2)?,
             norm: BatchNorm2d::new(64 * width, Default::default(), &b.pp("norm"))?,
-            fc: linear(64 * width, config.num_classes, &b.pp("fc"))?,
+            classifier: ClassifierHead::new(linear(64 * width, config.num_classes, &b.pp("fc"))?, 0.0)?,
         })
     }
 }
@@ -124,8 +124,8 @@ impl Model for WideResNet {
         average_map(features)
     }
 
-    fn forward_head(&self, features: &Tensor, _mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&global_avg_pool(features)?)
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        self.classifier.forward(features, mode)
     }
 }
 

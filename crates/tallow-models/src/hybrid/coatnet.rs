@@ -13,15 +13,15 @@ use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Gelu, Relu, Silu};
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, Linear};
+use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Linear};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::mbconv::{Downsample, MbConv, MbConvStyle, Stem, halve};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
+use crate::layers::head::ClassifierHead;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
@@ -116,8 +116,7 @@ struct CoAtNet {
     stem: Stem,
     blocks: Vec<Block>,
     norm: LayerNorm2d,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 enum Block {
@@ -157,8 +156,10 @@ impl CoAtNet {
             stem: stem_layers,
             blocks,
             norm: LayerNorm2d::new(inputs, EPS, &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(inputs, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(inputs, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -180,7 +181,7 @@ impl Model for CoAtNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -13,9 +13,8 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Gelu, Silu};
 use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{DropPath, LayerNorm, Linear};
 use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Mode, Result};
 
@@ -23,6 +22,7 @@ use super::mbconv::{MbConv, MbConvStyle, Stem};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
+use crate::layers::head::ClassifierHead;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::mlp::Mlp;
 use crate::layers::rel_pos::RelPosBias;
@@ -100,8 +100,7 @@ struct MaxVit {
     stem: Stem,
     blocks: Vec<Block>,
     norm: LayerNorm2d,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl MaxVit {
@@ -129,8 +128,10 @@ impl MaxVit {
             stem: stem_layers,
             blocks,
             norm: LayerNorm2d::new(inputs, EPS, &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(inputs, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(inputs, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -152,7 +153,7 @@ impl Model for MaxVit {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -13,10 +13,9 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu, Silu};
 use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::scale::scale_channels;
 use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
 use tallow_nn::ops::{matmul, narrow, permute, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
@@ -26,6 +25,7 @@ use crate::layers::block::{Block, BlockSpec};
 use crate::layers::concat::concat_channels;
 use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
 use crate::layers::group_norm::GroupNorm;
+use crate::layers::head::ClassifierHead;
 use crate::layers::resize::bilinear;
 use crate::layers::{add, average_map, drop_path_rate};
 use crate::model::Model;
@@ -125,8 +125,7 @@ struct MobileVit {
     stem: ConvNorm,
     stages: Vec<StageBlock>,
     final_conv: Option<ConvNorm>,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl MobileVit {
@@ -176,8 +175,10 @@ impl MobileVit {
             stem: stem_conv,
             stages,
             final_conv,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(variant.num_features(), config.num_classes, true, classifier, &b.pp("head").pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(variant.num_features(), config.num_classes, true, classifier, &b.pp("head").pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -203,7 +204,7 @@ impl Model for MobileVit {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -10,14 +10,15 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Gelu;
 use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
-use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
+use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
 use tallow_nn::ops::{self, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::group_norm::GroupNorm;
+use crate::layers::head::ClassifierHead;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
@@ -65,9 +66,7 @@ pub(crate) static FAMILY: FamilyTable<PoolFormerVariant> = FamilyTable {
 struct PoolFormer {
     stem: Conv2d,
     stages: Vec<Stage>,
-    norm: LayerNorm,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 struct Stage {
@@ -98,9 +97,11 @@ impl PoolFormer {
         Ok(PoolFormer {
             stem,
             stages,
-            norm: LayerNorm::new(WIDTHS[3], 1e-6, &head.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(WIDTHS[3], config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+            classifier: ClassifierHead::with_norm(
+                LayerNorm::new(WIDTHS[3], 1e-6, &head.pp("norm"))?,
+                Linear::new(WIDTHS[3], config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -124,8 +125,7 @@ impl Model for PoolFormer {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.norm.forward(&global_avg_pool(features)?)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod conv_norm;
 pub(crate) mod distance_bias;
 pub(crate) mod grn;
 pub(crate) mod group_norm;
+pub(crate) mod head;
 pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
 pub(crate) mod lora;

@@ -11,14 +11,14 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{DropPath, LayerNorm, Linear};
 use tallow_nn::ops::transpose;
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add, average_map};
@@ -84,8 +84,7 @@ struct MlpMixer {
     stem: PatchEmbed,
     blocks: Vec<Block>,
     norm: LayerNorm,
-    dropout: Dropout,
-    head: Linear,
+    classifier: ClassifierHead,
 }
 
 impl MlpMixer {
@@ -98,8 +97,10 @@ impl MlpMixer {
                 .map(|i| Block::new(width, patches, config.drop_path_rate, &b.pp("blocks").pp(i)))
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            head: Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp("head"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp("head"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -120,7 +121,7 @@ impl Model for MlpMixer {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.head.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

@@ -12,14 +12,14 @@
 use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::attention::attention_qkv;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear, checkpoint};
+use tallow_nn::layers::{DropPath, LayerNorm, Linear, checkpoint};
 use tallow_nn::ops::{narrow, permute, reshape};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::rel_pos::RelPosBias;
@@ -86,8 +86,7 @@ struct Swin {
     /// Whether a block's activations are computed again instead of kept.
     checkpoint: bool,
     norm: LayerNorm,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl Swin {
@@ -119,8 +118,10 @@ impl Swin {
                 .collect::<Result<_>>()?,
             checkpoint: config.checkpoint_activations,
             norm: LayerNorm::new(8 * width, EPS, &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(8 * width, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(8 * width, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -151,7 +152,7 @@ impl Model for Swin {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

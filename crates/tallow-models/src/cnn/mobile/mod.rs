@@ -12,7 +12,7 @@ mod variant;
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::layers::Linear;
 use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Init, Mode, Result};
 
@@ -23,6 +23,7 @@ use crate::config::ModelConfig;
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::conv_bn_act::ConvBnAct;
+use crate::layers::head::ClassifierHead;
 use crate::layers::same_pad::{ConvSpec, PaddedConv2d};
 use crate::model::Model;
 use crate::preset::Preset;
@@ -44,8 +45,7 @@ struct MobileNet {
     head: Option<ConvBnAct>,
     /// After it.
     hidden: Option<Hidden>,
-    dropout: Dropout,
-    classifier: Linear,
+    classifier: ClassifierHead,
 }
 
 /// The 1×1 convolution on pooled features.
@@ -101,8 +101,10 @@ impl MobileNet {
             blocks,
             head,
             hidden,
-            dropout: Dropout::new(config.drop_rate)?,
-            classifier: Linear::new(inputs, config.num_classes, true, Init::Uniform(bound), &b.pp("classifier"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(inputs, config.num_classes, true, Init::Uniform(bound), &b.pp("classifier"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -134,6 +136,6 @@ impl Model for MobileNet {
             };
             x = reshape(&y, (n, y.dims()[1]))?;
         }
-        self.classifier.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.classify(&x, mode)
     }
 }

@@ -25,8 +25,8 @@ mod variant;
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, Dropout, Linear, checkpoint};
+use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, checkpoint};
 use tallow_nn::{Builder, Mode, Result};
 
 use self::block::{Block, BlockSpec, norm};
@@ -34,6 +34,7 @@ use self::variant::{ResNetVariant, VARIANTS};
 use super::{conv, linear};
 use crate::config::{ModelConfig, Stem};
 use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 
@@ -54,8 +55,7 @@ struct ResNet {
     layer4: Vec<Block>,
     /// Whether a block's activations are computed again instead of kept.
     checkpoint: bool,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl ResNet {
@@ -102,8 +102,10 @@ impl ResNet {
             layer3: stage(2)?,
             layer4: stage(3)?,
             checkpoint: config.checkpoint_activations,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: linear(variant.num_features(), config.num_classes, &b.pp("fc"))?,
+            classifier: ClassifierHead::new(
+                linear(variant.num_features(), config.num_classes, &b.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -134,8 +136,7 @@ impl Model for ResNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
