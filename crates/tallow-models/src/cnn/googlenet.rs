@@ -12,12 +12,13 @@ use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::Linear;
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::conv_norm::{ConvNorm, Shape, chain};
 use super::halve_up;
+use super::inception::{Shape, chain, conv};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
@@ -61,9 +62,9 @@ pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
 };
 
 struct GoogLeNet {
-    conv1: ConvNorm,
-    conv2: ConvNorm,
-    conv3: ConvNorm,
+    conv1: ConvNormAct,
+    conv2: ConvNormAct,
+    conv3: ConvNormAct,
     groups: Vec<Vec<Inception>>,
     classifier: ClassifierHead,
 }
@@ -73,9 +74,9 @@ impl GoogLeNet {
         let wide = Shape { stride: 2, ..Shape::same(7, 7, INIT) };
         let module = |&(name, inputs, widths): &Widths| Inception::new(inputs, widths, &b.pp(name));
         Ok(GoogLeNet {
-            conv1: ConvNorm::new(config.in_chans, 64, wide, &b.pp("conv1"))?,
-            conv2: ConvNorm::new(64, 64, Shape::same(1, 1, INIT), &b.pp("conv2"))?,
-            conv3: ConvNorm::new(64, 192, Shape::same(3, 3, INIT), &b.pp("conv3"))?,
+            conv1: conv(config.in_chans, 64, wide, &b.pp("conv1"))?,
+            conv2: conv(64, 64, Shape::same(1, 1, INIT), &b.pp("conv2"))?,
+            conv3: conv(64, 192, Shape::same(3, 3, INIT), &b.pp("conv3"))?,
             groups: MODULES.iter().map(|group| group.iter().map(module).collect()).collect::<Result<_>>()?,
             classifier: ClassifierHead::new(
                 Linear {
@@ -114,25 +115,24 @@ impl Model for GoogLeNet {
 }
 
 struct Inception {
-    branch1: ConvNorm,
-    branch2: Vec<ConvNorm>,
-    branch3: Vec<ConvNorm>,
+    branch1: ConvNormAct,
+    branch2: Vec<ConvNormAct>,
+    branch3: Vec<ConvNormAct>,
     /// Behind a 3×3 max-pooling.
-    branch4: ConvNorm,
+    branch4: ConvNormAct,
 }
 
 impl Inception {
     fn new(inputs: usize, [one, reduce3, three, reduce5, five, pool]: [usize; 6], b: &Builder) -> Result<Self> {
-        let conv =
-            |inputs, outputs, side, b: &Builder| ConvNorm::new(inputs, outputs, Shape::same(side, side, INIT), b);
-        let pair = |reduced, outputs, b: Builder| -> Result<Vec<ConvNorm>> {
-            Ok(vec![conv(inputs, reduced, 1, &b.pp(0))?, conv(reduced, outputs, 3, &b.pp(1))?])
+        let square = |inputs, outputs, side, b: &Builder| conv(inputs, outputs, Shape::same(side, side, INIT), b);
+        let pair = |reduced, outputs, b: Builder| -> Result<Vec<ConvNormAct>> {
+            Ok(vec![square(inputs, reduced, 1, &b.pp(0))?, square(reduced, outputs, 3, &b.pp(1))?])
         };
         Ok(Inception {
-            branch1: conv(inputs, one, 1, &b.pp("branch1"))?,
+            branch1: square(inputs, one, 1, &b.pp("branch1"))?,
             branch2: pair(reduce3, three, b.pp("branch2"))?,
             branch3: pair(reduce5, five, b.pp("branch3"))?,
-            branch4: conv(inputs, pool, 1, &b.pp("branch4").pp(1))?,
+            branch4: square(inputs, pool, 1, &b.pp("branch4").pp(1))?,
         })
     }
 

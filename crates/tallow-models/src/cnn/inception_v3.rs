@@ -11,11 +11,12 @@ use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::layers::Linear;
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::conv_norm::{ConvNorm, Shape, chain};
+use super::inception::{Shape, chain, conv};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
@@ -58,7 +59,7 @@ pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
 
 struct InceptionV3 {
     /// A max-pooling follows each.
-    stem: [Vec<ConvNorm>; 2],
+    stem: [Vec<ConvNormAct>; 2],
     modules: Vec<Module>,
     classifier: ClassifierHead,
 }
@@ -127,14 +128,14 @@ struct Module {
 }
 
 struct Branch {
-    chain: Vec<ConvNorm>,
+    chain: Vec<ConvNormAct>,
     /// What the chain ends in: convolutions side by side, or nothing.
-    fork: Vec<ConvNorm>,
+    fork: Vec<ConvNormAct>,
 }
 
 enum Pool {
     /// 3×3 of stride 1, then a 1×1 convolution.
-    Average(ConvNorm),
+    Average(ConvNormAct),
     /// 3×3 of stride 2.
     Max,
 }
@@ -213,8 +214,8 @@ fn second_reduction(inputs: usize, b: &Builder) -> Result<Module> {
 
 /// Mixed_7b and c: a row and a column side by side.
 fn expanded(inputs: usize, b: &Builder) -> Result<Module> {
-    let fork = |name: &str| -> Result<Vec<ConvNorm>> {
-        let part = |letter, shape| ConvNorm::new(384, 384, shape, &b.pp(format!("{name}{letter}")));
+    let fork = |name: &str| -> Result<Vec<ConvNormAct>> {
+        let part = |letter, shape| conv(384, 384, shape, &b.pp(format!("{name}{letter}")));
         Ok(vec![part('a', same(1, 3))?, part('b', same(3, 1))?])
     };
     let branches = vec![
@@ -233,14 +234,14 @@ fn branch(inputs: usize, chain: &[Link], b: &Builder) -> Result<Branch> {
 }
 
 fn average(inputs: usize, outputs: usize, b: &Builder) -> Result<Pool> {
-    Ok(Pool::Average(ConvNorm::new(inputs, outputs, ONE, &b.pp("branch_pool"))?))
+    Ok(Pool::Average(conv(inputs, outputs, ONE, &b.pp("branch_pool"))?))
 }
 
-fn links(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNorm>> {
+fn links(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNormAct>> {
     let link = |&(name, outputs, shape): &Link| {
-        let conv = ConvNorm::new(inputs, outputs, shape, &b.pp(name));
+        let layer = conv(inputs, outputs, shape, &b.pp(name));
         inputs = outputs;
-        conv
+        layer
     };
     links.iter().map(link).collect()
 }

@@ -10,13 +10,14 @@ use candle_core::Tensor;
 use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::conv_norm::{ConvNorm, Shape, chain};
+use super::inception::{Shape, chain, conv};
 use super::linear;
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
-use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::head::ClassifierHead;
+use crate::layers::{PYTORCH_DEFAULT, average_map};
 use crate::model::Model;
 use crate::preset::Preset;
 
@@ -37,8 +38,7 @@ const PRESET: Preset = Preset {
     ..Preset::imagenet("inception_v4", "cnn/inception_v4")
 };
 
-/// PyTorch's default: a slope of √5.
-const INIT: Init = Init::KaimingUniform(2.236_068);
+const INIT: Init = PYTORCH_DEFAULT;
 const fn same(height: usize, width: usize) -> Shape {
     Shape::same(height, width, INIT)
 }
@@ -61,7 +61,7 @@ pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
 };
 
 struct InceptionV4 {
-    stem: Vec<ConvNorm>,
+    stem: Vec<ConvNormAct>,
     modules: Vec<Module>,
     classifier: ClassifierHead,
 }
@@ -76,7 +76,7 @@ impl InceptionV4 {
             let b = features.pp(index);
             modules.push(match index {
                 3 => {
-                    let conv = ConvNorm::new(64, 96, HALVING, &b.pp("conv"))?;
+                    let conv = conv(64, 96, HALVING, &b.pp("conv"))?;
                     Module(vec![Branch::MaxPool, Branch::Chain(vec![conv])])
                 }
                 4 => {
@@ -84,7 +84,7 @@ impl InceptionV4 {
                     Module::new(160, &[&[(64, ONE), (96, VALID)], &rows], &b)?
                 }
                 5 => {
-                    let conv = ConvNorm::new(192, 192, HALVING, &b.pp("conv"))?;
+                    let conv = conv(192, 192, HALVING, &b.pp("conv"))?;
                     Module(vec![Branch::Chain(vec![conv]), Branch::MaxPool])
                 }
                 6..=9 => inception_a(&b)?,
@@ -130,11 +130,11 @@ impl Model for InceptionV4 {
 struct Module(Vec<Branch>);
 
 enum Branch {
-    Chain(Vec<ConvNorm>),
+    Chain(Vec<ConvNormAct>),
     /// A chain that ends in a row and a column side by side.
-    Fork(Vec<ConvNorm>, [ConvNorm; 2]),
+    Fork(Vec<ConvNormAct>, [ConvNormAct; 2]),
     /// 3×3 of stride 1 over the pixels there are, then a 1×1 convolution.
-    Average(ConvNorm),
+    Average(ConvNormAct),
     /// 3×3 of stride 2.
     MaxPool,
 }
@@ -145,7 +145,7 @@ impl Module {
         let branch = |(i, links): (usize, &&[Link])| {
             let b = b.pp(format!("branch{i}"));
             Ok(Branch::Chain(match **links {
-                [(outputs, shape)] => vec![ConvNorm::new(inputs, outputs, shape, &b)?],
+                [(outputs, shape)] => vec![conv(inputs, outputs, shape, &b)?],
                 _ => sequence(inputs, links, &b)?,
             }))
         };
@@ -193,16 +193,16 @@ fn inception_b(b: &Builder) -> Result<Module> {
 
 fn inception_c(b: &Builder) -> Result<Module> {
     let (row, column) = (same(1, 3), same(3, 1));
-    let conv = |inputs, outputs, shape, name: &str| ConvNorm::new(inputs, outputs, shape, &b.pp(name));
-    let first = conv(1536, 256, ONE, "branch0")?;
-    let second = vec![conv(1536, 384, ONE, "branch1_0")?];
-    let second_fork = [conv(384, 256, row, "branch1_1a")?, conv(384, 256, column, "branch1_1b")?];
+    let layer = |inputs, outputs, shape, name: &str| conv(inputs, outputs, shape, &b.pp(name));
+    let first = layer(1536, 256, ONE, "branch0")?;
+    let second = vec![layer(1536, 384, ONE, "branch1_0")?];
+    let second_fork = [layer(384, 256, row, "branch1_1a")?, layer(384, 256, column, "branch1_1b")?];
     let third = vec![
-        conv(1536, 384, ONE, "branch2_0")?,
-        conv(384, 448, column, "branch2_1")?,
-        conv(448, 512, row, "branch2_2")?,
+        layer(1536, 384, ONE, "branch2_0")?,
+        layer(384, 448, column, "branch2_1")?,
+        layer(448, 512, row, "branch2_2")?,
     ];
-    let third_fork = [conv(512, 256, row, "branch2_3a")?, conv(512, 256, column, "branch2_3b")?];
+    let third_fork = [layer(512, 256, row, "branch2_3a")?, layer(512, 256, column, "branch2_3b")?];
     Ok(Module(vec![
         Branch::Chain(vec![first]),
         Branch::Fork(second, second_fork),
@@ -212,15 +212,15 @@ fn inception_c(b: &Builder) -> Result<Module> {
 }
 
 fn average(inputs: usize, outputs: usize, b: &Builder) -> Result<Branch> {
-    Ok(Branch::Average(ConvNorm::new(inputs, outputs, ONE, &b.pp("branch3").pp(1))?))
+    Ok(Branch::Average(conv(inputs, outputs, ONE, &b.pp("branch3").pp(1))?))
 }
 
 /// One after the other, numbered from 0.
-fn sequence(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNorm>> {
+fn sequence(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNormAct>> {
     let link = |(i, &(outputs, shape)): (usize, &Link)| {
-        let conv = ConvNorm::new(inputs, outputs, shape, &b.pp(i));
+        let layer = conv(inputs, outputs, shape, &b.pp(i));
         inputs = outputs;
-        conv
+        layer
     };
     links.iter().enumerate().map(link).collect()
 }

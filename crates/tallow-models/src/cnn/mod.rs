@@ -1,6 +1,5 @@
 //! Convolutional networks, one family a file; here, what several of them share.
 
-mod conv_norm;
 pub(crate) mod convnext;
 pub(crate) mod densenet;
 pub(crate) mod efficientnet;
@@ -8,6 +7,7 @@ pub(crate) mod efficientnet_lite;
 pub(crate) mod efficientnetv2;
 pub(crate) mod ghostnet;
 pub(crate) mod googlenet;
+mod inception;
 pub(crate) mod inception_v3;
 pub(crate) mod inception_v4;
 pub(crate) mod mobile;

@@ -17,9 +17,9 @@ use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
-use crate::layers::conv_bn_act::ConvBnAct;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::head::ClassifierHead;
-use crate::layers::same_pad::ConvSpec;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
@@ -118,7 +118,7 @@ pub(crate) static FAMILY: FamilyTable<RegNetVariant> = FamilyTable {
 };
 
 struct RegNet {
-    stem: ConvBnAct,
+    stem: ConvNormAct,
     /// `s1`, `s2`, …, one after the other.
     blocks: Vec<Block>,
     classifier: ClassifierHead,
@@ -127,7 +127,7 @@ struct RegNet {
 impl RegNet {
     fn new(variant: RegNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let spec = ConvSpec { stride: 2, ..ConvSpec::new(config.in_chans, STEM_WIDTH, 3) };
-        let stem = ConvBnAct::new(spec, Default::default(), Relu, &b.pp("stem"))?;
+        let stem = ConvNormAct::new(spec, Default::default(), Relu, &b.pp("stem"))?;
         let mut inputs = STEM_WIDTH;
         let mut blocks = Vec::new();
         for (s, Stage { width, blocks: count, group_size }) in variant.stages().into_iter().enumerate() {
@@ -189,12 +189,12 @@ struct BlockSpec {
 }
 
 struct Block {
-    conv1: ConvBnAct,
-    conv2: ConvBnAct,
+    conv1: ConvNormAct,
+    conv2: ConvNormAct,
     se: Option<SqueezeExcite>,
-    conv3: ConvBnAct,
+    conv3: ConvNormAct,
     /// Where size or channels change.
-    downsample: Option<ConvBnAct>,
+    downsample: Option<ConvNormAct>,
     drop_path: DropPath,
 }
 
@@ -204,17 +204,17 @@ impl Block {
         let norm = BatchNormOptions::default();
         let last = BatchNormOptions { weight_init: spec.last_scale, ..norm };
         let grouped = ConvSpec { stride, groups, ..ConvSpec::new(outputs, outputs, 3) };
-        let conv1 = ConvBnAct::new(ConvSpec::new(inputs, outputs, 1), norm, Relu, &b.pp("conv1"))?;
-        let conv2 = ConvBnAct::new(grouped, norm, Relu, &b.pp("conv2"))?;
+        let conv1 = ConvNormAct::new(ConvSpec::new(inputs, outputs, 1), norm, Relu, &b.pp("conv1"))?;
+        let conv2 = ConvNormAct::new(grouped, norm, Relu, &b.pp("conv2"))?;
         let se = spec
             .squeeze_excite
             .then(|| SqueezeExcite::new(outputs, inputs / 4, ("fc1", "fc2"), Relu, Sigmoid, &b.pp("se")))
             .transpose()?;
-        let conv3 = ConvBnAct::new(ConvSpec::new(outputs, outputs, 1), last, Identity, &b.pp("conv3"))?;
+        let conv3 = ConvNormAct::new(ConvSpec::new(outputs, outputs, 1), last, Identity, &b.pp("conv3"))?;
         let changes = stride != 1 || inputs != outputs;
         let downsample = changes.then(|| {
             let spec = ConvSpec { stride, ..ConvSpec::new(inputs, outputs, 1) };
-            ConvBnAct::new(spec, norm, Identity, &b.pp("downsample"))
+            ConvNormAct::new(spec, norm, Identity, &b.pp("downsample"))
         });
         Ok(Block {
             conv1,

@@ -21,9 +21,9 @@ use tallow_nn::{Builder, Error, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
-use crate::layers::conv_bn_act::ConvBnAct;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::head::ClassifierHead;
-use crate::layers::same_pad::ConvSpec;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::preset::Preset;
@@ -122,8 +122,8 @@ impl Model for RepVgg {
 struct Block {
     /// Where the block's output has the shape of its input.
     identity: Option<BatchNorm2d>,
-    conv_kxk: ConvBnAct,
-    conv_1x1: ConvBnAct,
+    conv_kxk: ConvNormAct,
+    conv_1x1: ConvNormAct,
     drop_path: DropPath,
 }
 
@@ -131,7 +131,7 @@ impl Block {
     fn new(inputs: usize, outputs: usize, stride: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let conv = |kernel, name: &str| {
             let spec = ConvSpec { stride, ..ConvSpec::new(inputs, outputs, kernel) };
-            ConvBnAct::new(spec, Default::default(), Identity, &b.pp(name))
+            ConvNormAct::new(spec, Default::default(), Identity, &b.pp(name))
         };
         let same = stride == 1 && inputs == outputs;
         let identity = same.then(|| BatchNorm2d::new(outputs, Default::default(), &b.pp("identity")));

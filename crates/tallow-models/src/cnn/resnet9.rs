@@ -12,13 +12,16 @@
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
 use tallow_nn::kernels::pool::global_max_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Linear};
+use tallow_nn::layers::Linear;
 use tallow_nn::ops::reshape;
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::{Builder, Mode, Result};
 
 use super::{halve, linear};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
+use crate::layers::PYTORCH_DEFAULT;
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::padded_conv::ConvSpec;
 use crate::model::Model;
 use crate::preset::Preset;
 use tallow_nn::kernels::elementwise::add_activate;
@@ -56,7 +59,7 @@ pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
 
 struct ResNet9 {
     trunk: Trunk,
-    layer3: ConvNormRelu,
+    layer3: ConvNormAct,
     residual2: Residual,
     classifier: Linear,
 }
@@ -66,7 +69,7 @@ impl ResNet9 {
         let width = width(config);
         Ok(ResNet9 {
             trunk: Trunk::new(config.in_chans, width, b)?,
-            layer3: ConvNormRelu::new(4 * width, 8 * width, &b.pp(4))?,
+            layer3: conv_norm_relu(4 * width, 8 * width, &b.pp(4))?,
             residual2: Residual::new(8 * width, &b.pp(5))?,
             classifier: linear(8 * width, config.num_classes, &b.pp(8))?,
         })
@@ -93,19 +96,19 @@ impl Model for ResNet9 {
 
 /// The first five convolutions: `[n, in_chans, h, w]` → `[n, 4 · width, h / 4, w / 4]`.
 pub(crate) struct Trunk {
-    prep: ConvNormRelu,
-    layer1: ConvNormRelu,
+    prep: ConvNormAct,
+    layer1: ConvNormAct,
     residual1: Residual,
-    layer2: ConvNormRelu,
+    layer2: ConvNormAct,
 }
 
 impl Trunk {
     pub(crate) fn new(in_chans: usize, width: usize, b: &Builder) -> Result<Self> {
         Ok(Trunk {
-            prep: ConvNormRelu::new(in_chans, width, &b.pp(0))?,
-            layer1: ConvNormRelu::new(width, 2 * width, &b.pp(1))?,
+            prep: conv_norm_relu(in_chans, width, &b.pp(0))?,
+            layer1: conv_norm_relu(width, 2 * width, &b.pp(1))?,
             residual1: Residual::new(2 * width, &b.pp(2))?,
-            layer2: ConvNormRelu::new(2 * width, 4 * width, &b.pp(3))?,
+            layer2: conv_norm_relu(2 * width, 4 * width, &b.pp(3))?,
         })
     }
 
@@ -117,38 +120,24 @@ impl Trunk {
     }
 }
 
-struct ConvNormRelu {
-    conv: Conv2d,
-    norm: BatchNorm2d,
-}
-
-impl ConvNormRelu {
-    fn new(inputs: usize, outputs: usize, b: &Builder) -> Result<Self> {
-        let init = Init::KaimingUniform(5f32.sqrt());
-        let options = Conv2dOptions { padding: 1, init, ..Default::default() };
-        Ok(ConvNormRelu {
-            conv: Conv2d::new(inputs, outputs, 3, options, &b.pp(0))?,
-            norm: BatchNorm2d::new(outputs, Default::default(), &b.pp(1))?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.norm.forward_conv(&self.conv, x, Relu, mode)
-    }
+/// 3×3; the norm is the next module of PyTorch's `nn.Sequential`.
+fn conv_norm_relu(inputs: usize, outputs: usize, b: &Builder) -> Result<ConvNormAct> {
+    let spec = ConvSpec { init: Some(PYTORCH_DEFAULT), ..ConvSpec::new(inputs, outputs, 3) };
+    ConvNormAct::named(("0", "1"), spec, Default::default(), Relu, b)
 }
 
 /// `x + f(x)`; the sum is not activated again.
 struct Residual {
-    first: ConvNormRelu,
-    second: ConvNormRelu,
+    first: ConvNormAct,
+    second: ConvNormAct,
 }
 
 impl Residual {
     fn new(channels: usize, b: &Builder) -> Result<Self> {
         let b = b.pp("f");
         Ok(Residual {
-            first: ConvNormRelu::new(channels, channels, &b.pp(0))?,
-            second: ConvNormRelu::new(channels, channels, &b.pp(1))?,
+            first: conv_norm_relu(channels, channels, &b.pp(0))?,
+            second: conv_norm_relu(channels, channels, &b.pp(1))?,
         })
     }
 

@@ -12,21 +12,22 @@
 //! `token_mixer.attention_bias_idxs` is no parameter; it is there because timm's files hold it.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::activation::Activation::{Gelu, Identity, Relu};
+use tallow_nn::kernels::activation::Activation::{self, Gelu, Identity, Relu};
 use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::poolformer::pool_difference;
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
-use crate::layers::conv_norm::ConvNorm;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::distance_bias::DistanceBias;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate, mean_of_heads};
 use crate::model::Model;
 use crate::preset::Preset;
@@ -81,7 +82,7 @@ pub(crate) static FAMILY: FamilyTable<EfficientFormerVariant> = FamilyTable {
 };
 
 struct EfficientFormer {
-    stem: [ConvNorm; 2],
+    stem: [ConvNormAct; 2],
     stages: Vec<Stage>,
     /// Over tokens, behind all stages.
     attending: Vec<AttentionBlock>,
@@ -92,7 +93,7 @@ struct EfficientFormer {
 }
 
 struct Stage {
-    downsample: Option<ConvNorm>,
+    downsample: Option<ConvNormAct>,
     blocks: Vec<PoolBlock>,
 }
 
@@ -103,17 +104,19 @@ impl EfficientFormer {
         let stem = b.pp("stem");
         let half = widths[0] / 2;
         let stem = [
-            conv_norm((config.in_chans, half), 3, 2, &stem.pp("conv1"), &stem.pp("norm1"))?,
-            conv_norm((half, widths[0]), 3, 2, &stem.pp("conv2"), &stem.pp("norm2"))?,
+            conv_norm((config.in_chans, half), (3, 2), ("conv1", "norm1"), Relu, &stem)?,
+            conv_norm((half, widths[0]), (3, 2), ("conv2", "norm2"), Relu, &stem)?,
         ];
         let side = |pixels: usize| (0..5).fold(pixels, |pixels, _| pixels.div_ceil(2));
         let size = (side(config.input_size.0), side(config.input_size.1));
         let (mut stages, mut attention, mut before) = (Vec::new(), Vec::new(), 0);
         for stage in 0..4 {
             let b = b.pp("stages").pp(stage);
-            let down = b.pp("downsample");
-            let downsample = || conv_norm((widths[stage - 1], widths[stage]), 3, 2, &down.pp("conv"), &down.pp("norm"));
-            let downsample = (stage > 0).then(downsample).transpose()?;
+            let downsample = (stage > 0).then(|| {
+                let channels = (widths[stage - 1], widths[stage]);
+                conv_norm(channels, (3, 2), ("conv", "norm"), Identity, &b.pp("downsample"))
+            });
+            let downsample = downsample.transpose()?;
             let pooling = depths[stage] - if stage == 3 { attending } else { 0 };
             let mut blocks = Vec::new();
             for i in 0..depths[stage] {
@@ -145,11 +148,11 @@ impl Model for EfficientFormer {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut x = images.clone();
         for conv in &self.stem {
-            x = conv.forward(&x, Relu, mode)?;
+            x = conv.forward(&x, mode)?;
         }
         for Stage { downsample, blocks } in &self.stages {
             if let Some(conv) = downsample {
-                x = conv.forward(&x, Identity, mode)?;
+                x = conv.forward(&x, mode)?;
             }
             for block in blocks {
                 x = block.forward(&x, mode)?;
@@ -177,26 +180,23 @@ impl Model for EfficientFormer {
     }
 }
 
-/// A convolution with bias, and a BatchNorm.
+/// A convolution with bias, a BatchNorm, and an activation.
 fn conv_norm(
     (inputs, outputs): (usize, usize),
-    kernel: usize,
-    stride: usize,
-    conv: &Builder,
-    norm: &Builder,
-) -> Result<ConvNorm> {
-    let options = Conv2dOptions { stride, padding: kernel / 2, bias: true, ..Default::default() };
-    Ok(ConvNorm {
-        conv: Conv2d::new(inputs, outputs, kernel, options, conv)?,
-        norm: BatchNorm2d::new(outputs, Default::default(), norm)?,
-    })
+    (kernel, stride): (usize, usize),
+    names: (&str, &str),
+    activation: Activation,
+    b: &Builder,
+) -> Result<ConvNormAct> {
+    let spec = ConvSpec { stride, bias: true, ..ConvSpec::new(inputs, outputs, kernel) };
+    ConvNormAct::named(names, spec, Default::default(), activation, b)
 }
 
 /// Pooling and an MLP of 1×1 convolutions, each a scaled residual branch.
 struct PoolBlock {
     ls1: LayerScale,
-    fc1: ConvNorm,
-    fc2: ConvNorm,
+    fc1: ConvNormAct,
+    fc2: ConvNormAct,
     ls2: LayerScale,
     drop_path: DropPath,
 }
@@ -205,13 +205,10 @@ impl PoolBlock {
     fn new(dim: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let ls1 = LayerScale::new(dim, SCALE_INIT, &b.pp("ls1"))?;
         let mlp = b.pp("mlp");
-        let fc = |i: usize, inputs, outputs| {
-            conv_norm((inputs, outputs), 1, 1, &mlp.pp(format!("fc{i}")), &mlp.pp(format!("norm{i}")))
-        };
         Ok(PoolBlock {
             ls1,
-            fc1: fc(1, dim, 4 * dim)?,
-            fc2: fc(2, 4 * dim, dim)?,
+            fc1: conv_norm((dim, 4 * dim), (1, 1), ("fc1", "norm1"), Gelu, &mlp)?,
+            fc2: conv_norm((4 * dim, dim), (1, 1), ("fc2", "norm2"), Identity, &mlp)?,
             ls2: LayerScale::new(dim, SCALE_INIT, &b.pp("ls2"))?,
             drop_path: DropPath::new(drop_path)?,
         })
@@ -220,8 +217,7 @@ impl PoolBlock {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.ls1.forward_2d(&pool_difference(x)?)?;
         let x = add(x, &self.drop_path.forward(&y, mode)?)?;
-        let y = self.fc1.forward(&x, Gelu, mode)?;
-        let y = self.fc2.forward(&y, Identity, mode)?;
+        let y = self.fc2.forward(&self.fc1.forward(&x, mode)?, mode)?;
         add(&x, &self.drop_path.forward(&self.ls2.forward_2d(&y)?, mode)?)
     }
 }

@@ -17,20 +17,18 @@ use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
 use tallow_nn::ops::{narrow, reshape};
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
-use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::distance_bias::DistanceBias;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::windows::pad;
-use crate::layers::{TRUNCATED, add, average_map, mean_of_heads};
+use crate::layers::{PYTORCH_DEFAULT, TRUNCATED, add, average_map, mean_of_heads};
 use crate::model::Model;
 use crate::preset::Preset;
-
-/// PyTorch's default for linear layers.
-const LINEAR_INIT: Init = Init::KaimingUniform(2.236_068);
 
 /// What tells one LeViT from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,7 +73,7 @@ pub(crate) static FAMILY: FamilyTable<LevitVariant> = FamilyTable {
 };
 
 struct Levit {
-    stem: Vec<ConvNorm>,
+    stem: Vec<ConvNormAct>,
     stages: Vec<Stage>,
     head: NormLinear,
     head_dist: NormLinear,
@@ -87,8 +85,10 @@ impl Levit {
         let stem = (0..4).map(|i| {
             let channels = widths[0] >> (3 - i);
             let inputs = if i == 0 { config.in_chans } else { channels / 2 };
-            let spec = ConvNormSpec { kernel: 3, stride: 2, name: "linear", ..Default::default() };
-            ConvNorm::new(inputs, channels, spec, &b.pp("stem").pp(format!("conv{}", i + 1)))
+            let spec = ConvSpec { stride: 2, ..ConvSpec::new(inputs, channels, 3) };
+            let activation = if i < 3 { Hardswish } else { Identity };
+            let b = b.pp("stem").pp(format!("conv{}", i + 1));
+            ConvNormAct::named(("linear", "bn"), spec, Default::default(), activation, &b)
         });
         let stem = stem.collect::<Result<_>>()?;
         let mut size = (config.input_size.0 / 16, config.input_size.1 / 16);
@@ -116,9 +116,8 @@ impl Levit {
 impl Model for Levit {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut x = images.clone();
-        for (i, conv) in self.stem.iter().enumerate() {
-            let last = i + 1 == self.stem.len();
-            x = conv.forward(&x, if last { Identity } else { Hardswish }, mode)?;
+        for conv in &self.stem {
+            x = conv.forward(&x, mode)?;
         }
         let mut size = (x.dims()[2], x.dims()[3]);
         let mut x = tokens(&x)?;
@@ -163,7 +162,7 @@ impl LinearNorm {
     fn new(inputs: usize, outputs: usize, scale: f32, b: &Builder) -> Result<Self> {
         let norm = BatchNormOptions { weight_init: scale, ..Default::default() };
         Ok(LinearNorm {
-            linear: Linear::new(inputs, outputs, false, LINEAR_INIT, &b.pp("linear"))?,
+            linear: Linear::new(inputs, outputs, false, PYTORCH_DEFAULT, &b.pp("linear"))?,
             bn: BatchNorm2d::new(outputs, norm, &b.pp("bn"))?,
         })
     }

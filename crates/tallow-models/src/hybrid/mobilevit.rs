@@ -11,21 +11,22 @@
 //! timm. Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu, Silu};
+use tallow_nn::kernels::activation::Activation::{self, Identity, Relu, Silu};
 use tallow_nn::kernels::activation::activate;
 use tallow_nn::kernels::scale::scale_channels;
 use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
+use tallow_nn::layers::{BatchNormOptions, Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
 use tallow_nn::ops::{matmul, narrow, permute, reshape};
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
 use crate::layers::block::{Block, BlockSpec};
 use crate::layers::concat::concat_channels;
-use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::group_norm::GroupNorm;
 use crate::layers::head::ClassifierHead;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::resize::bilinear;
 use crate::layers::{add, average_map, drop_path_rate};
 use crate::model::Model;
@@ -122,9 +123,9 @@ pub(crate) static FAMILY: FamilyTable<MobileVitVariant> = FamilyTable {
 };
 
 struct MobileVit {
-    stem: ConvNorm,
+    stem: ConvNormAct,
     stages: Vec<StageBlock>,
-    final_conv: Option<ConvNorm>,
+    final_conv: Option<ConvNormAct>,
     classifier: ClassifierHead,
 }
 
@@ -134,8 +135,8 @@ impl MobileVit {
         // A transformer with its convolutions counts as one block.
         let transformers = TRANSFORMERS.iter().filter(|depth| **depth > 0).count();
         let total = (0..5).map(|stage| variant.residuals(stage)).sum::<usize>() + transformers;
-        let spec = ConvNormSpec { kernel: 3, stride: 2, ..Default::default() };
-        let stem_conv = ConvNorm::new(config.in_chans, stem, spec, &b.pp("stem"))?;
+        let spec = ConvSpec { stride: 2, ..ConvSpec::new(config.in_chans, stem, 3) };
+        let stem_conv = conv(spec, Silu, &b.pp("stem"))?;
         let (mut stages, mut inputs) = (Vec::new(), stem);
         for (stage, channels) in widths.into_iter().enumerate() {
             let b = b.pp("stages").pp(stage);
@@ -165,9 +166,7 @@ impl MobileVit {
             }
         }
         let final_conv = match version {
-            Version::One { features, .. } => {
-                Some(ConvNorm::new(inputs, features, Default::default(), &b.pp("final_conv"))?)
-            }
+            Version::One { features, .. } => Some(conv(ConvSpec::new(inputs, features, 1), Silu, &b.pp("final_conv"))?),
             Version::Two => None,
         };
         let classifier = Init::Normal(0.01);
@@ -185,7 +184,7 @@ impl MobileVit {
 
 impl Model for MobileVit {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self.stem.forward(images, Silu, mode)?;
+        let mut x = self.stem.forward(images, mode)?;
         for block in &self.stages {
             x = match block {
                 StageBlock::Residual(block) => block.forward(&x, mode)?,
@@ -194,7 +193,7 @@ impl Model for MobileVit {
             };
         }
         match &self.final_conv {
-            Some(conv) => conv.forward(&x, Silu, mode),
+            Some(conv) => conv.forward(&x, mode),
             None => Ok(x),
         }
     }
@@ -225,9 +224,9 @@ struct ResidualSpec {
 
 /// 1×1 up, 3×3 channel by channel, 1×1 down; a shortcut where the shape stays.
 struct InvertedResidual {
-    conv1_1x1: ConvNorm,
-    conv2_kxk: ConvNorm,
-    conv3_1x1: ConvNorm,
+    conv1_1x1: ConvNormAct,
+    conv2_kxk: ConvNormAct,
+    conv3_1x1: ConvNormAct,
     shortcut: bool,
     drop_path: DropPath,
 }
@@ -236,22 +235,33 @@ impl InvertedResidual {
     fn new(spec: ResidualSpec, b: &Builder) -> Result<Self> {
         let ResidualSpec { inputs, hidden, outputs, stride, zero_init_last, drop_path } = spec;
         let shortcut = stride == 1 && inputs == outputs;
-        let depthwise = ConvNormSpec { kernel: 3, stride, groups: hidden, ..Default::default() };
-        let last = ConvNormSpec { scale: if shortcut && zero_init_last { 0.0 } else { 1.0 }, ..Default::default() };
+        let weight_init = if shortcut && zero_init_last { 0.0 } else { 1.0 };
+        let norm = BatchNormOptions { weight_init, ..Default::default() };
+        let last = ConvSpec::new(hidden, outputs, 1);
         Ok(InvertedResidual {
-            conv1_1x1: ConvNorm::new(inputs, hidden, Default::default(), &b.pp("conv1_1x1"))?,
-            conv2_kxk: ConvNorm::new(hidden, hidden, depthwise, &b.pp("conv2_kxk"))?,
-            conv3_1x1: ConvNorm::new(hidden, outputs, last, &b.pp("conv3_1x1"))?,
+            conv1_1x1: conv(ConvSpec::new(inputs, hidden, 1), Silu, &b.pp("conv1_1x1"))?,
+            conv2_kxk: conv(depthwise(hidden, stride), Silu, &b.pp("conv2_kxk"))?,
+            conv3_1x1: ConvNormAct::new(last, norm, Identity, &b.pp("conv3_1x1"))?,
             shortcut,
             drop_path: DropPath::new(drop_path)?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.conv2_kxk.forward(&self.conv1_1x1.forward(x, Silu, mode)?, Silu, mode)?;
-        let y = self.drop_path.forward(&self.conv3_1x1.forward(&y, Identity, mode)?, mode)?;
+        let y = self.conv2_kxk.forward(&self.conv1_1x1.forward(x, mode)?, mode)?;
+        let y = self.drop_path.forward(&self.conv3_1x1.forward(&y, mode)?, mode)?;
         if self.shortcut { add(x, &y) } else { Ok(y) }
     }
+}
+
+fn conv(spec: ConvSpec, activation: Activation, b: &Builder) -> Result<ConvNormAct> {
+    ConvNormAct::new(spec, Default::default(), activation, b)
+}
+
+/// 3×3 channel by channel.
+fn depthwise(channels: usize, stride: usize) -> ConvSpec {
+    let init = Some(Init::KaimingNormal(Fan::Out));
+    ConvSpec { stride, init, ..ConvSpec::depthwise(channels, 3) }
 }
 
 /// Height and width that patches divide.
@@ -276,12 +286,12 @@ fn fold(x: &Tensor, n: usize, (h, w): (usize, usize)) -> Result<Tensor> {
 }
 
 struct MobileVitBlock {
-    conv_kxk: ConvNorm,
+    conv_kxk: ConvNormAct,
     conv_1x1: Conv2d,
     transformer: Vec<Block>,
     norm: LayerNorm,
-    conv_proj: ConvNorm,
-    conv_fusion: ConvNorm,
+    conv_proj: ConvNormAct,
+    conv_fusion: ConvNormAct,
 }
 
 impl MobileVitBlock {
@@ -296,19 +306,18 @@ impl MobileVitBlock {
             drop_path,
             lora_rank: 0,
         };
-        let wide = ConvNormSpec { kernel: 3, ..Default::default() };
         Ok(MobileVitBlock {
-            conv_kxk: ConvNorm::new(channels, channels, wide, &b.pp("conv_kxk"))?,
+            conv_kxk: conv(ConvSpec::new(channels, channels, 3), Silu, &b.pp("conv_kxk"))?,
             conv_1x1: Conv2d::new(channels, tokens, 1, Default::default(), &b.pp("conv_1x1"))?,
             transformer: (0..depth).map(|i| Block::new(spec, &b.pp("transformer").pp(i))).collect::<Result<_>>()?,
             norm: LayerNorm::new(tokens, EPS, &b.pp("norm"))?,
-            conv_proj: ConvNorm::new(tokens, channels, Default::default(), &b.pp("conv_proj"))?,
-            conv_fusion: ConvNorm::new(2 * channels, channels, wide, &b.pp("conv_fusion"))?,
+            conv_proj: conv(ConvSpec::new(tokens, channels, 1), Silu, &b.pp("conv_proj"))?,
+            conv_fusion: conv(ConvSpec::new(2 * channels, channels, 3), Silu, &b.pp("conv_fusion"))?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.conv_1x1.forward(&self.conv_kxk.forward(x, Silu, mode)?)?;
+        let y = self.conv_1x1.forward(&self.conv_kxk.forward(x, mode)?)?;
         let (n, _, h, w) = y.dims4()?;
         let size = divided(&y)?;
         let resize = |y: &Tensor, from, to| if from == to { Ok(y.clone()) } else { bilinear(y, to, false) };
@@ -319,31 +328,30 @@ impl MobileVitBlock {
             y = block.forward(&y, mode)?;
         }
         let y = resize(&fold(&self.norm.forward(&y)?, n, size)?, size, (h, w))?;
-        let y = self.conv_proj.forward(&y, Silu, mode)?;
-        self.conv_fusion.forward(&concat_channels(&[x.clone(), y])?, Silu, mode)
+        let y = self.conv_proj.forward(&y, mode)?;
+        self.conv_fusion.forward(&concat_channels(&[x.clone(), y])?, mode)
     }
 }
 
 struct MobileVitV2Block {
-    conv_kxk: ConvNorm,
+    conv_kxk: ConvNormAct,
     conv_1x1: Conv2d,
     transformer: Vec<LinearTransformerBlock>,
     norm: GroupNorm,
-    conv_proj: ConvNorm,
+    conv_proj: ConvNormAct,
 }
 
 impl MobileVitV2Block {
     fn new(channels: usize, depth: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let tokens = channels / 2;
-        let depthwise = ConvNormSpec { kernel: 3, groups: channels, ..Default::default() };
         Ok(MobileVitV2Block {
-            conv_kxk: ConvNorm::new(channels, channels, depthwise, &b.pp("conv_kxk"))?,
+            conv_kxk: conv(depthwise(channels, 1), Silu, &b.pp("conv_kxk"))?,
             conv_1x1: Conv2d::new(channels, tokens, 1, Default::default(), &b.pp("conv_1x1"))?,
             transformer: (0..depth)
                 .map(|i| LinearTransformerBlock::new(tokens, drop_path, &b.pp("transformer").pp(i)))
                 .collect::<Result<_>>()?,
             norm: GroupNorm::new(1, tokens, EPS, &b.pp("norm"))?,
-            conv_proj: ConvNorm::new(tokens, channels, Default::default(), &b.pp("conv_proj"))?,
+            conv_proj: conv(ConvSpec::new(tokens, channels, 1), Identity, &b.pp("conv_proj"))?,
         })
     }
 
@@ -351,14 +359,14 @@ impl MobileVitV2Block {
         let (n, _, h, w) = x.dims4()?;
         let size = divided(x)?;
         let x = if size == (h, w) { x.clone() } else { bilinear(x, size, true)? };
-        let x = self.conv_1x1.forward(&self.conv_kxk.forward(&x, Silu, mode)?)?;
+        let x = self.conv_1x1.forward(&self.conv_kxk.forward(&x, mode)?)?;
         // As an image of places by patches, so that 1×1 convolutions and norms apply.
         let mut x = permute(&unfold(&x)?, (0, 3, 1, 2))?;
         for block in &self.transformer {
             x = block.forward(&x, mode)?;
         }
         let x = permute(&self.norm.forward(&x)?, (0, 2, 3, 1))?;
-        self.conv_proj.forward(&fold(&x, n, size)?, Identity, mode)
+        self.conv_proj.forward(&fold(&x, n, size)?, mode)
     }
 }
 

@@ -14,10 +14,10 @@ use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::norm::layer_norm;
 use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
-use tallow_nn::ops::{pad_with_zeros, permute};
 use tallow_nn::{Builder, Fan, Init, Result};
 
 use crate::layers::group_norm::GroupNorm;
+use crate::layers::padded_conv::pad_same;
 
 pub(crate) struct ResNetV2 {
     stem: StdConvNorm,
@@ -47,7 +47,7 @@ impl ResNetV2 {
     pub(crate) fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let x = self.stem.forward(images, Relu)?;
         // Nothing is below zero behind a ReLU, so zeros around the image never are the maximum alone.
-        let mut x = max_pool2d(&pad_same(&x, 3, 2)?, PoolConfig::square(3, 2, 0))?;
+        let mut x = max_pool2d(&pad_same(&x, (3, 3), 2)?, PoolConfig::square(3, 2, 0))?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
@@ -122,20 +122,9 @@ impl StdConvNorm {
         let standardised = layer_norm(&rows, &ones, &ones.zeros_like()?, 1e-8)?.reshape(weight.dims())?;
         let mut conv = self.conv.clone();
         conv.weight = standardised;
-        activate(&self.norm.forward(&conv.forward(&pad_same(x, self.kernel, self.stride)?)?)?, activation)
+        activate(
+            &self.norm.forward(&conv.forward(&pad_same(x, (self.kernel, self.kernel), self.stride)?)?)?,
+            activation,
+        )
     }
-}
-
-/// Zeros around `[n, c, h, w]` so that there is an output for every `stride` pixels, more below and to the
-/// right than above and to the left where they cannot be even.
-fn pad_same(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
-    let mut x = permute(x, (0, 2, 3, 1))?;
-    for dim in [1, 2] {
-        let len = x.dims()[dim];
-        let missing = ((len.div_ceil(stride) - 1) * stride + kernel).saturating_sub(len);
-        if missing > 0 {
-            x = pad_with_zeros(&x, dim, missing / 2, missing - missing / 2)?;
-        }
-    }
-    permute(&x, (0, 3, 1, 2))
 }

@@ -4,8 +4,7 @@ pub(crate) mod adaptive_pool;
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod concat;
-pub(crate) mod conv_bn_act;
-pub(crate) mod conv_norm;
+pub(crate) mod conv_norm_act;
 pub(crate) mod distance_bias;
 pub(crate) mod grn;
 pub(crate) mod group_norm;
@@ -14,11 +13,11 @@ pub(crate) mod layer_norm2d;
 pub(crate) mod layer_scale;
 pub(crate) mod lora;
 pub(crate) mod mlp;
+pub(crate) mod padded_conv;
 pub(crate) mod patch_embed;
 pub(crate) mod pos_embed;
 pub(crate) mod rel_pos;
 pub(crate) mod resize;
-pub(crate) mod same_pad;
 pub(crate) mod squeeze_excite;
 pub(crate) mod windows;
 
@@ -28,6 +27,9 @@ use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::ops;
 use tallow_nn::{Init, Result};
+
+/// PyTorch's default initial values of convolutions and linear layers: a slope of √5.
+pub(crate) const PYTORCH_DEFAULT: Init = Init::KaimingUniform(2.236_068);
 
 /// How timm's transformers start their linear layers; biases start at zero.
 pub(crate) const TRUNCATED: Init = Init::TruncatedNormal { std: 0.02, limit: 2.0 };

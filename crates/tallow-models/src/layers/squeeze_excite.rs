@@ -7,7 +7,7 @@ use tallow_nn::kernels::scale::scale_channels;
 use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Result};
 
-use super::same_pad::{ConvSpec, PaddedConv2d};
+use super::padded_conv::{ConvSpec, PaddedConv2d};
 
 /// Two 1×1 convolutions with biases on the means.
 ///

@@ -9,8 +9,8 @@ use tallow_nn::{Builder, Mode, Result};
 
 use super::decode::{BlockArgs, Kind, divisible};
 use super::variant::{MobileVariant, Squeeze};
-use crate::layers::conv_bn_act::ConvBnAct;
-use crate::layers::same_pad::ConvSpec;
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
 
 pub(super) struct Block {
@@ -20,7 +20,7 @@ pub(super) struct Block {
 }
 
 enum Step {
-    Conv(ConvBnAct),
+    Conv(ConvNormAct),
     Excite(SqueezeExcite),
 }
 
@@ -120,7 +120,7 @@ impl Chain<'_> {
 
     fn push(&mut self, names: (&str, &str), spec: ConvSpec, activation: Activation) -> Result<()> {
         let spec = ConvSpec { padding: self.variant.padding, ..spec };
-        let conv = ConvBnAct::named(names, spec, self.variant.norm(), activation, self.b)?;
+        let conv = ConvNormAct::named(names, spec, self.variant.norm(), activation, self.b)?;
         self.steps.push(Step::Conv(conv));
         self.channels = spec.outputs;
         Ok(())

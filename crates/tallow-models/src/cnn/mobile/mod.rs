@@ -22,9 +22,9 @@ pub(crate) use self::variant::{Head, INCEPTION, MobileVariant, Squeeze, preset};
 use crate::config::ModelConfig;
 use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
-use crate::layers::conv_bn_act::ConvBnAct;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::head::ClassifierHead;
-use crate::layers::same_pad::{ConvSpec, PaddedConv2d};
+use crate::layers::padded_conv::{ConvSpec, PaddedConv2d};
 use crate::model::Model;
 use crate::preset::Preset;
 use tallow_nn::kernels::activation::activate;
@@ -39,10 +39,10 @@ pub(crate) const fn family(variants: &'static [(Preset, MobileVariant)]) -> Fami
 }
 
 struct MobileNet {
-    stem: ConvBnAct,
+    stem: ConvNormAct,
     blocks: Vec<Block>,
     /// Before pooling.
-    head: Option<ConvBnAct>,
+    head: Option<ConvNormAct>,
     /// After it.
     hidden: Option<Hidden>,
     classifier: ClassifierHead,
@@ -51,7 +51,7 @@ struct MobileNet {
 /// The 1×1 convolution on pooled features.
 enum Hidden {
     Active(PaddedConv2d, Activation),
-    Norm(ConvBnAct),
+    Norm(ConvNormAct),
 }
 
 impl MobileNet {
@@ -61,7 +61,7 @@ impl MobileNet {
         let scaled = variant.channel_multiplier >= variant.scale_stem_from;
         let mut channels = if scaled { variant.round(variant.stem) } else { variant.stem };
         let spec = ConvSpec { stride: 2, padding: variant.padding, ..ConvSpec::new(config.in_chans, channels, 3) };
-        let stem = ConvBnAct::named(("conv_stem", "bn1"), spec, variant.norm(), active, b)?;
+        let stem = ConvNormAct::named(("conv_stem", "bn1"), spec, variant.norm(), active, b)?;
 
         let stages = decode(variant.stages, variant.depth_multiplier, variant.fix_first_last)?;
         let total: usize = stages.iter().map(Vec::len).sum();
@@ -83,13 +83,13 @@ impl MobileNet {
             Head::Pool(_) => {}
             Head::Conv(_) | Head::ConvAtLeast(_) | Head::ConvOf(_) => {
                 let spec = ConvSpec::new(channels, features, 1);
-                head = Some(ConvBnAct::named(("conv_head", "bn2"), spec, variant.norm(), active, b)?);
+                head = Some(ConvNormAct::named(("conv_head", "bn2"), spec, variant.norm(), active, b)?);
             }
             Head::AfterPool { hidden: width, norm, .. } => {
                 let spec = ConvSpec { bias: !norm, ..ConvSpec::new(channels, width, 1) };
                 let names = ("conv_head", "norm_head");
                 hidden = Some(match norm {
-                    true => Hidden::Norm(ConvBnAct::named(names, spec, variant.norm(), active, b)?),
+                    true => Hidden::Norm(ConvNormAct::named(names, spec, variant.norm(), active, b)?),
                     false => Hidden::Active(spec.build(&b.pp(names.0))?, active),
                 });
                 inputs = width;

@@ -5,7 +5,7 @@ use tallow_nn::layers::BatchNormOptions;
 
 use super::decode::divisible;
 use crate::config::{Key, ModelConfig};
-use crate::layers::same_pad::Padding;
+use crate::layers::padded_conv::Padding;
 use crate::preset::Preset;
 
 const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::ChannelMultiplier, Key::DepthMultiplier];
