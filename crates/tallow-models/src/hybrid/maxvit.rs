@@ -12,28 +12,19 @@
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Gelu, Silu};
-use tallow_nn::kernels::attention::attention;
 use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, LayerNorm, Linear};
 use tallow_nn::ops::reshape;
 use tallow_nn::{Builder, Mode, Result};
 
-use super::mbconv::{MbConv, MbConvStyle, Stem};
+use super::maxxvit::{Block, EPS, MaxxVit, Place, RelPosAttention, Sizes};
+use super::mbconv::{MbConv, MbConvStyle};
 use crate::config::{Key, ModelConfig};
 use crate::family::{FamilyTable, boxed};
-use crate::layers::attention::split_heads;
-use crate::layers::head::ClassifierHead;
-use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::mlp::Mlp;
-use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{grid_partition, grid_reverse, partition, reverse};
-use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
-use crate::model::Model;
+use crate::layers::{TRUNCATED, add};
 use crate::preset::Preset;
-
-/// Channels of a head.
-const HEAD: usize = 32;
-const EPS: f32 = 1e-6;
 
 const CONV: MbConvStyle = MbConvStyle {
     pool: false,
@@ -44,32 +35,13 @@ const CONV: MbConvStyle = MbConvStyle {
     squeeze: 16,
 };
 
-/// What tells one MaxViT from another.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct MaxVitVariant {
-    stem: [usize; 2],
-    /// Channels of each stage.
-    widths: [usize; 4],
-    /// Blocks of each stage.
-    depths: [usize; 4],
-}
-
 const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-const VARIANTS: &[(Preset, MaxVitVariant)] = &[
-    (preset("test_maxvit", 160), MaxVitVariant { stem: [16, 32], widths: [32, 64, 96, 128], depths: [1, 1, 1, 1] }),
-    (
-        preset("maxvit_pico_rw_256", 256),
-        MaxVitVariant { stem: [24, 32], widths: [32, 64, 128, 256], depths: [2, 2, 5, 2] },
-    ),
-    (
-        preset("maxvit_nano_rw_256", 256),
-        MaxVitVariant { stem: [32, 64], widths: [64, 128, 256, 512], depths: [1, 2, 3, 1] },
-    ),
-    (
-        preset("maxvit_tiny_rw_224", 224),
-        MaxVitVariant { stem: [32, 64], widths: [64, 128, 256, 512], depths: [2, 2, 5, 2] },
-    ),
+const VARIANTS: &[(Preset, Sizes)] = &[
+    (preset("test_maxvit", 160), Sizes { stem: [16, 32], widths: [32, 64, 96, 128], depths: [1, 1, 1, 1] }),
+    (preset("maxvit_pico_rw_256", 256), Sizes { stem: [24, 32], widths: [32, 64, 128, 256], depths: [2, 2, 5, 2] }),
+    (preset("maxvit_nano_rw_256", 256), Sizes { stem: [32, 64], widths: [64, 128, 256, 512], depths: [1, 2, 3, 1] }),
+    (preset("maxvit_tiny_rw_224", 224), Sizes { stem: [32, 64], widths: [64, 128, 256, 512], depths: [2, 2, 5, 2] }),
 ];
 
 /// Preprocessing is that of timm's default weights, `sw_in1k`.
@@ -90,77 +62,39 @@ const fn preset(name: &'static str, size: usize) -> Preset {
     }
 }
 
-pub(crate) static FAMILY: FamilyTable<MaxVitVariant> = FamilyTable {
+pub(crate) static FAMILY: FamilyTable<Sizes> = FamilyTable {
     variants: VARIANTS,
-    build: |variant, _, config, b| boxed(MaxVit::new(variant, config, b)),
-    num_features: |variant, _| variant.widths[3],
+    build: |sizes, _, config, b| boxed(maxvit(sizes, config, b)),
+    num_features: |sizes, _| sizes.widths[3],
 };
 
-struct MaxVit {
-    stem: Stem,
-    blocks: Vec<Block>,
-    norm: LayerNorm2d,
-    classifier: ClassifierHead,
-}
-
-impl MaxVit {
-    fn new(variant: MaxVitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let MaxVitVariant { stem, widths, depths } = variant;
-        let total: usize = depths.iter().sum();
-        let window = (config.input_size.0 / 32, config.input_size.1 / 32);
-        let stem_layers = Stem::new(config.in_chans, stem, &b.pp("stem"))?;
-        let (mut blocks, mut inputs) = (Vec::with_capacity(total), stem[1]);
-        for (stage, outputs) in widths.into_iter().enumerate() {
-            for i in 0..depths[stage] {
-                let b = b.pp("stages").pp(stage).pp("blocks").pp(i);
-                let drop_path = drop_path_rate(config.drop_path_rate, blocks.len(), total);
-                let attn = |over, name: &str| PartitionAttention::new(outputs, over, window, drop_path, &b.pp(name));
-                let stride = if i == 0 { 2 } else { 1 };
-                blocks.push(Block {
-                    conv: MbConv::new((inputs, outputs), stride, CONV, drop_path, &b.pp("conv"))?,
-                    attn_block: attn(Over::Windows, "attn_block")?,
-                    attn_grid: attn(Over::Grid, "attn_grid")?,
-                });
-                inputs = outputs;
-            }
-        }
-        Ok(MaxVit {
-            stem: stem_layers,
-            blocks,
-            norm: LayerNorm2d::new(inputs, EPS, &b.pp("norm"))?,
-            classifier: ClassifierHead::new(
-                Linear::new(inputs, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
-                config.drop_rate,
-            )?,
+fn maxvit(sizes: Sizes, config: &ModelConfig, b: &Builder) -> Result<MaxxVit<MaxVitBlock>> {
+    let window = (config.input_size.0 / 32, config.input_size.1 / 32);
+    let block = |place: Place, b: &Builder| {
+        let Place { inputs, outputs, stride, drop_path, .. } = place;
+        let attn = |over, name: &str| PartitionAttention::new(outputs, over, window, drop_path, &b.pp(name));
+        Ok(MaxVitBlock {
+            conv: MbConv::new((inputs, outputs), stride, CONV, drop_path, &b.pp("conv"))?,
+            attn_block: attn(Over::Windows, "attn_block")?,
+            attn_grid: attn(Over::Grid, "attn_grid")?,
         })
-    }
+    };
+    MaxxVit::new(sizes, config, block, b)
 }
 
-impl Model for MaxVit {
-    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self.stem.forward(images, mode)?;
-        for Block { conv, attn_block, attn_grid } in &self.blocks {
-            x = conv.forward(&x, mode)?;
-            let size = (x.dims()[2], x.dims()[3]);
-            let y = attn_block.forward(&tokens(&x)?, size, mode)?;
-            x = image(&attn_grid.forward(&y, size, mode)?, size)?;
-        }
-        self.norm.forward(&x)
-    }
-
-    fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        average_map(features)
-    }
-
-    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.classifier.forward(features, mode)
-    }
-}
-
-struct Block {
+struct MaxVitBlock {
     conv: MbConv,
     attn_block: PartitionAttention,
     attn_grid: PartitionAttention,
+}
+
+impl Block for MaxVitBlock {
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.conv.forward(x, mode)?;
+        let size = (x.dims()[2], x.dims()[3]);
+        let y = self.attn_block.forward(&tokens(&x)?, size, mode)?;
+        image(&self.attn_grid.forward(&y, size, mode)?, size)
+    }
 }
 
 /// What attention sees at once.
@@ -174,28 +108,26 @@ enum Over {
 struct PartitionAttention {
     norm1: LayerNorm,
     qkv: Linear,
-    rel_pos: RelPosBias,
+    attention: RelPosAttention,
     proj: Linear,
     norm2: LayerNorm,
     mlp: Mlp,
     drop_path: DropPath,
-    heads: usize,
     over: Over,
     window: (usize, usize),
 }
 
 impl PartitionAttention {
     fn new(dim: usize, over: Over, window: (usize, usize), drop_path: f32, b: &Builder) -> Result<Self> {
-        let (attn, heads) = (b.pp("attn"), dim / HEAD);
+        let attn = b.pp("attn");
         Ok(PartitionAttention {
             norm1: LayerNorm::new(dim, EPS, &b.pp("norm1"))?,
             qkv: Linear::new(dim, 3 * dim, true, TRUNCATED, &attn.pp("qkv"))?,
-            rel_pos: RelPosBias::new(window, heads, &attn.pp("rel_pos"))?,
+            attention: RelPosAttention::new(dim, window, &attn)?,
             proj: Linear::new(dim, dim, true, TRUNCATED, &attn.pp("proj"))?,
             norm2: LayerNorm::new(dim, EPS, &b.pp("norm2"))?,
             mlp: Mlp::new(dim, 4 * dim, Gelu, 0.0, &b.pp("mlp"))?,
             drop_path: DropPath::new(drop_path)?,
-            heads,
             over,
             window,
         })
@@ -209,10 +141,7 @@ impl PartitionAttention {
             Over::Windows => partition(&map, self.window)?,
             Over::Grid => grid_partition(&map, self.window)?,
         };
-        let [q, k, v] = split_heads(&self.qkv.forward(&parts)?, self.heads, [HEAD; 3])?;
-        let scale = 1.0 / (HEAD as f32).sqrt();
-        let y = attention(&q, &k, &v, self.heads, scale, Some(&self.rel_pos.forward()?))?;
-        let y = self.proj.forward(&y)?;
+        let y = self.proj.forward(&self.attention.forward(&self.qkv.forward(&parts)?)?)?;
         let y = match self.over {
             Over::Windows => reverse(&y, self.window, (h, w))?,
             Over::Grid => grid_reverse(&y, self.window, (h, w))?,

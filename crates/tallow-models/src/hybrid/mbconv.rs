@@ -1,4 +1,4 @@
-//! The convolutional half of CoAtNet and MaxViT: their stem, and pre-norm inverted residuals.
+//! The inverted residual of CoAtNet and MaxViT, with a norm before it.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
@@ -9,28 +9,6 @@ use tallow_nn::{Builder, Mode, Result};
 
 use crate::layers::add;
 use crate::layers::squeeze_excite::SqueezeExcite;
-
-/// Two convolutions of 3×3, the first of stride 2.
-pub(super) struct Stem {
-    conv1: Conv2d,
-    norm1: BatchNorm2d,
-    conv2: Conv2d,
-}
-
-impl Stem {
-    pub(super) fn new(inputs: usize, widths: [usize; 2], b: &Builder) -> Result<Self> {
-        let wide = |stride| Conv2dOptions { stride, padding: 1, ..Default::default() };
-        Ok(Stem {
-            conv1: Conv2d::new(inputs, widths[0], 3, wide(2), &b.pp("conv1"))?,
-            norm1: BatchNorm2d::new(widths[0], Default::default(), &b.pp("norm1"))?,
-            conv2: Conv2d::new(widths[0], widths[1], 3, wide(1), &b.pp("conv2"))?,
-        })
-    }
-
-    pub(super) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.conv2.forward(&self.norm1.forward_conv(&self.conv1, x, Silu, mode)?)
-    }
-}
 
 /// 2×2 average pooling; a last odd row or column is dropped.
 pub(super) fn halve(x: &Tensor) -> Result<Tensor> {
