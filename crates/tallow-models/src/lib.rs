@@ -6,8 +6,8 @@
 //! - [`resample_pos_embed`]: a transformer's position embeddings for another image size. [`reparameterize`]: the branches of
 //!   a RepVGG as one convolution.
 //!
-//! The modules, from the bottom: `config` and `preset` describe a model, `model` is what a model can do, `layers` are blocks
-//! that families share, `cnn`, `vit` and `hybrid` hold one family a file, `registry` lists the families.
+//! The modules, from the bottom: `config` and `preset` describe a model, `model` is what a model can do, `layers` are
+//! blocks that families share, `cnn`, `vit` and `hybrid` hold one family a file, `registry` lists the families.
 
 mod cnn;
 mod config;

@@ -1,14 +1,13 @@
-//! ConvNeXt: a ResNet rebuilt after the transformers: 7×7 depthwise convolutions, LayerNorm, wide MLPs.
+//! ConvNeXt: a ResNet with the design of transformers: 7×7 depthwise convolutions, LayerNorm, wide MLPs.
 //!
-//! Liu et al. 2022, <https://arxiv.org/abs/2201.03545>; V2, Woo et al. 2023,
-//! <https://arxiv.org/abs/2301.00808>, normalises responses within the MLP instead of scaling the branch.
-//! Atto to nano are timm's.
+//! Liu et al. 2022, <https://arxiv.org/abs/2201.03545>. V2, Woo et al. 2023, <https://arxiv.org/abs/2301.00808>, has
+//! global response normalisation inside the MLP instead of LayerScale. The sizes atto to nano are timm's.
 //!
-//! Reference: timm's `convnext_*` and `convnextv2_*`. Weight names are its own: `stem.0`, `stem.1`,
-//! `stages.1.downsample.0` (norm) and `.1`, `stages.0.blocks.0.gamma`, `.conv_dw`, `.norm`, `.mlp.fc1`,
-//! `.mlp.grn`, `.mlp.fc2`, `head.norm`, `head.fc`. Up to nano `fc1` and `fc2` are 1×1
-//! convolutions. Initial values too: normal of 0.02 truncated at 2, biases zero, `gamma` 1e-6.
-//! Drop path grows linearly from block to block.
+//! Reference: timm's `convnext_*` and `convnextv2_*`. Weight names are timm's: `stem.0`, `stem.1`,
+//! `stages.1.downsample.0` (norm) and `.1`, `stages.0.blocks.0.gamma`, `.conv_dw`, `.norm`, `.mlp.fc1`, `.mlp.grn`,
+//! `.mlp.fc2`, `head.norm`, `head.fc`. In the sizes up to nano `fc1` and `fc2` are 1×1 convolutions. Initial values
+//! are timm's: normal of 0.02 truncated at 2, zero for biases, 1e-6 for `gamma`. Drop path grows linearly from block
+//! to block.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Gelu;
@@ -28,16 +27,16 @@ use crate::layers::{TRUNCATED, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// What tells one ConvNeXt from another.
+/// A variant of ConvNeXt.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ConvNextVariant {
-    /// Channels of the first stage; each next one has twice as many.
+    /// Channels of the first stage; each stage has twice as many as the one before.
     width: usize,
     /// Blocks in each of the four stages.
     depths: [usize; 4],
-    /// Whether the MLPs are written as 1×1 convolutions.
+    /// Whether the linear layers of the MLPs are 1×1 convolutions.
     conv_mlp: bool,
-    /// Response normalisation instead of LayerScale.
+    /// Global response normalisation instead of LayerScale.
     v2: bool,
 }
 
@@ -54,7 +53,7 @@ impl ConvNextVariant {
         ConvNextVariant { v2: true, ..self }
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self) -> usize {
         8 * self.width
     }
@@ -79,7 +78,7 @@ const VARIANTS: &[(Preset, ConvNextVariant)] = &[
     (preset("convnextv2_tiny", 0.875), TINY.v2()),
 ];
 
-/// Preprocessing is that of timm's default weights.
+/// The preprocessing of timm's default weights.
 const fn preset(name: &'static str, crop_pct: f32) -> Preset {
     Preset {
         keys: KEYS,
@@ -148,10 +147,10 @@ impl Model for ConvNext {
 }
 
 struct Stage {
-    /// But for the first: a norm, and 2×2 patches as pixels.
+    /// A norm and a 2×2 convolution of stride 2; the first stage has none.
     downsample: Option<(LayerNorm2d, Conv2d)>,
     blocks: Vec<Block>,
-    /// Whether a block's activations are computed again instead of kept.
+    /// Whether the backward pass recomputes the activations inside blocks.
     checkpoint: bool,
 }
 
@@ -229,7 +228,7 @@ impl Block {
     }
 }
 
-/// The same linear layer on each pixel, under either of timm's shapes.
+/// A linear layer on each pixel, with a weight of either of timm's shapes.
 #[derive(Clone)]
 enum PixelLinear {
     Conv(Conv2d),
@@ -253,7 +252,7 @@ impl PixelLinear {
     }
 }
 
-/// Patches of `side`×`side` pixels, side by side, as one pixel each.
+/// A convolution whose kernel and stride are `side`: each patch of `side`×`side` pixels becomes one pixel.
 fn patches(inputs: usize, outputs: usize, side: usize, b: &Builder) -> Result<Conv2d> {
     Conv2d::new(inputs, outputs, side, Conv2dOptions { stride: side, ..biased() }, b)
 }

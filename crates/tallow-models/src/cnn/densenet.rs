@@ -1,12 +1,12 @@
-//! DenseNet: each layer sees the outputs of all layers before it in its block.
+//! DenseNet: each layer of a block receives the outputs of all layers before it.
 //!
-//! Huang et al. 2016, <https://arxiv.org/abs/1608.06993>: DenseNet-BC, a growth of 32 channels a layer,
-//! 1×1 bottlenecks of four times that, transitions that halve channels and size.
+//! Huang et al. 2016, <https://arxiv.org/abs/1608.06993>: DenseNet-BC with 32 new channels a layer, 1×1 bottlenecks of
+//! four times that, and transitions that halve channels and size.
 //!
-//! Reference: timm's `densenet*`. Weight names are its own: `features.conv0`, `features.norm0`,
-//! `features.denseblock1.denselayer1.norm1`, `.conv1`, `.norm2`, `.conv2`, …,
-//! `features.transition1.norm`, `.conv`, …, `features.norm5`, `classifier`. Initial values too: Kaiming
-//! normal by fan-in, PyTorch's default for the classifier's weight, its bias zero.
+//! Reference: timm's `densenet*`. Weight names are timm's: `features.conv0`, `features.norm0`,
+//! `features.denseblock1.denselayer1.norm1`, `.conv1`, `.norm2`, `.conv2`, …, `features.transition1.norm`, `.conv`, …,
+//! `features.norm5`, `classifier`. Initial values are timm's: Kaiming normal by fan-in; for the classifier PyTorch's
+//! default weight and a bias of zero.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
@@ -22,18 +22,18 @@ use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// What tells one DenseNet from another.
+/// A variant of DenseNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct DenseNetVariant {
     /// Layers in each of the four blocks.
     blocks: [usize; 4],
 }
 
-/// Channels that each layer adds.
+/// The number of channels that each layer adds.
 const GROWTH: usize = 32;
 
 impl DenseNetVariant {
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self) -> usize {
         let [a, b, c, d] = self.blocks;
         [a, b, c].into_iter().fold(2 * GROWTH, |channels, layers| (channels + layers * GROWTH) / 2) + d * GROWTH
@@ -48,11 +48,11 @@ const VARIANTS: &[(Preset, DenseNetVariant)] = &[
     (preset("densenet201"), DenseNetVariant { blocks: [6, 12, 48, 32] }),
 ];
 
-/// Preprocessing is that of timm's default weights, `ra_in1k` and `tv_in1k`.
+/// The preprocessing of timm's default weights, `ra_in1k` and `tv_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
-        // The stem divides by 4, three transitions by 2 each.
+        // The stem divides the size by 4, each of the three transitions by 2.
         min_input_size: 29,
         interpolation: "bicubic",
         first_conv: "features.conv0",
@@ -70,7 +70,7 @@ pub(crate) static FAMILY: FamilyTable<DenseNetVariant> = FamilyTable {
 struct DenseNet {
     conv0: Conv2d,
     norm0: BatchNorm2d,
-    /// Each block, and the transition behind it but for the last.
+    /// Each block with the transition after it; the last block has none.
     blocks: Vec<(Vec<DenseLayer>, Option<Transition>)>,
     norm5: BatchNorm2d,
     classifier: ClassifierHead,
@@ -136,7 +136,7 @@ impl Model for DenseNet {
     }
 }
 
-/// Norm and activation before each convolution; from all channels so far to the new ones.
+/// Two pre-activation convolutions that compute the new channels from all channels so far.
 struct DenseLayer {
     norm1: BatchNorm2d,
     conv1: Conv2d,
@@ -160,7 +160,7 @@ impl DenseLayer {
     }
 }
 
-/// Half the channels, half the size.
+/// Halves the channels and the size.
 struct Transition {
     norm: BatchNorm2d,
     conv: Conv2d,

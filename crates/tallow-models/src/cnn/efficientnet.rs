@@ -1,7 +1,7 @@
-//! EfficientNet: one searched network, deepened and widened together.
+//! EfficientNet: one network found by search, scaled in depth and width together.
 //!
-//! Tan & Le 2019, <https://arxiv.org/abs/1905.11946>. Reference: timm's `efficientnet_b0` to `b4`. The network
-//! itself is in `mobile/`.
+//! Tan & Le 2019, <https://arxiv.org/abs/1905.11946>. Reference: timm's `efficientnet_b0` to `b4`. The network is in
+//! `mobile/`.
 
 use super::mobile::{INCEPTION, MobileVariant, family, preset};
 use crate::family::FamilyTable;

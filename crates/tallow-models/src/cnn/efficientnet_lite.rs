@@ -1,7 +1,7 @@
-//! EfficientNet-Lite: EfficientNet for phones, with ReLU6, without squeeze-excite, stem and head unscaled.
+//! EfficientNet-Lite: EfficientNet with ReLU6 and without squeeze-excite; stem and head are not scaled.
 //!
 //! Liu 2020, <https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite>. Reference: timm's
-//! `tf_efficientnet_lite0` to `lite4`, with TensorFlow's padding and epsilon. The network itself is in `mobile/`.
+//! `tf_efficientnet_lite0` to `lite4`, with TensorFlow's padding and epsilon. The network is in `mobile/`.
 
 use super::mobile::{Head, INCEPTION, MobileVariant, family, preset};
 use crate::family::FamilyTable;

@@ -1,7 +1,7 @@
 //! EfficientNetV2: full convolutions instead of depthwise ones in the early stages, for training speed.
 //!
 //! Tan & Le 2021, <https://arxiv.org/abs/2104.00298>. Reference: timm's `tf_efficientnetv2_b0` and
-//! `tf_efficientnetv2_s`, with TensorFlow's padding and epsilon. The network itself is in `mobile/`.
+//! `tf_efficientnetv2_s`, with TensorFlow's padding and epsilon. The network is in `mobile/`.
 
 use super::mobile::{INCEPTION, MobileVariant, family, preset};
 use crate::family::FamilyTable;

@@ -1,14 +1,15 @@
-//! GhostNet: half of each layer's channels from a cheap operation on the other half.
+//! GhostNet: half of each layer's channels come from a cheap operation on the other half.
 //!
-//! Han et al. 2019, <https://arxiv.org/abs/1911.11907>. A ghost module computes half of its channels
-//! with a 1×1 convolution and the other half, their ghosts, with a depthwise 3×3 on those. A block is
-//! two of them, with a depthwise convolution between where it halves the size.
+//! Han et al. 2019, <https://arxiv.org/abs/1911.11907>. A ghost module computes half of its channels with a 1×1
+//! convolution and the other half with a depthwise 3×3 convolution of those. A block is two ghost modules; blocks that
+//! halve the size have a depthwise convolution between them.
 //!
-//! Reference: timm's `ghostnet_100`. Weight names are its own: `conv_stem`, `bn1`,
-//! `blocks.1.0.ghost1.primary_conv.0` (convolution) and `.1` (norm), `….cheap_operation.0`,
-//! `….conv_dw`, `….bn_dw`, `….se.conv_reduce`, `….ghost2.…`, `….shortcut.0` to `.3`, `blocks.9.0.conv`,
-//! `blocks.9.0.bn1`, `conv_head`, `classifier`. Initial values are PyTorch's defaults, but for the
-//! biases of convolutions, which start at zero.
+//! Reference: timm's `ghostnet_100`. Weight names are timm's: `conv_stem`, `bn1`, `blocks.1.0.ghost1.primary_conv.0`
+//! (convolution) and `.1` (norm), `….cheap_operation.0`, `….conv_dw`, `….bn_dw`, `….se.conv_reduce`, `….ghost2.…`,
+//! `….shortcut.0` to `.3`, `blocks.9.0.conv`, `blocks.9.0.bn1`, `conv_head`, `classifier`. Initial values are
+//! PyTorch's defaults.
+//!
+//! Deviation from timm: biases of convolutions start at zero.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{self, Hardsigmoid, Identity, Relu};
@@ -42,14 +43,14 @@ const PRESET: Preset = Preset {
 };
 
 const STEM_WIDTH: usize = 16;
-/// Channels of the last convolution before pooling, and of the one behind it.
+/// Channels of the last convolution before pooling, and of the one after it.
 const FEATURES: usize = 960;
 const HIDDEN: usize = 1280;
 
-/// What tells one block from another.
+/// The configuration of a block.
 #[derive(Clone, Copy)]
 struct BlockSpec {
-    /// Of the depthwise convolutions.
+    /// Kernel size of the depthwise convolutions.
     kernel: usize,
     /// Channels between the two ghost modules.
     hidden: usize,
@@ -150,11 +151,11 @@ impl Model for GhostNet {
 
 struct Block {
     ghost1: Ghost,
-    /// Depthwise, where the size is halved.
+    /// A depthwise convolution, in blocks that halve the size.
     conv_dw: Option<ConvNormAct>,
     se: Option<SqueezeExcite>,
     ghost2: Ghost,
-    /// A depthwise and a 1×1 convolution, where size or channels change.
+    /// A depthwise and a 1×1 convolution, in blocks that change the size or the channels.
     shortcut: Option<(ConvNormAct, ConvNormAct)>,
 }
 
@@ -166,7 +167,7 @@ impl Block {
         let conv_dw = (stride > 1).then(|| layer(("conv_dw", "bn_dw"), depthwise(hidden), Identity, b));
         let conv_dw = conv_dw.transpose()?;
         let se = squeeze_excite.then(|| {
-            // A quarter, to the nearest multiple of 4.
+            // A quarter, rounded to a multiple of 4.
             let reduced = (hidden / 4 + 2) / 4 * 4;
             let names = ("conv_reduce", "conv_expand");
             SqueezeExcite::new(hidden, reduced, names, Relu, Hardsigmoid, &b.pp("se"))
@@ -203,7 +204,7 @@ impl Block {
     }
 }
 
-/// Half of the channels, and the ghosts of each.
+/// A ghost module: half of the channels, and as many computed from them.
 struct Ghost {
     primary: ConvNormAct,
     cheap: ConvNormAct,

@@ -1,11 +1,11 @@
-//! GoogLeNet: inception modules, convolutions of several sizes side by side.
+//! GoogLeNet: inception modules of parallel convolutions of several sizes.
 //!
-//! Szegedy et al. 2014, <https://arxiv.org/abs/1409.4842>, with BatchNorm, without the auxiliary classifiers.
+//! Szegedy et al. 2014, <https://arxiv.org/abs/1409.4842>, with BatchNorm and without the auxiliary classifiers.
 //!
-//! Reference: torchvision's `googlenet` with `aux_logits=False` (timm has none). Weight names are its
-//! own: `conv1.conv`, `conv1.bn`, …, `inception3a.branch1.conv`, `inception3a.branch2.0.conv`, …, `fc`. As
-//! there, the third branch's "5×5" convolution is 3×3. Initial values too: normal of 0.01 truncated at 2,
-//! PyTorch's default for `fc`'s bias. `drop_rate` is the dropout before `fc` (torchvision's 0.2).
+//! Reference: torchvision's `googlenet` with `aux_logits=False`; timm has none. Weight names are torchvision's:
+//! `conv1.conv`, `conv1.bn`, …, `inception3a.branch1.conv`, `inception3a.branch2.0.conv`, …, `fc`. As in torchvision,
+//! the third branch's "5×5" convolution is 3×3. Initial values are torchvision's: normal of 0.01 truncated at 2,
+//! PyTorch's default for the bias of `fc`. `drop_rate` is the dropout before `fc` (0.2 in torchvision).
 
 use candle_core::Tensor;
 use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
@@ -23,7 +23,7 @@ use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// Channels that the classifier sees.
+/// The number of channels of the features.
 const NUM_FEATURES: usize = 1024;
 
 const KEYS: &[Key] = &[Key::DropRate];
@@ -31,7 +31,7 @@ const KEYS: &[Key] = &[Key::DropRate];
 const PRESET: Preset = Preset {
     keys: KEYS,
     min_input_size: 15,
-    // torchvision's weights expect ImageNet's, and the model changes them to these (`transform_input`).
+    // torchvision's weights take ImageNet's values, which the model transforms to these (`transform_input`).
     mean: &[0.5; 3],
     std: &[0.5; 3],
     first_conv: "conv1.conv",
@@ -40,8 +40,9 @@ const PRESET: Preset = Preset {
 
 const INIT: Init = Init::TruncatedNormal { std: 0.01, limit: 2.0 };
 
-/// Of each inception module: name, inputs, and outputs of 1×1; of 3×3's reduction, 3×3; of 5×5's
-/// reduction, 5×5; behind the pooling. Groups are as the poolings divide them.
+/// The inception modules in groups, with a pooling between groups. Each has a name, its inputs, and the outputs of: the
+/// 1×1 convolution; the 3×3 reduction; the 3×3 convolution; the 5×5 reduction; the 5×5 convolution; the convolution
+/// after the pooling.
 type Widths = (&'static str, usize, [usize; 6]);
 const MODULES: [&[Widths]; 3] = [
     &[("inception3a", 192, [64, 96, 128, 16, 32, 32]), ("inception3b", 256, [128, 128, 192, 32, 96, 64])],
@@ -118,7 +119,7 @@ struct Inception {
     branch1: ConvNormAct,
     branch2: Vec<ConvNormAct>,
     branch3: Vec<ConvNormAct>,
-    /// Behind a 3×3 max-pooling.
+    /// After 3×3 max-pooling.
     branch4: ConvNormAct,
 }
 

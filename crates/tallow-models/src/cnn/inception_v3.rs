@@ -1,10 +1,10 @@
-//! Inception v3: convolutions of several shapes side by side, large ones taken apart into rows and columns.
+//! Inception v3: parallel convolutions, the large ones factorised into rows and columns.
 //!
 //! Szegedy et al. 2015, <https://arxiv.org/abs/1512.00567>, without the auxiliary classifier.
 //!
-//! Reference: timm's `inception_v3`. Weight names are its own: `Conv2d_1a_3x3.conv`,
-//! `Conv2d_1a_3x3.bn`, …, `Mixed_5b.branch5x5_1.conv`, …, `fc`. Initial values too: normal of 0.1 truncated
-//! at 2 everywhere, PyTorch's default for `fc`'s bias. `drop_rate` is the dropout before `fc`.
+//! Reference: timm's `inception_v3`. Weight names are timm's: `Conv2d_1a_3x3.conv`, `Conv2d_1a_3x3.bn`, …,
+//! `Mixed_5b.branch5x5_1.conv`, …, `fc`. Initial values are timm's: normal of 0.1 truncated at 2, PyTorch's default
+//! for the bias of `fc`. `drop_rate` is the dropout before `fc`.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
@@ -21,7 +21,7 @@ use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// Channels that the classifier sees.
+/// The number of channels of the features.
 const NUM_FEATURES: usize = 2048;
 
 const KEYS: &[Key] = &[Key::DropRate];
@@ -41,14 +41,14 @@ const INIT: Init = Init::TruncatedNormal { std: 0.1, limit: 2.0 };
 const fn same(height: usize, width: usize) -> Shape {
     Shape::same(height, width, INIT)
 }
-/// 3×3 of stride 2, without padding.
+/// 3×3 of stride 2 without padding.
 const HALVING: Shape = Shape::valid(3, 2, INIT);
 const ONE: Shape = same(1, 1);
 const THREE: Shape = same(3, 3);
 const ROW: Shape = same(1, 7);
 const COLUMN: Shape = same(7, 1);
 
-/// A convolution of a chain: its name, its outputs, its shape.
+/// A convolution of a chain: name, outputs, shape.
 type Link = (&'static str, usize, Shape);
 
 pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
@@ -58,7 +58,7 @@ pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
 };
 
 struct InceptionV3 {
-    /// A max-pooling follows each.
+    /// Max-pooling follows each part.
     stem: [Vec<ConvNormAct>; 2],
     modules: Vec<Module>,
     classifier: ClassifierHead,
@@ -121,7 +121,7 @@ impl Model for InceptionV3 {
     }
 }
 
-/// Branches side by side, and one of a pooling.
+/// Parallel branches, one of them a pooling.
 struct Module {
     branches: Vec<Branch>,
     pool: Pool,
@@ -129,14 +129,14 @@ struct Module {
 
 struct Branch {
     chain: Vec<ConvNormAct>,
-    /// What the chain ends in: convolutions side by side, or nothing.
+    /// Parallel convolutions at the end of the chain, or none.
     fork: Vec<ConvNormAct>,
 }
 
 enum Pool {
-    /// 3×3 of stride 1, then a 1×1 convolution.
+    /// 3×3 average pooling of stride 1, then a 1×1 convolution.
     Average(ConvNormAct),
-    /// 3×3 of stride 2.
+    /// 3×3 max-pooling of stride 2.
     Max,
 }
 
@@ -161,7 +161,7 @@ impl Module {
     }
 }
 
-/// Mixed_5: up to 5×5, the 5×5 once more as two of 3×3.
+/// Mixed_5: branches of 1×1, 5×5 and two 3×3 convolutions.
 fn small(inputs: usize, pooled: usize, b: &Builder) -> Result<Module> {
     let branches = vec![
         branch(inputs, &[("branch1x1", 64, ONE)], b)?,
@@ -175,7 +175,7 @@ fn small(inputs: usize, pooled: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches, pool: average(inputs, pooled, b)? })
 }
 
-/// Mixed_6a: half the size.
+/// Mixed_6a: halves the size.
 fn first_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     let double: &[Link] =
         &[("branch3x3dbl_1", 64, ONE), ("branch3x3dbl_2", 96, THREE), ("branch3x3dbl_3", 96, HALVING)];
@@ -183,7 +183,7 @@ fn first_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches, pool: Pool::Max })
 }
 
-/// Mixed_6b to e: 7×7 as rows and columns of `c` channels.
+/// Mixed_6b to e: 7×7 convolutions as rows and columns of `c` channels.
 fn factorised(inputs: usize, c: usize, b: &Builder) -> Result<Module> {
     let double: &[Link] = &[
         ("branch7x7dbl_1", c, ONE),
@@ -200,7 +200,7 @@ fn factorised(inputs: usize, c: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches, pool: average(inputs, 192, b)? })
 }
 
-/// Mixed_7a: half the size.
+/// Mixed_7a: halves the size.
 fn second_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     let seven: &[Link] = &[
         ("branch7x7x3_1", 192, ONE),
@@ -212,7 +212,7 @@ fn second_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches: vec![branch(inputs, three, b)?, branch(inputs, seven, b)?], pool: Pool::Max })
 }
 
-/// Mixed_7b and c: a row and a column side by side.
+/// Mixed_7b and c: branches that end in a row and a column in parallel.
 fn expanded(inputs: usize, b: &Builder) -> Result<Module> {
     let fork = |name: &str| -> Result<Vec<ConvNormAct>> {
         let part = |letter, shape| conv(384, 384, shape, &b.pp(format!("{name}{letter}")));

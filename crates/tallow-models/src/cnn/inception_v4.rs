@@ -1,10 +1,10 @@
-//! Inception v4: v3's modules made uniform, and more of them.
+//! Inception v4: uniform modules, more of them than in v3.
 //!
 //! Szegedy et al. 2016, <https://arxiv.org/abs/1602.07261>.
 //!
-//! Reference: timm's `inception_v4`. Weight names are its own: `features.0.conv`, `features.0.bn`, …,
-//! `features.6.branch1.0.conv`, …, `last_linear`. Initial values too: PyTorch's default. `drop_rate` is the
-//! dropout before the classifier.
+//! Reference: timm's `inception_v4`. Weight names are timm's: `features.0.conv`, `features.0.bn`, …,
+//! `features.6.branch1.0.conv`, …, `last_linear`. Initial values are PyTorch's defaults. `drop_rate` is the dropout
+//! before the classifier.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
@@ -21,7 +21,7 @@ use crate::layers::{PYTORCH_DEFAULT, average_map};
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// Channels that the classifier sees.
+/// The number of channels of the features.
 const NUM_FEATURES: usize = 1536;
 
 const KEYS: &[Key] = &[Key::DropRate];
@@ -44,14 +44,14 @@ const fn same(height: usize, width: usize) -> Shape {
 }
 /// 3×3 without padding.
 const VALID: Shape = Shape::valid(3, 1, INIT);
-/// The same of stride 2.
+/// 3×3 of stride 2 without padding.
 const HALVING: Shape = Shape::valid(3, 2, INIT);
 const ONE: Shape = same(1, 1);
 const THREE: Shape = same(3, 3);
 const ROW: Shape = same(1, 7);
 const COLUMN: Shape = same(7, 1);
 
-/// A convolution of a chain: its outputs, its shape.
+/// A convolution of a chain: outputs, shape.
 type Link = (usize, Shape);
 
 pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
@@ -71,7 +71,7 @@ impl InceptionV4 {
         let features = b.pp("features");
         let stem = sequence(config.in_chans, &[(32, HALVING), (32, VALID), (64, THREE)], &features)?;
         let mut modules = Vec::new();
-        // The stem's three convolutions come first in the sequence.
+        // The stem's three convolutions are modules 0 to 2.
         for index in 3..22 {
             let b = features.pp(index);
             modules.push(match index {
@@ -126,21 +126,21 @@ impl Model for InceptionV4 {
     }
 }
 
-/// Branches side by side.
+/// Parallel branches.
 struct Module(Vec<Branch>);
 
 enum Branch {
     Chain(Vec<ConvNormAct>),
-    /// A chain that ends in a row and a column side by side.
+    /// A chain that ends in a row and a column in parallel.
     Fork(Vec<ConvNormAct>, [ConvNormAct; 2]),
-    /// 3×3 of stride 1 over the pixels there are, then a 1×1 convolution.
+    /// 3×3 average pooling of stride 1 that excludes the padding, then a 1×1 convolution.
     Average(ConvNormAct),
-    /// 3×3 of stride 2.
+    /// 3×3 max-pooling of stride 2.
     MaxPool,
 }
 
 impl Module {
-    /// Chains under `branch0`, `branch1`, …; one of a single convolution has no number within.
+    /// Chains named `branch0`, `branch1`, …; the layers of a chain are numbered unless there is only one.
     fn new(inputs: usize, chains: &[&[Link]], b: &Builder) -> Result<Self> {
         let branch = |(i, links): (usize, &&[Link])| {
             let b = b.pp(format!("branch{i}"));
@@ -215,7 +215,7 @@ fn average(inputs: usize, outputs: usize, b: &Builder) -> Result<Branch> {
     Ok(Branch::Average(conv(inputs, outputs, ONE, &b.pp("branch3").pp(1))?))
 }
 
-/// One after the other, numbered from 0.
+/// A chain whose layers are numbered from 0.
 fn sequence(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNormAct>> {
     let link = |(i, &(outputs, shape)): (usize, &Link)| {
         let layer = conv(inputs, outputs, shape, &b.pp(i));

@@ -1,7 +1,7 @@
-//! MobileNetV1: depthwise-separable convolutions, one after the other, without shortcuts.
+//! MobileNetV1: depthwise-separable convolutions without shortcuts.
 //!
-//! Howard et al. 2017, <https://arxiv.org/abs/1704.04861>. Reference: timm's `mobilenetv1_100`. The network
-//! itself is in `mobile/`.
+//! Howard et al. 2017, <https://arxiv.org/abs/1704.04861>. Reference: timm's `mobilenetv1_100`. The network is in
+//! `mobile/`.
 
 use super::mobile::{Head, INCEPTION, MobileVariant, family, preset};
 use crate::family::FamilyTable;

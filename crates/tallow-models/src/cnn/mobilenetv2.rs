@@ -1,7 +1,7 @@
-//! MobileNetV2: inverted residuals, narrow between blocks and wide within.
+//! MobileNetV2: inverted residuals, narrow between blocks and wide inside them.
 //!
-//! Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>. Reference: timm's `mobilenetv2_050/100/140`. The
-//! network itself is in `mobile/`.
+//! Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>. Reference: timm's `mobilenetv2_050/100/140`. The network
+//! is in `mobile/`.
 
 use super::mobile::{Head, MobileVariant, family, preset};
 use crate::family::FamilyTable;

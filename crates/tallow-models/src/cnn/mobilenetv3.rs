@@ -1,7 +1,8 @@
-//! MobileNetV3: searched inverted residuals with squeeze-excite and hard swish, the last layer after pooling.
+//! MobileNetV3: inverted residuals found by search, with squeeze-excite and hard swish; the last layer follows the
+//! pooling.
 //!
-//! Howard et al. 2019, <https://arxiv.org/abs/1905.02244>. Reference: timm's `mobilenetv3_small_050/075/100`
-//! and `mobilenetv3_large_100`. The network itself is in `mobile/`.
+//! Howard et al. 2019, <https://arxiv.org/abs/1905.02244>. Reference: timm's `mobilenetv3_small_050/075/100` and
+//! `mobilenetv3_large_100`. The network is in `mobile/`.
 
 use super::mobile::{Head, MobileVariant, Squeeze, family, preset};
 use crate::family::FamilyTable;

@@ -1,7 +1,7 @@
-//! MobileNetV4: universal inverted bottlenecks, each with the depthwise convolutions that the search left it.
+//! MobileNetV4: universal inverted bottlenecks, each with zero to two depthwise convolutions.
 //!
-//! Qin et al. 2024, <https://arxiv.org/abs/2404.10518>. Reference: timm's `mobilenetv4_conv_small/medium`; the
-//! hybrids, with attention, are not here. The network itself is in `mobile/`.
+//! Qin et al. 2024, <https://arxiv.org/abs/2404.10518>. Reference: timm's `mobilenetv4_conv_small/medium`. The hybrid
+//! variants with attention are not implemented. The network is in `mobile/`.
 
 use super::mobile::{Head, MobileVariant, family, preset};
 use crate::family::FamilyTable;

@@ -1,13 +1,12 @@
-//! Pre-activation ResNet: norm and ReLU before each convolution, nothing on the sum.
+//! Pre-activation ResNet: BatchNorm and ReLU come before each convolution, and the sum is not activated.
 //!
-//! He et al. 2016, <https://arxiv.org/abs/1603.05027>, for images of some 32 pixels: a 3×3 convolution of
-//! stride 1 as stem, four stages of 64 to 512 channels.
+//! He et al. 2016, <https://arxiv.org/abs/1603.05027>. The networks here are for images of about 32 pixels: the stem
+//! is a 3×3 convolution of stride 1, and four stages have 64 to 512 channels.
 //!
-//! timm has no such model at this size; the reference is the same network written in PyTorch
-//! (`fixtures/scripts/models.py`). Weight names in the manner of timm's ResNets: `conv1`;
-//! `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`, in bottlenecks `layer1.0.bn3`,
-//! `layer1.0.conv3`, and `layer1.0.downsample` (the 1×1 convolution where the shape changes); `norm`; `fc`.
-//! Initial values: Kaiming normal by fan-out, PyTorch's default for `fc`.
+//! timm has no such model for this size. Reference: the same network in PyTorch (`fixtures/scripts/models.py`). Weight
+//! names follow timm's ResNets: `conv1`; `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`; in
+//! bottlenecks also `layer1.0.bn3` and `layer1.0.conv3`; `layer1.0.downsample` (the 1×1 convolution where the shape
+//! changes); `norm`; `fc`. Initial values: Kaiming normal by fan-out, PyTorch's default for `fc`.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
@@ -23,7 +22,7 @@ use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// What tells one of them from another.
+/// A variant of the pre-activation ResNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PreactResNetVariant {
     /// Blocks in each of the four stages.
@@ -37,7 +36,7 @@ impl PreactResNetVariant {
         if self.bottleneck { 4 } else { 1 }
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     pub(crate) fn num_features(self) -> usize {
         512 * self.expansion()
     }
@@ -51,7 +50,7 @@ const VARIANTS: &[(Preset, PreactResNetVariant)] = &[
     (preset("preact_resnet50"), PreactResNetVariant { blocks: [3, 4, 6, 3], bottleneck: true }),
 ];
 
-/// Preprocessing is CIFAR-10's.
+/// Mean and standard deviation of CIFAR-10.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -159,7 +158,7 @@ impl Block {
         let (mut y, mut shortcut) = (x.clone(), x.clone());
         for (i, (norm, conv)) in self.layers.iter().enumerate() {
             let activated = norm.forward_act(&y, Relu, mode)?;
-            // A shortcut that must change the shape starts from the activated input; others are the identity.
+            // A shortcut that changes the shape starts from the activated input; the others are the identity.
             if let (0, Some(downsample)) = (i, &self.downsample) {
                 shortcut = downsample.forward(&activated)?;
             }

@@ -1,13 +1,13 @@
-//! RegNet: networks whose widths follow a line, found by studying populations of networks.
+//! RegNet: networks whose widths follow a quantised linear function of the depth.
 //!
-//! Radosavovic et al. 2020, <https://arxiv.org/abs/2003.13678>. Bottlenecks that do not narrow, with
-//! grouped 3×3 convolutions; block i is `w0 + wa · i` wide, rounded to a power of `wm` times `w0` and
-//! then to 8, so that blocks of one width form a stage. RegNetY adds squeeze-excite behind the 3×3.
+//! Radosavovic et al. 2020, <https://arxiv.org/abs/2003.13678>. The blocks are bottlenecks of constant width with
+//! grouped 3×3 convolutions. Block i has `w0 + wa · i` channels, rounded to `w0` times a power of `wm` and then to a
+//! multiple of 8; blocks of one width form a stage. RegNetY adds squeeze-excite after the 3×3 convolution.
 //!
-//! Reference: timm's `regnetx_002…032` and `regnety_002…032`. Weight names are its own: `stem.conv`,
-//! `stem.bn`, `s1.b1.conv1.conv`, `s1.b1.conv1.bn`, …, `s1.b1.se.fc1`, `s1.b1.downsample.conv`,
-//! `head.fc`. Initial values too: Kaiming normal by a group's fan-out, the last norm of each block
-//! zero, 0.01 normal for `head.fc`. Drop path grows linearly from block to block.
+//! Reference: timm's `regnetx_002…032` and `regnety_002…032`. Weight names are timm's: `stem.conv`, `stem.bn`,
+//! `s1.b1.conv1.conv`, `s1.b1.conv1.bn`, …, `s1.b1.se.fc1`, `s1.b1.downsample.conv`, `head.fc`. Initial values are
+//! timm's: Kaiming normal by a group's fan-out, zero for the last norm of each block, normal of 0.01 for `head.fc`.
+//! Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
@@ -25,7 +25,7 @@ use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// What tells one RegNet from another, by the paper's letters.
+/// A variant of RegNet. Fields without a comment have the paper's names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RegNetVariant {
     depth: usize,
@@ -34,7 +34,7 @@ pub(crate) struct RegNetVariant {
     wm: f32,
     /// Channels of a group of the 3×3 convolution.
     group_size: usize,
-    /// Whether each block has squeeze-excite, to a quarter of the block's input.
+    /// Whether each block has squeeze-excite, with a quarter of the block's input channels.
     squeeze_excite: bool,
 }
 
@@ -76,7 +76,7 @@ const fn preset(name: &'static str, crop_pct: f32) -> Preset {
 
 const STEM_WIDTH: usize = 32;
 
-/// Blocks of one width.
+/// The blocks of one width.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Stage {
     width: usize,
@@ -85,7 +85,7 @@ struct Stage {
 }
 
 impl RegNetVariant {
-    /// Rounds as timm does: in f32, halves to even.
+    /// The stages. Rounding is timm's: in f32, halves to even.
     fn stages(self) -> Vec<Stage> {
         let w0 = self.w0 as f32;
         let mut stages: Vec<Stage> = Vec::new();
@@ -97,7 +97,7 @@ impl RegNetVariant {
                 _ => stages.push(Stage { width, blocks: 1, group_size: self.group_size.min(width) }),
             }
         }
-        // Whole groups.
+        // The width is a multiple of the group size.
         for stage in &mut stages {
             let groups = (stage.width as f32 / stage.group_size as f32).round_ties_even();
             stage.width = groups as usize * stage.group_size;
@@ -105,7 +105,7 @@ impl RegNetVariant {
         stages
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self) -> usize {
         self.stages().last().map_or(STEM_WIDTH, |stage| stage.width)
     }
@@ -176,7 +176,7 @@ impl Model for RegNet {
     }
 }
 
-/// What tells one block from another.
+/// The configuration of a block.
 struct BlockSpec {
     inputs: usize,
     outputs: usize,
@@ -193,7 +193,7 @@ struct Block {
     conv2: ConvNormAct,
     se: Option<SqueezeExcite>,
     conv3: ConvNormAct,
-    /// Where size or channels change.
+    /// The shortcut of a block that changes size or channels.
     downsample: Option<ConvNormAct>,
     drop_path: DropPath,
 }

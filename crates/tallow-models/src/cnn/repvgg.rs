@@ -1,16 +1,16 @@
-//! RepVGG: a VGG whose 3×3 convolutions are trained as three branches.
+//! RepVGG: a VGG whose 3×3 convolutions are trained as three parallel branches.
 //!
-//! Ding et al. 2021, <https://arxiv.org/abs/2101.03697>. Each block is the sum of a 3×3 convolution,
-//! a 1×1 convolution and, where the shape stays, the input itself, each behind a norm of its own. All
-//! three are linear: an evaluation that records no gradients folds them into one 3×3 convolution, and
-//! [`reparameterize`] writes the weights of that one.
+//! Ding et al. 2021, <https://arxiv.org/abs/2101.03697>. A block is the sum of a 3×3 convolution, a 1×1 convolution
+//! and, where the shape stays the same, the input, each followed by its own BatchNorm. The sum is linear, so an
+//! evaluation that records no gradients folds it into one 3×3 convolution. [`reparameterize`] returns the weights of
+//! that convolution.
 //!
-//! Reference: timm's `repvgg_a0/a1`, as they are trained. Weight names are its own:
-//! `stem.conv_kxk.conv`, `stem.conv_kxk.bn`, `stem.conv_1x1.conv`, `stages.0.1.identity`,
-//! `stages.0.1.conv_kxk.conv`, …, `head.fc`. Drop path is timm's, not the paper's: on the two
-//! convolutions of a block that keeps the shape, linearly more from block to block.
+//! Reference: timm's `repvgg_a0/a1` in the form for training. Weight names are timm's: `stem.conv_kxk.conv`,
+//! `stem.conv_kxk.bn`, `stem.conv_1x1.conv`, `stages.0.1.identity`, `stages.0.1.conv_kxk.conv`, …, `head.fc`. Drop
+//! path follows timm, not the paper: it applies to the two convolutions of blocks that keep the shape, and grows
+//! linearly from block to block.
 //!
-//! Deviation: norms start at 1, not around 0.1.
+//! Deviation from timm: norms start at 1, not around 0.1.
 
 use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
@@ -28,15 +28,15 @@ use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// What tells one RepVGG from another.
+/// A variant of RepVGG.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RepVggVariant {
-    /// Channels of the four stages; the stem has the first.
+    /// Channels of the four stages; the stem has those of the first.
     widths: [usize; 4],
 }
 
 impl RepVggVariant {
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self) -> usize {
         self.widths[3]
     }
@@ -120,7 +120,7 @@ impl Model for RepVgg {
 
 /// The sum of the branches, then ReLU.
 struct Block {
-    /// Where the block's output has the shape of its input.
+    /// The norm of the input, in blocks that keep the shape.
     identity: Option<BatchNorm2d>,
     conv_kxk: ConvNormAct,
     conv_1x1: ConvNormAct,
@@ -167,8 +167,8 @@ impl Block {
     }
 }
 
-/// Weight and bias of the 3×3 convolution that a 3×3 convolution, a 1×1 convolution and the input, each scaled and shifted,
-/// add up to. Without a third norm the input is left out.
+/// Weight and bias of the 3×3 convolution that is the sum of a 3×3 convolution, a 1×1 convolution and the input, each
+/// scaled and shifted by its norm. Without a third norm the input is not part of the sum.
 fn fold(wide: &Tensor, narrow: &Tensor, norms: &[(Vec<f32>, Vec<f32>)]) -> Result<(Tensor, Vec<f32>)> {
     let (outputs, inputs, kernel, _) = wide.dims4()?;
     let (area, centre) = (kernel * kernel, kernel * kernel / 2);
@@ -188,12 +188,12 @@ fn fold(wide: &Tensor, narrow: &Tensor, norms: &[(Vec<f32>, Vec<f32>)]) -> Resul
     Ok((Tensor::from_vec(weight, (outputs, inputs, kernel, kernel), &Device::Cpu)?, bias))
 }
 
-/// The state dict of a RepVGG whose blocks are one convolution each, `stem.reparam_conv.weight` and `.bias`, as timm names
-/// them: it loads into `timm.utils.reparameterize_model(timm.create_model(…))`. `state` is that of [`crate::Built::store`]; what
-/// is not a block's stays as it is.
+/// The state dict of a RepVGG with one convolution a block, `stem.reparam_conv.weight` and `.bias`. It loads into
+/// `timm.utils.reparameterize_model(timm.create_model(…))`. `state` is the state dict of [`crate::Built::store`];
+/// parameters outside of blocks are copied.
 ///
 /// # Errors
-/// A block of which a part is missing, or of another shape.
+/// A block with a missing parameter or with a parameter of another shape.
 pub fn reparameterize(state: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
     const WIDE: &str = "conv_kxk.conv.weight";
     let find = |name: String| {

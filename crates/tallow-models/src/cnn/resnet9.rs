@@ -1,13 +1,11 @@
-//! ResNet-9: eight convolutions and a linear layer, for images of some 32 pixels.
+//! ResNet-9: eight convolutions and a linear layer, for images of about 32 pixels.
 //!
-//! After the DAWNBench entries of David Page (2018,
-//! <https://github.com/davidcpage/cifar10-fast>), at half their width by default, with global
-//! max-pooling before an unscaled classifier.
+//! The network follows the DAWNBench entries of David Page (2018, <https://github.com/davidcpage/cifar10-fast>). It
+//! has half their width by default, and global max-pooling before an unscaled classifier.
 //!
-//! Weight names are those of the same network written as PyTorch's `nn.Sequential`:
-//! `0.0` (convolution), `0.1` (norm); `1`, `3` and `4` alike, with 2×2 max-pooling behind them;
-//! `2.f.0.0`, `2.f.0.1`, `2.f.1.0`, `2.f.1.1` (residual) and `5` alike; `8` (classifier).
-//! Initial values are PyTorch's defaults.
+//! Reference: the same network as PyTorch's `nn.Sequential` (`fixtures/scripts/models.py`). Weight names: `0.0`
+//! (convolution) and `0.1` (norm); `1`, `3` and `4` likewise, each followed by 2×2 max-pooling; `2.f.0.0`, `2.f.0.1`,
+//! `2.f.1.0`, `2.f.1.1` (a residual branch) and `5` likewise; `8` (classifier). Initial values are PyTorch's defaults.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
@@ -28,7 +26,7 @@ use tallow_nn::kernels::elementwise::add_activate;
 
 const KEYS: &[Key] = &[Key::Width];
 
-/// Preprocessing is Fashion-MNIST's.
+/// Mean and standard deviation of Fashion-MNIST.
 const PRESET: Preset = Preset {
     keys: KEYS,
     input_size: (28, 28),
@@ -46,7 +44,7 @@ const PRESET: Preset = Preset {
 
 const DEFAULT_WIDTH: usize = 32;
 
-/// Channels after the first convolution.
+/// The number of channels after the first convolution.
 fn width(config: &ModelConfig) -> usize {
     config.width.unwrap_or(DEFAULT_WIDTH)
 }

@@ -1,9 +1,10 @@
-//! A network the size of LeNet, to learn and to test with: three convolutions and a classifier.
+//! A network the size of LeNet, for tutorials and tests: three convolutions and a classifier.
 //!
-//! 3×3 convolutions of `width`, 2·`width` and 4·`width` channels (16 by default), each with
-//! BatchNorm and ReLU, 2×2 max-pooling behind the first two, global average pooling.
-//! Weight names: `conv1`, `bn1`, `conv2`, `bn2`, `conv3`, `bn3`, `fc`. `drop_rate` is the dropout
-//! before `fc`.
+//! The 3×3 convolutions have `width`, 2·`width` and 4·`width` channels (`width` is 16 by default), each with BatchNorm
+//! and ReLU. 2×2 max-pooling follows the first two; global average pooling follows the last.
+//!
+//! Reference: the same network in PyTorch (`fixtures/scripts/models.py`). Weight names: `conv1`, `bn1`, `conv2`,
+//! `bn2`, `conv3`, `bn3`, `fc`. `drop_rate` is the dropout before `fc`.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
@@ -20,7 +21,7 @@ use crate::preset::Preset;
 
 const KEYS: &[Key] = &[Key::DropRate, Key::Width];
 
-/// Preprocessing is Fashion-MNIST's.
+/// Mean and standard deviation of Fashion-MNIST.
 const PRESET: Preset = Preset {
     keys: KEYS,
     input_size: (28, 28),
@@ -35,7 +36,7 @@ const PRESET: Preset = Preset {
 
 const DEFAULT_WIDTH: usize = 16;
 
-/// Channels after the first convolution.
+/// The number of channels after the first convolution.
 fn width(config: &ModelConfig) -> usize {
     config.width.unwrap_or(DEFAULT_WIDTH)
 }

@@ -1,15 +1,15 @@
-//! VGG: 3×3 convolutions one after another, and most of the parameters in the classifier.
+//! VGG: stages of 3×3 convolutions, and a classifier of three fully connected layers.
 //!
-//! Simonyan & Zisserman 2014, <https://arxiv.org/abs/1409.1556>, configurations A, B, D and E;
-//! `_bn` has a BatchNorm behind each convolution.
+//! Simonyan & Zisserman 2014, <https://arxiv.org/abs/1409.1556>, configurations A, B, D and E. `_bn` has a BatchNorm
+//! after each convolution.
 //!
-//! Reference: timm's `vgg*`. Weight names are its own: `features.0`, counted over convolutions, norms,
-//! activations and poolings; the paper's first two fully connected layers as convolutions,
-//! `pre_logits.fc1` (7×7) and `pre_logits.fc2`; `head.fc`. Where fewer than 7×7 pixels are left, they
-//! are averaged up to that many. Initial values too: Kaiming normal by fan-out, normal of 0.01 for
-//! `head.fc`. `drop_rate` is the dropout between the fully connected layers (the paper's 0.5).
+//! Reference: timm's `vgg*`. Weight names are timm's: `features.0`, …, counted over convolutions, norms, activations
+//! and poolings; `pre_logits.fc1` (7×7) and `pre_logits.fc2`, the paper's first two fully connected layers as
+//! convolutions; `head.fc`. Feature maps smaller than 7×7 are resized to 7×7 by adaptive average pooling. Initial
+//! values are timm's: Kaiming normal by fan-out, normal of 0.01 for `head.fc`. `drop_rate` is the dropout between the
+//! fully connected layers (0.5 in the paper).
 //!
-//! Deviation: `width`, channels after the first convolution, scales the whole network (4096 = 64 · 64).
+//! Deviation from timm: `width`, the channels of the first convolution, scales the whole network (4096 = 64 · 64).
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Relu;
@@ -25,12 +25,12 @@ use crate::layers::adaptive_pool::adaptive_avg_pool2d;
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// What tells one VGG from another.
+/// A variant of VGG.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct VggVariant {
     /// Convolutions in each of the five stages.
     convs: [usize; 5],
-    /// Whether a norm follows each.
+    /// Whether a BatchNorm follows each convolution.
     norm: bool,
 }
 
@@ -65,7 +65,7 @@ const fn preset(name: &'static str) -> Preset {
 /// The side of the first fully connected layer's kernel.
 const SIDE: usize = 7;
 
-/// Channels after the first convolution.
+/// The number of channels after the first convolution.
 fn width(config: &ModelConfig) -> usize {
     config.width.unwrap_or(64)
 }
@@ -77,7 +77,7 @@ pub(crate) static FAMILY: FamilyTable<VggVariant> = FamilyTable {
 };
 
 struct Vgg {
-    /// A 2×2 max-pooling follows each.
+    /// 2×2 max-pooling follows each stage.
     stages: Vec<Vec<Layer>>,
     fc1: Conv2d,
     fc2: Conv2d,
@@ -154,7 +154,7 @@ impl Layer {
     }
 }
 
-/// With a bias.
+/// A convolution with a bias.
 fn conv(inputs: usize, outputs: usize, kernel: usize, padding: usize, b: &Builder) -> Result<Conv2d> {
     Conv2d::new(inputs, outputs, kernel, Conv2dOptions { padding, bias: true, ..Default::default() }, b)
 }

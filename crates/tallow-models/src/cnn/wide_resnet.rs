@@ -1,15 +1,15 @@
-//! Wide ResNet: fewer, wider pre-activation blocks, for images of some 32 pixels.
+//! Wide ResNet: few, wide pre-activation blocks, for images of about 32 pixels.
 //!
-//! Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>. WRN-d-k has d = 6n + 4
-//! layers, n blocks in each of three stages of 16k, 32k and 64k channels. `wide_resnet28_10` is
-//! WRN-28-10; the keys `depth` and `width` give any other.
+//! Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>. WRN-d-k has d = 6n + 4 layers: n blocks in each of
+//! three stages of 16k, 32k and 64k channels. `wide_resnet28_10` is WRN-28-10; the keys `depth` and `width` give the
+//! others.
 //!
-//! timm has no such model, so the weight names are ours, in the manner of its ResNets: `conv1`;
-//! `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`, and `layer1.0.downsample`
-//! (the 1×1 convolution where the channels change); `norm`; `fc`.
+//! timm has no such model. Reference: the same network in PyTorch (`fixtures/scripts/models.py`). Weight names follow
+//! timm's ResNets: `conv1`; `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`, `layer1.0.downsample`
+//! (the 1×1 convolution where the channels change); `norm`; `fc`. Initial values: Kaiming normal by fan-out as in the
+//! authors' code, PyTorch's default for `fc`.
 //!
-//! `drop_rate` is the dropout between a block's two convolutions (the paper's 0.3 on CIFAR).
-//! Initial values: Kaiming normal by fan-out as in the authors' code, PyTorch's default for `fc`.
+//! `drop_rate` is the dropout between the two convolutions of a block (0.3 on CIFAR in the paper).
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
@@ -25,20 +25,20 @@ use crate::model::Model;
 use crate::preset::Preset;
 use tallow_nn::kernels::elementwise::add_activate;
 
-/// What tells one Wide ResNet from another.
+/// A variant of Wide ResNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct WideResNetVariant {
-    /// Convolutions and the classifier, shortcuts left out: 6n + 4.
+    /// The number of convolutions and linear layers without shortcuts: 6n + 4.
     depth: usize,
     /// The widening factor k.
     width: usize,
 }
 
 impl WideResNetVariant {
-    /// This variant with what the config says otherwise.
+    /// This variant with the overrides of the config.
     ///
     /// # Errors
-    /// A depth that is not 6n + 4; a width of 0.
+    /// A depth that is not 6n + 4.
     pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<WideResNetVariant> {
         let depth = config.depth.unwrap_or(self.depth);
         if depth < 10 || depth % 6 != 4 {
@@ -47,7 +47,7 @@ impl WideResNetVariant {
         Ok(WideResNetVariant { depth, width: config.width.unwrap_or(self.width) })
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
         64 * config.width.unwrap_or(self.width)
     }
@@ -61,7 +61,7 @@ const VARIANTS: &[(Preset, WideResNetVariant)] = &[
     (preset("wide_resnet40_4"), WideResNetVariant { depth: 40, width: 4 }),
 ];
 
-/// Preprocessing is CIFAR-10's.
+/// Mean and standard deviation of CIFAR-10.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -129,7 +129,7 @@ impl Model for WideResNet {
     }
 }
 
-/// Norm and activation come before each convolution (He et al. 2016, <https://arxiv.org/abs/1603.05027>).
+/// A block with norm and activation before each convolution (He et al. 2016, <https://arxiv.org/abs/1603.05027>).
 struct PreActBlock {
     bn1: BatchNorm2d,
     conv1: Conv2d,
@@ -156,7 +156,7 @@ impl PreActBlock {
         let activated = self.bn1.forward_act(x, Relu, mode)?;
         let y = self.bn2.forward_conv(&self.conv1, &activated, Relu, mode)?;
         let y = self.conv2.forward(&self.dropout.forward(&y, mode)?)?;
-        // A shortcut that must change the shape starts from the activated input; others are the identity.
+        // A shortcut that changes the shape starts from the activated input; the others are the identity.
         let shortcut = match &self.downsample {
             Some(conv) => conv.forward(&activated)?,
             None => x.clone(),

@@ -1,13 +1,12 @@
-//! CoAtNet: two stages of inverted residuals, then two of transformers, each halving the map.
+//! CoAtNet: two stages of inverted residuals and two stages of transformers, each of which halves the feature map.
 //!
-//! Dai et al. 2021, <https://arxiv.org/abs/2106.04803>. Attention has a learned bias for how far apart
-//! two pixels lie.
+//! Dai et al. 2021, <https://arxiv.org/abs/2106.04803>. Attention has a learned bias for the offset of two pixels.
 //!
-//! Reference: timm's `coatnet_*_rw_224`, and its `test_coatnet`, which is small enough for images of 32
-//! pixels. Weight names are its own: `stem.conv1`, `stages.0.blocks.0.conv2_kxk`,
-//! `stages.2.blocks.0.attn.rel_pos.relative_position_bias_table`, `norm`, `head.fc`. Initial values: Kaiming
-//! normal by fan-out for convolutions, Xavier uniform in transformers. Drop path grows linearly from
-//! block to block. The size is fixed when the model is built, and a multiple of 32.
+//! Reference: timm's `coatnet_*_rw_224` and `test_coatnet`, which fits images of 32 pixels. Weight names are timm's:
+//! `stem.conv1`, `stages.0.blocks.0.conv2_kxk`, `stages.2.blocks.0.attn.rel_pos.relative_position_bias_table`, `norm`,
+//! `head.fc`. Initial values: Kaiming normal by fan-out for convolutions, Xavier uniform in transformers. Drop path
+//! grows linearly from block to block. The input size is fixed when the model is built and is a multiple of 32. The
+//! network is in `maxxvit.rs`.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Gelu, Relu, Silu};
@@ -24,7 +23,7 @@ use crate::layers::add;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::preset::Preset;
 
-/// What tells one CoAtNet from another.
+/// A variant of CoAtNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CoAtNetVariant {
     sizes: Sizes,
@@ -33,7 +32,7 @@ pub(crate) struct CoAtNetVariant {
     shortcut_bias: bool,
 }
 
-/// As in timm's first models.
+/// The style of timm's first models.
 const EARLY: MbConvStyle = MbConvStyle {
     pool: true,
     bias: false,
@@ -43,7 +42,7 @@ const EARLY: MbConvStyle = MbConvStyle {
     squeeze: 4,
 };
 
-/// As in timm's later ones, MaxViT among them.
+/// The style of timm's later models.
 const LATE: MbConvStyle = MbConvStyle {
     pool: true,
     bias: true,
@@ -82,7 +81,7 @@ const fn early(sizes: Sizes, conv: MbConvStyle) -> CoAtNetVariant {
     CoAtNetVariant { sizes, conv, shortcut_bias: false }
 }
 
-/// Preprocessing is that of timm's default weights, `sw_in1k`.
+/// The preprocessing of timm's default weights, `sw_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -160,7 +159,7 @@ impl TransformerBlock {
         let shortcut = || Downsample::new(inputs, outputs, shortcut_bias, &b.pp("shortcut"));
         Ok(TransformerBlock {
             shortcut: downsample.then(shortcut).transpose()?,
-            // Where the map is halved, timm has the norm and the pooling behind it as one.
+            // In blocks that halve the map, timm's `norm1` contains norm and pooling.
             norm1: LayerNorm2d::new(inputs, EPS, &if downsample { b.pp("norm1").pp("norm") } else { b.pp("norm1") })?,
             qkv: conv(inputs, 3 * inputs, attn.pp("qkv"))?,
             attention: RelPosAttention::new(inputs, size, &attn)?,

@@ -1,15 +1,16 @@
-//! EfficientFormer: pooling mixes the pixels, attention only in the last blocks.
+//! EfficientFormer: pooling mixes the pixels; only the last blocks have attention.
 //!
-//! Li et al. 2022, <https://arxiv.org/abs/2206.01191>. Four stages of a residual branch that subtracts a
-//! pixel from its neighbours' mean and one that is an MLP of 1×1 convolutions; the last block or blocks
-//! attend, with LeViT's bias. Two classifiers, one of them for distillation: the logits are their mean,
-//! in training too.
+//! Li et al. 2022, <https://arxiv.org/abs/2206.01191>. A block has two residual branches: the difference between the
+//! neighbourhood's mean and the pixel, and an MLP of 1×1 convolutions. The last blocks have attention with LeViT's
+//! bias. There are two classifiers, one of them for distillation. The logits are their mean, in training too unless
+//! there is a teacher.
 //!
-//! Reference: timm's `efficientformer_*`. Weight names are its own: `stem.conv1`,
-//! `stages.0.blocks.0.mlp.fc1`, `stages.3.blocks.4.token_mixer.qkv`, `norm`, `head`, `head_dist`. Initial
-//! values: Kaiming normal for convolutions, truncated normal for linear layers. Drop path grows linearly
-//! from block to block. The size is fixed when the model is built; timm knows 224 pixels alone.
-//! `token_mixer.attention_bias_idxs` is no parameter; it is there because timm's files hold it.
+//! Reference: timm's `efficientformer_*`. Weight names are timm's: `stem.conv1`, `stages.0.blocks.0.mlp.fc1`,
+//! `stages.3.blocks.4.token_mixer.qkv`, `norm`, `head`, `head_dist`. The buffer `token_mixer.attention_bias_idxs` is a
+//! constant that timm's files contain. Initial values: Kaiming normal for convolutions, truncated normal for linear
+//! layers. Drop path grows linearly from block to block.
+//!
+//! Deviation from timm: the input size is fixed when the model is built, but need not be 224 pixels.
 
 use candle_core::{DType, Tensor};
 use tallow_nn::kernels::activation::Activation::{self, Gelu, Identity, Relu};
@@ -38,14 +39,14 @@ const VALUE_DIM: usize = 4 * KEY_DIM;
 const EPS: f32 = 1e-5;
 const SCALE_INIT: f32 = 1e-5;
 
-/// What tells one EfficientFormer from another.
+/// A variant of EfficientFormer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct EfficientFormerVariant {
     /// Channels of each stage.
     widths: [usize; 4],
     /// Blocks of each stage.
     depths: [usize; 4],
-    /// Blocks that attend, at the end.
+    /// The number of blocks with attention, at the end.
     attending: usize,
 }
 
@@ -62,7 +63,7 @@ const VARIANTS: &[(Preset, EfficientFormerVariant)] = &[
     ),
 ];
 
-/// Preprocessing is that of timm's default weights, `snap_dist_in1k`.
+/// The preprocessing of timm's default weights, `snap_dist_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -84,7 +85,7 @@ pub(crate) static FAMILY: FamilyTable<EfficientFormerVariant> = FamilyTable {
 struct EfficientFormer {
     stem: [ConvNormAct; 2],
     stages: Vec<Stage>,
-    /// Over tokens, behind all stages.
+    /// Blocks over tokens, after all stages.
     attending: Vec<AttentionBlock>,
     norm: LayerNorm,
     dropout: Dropout,
@@ -121,7 +122,7 @@ impl EfficientFormer {
             let mut blocks = Vec::new();
             for i in 0..depths[stage] {
                 let drop_path = drop_path_rate(config.drop_path_rate, before + i, total);
-                // In timm a module that flattens the map stands before the attending blocks.
+                // timm counts the module that flattens the map before the attention blocks.
                 if i < pooling {
                     blocks.push(PoolBlock::new(widths[stage], drop_path, &b.pp("blocks").pp(i))?);
                 } else {
@@ -192,7 +193,7 @@ fn conv_norm(
     ConvNormAct::named(names, spec, Default::default(), activation, b)
 }
 
-/// Pooling and an MLP of 1×1 convolutions, each a scaled residual branch.
+/// Pooling and an MLP of 1×1 convolutions, each a residual branch with LayerScale.
 struct PoolBlock {
     ls1: LayerScale,
     fc1: ConvNormAct,
@@ -222,7 +223,7 @@ impl PoolBlock {
     }
 }
 
-/// Attention and MLP over tokens, each a scaled residual branch behind its norm.
+/// Attention and MLP over tokens, each a pre-norm residual branch with LayerScale.
 struct AttentionBlock {
     norm1: LayerNorm,
     bias: DistanceBias,

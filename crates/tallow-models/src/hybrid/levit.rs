@@ -1,13 +1,14 @@
-//! LeViT: a convolutional stem, then three stages of attention that shrink like a convolutional network's.
+//! LeViT: a convolutional stem and three stages of attention whose feature maps shrink as in a convolutional network.
 //!
-//! Graham et al. 2021, <https://arxiv.org/abs/2104.01136>. BatchNorm behind each linear layer,
-//! Hardswish, narrow keys and wide values, a learned bias for how far apart two tokens lie. Two
-//! classifiers, one of them for distillation: the logits are their mean, in training too unless a teacher teaches it.
+//! Graham et al. 2021, <https://arxiv.org/abs/2104.01136>. BatchNorm follows each linear layer, the activation is
+//! Hardswish, keys are narrow and values wide, and scores have a learned bias for the distance of two tokens. There
+//! are two classifiers, one of them for distillation. The logits are their mean, in training too unless there is a
+//! teacher.
 //!
-//! Reference: timm's `levit_*` (without `_conv`). Weight names are its own: `stem.conv1.linear`,
+//! Reference: timm's `levit_*` (without `_conv`). Weight names are timm's: `stem.conv1.linear`,
 //! `stages.0.blocks.0.attn.attention_biases`, `.attn.qkv.linear`, `.mlp.ln1.linear`,
-//! `stages.1.downsample.attn_downsample.q.ln`, `head.bn`, `head.linear`, `head_dist`. The size is
-//! fixed when the model is built. Drop path is the same in every block.
+//! `stages.1.downsample.attn_downsample.q.ln`, `head.bn`, `head.linear`, `head_dist`. The input size is fixed when the
+//! model is built. Drop path has the same rate in every block.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{self, Hardswish, Identity};
@@ -30,12 +31,12 @@ use crate::layers::{PYTORCH_DEFAULT, TRUNCATED, add, average_map, mean_of_heads}
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// What tells one LeViT from another.
+/// A variant of LeViT.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LevitVariant {
     /// Channels of each stage.
     widths: [usize; 3],
-    /// Channels of a head's keys.
+    /// Channels of the keys of a head.
     key_dim: usize,
     heads: [usize; 3],
     /// Blocks of each stage.
@@ -51,7 +52,7 @@ const VARIANTS: &[(Preset, LevitVariant)] = &[
     (preset("levit_256"), LevitVariant { widths: [256, 384, 512], key_dim: 32, heads: [4, 6, 8], depths: [4, 4, 4] }),
 ];
 
-/// Preprocessing is that of timm's default weights, `fb_dist_in1k`.
+/// The preprocessing of timm's default weights, `fb_dist_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -152,7 +153,7 @@ struct Stage {
     blocks: Vec<Block>,
 }
 
-/// A linear layer without bias and a BatchNorm, whose statistics run over all tokens.
+/// A linear layer without bias and a BatchNorm over all tokens.
 struct LinearNorm {
     linear: Linear,
     bn: BatchNorm2d,
@@ -220,7 +221,7 @@ impl Block {
     }
 }
 
-/// `x + mlp(x)`; the branch starts as nothing.
+/// `x + mlp(x)`; the last norm starts at zero.
 struct MlpBranch {
     ln1: LinearNorm,
     ln2: LinearNorm,
@@ -243,13 +244,13 @@ impl MlpBranch {
     }
 }
 
-/// What tells one attention from another.
+/// The configuration of an attention layer.
 #[derive(Clone, Copy)]
 struct AttentionSpec {
     heads: usize,
     key_dim: usize,
     value_dim: usize,
-    /// Of the map that keys and values come from.
+    /// Height and width of the map that keys and values come from.
     size: (usize, usize),
 }
 
@@ -286,7 +287,7 @@ impl Attention {
     }
 }
 
-/// Attention whose queries are every other token, down and across.
+/// Attention whose queries are every second token in both directions.
 struct AttentionDownsample {
     bias: DistanceBias,
     kv: LinearNorm,

@@ -1,14 +1,15 @@
-//! MaxViT: in each block an inverted residual, attention within windows, and attention across the map.
+//! MaxViT: blocks of an inverted residual, attention within windows, and attention over a grid.
 //!
-//! Tu et al. 2022, <https://arxiv.org/abs/2204.01697>. The second attention is over a grid: pixels that
-//! lie as far apart as there are windows. Windows and grid have a 32nd of the image's side.
+//! Tu et al. 2022, <https://arxiv.org/abs/2204.01697>. The tokens of a grid are spread over the whole map at equal
+//! distances. The side of windows and grids is a 32nd of the image's side.
 //!
-//! Reference: timm's `maxvit_*_rw_*`, and its `test_maxvit`, which is small enough for images of 32
-//! pixels. Weight names are its own: `stem.conv1`, `stages.0.blocks.0.conv.conv2_kxk`,
-//! `stages.0.blocks.0.attn_block.attn.qkv`, `stages.0.blocks.0.attn_grid.attn.qkv`, `norm`, `head.fc`.
-//! Initial values: Kaiming normal by fan-out for convolutions, truncated normal for linear layers
-//! (timm: Xavier uniform). Drop path grows linearly from block to block. The size is fixed when the
-//! model is built, and a multiple of 32.
+//! Reference: timm's `maxvit_*_rw_*` and `test_maxvit`, which fits images of 32 pixels. Weight names are timm's:
+//! `stem.conv1`, `stages.0.blocks.0.conv.conv2_kxk`, `stages.0.blocks.0.attn_block.attn.qkv`,
+//! `stages.0.blocks.0.attn_grid.attn.qkv`, `norm`, `head.fc`. Drop path grows linearly from block to block. The input
+//! size is fixed when the model is built and is a multiple of 32. The network is in `maxxvit.rs`.
+//!
+//! Deviation from timm: linear layers start truncated normal instead of Xavier uniform. Convolutions start Kaiming
+//! normal by fan-out.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Gelu, Silu};
@@ -44,7 +45,7 @@ const VARIANTS: &[(Preset, Sizes)] = &[
     (preset("maxvit_tiny_rw_224", 224), Sizes { stem: [32, 64], widths: [64, 128, 256, 512], depths: [2, 2, 5, 2] }),
 ];
 
-/// Preprocessing is that of timm's default weights, `sw_in1k`.
+/// The preprocessing of timm's default weights, `sw_in1k`.
 const fn preset(name: &'static str, size: usize) -> Preset {
     Preset {
         keys: KEYS,
@@ -97,14 +98,14 @@ impl Block for MaxVitBlock {
     }
 }
 
-/// What attention sees at once.
+/// The partition that attention runs within.
 #[derive(Clone, Copy, PartialEq)]
 enum Over {
     Windows,
     Grid,
 }
 
-/// Attention within the parts of a map, and an MLP.
+/// Attention within the windows or grids of a map, and an MLP.
 struct PartitionAttention {
     norm1: LayerNorm,
     qkv: Linear,

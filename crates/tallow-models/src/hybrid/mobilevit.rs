@@ -1,14 +1,14 @@
-//! MobileViT: inverted residuals, and transformers over the pixels that share a place in their patch.
+//! MobileViT: inverted residuals, and transformers over the pixels at the same position of each patch.
 //!
-//! Mehta & Rastegari 2021, <https://arxiv.org/abs/2110.02178>. MobileViTv2, 2022,
-//! <https://arxiv.org/abs/2206.02680>, replaces attention by one of linear cost: a softmax over the
-//! patches weighs the keys into one context vector, which scales every value.
+//! Mehta & Rastegari 2021, <https://arxiv.org/abs/2110.02178>. MobileViTv2, 2022, <https://arxiv.org/abs/2206.02680>,
+//! replaces attention by one of linear cost: a softmax over the patches weighs the keys into one context vector, which
+//! scales every value.
 //!
-//! Reference: timm's `mobilevit_*` and `mobilevitv2_*`. Weight names are its own: `stem.conv`,
-//! `stages.0.0.conv1_1x1.conv`, `stages.2.1.conv_kxk.conv`, `stages.2.1.transformer.0.attn.qkv`
-//! (v2: `.attn.qkv_proj`), `final_conv.conv`, `head.fc`. Initial values: Kaiming normal by fan-out, the
-//! last norm of each residual branch zero. A map that patches of 2×2 do not divide is resized, as in
-//! timm. Drop path grows linearly from block to block.
+//! Reference: timm's `mobilevit_*` and `mobilevitv2_*`. Weight names are timm's: `stem.conv`,
+//! `stages.0.0.conv1_1x1.conv`, `stages.2.1.conv_kxk.conv`, `stages.2.1.transformer.0.attn.qkv` (v2:
+//! `.attn.qkv_proj`), `final_conv.conv`, `head.fc`. Initial values: Kaiming normal by fan-out, zero for the last norm
+//! of each residual branch. A feature map that patches of 2×2 do not divide is resized, as in timm. Drop path grows
+//! linearly from block to block.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{self, Identity, Relu, Silu};
@@ -32,7 +32,7 @@ use crate::layers::{add, average_map, drop_path_rate};
 use crate::model::Model;
 use crate::preset::Preset;
 
-/// Pixels of a patch's side.
+/// The side of a patch, in pixels.
 const PATCH: usize = 2;
 const HEADS: usize = 4;
 const EPS: f32 = 1e-5;
@@ -42,27 +42,27 @@ const RESIDUALS: [usize; 5] = [1, 2, 1, 1, 1];
 /// Transformer blocks of each stage.
 const TRANSFORMERS: [usize; 5] = [0, 0, 2, 4, 3];
 
-/// What tells one MobileViT from another.
+/// A variant of MobileViT.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct MobileVitVariant {
     stem: usize,
     /// Channels of each stage.
     widths: [usize; 5],
-    /// How many times wider an inverted residual is within.
+    /// Hidden channels of an inverted residual, as a multiple of its inputs.
     expansion: usize,
     version: Version,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Version {
-    /// Channels of the tokens of the last three stages; channels of the last convolution.
+    /// `tokens`: channels of the tokens of the last three stages. `features`: channels of the last convolution.
     One { tokens: [usize; 3], features: usize },
-    /// Tokens have half as many channels as the map.
+    /// Tokens have half as many channels as the feature map.
     Two,
 }
 
 impl MobileVitVariant {
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self) -> usize {
         match self.version {
             Version::One { features, .. } => features,
@@ -72,7 +72,7 @@ impl MobileVitVariant {
 
     /// Inverted residuals of a stage.
     fn residuals(self, stage: usize) -> usize {
-        // The first version has one more in its second stage.
+        // The second stage of the first version has one more.
         RESIDUALS[stage] + usize::from(stage == 1 && self.version != Version::Two)
     }
 }
@@ -101,7 +101,7 @@ const fn preset_v2(name: &'static str) -> Preset {
     Preset { crop_pct: 0.888, ..preset(name) }
 }
 
-/// Preprocessing is that of timm's default weights, `cvnets_in1k`: pixels from 0 to 1, not normalised.
+/// The preprocessing of timm's default weights, `cvnets_in1k`: pixels from 0 to 1, not normalised.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -132,7 +132,7 @@ struct MobileVit {
 impl MobileVit {
     fn new(variant: MobileVitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let MobileVitVariant { stem, widths, expansion, version } = variant;
-        // A transformer with its convolutions counts as one block.
+        // A transformer with its convolutions counts as one block for drop path.
         let transformers = TRANSFORMERS.iter().filter(|depth| **depth > 0).count();
         let total = (0..5).map(|stage| variant.residuals(stage)).sum::<usize>() + transformers;
         let spec = ConvSpec { stride: 2, ..ConvSpec::new(config.in_chans, stem, 3) };
@@ -222,7 +222,7 @@ struct ResidualSpec {
     drop_path: f32,
 }
 
-/// 1×1 up, 3×3 channel by channel, 1×1 down; a shortcut where the shape stays.
+/// 1×1 expansion, 3×3 depthwise, 1×1 projection; blocks that keep the shape have a shortcut.
 struct InvertedResidual {
     conv1_1x1: ConvNormAct,
     conv2_kxk: ConvNormAct,
@@ -258,26 +258,26 @@ fn conv(spec: ConvSpec, activation: Activation, b: &Builder) -> Result<ConvNormA
     ConvNormAct::new(spec, Default::default(), activation, b)
 }
 
-/// 3×3 channel by channel.
+/// A 3×3 depthwise convolution.
 fn depthwise(channels: usize, stride: usize) -> ConvSpec {
     let init = Some(Init::KaimingNormal(Fan::Out));
     ConvSpec { stride, init, ..ConvSpec::depthwise(channels, 3) }
 }
 
-/// Height and width that patches divide.
+/// Height and width rounded up to multiples of the patch.
 fn divided(x: &Tensor) -> Result<(usize, usize)> {
     let (_, _, h, w) = x.dims4()?;
     Ok((h.next_multiple_of(PATCH), w.next_multiple_of(PATCH)))
 }
 
-/// `[n, c, h, w]` → `[n, places in a patch, patches, c]`.
+/// `[n, c, h, w]` → `[n, positions in a patch, patches, c]`.
 fn unfold(x: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     let x = reshape(&permute(x, (0, 2, 3, 1))?, vec![n, h / PATCH, PATCH, w / PATCH, PATCH, c])?;
     reshape(&permute(&x, vec![0, 2, 4, 1, 3, 5])?, (n, PATCH * PATCH, (h / PATCH) * (w / PATCH), c))
 }
 
-/// The inverse of [`unfold`], to a map of `h` × `w`; the first two dimensions may have merged.
+/// The inverse of [`unfold`], to a map of `h` × `w`; the first two dimensions may be merged.
 fn fold(x: &Tensor, n: usize, (h, w): (usize, usize)) -> Result<Tensor> {
     let c = x.elem_count() / (n * h * w);
     let x = reshape(x, vec![n, PATCH, PATCH, h / PATCH, w / PATCH, c])?;
@@ -360,7 +360,7 @@ impl MobileVitV2Block {
         let size = divided(x)?;
         let x = if size == (h, w) { x.clone() } else { bilinear(x, size, true)? };
         let x = self.conv_1x1.forward(&self.conv_kxk.forward(&x, mode)?)?;
-        // As an image of places by patches, so that 1×1 convolutions and norms apply.
+        // An image of positions by patches, so that 1×1 convolutions and norms apply.
         let mut x = permute(&unfold(&x)?, (0, 3, 1, 2))?;
         for block in &self.transformer {
             x = block.forward(&x, mode)?;
@@ -370,7 +370,7 @@ impl MobileVitV2Block {
     }
 }
 
-/// Attention of linear cost and an MLP of 1×1 convolutions, over `[n, c, places, patches]`.
+/// Attention of linear cost and an MLP of 1×1 convolutions, over `[n, c, positions, patches]`.
 struct LinearTransformerBlock {
     norm1: GroupNorm,
     qkv_proj: Conv2d,

@@ -1,11 +1,10 @@
-//! PoolFormer: a transformer's blocks with average pooling in attention's place.
+//! PoolFormer: a transformer's blocks with average pooling instead of attention.
 //!
 //! Yu et al. 2021, <https://arxiv.org/abs/2111.11418>.
 //!
-//! Reference: timm's `poolformer_*` (in its metaformer). Weight names are its own: `stem.conv`,
-//! `stages.0.blocks.0.norm1`, `.layer_scale1.scale`, `.mlp.fc1`, `stages.1.downsample.conv`,
-//! `head.norm`, `head.fc`. Initial values: truncated normal, biases zero. Drop path grows linearly from
-//! block to block.
+//! Reference: timm's `poolformer_*` (in its metaformer). Weight names are timm's: `stem.conv`,
+//! `stages.0.blocks.0.norm1`, `.layer_scale1.scale`, `.mlp.fc1`, `stages.1.downsample.conv`, `head.norm`, `head.fc`.
+//! Initial values: truncated normal, zero for biases. Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::Gelu;
@@ -27,12 +26,12 @@ use crate::preset::Preset;
 /// Channels of each stage.
 const WIDTHS: [usize; 4] = [64, 128, 320, 512];
 
-/// What tells one PoolFormer from another.
+/// A variant of PoolFormer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PoolFormerVariant {
     /// Blocks of each stage.
     depths: [usize; 4],
-    /// Where LayerScale starts.
+    /// The initial value of LayerScale.
     scale: f32,
 }
 
@@ -44,7 +43,7 @@ const VARIANTS: &[(Preset, PoolFormerVariant)] = &[
     (preset("poolformer_s36"), PoolFormerVariant { depths: [6, 6, 18, 6], scale: 1e-6 }),
 ];
 
-/// Preprocessing is that of timm's default weights, `sail_in1k`.
+/// The preprocessing of timm's default weights, `sail_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -162,10 +161,10 @@ impl Block {
     }
 }
 
-/// How far the mean of each pixel's 3×3 neighbourhood lies from the pixel.
+/// The mean of each pixel's 3×3 neighbourhood minus the pixel.
 pub(super) fn pool_difference(x: &Tensor) -> Result<Tensor> {
     let mean = avg_pool2d(x, PoolConfig::square(3, 1, 1), false)?;
-    // As they lie in memory.
+    // Permuted to the layout in memory, so that nothing is copied.
     let difference = ops::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
     permute(&difference, (0, 3, 1, 2))
 }

@@ -1,11 +1,11 @@
-//! The ResNet that hybrid Vision Transformers cut their patches from: standardised weights, GroupNorm.
+//! The ResNetV2 backbone of hybrid Vision Transformers, with standardised weights and GroupNorm.
 //!
-//! Kolesnikov et al. 2019 (Big Transfer), <https://arxiv.org/abs/1912.11370>; weight standardisation: Qiao
-//! et al. 2019, <https://arxiv.org/abs/1903.10520>. Blocks are those of ResNet v1.5, convolutions and
-//! pooling are padded as in TensorFlow (SAME).
+//! Kolesnikov et al. 2019 (Big Transfer), <https://arxiv.org/abs/1912.11370>; weight standardisation: Qiao et al.
+//! 2019, <https://arxiv.org/abs/1903.10520>. The blocks are those of ResNet v1.5. Convolutions and pooling have
+//! TensorFlow's SAME padding.
 //!
-//! Reference: timm's `resnetv2` as `vision_transformer_hybrid` builds it: names `stem.conv`, `stem.norm`,
-//! `stages.0.blocks.0.downsample.conv`, `.conv1`, `.norm1`, …; `conv` and `norm` where the stem is all.
+//! Reference: timm's `resnetv2` as `vision_transformer_hybrid` builds it. Weight names: `stem.conv`, `stem.norm`,
+//! `stages.0.blocks.0.downsample.conv`, `.conv1`, `.norm1`, …; `conv` and `norm` for a backbone that is only a stem.
 
 use candle_core::{DType, Tensor};
 use tallow_nn::kernels::activation::Activation::{Identity, Relu};
@@ -46,7 +46,7 @@ impl ResNetV2 {
 
     pub(crate) fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let x = self.stem.forward(images, Relu)?;
-        // Nothing is below zero behind a ReLU, so zeros around the image never are the maximum alone.
+        // The output of a ReLU is not negative, so zeros around the image do not change a maximum.
         let mut x = max_pool2d(&pad_same(&x, (3, 3), 2)?, PoolConfig::square(3, 2, 0))?;
         for block in &self.blocks {
             x = block.forward(&x)?;
@@ -55,7 +55,7 @@ impl ResNetV2 {
     }
 }
 
-/// 1×1 down, 3×3, 1×1 up; a projected shortcut in a stage's first block.
+/// 1×1 reduction, 3×3, 1×1 expansion; the first block of a stage has a projected shortcut.
 struct Bottleneck {
     downsample: Option<StdConvNorm>,
     conv1: StdConvNorm,
@@ -89,7 +89,7 @@ impl Bottleneck {
     }
 }
 
-/// A convolution whose every filter is brought to mean 0 and variance 1 first, and a GroupNorm.
+/// A convolution with standardised weights (mean 0 and variance 1 for each filter) and a GroupNorm.
 struct StdConvNorm {
     conv: Conv2d,
     norm: GroupNorm,

@@ -1,14 +1,15 @@
-//! Vision Transformers that cut their patches from a small ResNet's features instead of the image.
+//! Vision Transformers on the features of a small ResNet instead of image patches.
 //!
 //! Dosovitskiy et al. 2020, <https://arxiv.org/abs/2010.11929>; Steiner et al. 2021,
 //! <https://arxiv.org/abs/2106.10270>.
 //!
-//! Reference: timm's `vision_transformer_hybrid`; names, keys and initial values as in
-//! [`crate::vit::vision_transformer`], with the ResNet under `patch_embed.backbone` ([`super::resnetv2`]).
+//! Reference: timm's `vision_transformer_hybrid`. Names, keys and initial values are those of
+//! [`crate::vit::vision_transformer`]; the ResNet ([`super::resnetv2`]) is under `patch_embed.backbone`.
 //!
-//! `vit_tiny_r9_s4_28` is not timm's: for images of some 30 pixels, on which the others leave one patch, it puts four blocks
-//! behind the first five convolutions of a [`crate::cnn::resnet9`] (width 48). Early convolutions are what lets a Transformer
-//! learn from little data: Xiao et al. 2021, <https://arxiv.org/abs/2106.14881>. timm makes it with `HybridEmbed`.
+//! `vit_tiny_r9_s4_28` is not in timm; timm builds it with `HybridEmbed`. It is for images of about 30 pixels, of
+//! which the other backbones leave one patch: four blocks on the first five convolutions of a [`crate::cnn::resnet9`]
+//! of width 48. Early convolutions let a transformer learn from little data (Xiao et al. 2021,
+//! <https://arxiv.org/abs/2106.14881>).
 
 use super::backbone::Backbone;
 use crate::config::Key;
@@ -54,7 +55,7 @@ const VARIANTS: &[(Preset, VitVariant)] = &[
     ),
 ];
 
-/// Preprocessing is that of timm's default weights, `augreg_in21k_ft_in1k`.
+/// The preprocessing of timm's default weights, `augreg_in21k_ft_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,

@@ -7,18 +7,18 @@ use tallow_nn::layers::{Conv2d, Conv2dOptions};
 use tallow_nn::tape::{Backward, Output, emit};
 use tallow_nn::{Builder, Init, Result};
 
-/// Zeros around an image.
+/// The padding of an image with zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Padding {
     /// `kernel / 2` on each side.
     Even,
     /// TensorFlow's SAME: as many zeros as give ⌈size / stride⌉ outputs, an odd one below and on the right.
     Same,
-    /// None.
+    /// No zeros.
     Valid,
 }
 
-/// The shape of a convolution and its initial values; a bias starts at zero.
+/// The configuration of a convolution. A bias starts at zero.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvSpec {
     pub inputs: usize,
@@ -65,7 +65,7 @@ impl ConvSpec {
 #[derive(Debug, Clone)]
 pub(crate) struct PaddedConv2d {
     pub(crate) conv: Conv2d,
-    /// Kernel and stride, where the padding depends on the size of the image.
+    /// Kernel and stride of a convolution whose padding depends on the size of the image.
     same: Option<((usize, usize), usize)>,
 }
 
@@ -74,7 +74,7 @@ impl PaddedConv2d {
         self.conv.forward(&self.pad(x)?)
     }
 
-    /// `x` with the zeros that [`conv`](Self::conv) does not put around it itself.
+    /// `x` with the padding that [`conv`](Self::conv) does not add itself.
     pub(crate) fn pad(&self, x: &Tensor) -> Result<Tensor> {
         match self.same {
             Some((kernel, stride)) => pad_same(x, kernel, stride),
@@ -83,7 +83,7 @@ impl PaddedConv2d {
     }
 }
 
-/// `[n, c, h, w]` with the zeros around that TensorFlow's SAME puts there.
+/// `[n, c, h, w]` with TensorFlow's SAME padding.
 pub(crate) fn pad_same(x: &Tensor, kernel: (usize, usize), stride: usize) -> Result<Tensor> {
     let images = memory::channels_last("pad_same", x)?;
     let (n, h, w, c) = images.dims4()?;
@@ -114,18 +114,18 @@ pub(crate) fn pad_same(x: &Tensor, kernel: (usize, usize), stride: usize) -> Res
     Ok(record(y, &[x], step))
 }
 
-/// Images inside larger ones: rows, and values a row, of both.
+/// Images inside padded images: rows, and values per row, of both.
 struct Pad {
     n: usize,
     inner: (usize, usize),
     outer: (usize, usize),
-    /// Where the inner one begins.
+    /// The offset of the inner image.
     at: (usize, usize),
     channels: usize,
 }
 
 impl Pad {
-    /// Where each row of the inner images begins, in the inner and in the outer ones.
+    /// The offsets of each row of the inner images, in the inner and in the padded images.
     fn rows(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (0..self.n * self.inner.0).map(|row| {
             let (image, y) = (row / self.inner.0, row % self.inner.0);

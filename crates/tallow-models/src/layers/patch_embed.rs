@@ -1,4 +1,4 @@
-//! From images to rows of tokens.
+//! Patch embedding: from images to tokens.
 
 use candle_core::Tensor;
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
@@ -6,7 +6,7 @@ use tallow_nn::{Builder, Result};
 
 use super::PYTORCH_DEFAULT;
 
-/// Cuts an image into square patches and maps each to a token: a convolution as wide as its stride.
+/// Cuts an image into square patches and maps each to a token, by a convolution whose kernel equals its stride.
 ///
 /// # Source
 /// timm's `PatchEmbed`, without its norm.

@@ -1,18 +1,17 @@
-//! Compact Convolutional Transformer: a small transformer behind a few convolutions, for images of
-//! some 32 pixels and data sets of some thousands.
+//! Compact Convolutional Transformer: a small transformer on convolutional tokens, for images of about 32 pixels and
+//! small datasets.
 //!
-//! Hassani et al. 2021, <https://arxiv.org/abs/2104.05704>. Convolution, ReLU and max-pooling make
-//! the tokens, so that patches overlap; instead of a class token, a learned attention over the tokens
-//! pools them (sequence pooling). `cct_7_3x1_32` is CCT-7/3×1: seven blocks behind one convolution of
-//! 3×3.
+//! Hassani et al. 2021, <https://arxiv.org/abs/2104.05704>. Convolution, ReLU and max-pooling produce the tokens, so
+//! patches overlap. Instead of a class token, a learned attention over the tokens pools them (sequence pooling).
+//! `cct_7_3x1_32` is CCT-7/3×1: seven blocks on one 3×3 convolution.
 //!
-//! timm has no such model. Reference: the authors' Compact-Transformers, whose weight names these
-//! are: `tokenizer.conv_layers.0.0`, `classifier.positional_emb`, `classifier.attention_pool`,
-//! `classifier.blocks.0.pre_norm`, `.self_attn.qkv`, `.linear1`, `.norm1`, `.linear2`,
-//! `classifier.norm`, `classifier.fc`. Initial values too.
+//! timm has no such model. Reference: the authors' Compact-Transformers. Weight names are theirs:
+//! `tokenizer.conv_layers.0.0`, `classifier.positional_emb`, `classifier.attention_pool`,
+//! `classifier.blocks.0.pre_norm`, `.self_attn.qkv`, `.linear1`, `.norm1`, `.linear2`, `classifier.norm`,
+//! `classifier.fc`. Initial values are theirs too. `drop_rate` is the dropout after the position embeddings and in the
+//! MLPs (the authors' `dropout`).
 //!
-//! `drop_rate` is the dropout behind the position embeddings and in the MLPs (the authors'
-//! `dropout`). Deviation: no dropout in attention, where the authors' default is 0.1.
+//! Deviation from the reference: attention has no dropout; the authors' default is 0.1.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation::{Gelu, Relu};
@@ -36,12 +35,12 @@ const EPS: f32 = 1e-5;
 /// Channels between two convolutions of the tokenizer.
 const BETWEEN: usize = 64;
 
-/// What tells one CCT from another.
+/// A variant of CCT.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CctVariant {
-    /// Blocks.
+    /// The number of blocks.
     depth: usize,
-    /// Convolutions of the tokenizer.
+    /// The number of convolutions of the tokenizer.
     convs: usize,
     width: usize,
     heads: usize,
@@ -49,7 +48,7 @@ pub(crate) struct CctVariant {
 }
 
 impl CctVariant {
-    /// This variant with what the config says otherwise.
+    /// This variant with the overrides of the config.
     ///
     /// # Errors
     /// Heads that do not divide the width.
@@ -63,7 +62,7 @@ impl CctVariant {
         Ok(CctVariant { depth: config.depth.unwrap_or(self.depth), width, heads, mlp_ratio, ..self })
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self, config: &ModelConfig) -> usize {
         config.width.unwrap_or(self.width)
     }
@@ -77,7 +76,7 @@ const VARIANTS: &[(Preset, CctVariant)] = &[
     (preset("cct_7_3x1_32"), CctVariant { depth: 7, convs: 1, width: 256, heads: 4, mlp_ratio: 2.0 }),
 ];
 
-/// Preprocessing is CIFAR-10's.
+/// Mean and standard deviation of CIFAR-10.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -170,7 +169,7 @@ impl Model for Cct {
     }
 }
 
-/// Attention behind a norm; then a norm that the MLP and its shortcut both start from.
+/// Pre-norm attention; then a norm whose output is the input of both the MLP and its shortcut.
 struct Block {
     pre_norm: LayerNorm,
     qkv: Linear,

@@ -1,15 +1,15 @@
-//! ConViT: attention that may look at neighbours as a convolution does, by a gate it learns.
+//! ConViT: attention with a learned gate between content and position, which can act as a convolution.
 //!
-//! d'Ascoli et al. 2021, <https://arxiv.org/abs/2103.10697>. In all but the last two blocks each head
-//! mixes attention by content with attention by position (gated positional self-attention); the class
-//! token joins before the last two.
+//! d'Ascoli et al. 2021, <https://arxiv.org/abs/2103.10697>. In all blocks but the last two, each head mixes attention
+//! by content with attention by position (gated positional self-attention). The class token enters before the last two
+//! blocks.
 //!
-//! Reference: timm's `convit_*`. Weight names are its own: `cls_token`, `pos_embed`,
-//! `blocks.0.attn.gating_param`, `.qk`, `.v`, `.proj`, `.pos_proj`, `norm`, `head`. timm divides the mixed
-//! weights by their sum, which is 1. The size is fixed when the model is built; it need not be square.
-//! Drop path grows linearly from block to block.
+//! Reference: timm's `convit_*`. Weight names are timm's: `cls_token`, `pos_embed`, `blocks.0.attn.gating_param`,
+//! `.qk`, `.v`, `.proj`, `.pos_proj`, `norm`, `head`. timm divides the mixed weights by their sum, which is 1; here
+//! they are not divided. The input size is fixed when the model is built and need not be square. Drop path grows
+//! linearly from block to block.
 //!
-//! Deviation: values and positions start at random, not as the paper's convolutions.
+//! Deviation from timm: the value and position projections start at random instead of as a convolution.
 
 use candle_core::{Device, Tensor};
 use tallow_nn::kernels::activation::Activation::{self, Sigmoid};
@@ -32,11 +32,11 @@ use crate::preset::Preset;
 
 const PATCH: usize = 16;
 const DEPTH: usize = 12;
-/// Blocks with gated positional attention.
+/// The number of blocks with gated positional attention.
 const GATED: usize = 10;
 const EPS: f32 = 1e-6;
 
-/// What tells one ConViT from another.
+/// A variant of ConViT.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ConVitVariant {
     /// Channels of a token.
@@ -51,7 +51,7 @@ const VARIANTS: &[(Preset, ConVitVariant)] = &[
     (preset("convit_small"), ConVitVariant { width: 432, heads: 9 }),
 ];
 
-/// Preprocessing is that of timm's default weights, `fb_in1k`.
+/// The preprocessing of timm's default weights, `fb_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -195,7 +195,7 @@ impl GatedAttention {
         let (q, k) = (narrow(&qk, 2, 0, c)?, narrow(&qk, 2, c, c)?);
         let scale = 1.0 / ((c / self.heads) as f32).sqrt();
         let by_content = attention(&q, &k, &v, self.heads, scale, None)?;
-        // Scores of position alone: a scale of zero leaves nothing of the content.
+        // Scores by position alone: the scale of zero removes the content.
         let scores = self.pos_proj.forward(&self.offsets)?.permute((2, 0, 1))?;
         let by_position = attention(&q, &k, &v, self.heads, 0.0, Some(&scores))?;
         let gate = activate(&self.gating_param, Sigmoid)?;
@@ -205,7 +205,7 @@ impl GatedAttention {
     }
 }
 
-/// For each pair of patches how far the second lies to the right, below, and away (squared).
+/// For each pair of patches the offset to the right, the offset down, and the squared distance.
 fn offsets((h, w): (usize, usize)) -> Result<Tensor> {
     let place = |i: usize| ((i / w) as f32, (i % w) as f32);
     let values: Vec<f32> = (0..h * w)

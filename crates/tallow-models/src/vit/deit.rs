@@ -1,13 +1,13 @@
-//! DeiT: Vision Transformers that ImageNet alone suffices to train.
+//! DeiT: Vision Transformers trained on ImageNet alone.
 //!
-//! Touvron et al. 2020, <https://arxiv.org/abs/2012.12877>. The distilled ones have a second token
-//! with a classifier of its own, `dist_token` and `head_dist`; the logits are the mean of both, in
-//! training too where there is no teacher (timm's default); with one (`distill.teacher`) it teaches the
-//! second and the labels the first. DeiT III, Touvron et al. 2022,
-//! <https://arxiv.org/abs/2204.07118>, scales its branches (LayerScale) and gives the class token no
-//! position embedding.
+//! Touvron et al. 2020, <https://arxiv.org/abs/2012.12877>. The distilled models have a second token, `dist_token`,
+//! with its own classifier, `head_dist`. The logits are the mean of both classifiers, in training too (timm's
+//! default). With a teacher (`distill.teacher`), the labels train the first classifier and the teacher trains the
+//! second. DeiT III, Touvron et al. 2022, <https://arxiv.org/abs/2204.07118>, has LayerScale and no position embedding
+//! for the class token.
 //!
-//! Reference: timm's `deit_*` and `deit3_*`; names, keys and initial values as in [`super::vision_transformer`].
+//! Reference: timm's `deit_*` and `deit3_*`. Names, keys and initial values are those of
+//! [`super::vision_transformer`].
 
 use super::vision_transformer::{KEYS, VitVariant, family};
 use crate::family::FamilyTable;
@@ -34,7 +34,7 @@ const fn deit3(width: usize, heads: usize) -> VitVariant {
     VitVariant { layer_scale: Some(1e-6), embed_class: false, ..VitVariant::plain(16, width, heads) }
 }
 
-/// Preprocessing is that of timm's default weights, `fb_in1k`.
+/// The preprocessing of timm's default weights, `fb_in1k`.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,

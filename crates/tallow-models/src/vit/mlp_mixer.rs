@@ -1,13 +1,13 @@
-//! MLP-Mixer: one MLP across the patches, one across the channels, in turn.
+//! MLP-Mixer: blocks of an MLP across the patches and an MLP across the channels.
 //!
 //! Tolstikhin et al. 2021, <https://arxiv.org/abs/2105.01601>.
 //!
-//! Reference: timm's `mixer_*`. Weight names are its own: `stem.proj`, `blocks.0.norm1`,
-//! `blocks.0.mlp_tokens.fc1`, `blocks.0.mlp_channels.fc1`, `norm`, `head`. The number of patches is a
-//! layer's width, so the size is fixed when the model is built. Drop path is the same in every block.
+//! Reference: timm's `mixer_*`. Weight names are timm's: `stem.proj`, `blocks.0.norm1`, `blocks.0.mlp_tokens.fc1`,
+//! `blocks.0.mlp_channels.fc1`, `norm`, `head`. The number of patches is the width of a layer, so the input size is
+//! fixed when the model is built. Drop path has the same rate in every block.
 //!
-//! Deviation: linear layers start as in timm's Vision Transformers (truncated normal), the
-//! classifier too, where timm's Mixer uses Xavier and zeros.
+//! Deviation from timm: linear layers and the classifier start as in timm's Vision Transformers (truncated normal);
+//! timm's Mixer uses Xavier and zeros.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
@@ -27,7 +27,7 @@ use crate::preset::Preset;
 
 const EPS: f32 = 1e-6;
 
-/// What tells one Mixer from another.
+/// A variant of Mixer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct MixerVariant {
     patch: usize,
@@ -36,7 +36,7 @@ pub(crate) struct MixerVariant {
 }
 
 impl MixerVariant {
-    /// This variant with what the config says otherwise.
+    /// This variant with the overrides of the config.
     fn with(self, config: &ModelConfig) -> MixerVariant {
         MixerVariant {
             patch: config.patch_size.unwrap_or(self.patch),
@@ -45,7 +45,7 @@ impl MixerVariant {
         }
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self, config: &ModelConfig) -> usize {
         self.with(config).width
     }
@@ -58,7 +58,7 @@ const VARIANTS: &[(Preset, MixerVariant)] = &[
     (preset("mixer_b16_224"), MixerVariant { patch: 16, width: 768, depth: 12 }),
 ];
 
-/// Preprocessing is that of timm's default weights.
+/// The preprocessing of timm's default weights.
 const fn preset(name: &'static str) -> Preset {
     Preset {
         keys: KEYS,

@@ -1,21 +1,20 @@
-//! Vision Transformer: an image as a sequence of patches.
+//! Vision Transformer: self-attention over a sequence of image patches.
 //!
-//! Dosovitskiy et al. 2020, <https://arxiv.org/abs/2010.11929>; trained as in Steiner et al. 2021,
-//! <https://arxiv.org/abs/2106.10270>. Pre-norm blocks of attention and MLP; the class token is
-//! classified. `vit_small_patch14_dinov2` scales its branches (LayerScale; Oquab et al. 2023,
-//! <https://arxiv.org/abs/2304.07193>).
+//! Dosovitskiy et al. 2020, <https://arxiv.org/abs/2010.11929>; training as in Steiner et al. 2021,
+//! <https://arxiv.org/abs/2106.10270>. Pre-norm blocks of attention and MLP; the classifier reads the class token.
+//! `vit_small_patch14_dinov2` has LayerScale (Oquab et al. 2023, <https://arxiv.org/abs/2304.07193>).
 //!
-//! Reference: timm's `vit_*`. Weight names are its own: `cls_token`, `pos_embed`,
-//! `patch_embed.proj`, `blocks.0.norm1`, `blocks.0.attn.qkv`, …, `norm`, `head`. Initial values too.
-//! `drop_rate` is the dropout before the classifier, drop path grows linearly from block to block.
+//! Reference: timm's `vit_*`. Weight names are timm's: `cls_token`, `pos_embed`, `patch_embed.proj`, `blocks.0.norm1`,
+//! `blocks.0.attn.qkv`, …, `norm`, `head`. Initial values are timm's. `drop_rate` is the dropout before the
+//! classifier; drop path grows linearly from block to block.
 //!
-//! `vit_tiny_patch4_32` is ViT-Tiny with patches of 4 pixels, for images of 28 to 64 pixels; timm
-//! makes it with `create_model("vit_tiny_patch16_224", img_size=32, patch_size=4)`. The keys
-//! `patch_size`, `width`, `depth`, `num_heads` and `mlp_ratio` give any other; with a `width` alone
-//! there is one head for every 64 channels, as in all of the papers' models.
+//! `vit_tiny_patch4_32` is ViT-Tiny with patches of 4 pixels, for images of 28 to 64 pixels. timm builds it with
+//! `create_model("vit_tiny_patch16_224", img_size=32, patch_size=4)`. The keys `patch_size`, `width`, `depth`,
+//! `num_heads` and `mlp_ratio` give other networks; `width` without `num_heads` means one head for every 64 channels,
+//! as in the papers' models.
 //!
-//! Deviation: the size is fixed when the model is built; [`crate::resample_pos_embed`] moves weights
-//! from one size to another.
+//! Deviation from timm: the input size is fixed when the model is built. [`crate::resample_pos_embed`] adapts weights
+//! to another size.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
@@ -35,25 +34,25 @@ use crate::preset::Preset;
 
 const EPS: f32 = 1e-6;
 
-/// What tells one Vision Transformer from another.
+/// A variant of Vision Transformer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct VitVariant {
-    /// Pixels of a patch's side.
+    /// The side of a patch, in pixels.
     pub(crate) patch: usize,
     /// Channels of a token.
     pub(crate) width: usize,
     pub(crate) heads: usize,
-    /// Blocks.
+    /// The number of blocks.
     pub(crate) depth: usize,
     /// Hidden channels of an MLP, as a multiple of the width.
     pub(crate) mlp_ratio: f32,
-    /// Where LayerScale starts, if there is one.
+    /// The initial value of LayerScale, if there is one.
     pub(crate) layer_scale: Option<f32>,
     /// Whether the class token has a position embedding.
     pub(crate) embed_class: bool,
     /// Whether there is a distillation token with a classifier of its own.
     pub(crate) distilled: bool,
-    /// Convolutions before the patches are cut.
+    /// The backbone whose features are cut into patches.
     pub(crate) backbone: Backbone,
 }
 
@@ -73,7 +72,7 @@ impl VitVariant {
         }
     }
 
-    /// This variant with what the config says otherwise.
+    /// This variant with the overrides of the config.
     ///
     /// # Errors
     /// Heads that do not divide the width.
@@ -97,7 +96,7 @@ impl VitVariant {
         })
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     fn num_features(self, config: &ModelConfig) -> usize {
         config.width.unwrap_or(self.width)
     }
@@ -115,7 +114,7 @@ impl VitVariant {
         }
     }
 
-    /// Class and distillation tokens.
+    /// The number of class and distillation tokens.
     fn prefix(self) -> usize {
         1 + usize::from(self.distilled)
     }
@@ -152,7 +151,7 @@ const VARIANTS: &[(Preset, VitVariant)] = &[
     ),
 ];
 
-/// Preprocessing is that of timm's default weights, `augreg_in21k_ft_in1k`.
+/// The preprocessing of timm's default weights, `augreg_in21k_ft_in1k`.
 const fn preset(name: &'static str, size: usize, patch: usize) -> Preset {
     Preset {
         keys: KEYS,
@@ -173,7 +172,7 @@ const fn preset(name: &'static str, size: usize, patch: usize) -> Preset {
 
 pub(crate) static FAMILY: FamilyTable<VitVariant> = family(VARIANTS);
 
-/// A family of Vision Transformers, in this file or in another.
+/// A family of Vision Transformers, defined by its variants.
 pub(crate) const fn family(variants: &'static [(Preset, VitVariant)]) -> FamilyTable<VitVariant> {
     FamilyTable {
         variants,
@@ -190,7 +189,7 @@ struct Vit {
     backbone: Convolutions,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
-    /// Whether a block's activations are computed again instead of kept.
+    /// Whether the backward pass recomputes the activations inside blocks.
     checkpoint: bool,
     norm: LayerNorm,
     dropout: Dropout,
@@ -228,7 +227,7 @@ impl Vit {
         })
     }
 
-    /// Puts the class token and its like before the patches, and says where each patch lies.
+    /// Prepends the class and distillation tokens and adds the position embeddings.
     fn embed(&self, patches: &Tensor) -> Result<Tensor> {
         let (_, l, _) = patches.dims3()?;
         let expected = self.pos_embed.dims()[1] - if self.variant.embed_class { self.variant.prefix() } else { 0 };

@@ -1,5 +1,6 @@
-//! The blocks of the mobile families. Each is a chain of convolutions with norms, perhaps a squeeze-excite,
-//! and perhaps a shortcut around all of it; names as timm's.
+//! The blocks of the mobile families: convolutions with norms, an optional squeeze-excite, an optional shortcut.
+//!
+//! Names are timm's.
 
 use candle_core::Tensor;
 use tallow_nn::kernels::activation::Activation;
@@ -25,7 +26,7 @@ enum Step {
 }
 
 impl Block {
-    /// A block from `inputs` to `outputs` channels.
+    /// A block with these numbers of input and output channels.
     pub(super) fn new(
         args: BlockArgs,
         (inputs, outputs): (usize, usize),
@@ -57,7 +58,7 @@ impl Block {
                 chain.conv(("conv_pwl", "bn2"), outputs, 1, 1, linear)?;
             }
             Kind::UniversalInvertedResidual => {
-                // The stride lies on the middle depthwise convolution, without one on the first.
+                // The stride is on the middle depthwise convolution, or else on the first.
                 let start_stride = if args.kernel > 0 { 1 } else { stride };
                 if args.start_kernel > 0 {
                     chain.depthwise(("dw_start.conv", "dw_start.bn"), args.start_kernel, start_stride, linear)?;
@@ -90,7 +91,7 @@ impl Block {
     }
 }
 
-/// The steps so far, and the channels that they give.
+/// The layers so far, and the number of their output channels.
 struct Chain<'a> {
     steps: Vec<Step>,
     channels: usize,

@@ -1,9 +1,9 @@
-//! What MobileNetV1 to V4 and the EfficientNets share: a stem, stages of blocks that strings describe, a head.
+//! The network of MobileNetV1 to V4 and the EfficientNets: a stem, stages of blocks that strings describe, a head.
 //!
-//! References: timm's `EfficientNet` and `MobileNetV3`. Weight names are theirs: `conv_stem`, `bn1`,
-//! `blocks.0.0.conv_dw`, …, `conv_head`, `bn2` (or `norm_head`), `classifier`. Initial values too: normal by
-//! fan-out, the classifier's uniform within 1 / √classes. Drop path grows linearly from block to block. Any
-//! size of image will do.
+//! References: timm's `EfficientNet` and `MobileNetV3`. Weight names are timm's: `conv_stem`, `bn1`,
+//! `blocks.0.0.conv_dw`, …, `conv_head`, `bn2` (or `norm_head`), `classifier`. Initial values are timm's: normal by
+//! fan-out, uniform within 1 / √classes for the classifier. Drop path grows linearly from block to block. The input
+//! may have any size.
 
 mod block;
 mod decode;
@@ -29,7 +29,7 @@ use crate::model::Model;
 use crate::preset::Preset;
 use tallow_nn::kernels::activation::activate;
 
-/// A family of mobile networks: each is a file of block strings.
+/// A family of mobile networks, defined by its variants.
 pub(crate) const fn family(variants: &'static [(Preset, MobileVariant)]) -> FamilyTable<MobileVariant> {
     FamilyTable {
         variants,
@@ -41,9 +41,9 @@ pub(crate) const fn family(variants: &'static [(Preset, MobileVariant)]) -> Fami
 struct MobileNet {
     stem: ConvNormAct,
     blocks: Vec<Block>,
-    /// Before pooling.
+    /// The convolution before pooling.
     head: Option<ConvNormAct>,
-    /// After it.
+    /// The convolution after pooling.
     hidden: Option<Hidden>,
     classifier: ClassifierHead,
 }

@@ -1,4 +1,4 @@
-//! The members of the mobile families: what a network is made of, and its scaling by multipliers.
+//! The variants of the mobile networks, and their scaling by multipliers.
 
 use tallow_nn::kernels::activation::Activation;
 use tallow_nn::layers::BatchNormOptions;
@@ -10,7 +10,7 @@ use crate::preset::Preset;
 
 const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::ChannelMultiplier, Key::DepthMultiplier];
 
-/// What the rows of all these families have in common.
+/// A preset with the defaults of all mobile families.
 pub(crate) const fn preset(name: &'static str, family: &'static str) -> Preset {
     Preset {
         keys: KEYS,
@@ -21,17 +21,17 @@ pub(crate) const fn preset(name: &'static str, family: &'static str) -> Preset {
     }
 }
 
-/// Mean and standard deviation of the weights that TensorFlow's preprocessing was trained with.
+/// Mean and standard deviation of TensorFlow's preprocessing.
 pub(crate) const INCEPTION: &[f32] = &[0.5, 0.5, 0.5];
 
-/// What tells one network from another.
+/// A variant of a mobile network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct MobileVariant {
     /// The blocks of each stage, as timm writes them.
     pub(crate) stages: &'static [&'static [&'static str]],
     /// Channels of the first convolution.
     pub(crate) stem: usize,
-    /// The least channel multiplier that scales these too.
+    /// The smallest channel multiplier that scales the stem too.
     pub(crate) scale_stem_from: f64,
     /// Multiplies all channels.
     pub(crate) channel_multiplier: f64,
@@ -39,48 +39,48 @@ pub(crate) struct MobileVariant {
     pub(crate) depth_multiplier: f64,
     /// Whether the first and the last stage keep their number of blocks.
     pub(crate) fix_first_last: bool,
-    /// Least share of the scaled channels that rounding to a multiple of 8 must leave.
+    /// The fraction of the scaled channels that rounding to a multiple of 8 must leave at least.
     pub(crate) round_limit: f64,
     pub(crate) head: Head,
     pub(crate) activation: Activation,
     pub(crate) squeeze: Squeeze,
     pub(crate) padding: Padding,
-    /// Of each norm.
+    /// Epsilon of the norms.
     pub(crate) eps: f32,
 }
 
-/// What lies between the last block and the classifier.
+/// The layers between the last block and the classifier.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Head {
-    /// Pooling of that many channels, before scaling.
+    /// Pooling of this many channels, before scaling.
     Pool(usize),
-    /// A 1×1 convolution with its norm, then pooling: that many channels, scaled.
+    /// A 1×1 convolution to this many channels, scaled, with a norm; then pooling.
     Conv(usize),
-    /// The same, scaled up but never down.
+    /// As `Conv`; a multiplier below 1 does not scale the channels.
     ConvAtLeast(usize),
-    /// The same, never scaled.
+    /// As `Conv`; the channels are not scaled.
     ConvOf(usize),
-    /// Pooling, then the 1×1 convolution, which scaling leaves alone.
+    /// Pooling, then a 1×1 convolution, which is not scaled.
     AfterPool {
         /// Channels of the last block, before scaling.
         features: usize,
         hidden: usize,
-        /// With a norm instead of a bias.
+        /// Whether the convolution has a norm instead of a bias.
         norm: bool,
     },
 }
 
-/// How squeeze-excite is sized and bounded.
+/// Width and activations of squeeze-excite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Squeeze {
-    /// A share of the block's inputs, the block's activation, a sigmoid.
+    /// A fraction of the block's inputs; the block's activation and a sigmoid.
     OfInputs,
-    /// A share of the hidden channels in multiples of 8, ReLU, a hard sigmoid.
+    /// A fraction of the hidden channels in multiples of 8; ReLU and a hard sigmoid.
     OfHidden,
 }
 
 impl MobileVariant {
-    /// Of multipliers 1, with ReLU6 and a convolution to 1280 channels before pooling.
+    /// Multipliers of 1, ReLU6, and a convolution to 1280 channels before pooling.
     pub(crate) const fn new(stages: &'static [&'static [&'static str]]) -> MobileVariant {
         MobileVariant {
             stages,
@@ -102,12 +102,12 @@ impl MobileVariant {
         MobileVariant { channel_multiplier, depth_multiplier, ..self }
     }
 
-    /// The same with TensorFlow's padding and epsilon.
+    /// This variant with TensorFlow's padding and epsilon.
     pub(crate) const fn tensorflow(self) -> MobileVariant {
         MobileVariant { padding: Padding::Same, eps: 1e-3, ..self }
     }
 
-    /// Channels that the backbone gives.
+    /// The number of channels of the features.
     pub(super) fn num_features(self, config: &ModelConfig) -> usize {
         let variant = self.with(config);
         match variant.head {
@@ -119,9 +119,9 @@ impl MobileVariant {
         }
     }
 
-    /// The multipliers of `config` in the place of the preset's.
+    /// This variant with the multipliers of the config.
     pub(super) fn with(self, config: &ModelConfig) -> MobileVariant {
-        // 1.1 as f32 lies above 1.1: ten blocks times it would be rounded up to twelve.
+        // 1.1 as f32 is above 1.1: ten blocks times it would round up to twelve.
         let exact = |value: f32| (f64::from(value) * 1e6).round() / 1e6;
         MobileVariant {
             channel_multiplier: config.channel_multiplier.map_or(self.channel_multiplier, exact),

@@ -1,24 +1,24 @@
-//! ResNet: blocks that add what they compute to what they were given.
+//! ResNet: stages of residual blocks.
 //!
-//! He et al. 2015, <https://arxiv.org/abs/1512.03385>; the bottleneck's stride lies on its 3×3
-//! convolution (variant 1.5), as in torchvision and timm. Its descendants by the same blocks:
+//! He et al. 2015, <https://arxiv.org/abs/1512.03385>. The stride of a bottleneck is on its 3×3 convolution (variant
+//! 1.5), as in torchvision and timm. Networks of the same blocks:
 //!
-//! - `resnet*d`, He et al. 2018, <https://arxiv.org/abs/1812.01187>: a stem of three 3×3
-//!   convolutions, and shortcuts that average pixels before they drop them.
-//! - `resnext50_32x4d`, Xie et al. 2016, <https://arxiv.org/abs/1611.05431>: 3×3 convolutions in 32 groups.
-//! - `wide_resnet50_2`, Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>: twice the
-//!   channels in the 3×3 convolutions. (`wide_resnet.rs` holds the same paper's networks for small images.)
-//! - `seresnet50`, Hu et al. 2017, <https://arxiv.org/abs/1709.01507>: squeeze-excite behind each block.
+//! - `resnet*d`, He et al. 2018, <https://arxiv.org/abs/1812.01187>: the stem is three 3×3 convolutions, and a
+//!   shortcut averages 2×2 pixels instead of dropping three of four.
+//! - `resnext50_32x4d`, Xie et al. 2016, <https://arxiv.org/abs/1611.05431>: the 3×3 convolutions have 32 groups.
+//! - `wide_resnet50_2`, Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>: the 3×3 convolutions have
+//!   twice the channels. `wide_resnet.rs` has the networks of the same paper for small images.
+//! - `seresnet50`, Hu et al. 2017, <https://arxiv.org/abs/1709.01507>: each block ends in squeeze-excite.
 //!
-//! Reference: timm's. Weight names are its own: `conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.bn1`, …,
-//! `layer1.0.se.fc1`, `layer2.0.downsample.0` (convolution) and `.1` (norm), `fc`; with a deep stem
-//! `conv1.0`, `conv1.1`, `conv1.3`, `conv1.4`, `conv1.6`, and `downsample.1` and `.2`.
-//! Initial values too: Kaiming normal by fan-out, the last norm of each block zero, PyTorch's
-//! default for `fc`; squeeze-excite's biases start at zero. Drop path grows linearly from block to block,
-//! `drop_block_rate` is timm's: DropBlock in the last two stages.
+//! Reference: timm's `resnet*`. Weight names are timm's: `conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.bn1`, …,
+//! `layer1.0.se.fc1`, `layer2.0.downsample.0` (convolution) and `.1` (norm), `fc`. With a deep stem they are
+//! `conv1.0`, `conv1.1`, `conv1.3`, `conv1.4`, `conv1.6`, and `downsample.1` and `.2`. Initial values are timm's:
+//! Kaiming normal by fan-out, zero for the last norm of each block, PyTorch's default for `fc`; biases of
+//! squeeze-excite are zero. Drop path grows linearly from block to block. `drop_block_rate` applies DropBlock in the
+//! last two stages, as in timm.
 //!
-//! Deviation: `stem = "cifar"` (3×3 convolution of stride 1, no pooling; section 4.2 of the paper),
-//! which timm has no argument for; the names stay the same. A deep stem loses its stride alike.
+//! Deviation from timm: `stem = "cifar"` gives a 3×3 convolution of stride 1 without pooling (section 4.2 of the
+//! paper). The weight names stay the same. A deep stem has stride 1 then.
 
 mod block;
 mod variant;
@@ -47,13 +47,13 @@ pub(crate) static FAMILY: FamilyTable<ResNetVariant> = FamilyTable {
 struct ResNet {
     conv1: StemConv,
     bn1: BatchNorm2d,
-    /// 3×3 of stride 2; none behind a CIFAR stem.
+    /// 3×3 max-pooling of stride 2; a CIFAR stem has none.
     max_pool: Option<PoolConfig>,
     layer1: Vec<Block>,
     layer2: Vec<Block>,
     layer3: Vec<Block>,
     layer4: Vec<Block>,
-    /// Whether a block's activations are computed again instead of kept.
+    /// Whether the backward pass recomputes the activations inside blocks.
     checkpoint: bool,
     classifier: ClassifierHead,
 }
@@ -110,7 +110,7 @@ impl ResNet {
     }
 }
 
-/// timm's: larger and fewer blocks in the third stage, smaller ones in the last.
+/// DropBlock of a stage, as in timm: larger and rarer blocks in the third stage, smaller ones in the last.
 fn drop_block(rate: f32, stage: usize) -> Result<Option<DropBlock2d>> {
     Ok(match stage {
         2 if rate > 0.0 => Some(DropBlock2d::new(rate, 5)?.with_gamma_scale(0.25)),
@@ -140,7 +140,7 @@ impl Model for ResNet {
     }
 }
 
-/// What stands before the first norm.
+/// The convolutions before the first norm.
 enum StemConv {
     Plain(Conv2d),
     Deep(Box<DeepStem>),
@@ -155,7 +155,7 @@ impl StemConv {
     }
 }
 
-/// Three 3×3 convolutions, norm and ReLU between them.
+/// Three 3×3 convolutions with norm and ReLU between them.
 struct DeepStem {
     conv1: Conv2d,
     bn1: BatchNorm2d,

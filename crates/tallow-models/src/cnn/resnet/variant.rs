@@ -1,15 +1,15 @@
-//! The members of the ResNet family: their presets and what they are made of.
+//! The variants of ResNet and their presets.
 
 use crate::config::Key;
 use crate::preset::Preset;
 
-/// What tells one ResNet from another.
+/// A variant of ResNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ResNetVariant {
     pub(super) block: BlockKind,
     /// Blocks in each of the four stages.
     pub(super) blocks: [usize; 4],
-    /// Variant D: three convolutions in the stem, averaging shortcuts.
+    /// Variant D: three convolutions in the stem, and shortcuts that average.
     pub(super) deep: bool,
     /// Groups of a bottleneck's 3×3 convolution.
     pub(super) groups: usize,
@@ -49,7 +49,7 @@ impl ResNetVariant {
         ResNetVariant { deep: true, ..self }
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     pub(super) fn num_features(self) -> usize {
         512 * self.block.expansion()
     }
@@ -80,7 +80,7 @@ pub(super) const VARIANTS: &[(Preset, ResNetVariant)] = &[
     (preset("seresnet50"), ResNetVariant { squeeze_excite: true, ..R50 }),
 ];
 
-/// Preprocessing is that of timm's default weights: `a1_in1k` and the like.
+/// The preprocessing of timm's default weights: `a1_in1k` and similar.
 const fn preset(name: &'static str) -> Preset {
     Preset { keys: KEYS, crop_pct: 0.95, interpolation: "bicubic", ..Preset::imagenet(name, "cnn/resnet") }
 }
