@@ -10,6 +10,9 @@ use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Activation, BatchNorm2d, Conv2d, Conv2dOptions, Linear};
 use tallow_nn::{Builder, Init, Mode, ParamStore, Result, Tape, keep_packed_weights, macs};
 
+/// Channels: enough for several panels of weights, which are packed in parallel.
+const WIDTH: usize = 64;
+
 struct Net {
     convs: Vec<(Conv2d, BatchNorm2d)>,
     head: Linear,
@@ -18,13 +21,13 @@ struct Net {
 impl Net {
     fn new(b: &Builder) -> Result<Self> {
         let options = Conv2dOptions { padding: 1, ..Default::default() };
-        let convs = (0..3).map(|i| {
+        let convs = [(8, WIDTH), (WIDTH, WIDTH), (WIDTH, WIDTH)].iter().enumerate().map(|(i, (inputs, outputs))| {
             let b = b.pp(i);
-            let conv = Conv2d::new(8, 8, 3, options, &b.pp("conv"))?;
-            Ok((conv, BatchNorm2d::new(8, Default::default(), &b.pp("norm"))?))
+            let conv = Conv2d::new(*inputs, *outputs, 3, options, &b.pp("conv"))?;
+            Ok((conv, BatchNorm2d::new(*outputs, Default::default(), &b.pp("norm"))?))
         });
         let convs = convs.collect::<Result<Vec<_>>>()?;
-        Ok(Net { convs, head: Linear::new(8, 5, true, Init::Normal(0.3), &b.pp("head"))? })
+        Ok(Net { convs, head: Linear::new(WIDTH, 5, true, Init::Normal(0.3), &b.pp("head"))? })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
@@ -41,7 +44,7 @@ fn net(seed: u64) -> (Net, ParamStore) {
 }
 
 fn images() -> Tensor {
-    random(1, &[6, 8, 17, 15])
+    random(1, &[6, 8, 9, 7])
 }
 
 /// The gradient of every parameter after one training pass.
@@ -71,14 +74,14 @@ fn count(seed: u64) -> Vec<f32> {
 /// The ops of a traced pass, by number.
 fn traced(seed: u64) -> Vec<f32> {
     let (net, _store) = net(seed);
-    vec![trace((8, 17, 15), |images| net.forward(images, &Mode::eval())).unwrap().nodes.len() as f32]
+    vec![trace((8, 9, 7), |images| net.forward(images, &Mode::eval())).unwrap().nodes.len() as f32]
 }
 
 type Pass = fn(u64) -> Vec<f32>;
 
 /// Runs passes of these kinds in one pool and compares each with the same pass run alone.
 fn check(kinds: &[Pass]) {
-    const ROUNDS: usize = 10;
+    const ROUNDS: usize = 30;
     const PASSES: usize = 12;
     let alone: Vec<Vec<f32>> = (0..PASSES).map(|i| kinds[i % kinds.len()](i as u64 / 3)).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
