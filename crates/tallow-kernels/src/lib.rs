@@ -1,7 +1,7 @@
 //! Kernels of neural networks: functions from slices of numbers to vectors of numbers.
 //!
-//! The crate knows no tensors, no tape and no graph. `tallow-nn` checks shapes, calls these kernels and records what a backward pass
-//! needs; other frameworks can do the same.
+//! The crate knows no tensors, no tape and no graph. `tallow-nn` checks shapes, calls these kernels and records what a
+//! backward pass needs; other frameworks can do the same.
 //!
 //! - [`cpu`]: kernels for the CPU, parallel over rayon's current thread pool.
 //!

@@ -1,11 +1,12 @@
-//! Trains a small convolutional network from scratch: it tells horizontal, vertical and diagonal stripes apart, under noise.
+//! Trains a small convolutional network from scratch: it tells horizontal, vertical and diagonal stripes apart, under
+//! noise.
 //!
 //! ```text
 //! cargo run --release -p tallow-nn --example stripes
 //! ```
 //!
-//! A model is a struct of layers with a forward pass. One step starts a tape, runs the forward pass and the loss, asks the tape for
-//! gradients, and moves each parameter against its gradient (gradient descent with momentum).
+//! A model is a struct of layers with a forward pass. One step starts a tape, runs the forward pass and the loss, asks
+//! the tape for gradients, and moves each parameter against its gradient (gradient descent with momentum).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Neural networks on Candle tensors: differentiable operations with fast CPU kernels, layers, and the store of a model's parameters.
+//! Neural networks on Candle tensors: differentiable operations with fast CPU kernels, layers, and the store of a
+//! model's parameters.
 //!
 //! - [`Tape`]: records a forward pass and computes gradients.
 //! - [`ParamStore`] and [`Builder`]: parameters and buffers by name, with seeded initial values.

@@ -10,8 +10,9 @@ thread_local! {
     static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Runs `forward` and counts the multiply-accumulates of its convolutions, linear layers and attention on this thread. Biases, norms,
-/// activations and pooling are not counted, as in fvcore. Convolutions and linear layers are not computed: their results are zero.
+/// Runs `forward` and counts the multiply-accumulates of its convolutions, linear layers and attention on this thread.
+/// Biases, norms, activations and pooling are not counted, as in fvcore. Convolutions and linear layers are not
+/// computed: their results are zero.
 pub fn count<T>(forward: impl FnOnce() -> T) -> (T, u64) {
     let outer = COUNT.replace(Some(0));
     let result = forward();

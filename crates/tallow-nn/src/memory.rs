@@ -60,7 +60,8 @@ pub fn contiguous(tensor: &Tensor) -> Result<Tensor> {
     Ok(tensor.detach().contiguous()?)
 }
 
-/// A batch of images `[n, c, h, w]` as a contiguous tensor `[n, h, w, c]`, copied unless its values lie so already. Not recorded.
+/// A batch of images `[n, c, h, w]` as a contiguous tensor `[n, h, w, c]`, copied unless its values lie so already. Not
+/// recorded.
 ///
 /// # Errors
 /// Another rank or type.

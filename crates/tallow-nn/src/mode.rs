@@ -32,7 +32,8 @@ impl Mode {
         self.training.is_some()
     }
 
-    /// The generator of the next layer of this pass that drops with probability `p`; `None` in evaluation, and if `p` is 0.
+    /// The generator of the next layer of this pass that drops with probability `p`; `None` in evaluation, and if `p`
+    /// is 0.
     ///
     /// Layers run in the model's order, so the n-th call always serves the same layer.
     pub fn next_rng(&self, p: f32) -> Option<Rng> {
@@ -60,8 +61,8 @@ impl Mode {
         self.draws.set(self.draws.get() + layers);
     }
 
-    /// The mode of a second pass from here on: it draws the same random numbers, and leaves running statistics alone, which the
-    /// first pass has moved.
+    /// The mode of a second pass from here on: it draws the same random numbers, and leaves running statistics alone,
+    /// which the first pass has moved.
     pub fn replay(&self) -> Mode {
         let random = Cell::new(self.random.get());
         Mode { training: self.training, draws: Cell::new(self.draws.get()), random, replays: true }

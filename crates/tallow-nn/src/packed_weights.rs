@@ -1,5 +1,5 @@
-//! Packed weights kept from one forward pass to the next. For a single image, packing a network's weights takes as long as
-//! multiplying by them.
+//! Packed weights kept from one forward pass to the next. For a single image, packing a network's weights takes as long
+//! as multiplying by them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,10 +27,10 @@ thread_local! {
     static CACHE: RefCell<Option<Cache>> = const { RefCell::new(None) };
 }
 
-/// Until the guard is dropped, convolutions and linear layers that run on this thread in f32 keep their packed weights: inference
-/// packs them once, and needs their memory once more. [`ParamStore::set`](crate::ParamStore::set) and
-/// [`Tape::start`](crate::Tape::start) on this thread drop what is kept. Do not change a parameter in another way, or on another thread,
-/// meanwhile.
+/// Until the guard is dropped, convolutions and linear layers that run on this thread in f32 keep their packed weights:
+/// inference packs them once, and needs their memory once more. [`ParamStore::set`](crate::ParamStore::set) and
+/// [`Tape::start`](crate::Tape::start) on this thread drop what is kept. Do not change a parameter in another way, or
+/// on another thread, meanwhile.
 pub fn keep_packed_weights() -> KeepPackedWeights {
     let outermost = CACHE.with_borrow_mut(|cache| {
         let outermost = cache.is_none();
@@ -40,8 +40,9 @@ pub fn keep_packed_weights() -> KeepPackedWeights {
     KeepPackedWeights { outermost, not_send: PhantomData }
 }
 
-/// The packed form of the parameter `weight`, whose contiguous values are `filters`, for `convolution`: found, or packed now. `None` if
-/// this thread keeps none, if `weight` is no parameter, or if a tape records, since the parameter is about to change.
+/// The packed form of the parameter `weight`, whose contiguous values are `filters`, for `convolution`: found, or
+/// packed now. `None` if this thread keeps none, if `weight` is no parameter, or if a tape records, since the parameter
+/// is about to change.
 pub(crate) fn find_or_pack(
     op: &'static str,
     weight: &Tensor,
@@ -60,7 +61,8 @@ pub(crate) fn find_or_pack(
     if found.is_some() {
         return Ok(found);
     }
-    // The cache is not borrowed meanwhile: packing is parallel, and another pass may run on this thread until it is done.
+    // The cache is not borrowed meanwhile: packing is parallel, and another pass may run on this thread until it is
+    // done.
     let Some(packed) = on_cpu(op, [filters], |[filters]| convolution.pack(filters, scale))? else {
         return Ok(None);
     };

@@ -11,11 +11,11 @@ thread_local! {
     static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
 }
 
-/// Until the guard is dropped, convolutions and linear layers that run on this thread compute in `precision`, as under PyTorch's
-/// `autocast`. A backward pass computes in the format of its forward pass.
+/// Until the guard is dropped, convolutions and linear layers that run on this thread compute in `precision`, as under
+/// PyTorch's `autocast`. A backward pass computes in the format of its forward pass.
 ///
-/// bf16 needs a processor that multiplies it ([`bf16_unit`] names the unit). Without one, and for products too small to gain (few
-/// channels or images, grouped convolutions), f32 is used.
+/// bf16 needs a processor that multiplies it ([`bf16_unit`] names the unit). Without one, and for products too small to
+/// gain (few channels or images, grouped convolutions), f32 is used.
 pub fn autocast(precision: Precision) -> Autocast {
     Autocast { before: CURRENT.replace(precision), not_send: PhantomData }
 }

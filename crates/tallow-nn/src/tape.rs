@@ -1,13 +1,13 @@
 //! The tape: reverse-mode differentiation over Candle tensors.
 //!
-//! Candle's own engine allocates zeros and adds for every edge of the graph, on one thread, and holds every activation until the loss is
-//! dropped. Here each operation of [`op`](crate::op) that runs while a [`Tape`] records leaves a node with its backward.
-//! [`Tape::backward`] walks the nodes in reverse, moves each gradient to where it belongs, and frees what a node saved when the node is
-//! done.
+//! Candle's own engine allocates zeros and adds for every edge of the graph, on one thread, and holds every activation
+//! until the loss is dropped. Here each operation of [`op`](crate::op) that runs while a [`Tape`] records leaves a node
+//! with its backward. [`Tape::backward`] walks the nodes in reverse, moves each gradient to where it belongs, and frees
+//! what a node saved when the node is done.
 //!
-//! Candle's operations mix freely with these: Candle's engine differentiates a tensor that they computed, down to the nearest output of
-//! a recorded operation, which Candle sees as a variable. So a layer or loss in plain Candle operations trains without knowing about the
-//! tape.
+//! Candle's operations mix freely with these: Candle's engine differentiates a tensor that they computed, down to the
+//! nearest output of a recorded operation, which Candle sees as a variable. So a layer or loss in plain Candle
+//! operations trains without knowing about the tape.
 //!
 //! Without a tape nothing is recorded: inference keeps no activations.
 //!
@@ -37,16 +37,16 @@ use crate::precision::{self, Precision, autocast};
 
 /// The backward of one recorded operation. It owns what it saved from the forward pass.
 pub trait Backward {
-    /// Computes the gradient of each input from the gradient of the output, in the order in which the inputs were recorded; `None` is
-    /// allowed where `needs` is false.
+    /// Computes the gradient of each input from the gradient of the output, in the order in which the inputs were
+    /// recorded; `None` is allowed where `needs` is false.
     ///
     /// # Errors
     /// Errors of its kernels.
     fn backward(&self, grad: &Tensor, needs: &[bool]) -> Result<Vec<Option<Tensor>>>;
 }
 
-/// The result of a kernel, before it becomes a tensor: values in the order of memory, and the permutation by which the tensor shows
-/// them.
+/// The result of a kernel, before it becomes a tensor: values in the order of memory, and the permutation by which the
+/// tensor shows them.
 pub struct Output {
     data: Vec<f32>,
     memory_shape: Vec<usize>,
@@ -128,8 +128,9 @@ impl Tape {
         Tape::start_without(&[])
     }
 
-    /// Starts recording with some variables frozen: they receive no gradient, and what depends on no others is computed as in
-    /// inference, without a backward. Where Candle's own operations use them, they may receive gradients all the same.
+    /// Starts recording with some variables frozen: they receive no gradient, and what depends on no others is computed
+    /// as in inference, without a backward. Where Candle's own operations use them, they may receive gradients all the
+    /// same.
     pub fn start_without(frozen: &[Tensor]) -> Tape {
         packed_weights::forget();
         let frozen = Rc::new(frozen.iter().map(Tensor::id).collect());
@@ -175,7 +176,8 @@ pub(crate) fn suspend() -> Suspended<RefCell<Vec<Recording>>> {
 }
 
 impl Recording {
-    /// Walks the nodes in reverse, from the gradients of the last outputs to those of their inputs. The gradient of `loss` is 1.
+    /// Walks the nodes in reverse, from the gradients of the last outputs to those of their inputs. The gradient of
+    /// `loss` is 1.
     fn walk(&mut self, grads: &mut HashMap<TensorId, Tensor>, loss: Option<TensorId>) -> Result<()> {
         while let Some(node) = self.nodes.pop() {
             match node {
@@ -305,8 +307,9 @@ pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static)
     })
 }
 
-/// Records `op` as the backward of `view`, which Candle made of `input` without computing: another shape of the same values. The
-/// gradient then takes one step; through Candle's engine it takes a product, a sum and a pass over the graph.
+/// Records `op` as the backward of `view`, which Candle made of `input` without computing: another shape of the same
+/// values. The gradient then takes one step; through Candle's engine it takes a product, a sum and a pass over the
+/// graph.
 pub fn emit_view(view: Tensor, input: &Tensor, op: impl Backward + 'static) -> Tensor {
     RECORDINGS.with_borrow_mut(|all| {
         if let Some(recording) = all.last_mut()
@@ -319,9 +322,10 @@ pub fn emit_view(view: Tensor, input: &Tensor, op: impl Backward + 'static) -> T
     view
 }
 
-/// Runs `first(input)` and keeps only the input for the backward pass, which computes the part again by `again`. Gradients have the same
-/// bits as without (up to rounding where Candle's operations cross from part to part: the gradient then goes back through sums term by
-/// term). The memory is that of one part at a time, and the time that of one more forward pass.
+/// Runs `first(input)` and keeps only the input for the backward pass, which computes the part again by `again`.
+/// Gradients have the same bits as without (up to rounding where Candle's operations cross from part to part: the
+/// gradient then goes back through sums term by term). The memory is that of one part at a time, and the time that of
+/// one more forward pass.
 ///
 /// `again` must compute what `first` did; what else it reads (parameters) must not change in between. Use a
 /// [replay](crate::Mode::replay) of the mode: [`checkpoint`](crate::layers::checkpoint) does.

@@ -1,5 +1,5 @@
-//! Several forward passes in one rayon pool: while a kernel of one pass waits for its tasks, its thread may run another pass from
-//! beginning to end. Neither may see what the other keeps on the thread.
+//! Several forward passes in one rayon pool: while a kernel of one pass waits for its tasks, its thread may run another
+//! pass from beginning to end. Neither may see what the other keeps on the thread.
 
 mod common;
 

@@ -8,7 +8,8 @@ use super::vectorised::vectorised;
 
 /// `x · scale` where a bit is set, 0 elsewhere; and the bits, one for each value, 32 in a word.
 ///
-/// `draw(first, words)` fills the words of the values from number `first` on. It is called once for each chunk, from any thread.
+/// `draw(first, words)` fills the words of the values from number `first` on. It is called once for each chunk, from
+/// any thread.
 pub fn forward(x: &[f32], scale: f32, draw: impl Fn(usize, &mut [u32]) + Sync) -> (Vec<f32>, Vec<u32>) {
     let mut kept = vec![0u32; x.len().div_ceil(32)];
     let mut y = Uninit::new(x.len());
@@ -34,7 +35,8 @@ pub fn backward(dy: &[f32], kept: &[u32], scale: f32) -> Vec<f32> {
     unsafe { dx.finish() }
 }
 
-/// Each sample times its factor. `x` is `[samples, ..]`, `factors` `[samples]`; a factor of 0 gives zeros whatever the sample holds.
+/// Each sample times its factor. `x` is `[samples, ..]`, `factors` `[samples]`; a factor of 0 gives zeros whatever the
+/// sample holds.
 ///
 /// # Panics
 /// If the samples do not divide `x`.

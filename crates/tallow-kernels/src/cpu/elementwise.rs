@@ -22,8 +22,8 @@ pub fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
     unsafe { sum.finish() }
 }
 
-/// `max(a + b, 0)`, elementwise; NaN stays NaN, so that it reaches the loss. If `keep_active`, also where the sum is positive: what
-/// [`mask`] needs.
+/// `max(a + b, 0)`, elementwise; NaN stays NaN, so that it reaches the loss. If `keep_active`, also where the sum is
+/// positive: what [`mask`] needs.
 ///
 /// # Panics
 /// If `a` and `b` differ in length.

@@ -1,16 +1,18 @@
 //! CPU kernels with their gradients, one operation a module.
 //!
-//! **Data.** Every array is a slice of `f32`, row-major, in the order that the function names. A batch of images is `[n, h, w, c]`:
-//! PyTorch's `channels_last`. Results are new vectors.
+//! **Data.** Every array is a slice of `f32`, row-major, in the order that the function names. A batch of images is
+//! `[n, h, w, c]`: PyTorch's `channels_last`. Results are new vectors.
 //!
-//! **Panics.** A function panics when a slice has another length than its sizes say. The caller checks what a user gave.
+//! **Panics.** A function panics when a slice has another length than its sizes say. The caller checks what a user
+//! gave.
 //!
-//! **Threads.** Work is divided among rayon's current pool. How sums are divided follows from the sizes alone: results have the same
-//! bits on any number of threads.
+//! **Threads.** Work is divided among rayon's current pool. How sums are divided follows from the sizes alone: results
+//! have the same bits on any number of threads.
 //!
-//! **Instruction sets.** Kernels are compiled for several instruction sets, and take the best one of the machine at run time. The
-//! environment variable `TALLOW_SIMD` lowers the choice: `portable` uses plain Rust alone, `avx2` and `avx512` (which leaves AMX out)
-//! name a set of x86-64. It is read once. Only the folder `x86/` knows an instruction set; on another architecture it offers none.
+//! **Instruction sets.** Kernels are compiled for several instruction sets, and take the best one of the machine at run
+//! time. The environment variable `TALLOW_SIMD` lowers the choice: `portable` uses plain Rust alone, `avx2` and
+//! `avx512` (which leaves AMX out) name a set of x86-64. It is read once. Only the folder `x86/` knows an instruction
+//! set; on another architecture it offers none.
 
 pub mod activation;
 pub mod attention;

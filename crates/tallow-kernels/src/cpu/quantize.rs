@@ -6,8 +6,8 @@ use super::CHUNK;
 use super::memory::{Slot, Uninit};
 use super::vectorised::vectorised;
 
-/// `(clamp(round(x / scale) + zero_point, 0, 255) − zero_point) · scale`, halves rounded to even: the values that remain when `x` is
-/// stored as unsigned bytes.
+/// `(clamp(round(x / scale) + zero_point, 0, 255) − zero_point) · scale`, halves rounded to even: the values that
+/// remain when `x` is stored as unsigned bytes.
 ///
 /// # Source
 /// PyTorch's `fake_quantize_per_tensor_affine`; ONNX's QuantizeLinear and DequantizeLinear.

@@ -1,8 +1,8 @@
 //! Vectors of f32 of the widest kind this machine has, chosen at run time.
 //!
-//! A kernel is written once, as a [`Kernel`] whose `run` is generic over [`Simd`]. [`run_on`] compiles it for each instruction set of
-//! the architecture, and in plain Rust. Everything it calls must be `#[inline(always)]`, or it is compiled without the set's
-//! instructions.
+//! A kernel is written once, as a [`Kernel`] whose `run` is generic over [`Simd`]. [`run_on`] compiles it for each
+//! instruction set of the architecture, and in plain Rust. Everything it calls must be `#[inline(always)]`, or it is
+//! compiled without the set's instructions.
 
 use std::sync::OnceLock;
 
@@ -12,8 +12,8 @@ use super::vectorised::{MulAdd, TwoSteps};
 /// Lanes of the widest vector.
 pub const MAX_LANES: usize = 16;
 
-/// An instruction set that this machine has. A value exists only for a set that was detected: to hold one is the proof that code
-/// compiled for it may run.
+/// An instruction set that this machine has. A value exists only for a set that was detected: to hold one is the proof
+/// that code compiled for it may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Isa(Set);
 
@@ -67,8 +67,8 @@ impl Isa {
         }
     }
 
-    /// Columns of a register tile for a product of so many columns: two vectors, or four where the registers hold them and no
-    /// more lanes stay empty. Of the same 24 sums, 6 rows × 4 vectors need 10 loads and 12 × 2 need 14.
+    /// Columns of a register tile for a product of so many columns: two vectors, or four where the registers hold them
+    /// and no more lanes stay empty. Of the same 24 sums, 6 rows × 4 vectors need 10 loads and 12 × 2 need 14.
     pub fn panel_width(self, columns: usize) -> usize {
         let (two, four) = (2 * self.lanes(), 4 * self.lanes());
         let holds_four = match self.0 {
@@ -95,7 +95,8 @@ pub fn limit() -> Option<&'static str> {
 pub trait Simd: Copy {
     /// Values in a vector.
     const LANES: usize;
-    /// Rows of a register tile that is two vectors wide: as many as the register file holds. One of four vectors has half.
+    /// Rows of a register tile that is two vectors wide: as many as the register file holds. One of four vectors has
+    /// half.
     const ROWS: usize;
     /// Steps of a product's innermost loop that are written out: each costs a counter and a branch less.
     const UNROLL: usize;
@@ -162,8 +163,8 @@ pub trait Simd: Copy {
     }
 }
 
-/// `N` lanes in plain Rust: the portable path, and with 16 lanes the stand-in that tests the widest shape of a kernel on any
-/// machine.
+/// `N` lanes in plain Rust: the portable path, and with 16 lanes the stand-in that tests the widest shape of a kernel
+/// on any machine.
 #[derive(Clone, Copy)]
 pub struct Portable<const N: usize>;
 
@@ -198,16 +199,17 @@ impl<const N: usize> Simd for Portable<N> {
     }
 }
 
-/// Rows of the next register tile, `vectors` (2 or 4) wide, where `left` rows remain: of the few heights that are compiled, the
-/// largest that fits.
+/// Rows of the next register tile, `vectors` (2 or 4) wide, where `left` rows remain: of the few heights that are
+/// compiled, the largest that fits.
 #[inline(always)]
 pub fn tile_height<S: Simd>(vectors: usize, left: usize) -> usize {
     let heights = [12, 6, 4, 2, 1];
     heights.into_iter().find(|&h| h * vectors <= 2 * S::ROWS && h <= left).unwrap_or(1)
 }
 
-/// Evaluates an expression in which `$h` and `$v` are constants: the height and the number of vectors of a register tile, which are
-/// known at run time only. Each combination is compiled, but for those that the registers of `$simd` do not hold.
+/// Evaluates an expression in which `$h` and `$v` are constants: the height and the number of vectors of a register
+/// tile, which are known at run time only. Each combination is compiled, but for those that the registers of `$simd` do
+/// not hold.
 macro_rules! with_tile {
     ($simd:ident, $height:expr, $vectors:expr, |$h:ident, $v:ident| $call:expr) => {
         match ($height, $vectors) {

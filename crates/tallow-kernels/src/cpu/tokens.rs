@@ -70,7 +70,8 @@ pub fn narrow(x: &[f32], all: usize, from: usize, len: usize) -> Vec<f32> {
     unsafe { y.finish() }
 }
 
-/// Each sample of `dy` `[samples, len]` at `from` of `all` values, zeros around it: `[samples, all]`, the gradient of [`narrow`].
+/// Each sample of `dy` `[samples, len]` at `from` of `all` values, zeros around it: `[samples, all]`, the gradient of
+/// [`narrow`].
 ///
 /// # Panics
 /// If `len` does not divide `dy`, or the range exceeds `all`.

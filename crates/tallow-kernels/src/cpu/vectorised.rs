@@ -1,7 +1,8 @@
 //! Plain loops compiled for each instruction set: for kernels that the compiler vectorises well by itself.
 
-/// Defines a function whose body is compiled for each instruction set of the architecture and for the target's baseline; a call
-/// takes [`Isa::best`](super::simd::Isa::best). Everything that the body calls must be `#[inline(always)]`.
+/// Defines a function whose body is compiled for each instruction set of the architecture and for the target's
+/// baseline; a call takes [`Isa::best`](super::simd::Isa::best). Everything that the body calls must be
+/// `#[inline(always)]`.
 ///
 /// A body may name `M`, the [`MulAdd`] of its instruction set. One that does not gives the same bits on all of them.
 macro_rules! vectorised {
@@ -48,8 +49,9 @@ impl MulAdd for TwoSteps {
     }
 }
 
-/// Reduces `value` over the positions of rows of one length. Four times sixteen partial results are independent of each other, so that
-/// none waits for the one before it; they are then joined in pairs. The order depends on the length alone.
+/// Reduces `value` over the positions of rows of one length. Four times sixteen partial results are independent of each
+/// other, so that none waits for the one before it; they are then joined in pairs. The order depends on the length
+/// alone.
 #[inline(always)]
 pub(crate) fn reduce<const ROWS: usize>(
     rows: [&[f32]; ROWS],
@@ -102,7 +104,8 @@ pub(crate) fn sum<const ROWS: usize>(rows: [&[f32]; ROWS], value: impl Fn([f32; 
     reduce(rows, 0.0, value, |a, b| a + b)
 }
 
-/// `a` if `first`, else `b`, chosen by bit operations: a plain `if` around a stored value becomes a masked store, which is slow.
+/// `a` if `first`, else `b`, chosen by bit operations: a plain `if` around a stored value becomes a masked store, which
+/// is slow.
 #[inline(always)]
 pub(crate) fn select(first: bool, a: u32, b: u32) -> u32 {
     let mask = u32::from(first).wrapping_neg();

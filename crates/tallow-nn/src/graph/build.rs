@@ -69,7 +69,8 @@ impl Builder {
         self.known[1].insert(b.id(), value);
     }
 
-    /// The value that a tensor of the first pass and its counterpart of the second are: a known one, or else a constant.
+    /// The value that a tensor of the first pass and its counterpart of the second are: a known one, or else a
+    /// constant.
     fn value(&mut self, a: &Tensor, b: &Tensor, user: &str) -> Result<Value> {
         match (self.known[0].get(&a.id()), self.known[1].get(&b.id())) {
             (Some(a), Some(b)) if a == b => Ok(*a),

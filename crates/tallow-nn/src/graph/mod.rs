@@ -1,7 +1,8 @@
 //! The computation of a model as a graph, which an exporter writes for other runtimes.
 //!
-//! [`trace`] runs a forward pass and notes every operation of [`op`](crate::op) with its inputs. Two passes, over one image and over two,
-//! tell values that depend on the images from values that do not. The latter become constants, however they were computed.
+//! [`trace`] runs a forward pass and notes every operation of [`op`](crate::op) with its inputs. Two passes, over one
+//! image and over two, tell values that depend on the images from values that do not. The latter become constants,
+//! however they were computed.
 //!
 //! ```
 //! use tallow_nn::graph::{Dim, Op, trace};
@@ -29,8 +30,8 @@ use tallow_kernels::cpu::pool::PoolConfig;
 use crate::context::Suspended;
 use crate::error::{Error, Result};
 
-/// One step of a computation. Inputs are in the order in which the function of that name in [`op`](crate::op) takes them; those with a
-/// question mark are optional.
+/// One step of a computation. Inputs are in the order in which the function of that name in [`op`](crate::op) takes
+/// them; those with a question mark are optional.
 ///
 /// The enum is exhaustive: an exporter that matches it without a wildcard does not compile until it handles a new step.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,8 +207,8 @@ thread_local! {
     static WATCH: RefCell<Watch> = const { RefCell::new(Watch::Nothing) };
 }
 
-/// Notes that `output` is `op` of `inputs`, while a trace runs on this thread. Returns `output`, or the tensor that an observer put in
-/// its place. Every operation of [`op`](crate::op) calls it; a layer that is made of those need not.
+/// Notes that `output` is `op` of `inputs`, while a trace runs on this thread. Returns `output`, or the tensor that an
+/// observer put in its place. Every operation of [`op`](crate::op) calls it; a layer that is made of those need not.
 pub fn record(output: Tensor, inputs: &[&Tensor], op: impl FnOnce() -> Op) -> Tensor {
     if !watched() {
         return output;
@@ -244,8 +245,8 @@ pub(crate) fn suspend() -> Suspended<RefCell<Watch>> {
     Suspended::new(&WATCH)
 }
 
-/// Runs `forward` and shows `see` the result of each operation, in the order of [`Node::step`]. A tensor that `see` returns replaces the
-/// result.
+/// Runs `forward` and shows `see` the result of each operation, in the order of [`Node::step`]. A tensor that `see`
+/// returns replaces the result.
 ///
 /// # Errors
 /// Errors of `forward` or `see`.
@@ -258,11 +259,12 @@ pub fn observe<T>(see: Box<See>, forward: impl FnOnce() -> Result<T>) -> Result<
     }
 }
 
-/// The graph of `forward` for images of this size (channels, height, width). `forward` must compute the same each time: an evaluation.
+/// The graph of `forward` for images of this size (channels, height, width). `forward` must compute the same each time:
+/// an evaluation.
 ///
 /// # Errors
-/// [`Error::NotTraced`] if a value that depends on the images is the result of one of Candle's own operations, which leave no trace:
-/// those of [`op`](crate::op) do. Errors of `forward`.
+/// [`Error::NotTraced`] if a value that depends on the images is the result of one of Candle's own operations, which
+/// leave no trace: those of [`op`](crate::op) do. Errors of `forward`.
 pub fn trace(image: (usize, usize, usize), forward: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Graph> {
     let pass = |n: usize| -> Result<build::Pass> {
         let (c, h, w) = image;

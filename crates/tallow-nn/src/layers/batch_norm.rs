@@ -1,8 +1,8 @@
 //! BatchNorm: `y = (x − mean) / √(var + eps) · weight + bias`, each channel by its own statistics.
 //!
-//! Training uses the statistics of the batch, which also move the running statistics by `momentum`. Evaluation, and training with
-//! [frozen](Buffer::freeze) statistics, uses the running ones. Names are PyTorch's: parameters `weight` (γ), `bias` (β), buffers
-//! `running_mean`, `running_var`, each `[channels]`.
+//! Training uses the statistics of the batch, which also move the running statistics by `momentum`. Evaluation, and
+//! training with [frozen](Buffer::freeze) statistics, uses the running ones. Names are PyTorch's: parameters `weight`
+//! (γ), `bias` (β), buffers `running_mean`, `running_var`, each `[channels]`.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -33,7 +33,8 @@ use super::Conv2d;
 pub struct BatchNormOptions {
     /// Added to the variance.
     pub eps: f32,
-    /// Share of the batch in the running statistics, as in PyTorch: `running ← (1 − momentum) · running + momentum · batch`.
+    /// Share of the batch in the running statistics, as in PyTorch: `running ← (1 − momentum) · running + momentum ·
+    /// batch`.
     pub momentum: f32,
     /// Initial γ. With 0 a residual branch starts as zero (`zero_init_last`).
     pub weight_init: f32,

@@ -20,8 +20,9 @@ use crate::error::Result;
 use crate::mode::Mode;
 use crate::tape;
 
-/// Computes `forward(layer, x, mode)` and keeps only `x` for the backward pass, which computes the layer a second time, with the
-/// same random numbers and without moving running statistics. `layer` is cloned; clones share their parameters.
+/// Computes `forward(layer, x, mode)` and keeps only `x` for the backward pass, which computes the layer a second time,
+/// with the same random numbers and without moving running statistics. `layer` is cloned; clones share their
+/// parameters.
 ///
 /// # Errors
 /// Errors of `forward`.

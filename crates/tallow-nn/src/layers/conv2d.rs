@@ -31,8 +31,8 @@ pub struct Conv2dOptions {
     pub padding: usize,
     /// Pixels between taps.
     pub dilation: usize,
-    /// Groups of channels; outputs of a group see the inputs of that group alone. As many groups as channels make a depthwise
-    /// convolution.
+    /// Groups of channels; outputs of a group see the inputs of that group alone. As many groups as channels make a
+    /// depthwise convolution.
     pub groups: usize,
     /// Whether there is a bias, which starts at zero.
     pub bias: bool,
@@ -41,7 +41,8 @@ pub struct Conv2dOptions {
 }
 
 impl Default for Conv2dOptions {
-    /// A convolution of stride 1 without a bias, its weight Kaiming normal by fan-out, as networks with BatchNorm use it.
+    /// A convolution of stride 1 without a bias, its weight Kaiming normal by fan-out, as networks with BatchNorm use
+    /// it.
     fn default() -> Self {
         Conv2dOptions {
             stride: 1,
@@ -127,8 +128,8 @@ impl Conv2d {
         Conv2d { weight, bias: None, config: self.config }
     }
 
-    /// Computes `activation(scale · (weight ∗ x) + shift)` without the bias: convolution, BatchNorm and activation of an evaluation. Not
-    /// recorded.
+    /// Computes `activation(scale · (weight ∗ x) + shift)` without the bias: convolution, BatchNorm and activation of
+    /// an evaluation. Not recorded.
     ///
     /// # Errors
     /// As [`forward`](Self::forward); a number of scales or shifts other than the outputs.

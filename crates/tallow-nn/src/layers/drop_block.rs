@@ -80,7 +80,8 @@ impl DropBlock2d {
     }
 }
 
-/// The pixels that stay when a block around each seed is dropped. Blocks of an even side reach one pixel further up and left.
+/// The pixels that stay when a block around each seed is dropped. Blocks of an even side reach one pixel further up and
+/// left.
 fn keep_mask(seeds: &[bool], (n, h, w): (usize, usize, usize), (kh, kw): (usize, usize)) -> Vec<bool> {
     let mut keep = vec![true; seeds.len()];
     for sample in 0..n {

@@ -39,8 +39,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     Ok(record(y, &inputs, || Op::Conv2d(config)))
 }
 
-/// Computes `activation(scale · conv2d(x, weight) + shift)`, the scale folded into the weights as they are packed: convolution,
-/// BatchNorm and activation of inference in one pass. Never recorded.
+/// Computes `activation(scale · conv2d(x, weight) + shift)`, the scale folded into the weights as they are packed:
+/// convolution, BatchNorm and activation of inference in one pass. Never recorded.
 ///
 /// # Shapes
 /// As in [`conv2d`]; `scale` and `shift` hold one value for each output channel.
@@ -84,7 +84,8 @@ fn convolution(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Convol
         .map_err(|expected| Error::input(OP, expected, found()))
 }
 
-/// The forward product of contiguous `input` and `filters`, which are the values of `weight`. Zeros while products are counted.
+/// The forward product of contiguous `input` and `filters`, which are the values of `weight`. Zeros while products are
+/// counted.
 pub(super) fn product(
     op: &'static str,
     convolution: &Convolution,

@@ -6,10 +6,11 @@ use crate::context::suspended;
 use crate::error::Result;
 use crate::memory::values;
 
-/// Runs a CPU kernel on the values of `tensors`, for the operation `op`, which an error names. The tensors are contiguous
-/// ([`memory`](crate::memory) makes them so).
+/// Runs a CPU kernel on the values of `tensors`, for the operation `op`, which an error names. The tensors are
+/// contiguous ([`memory`](crate::memory) makes them so).
 ///
-/// The kernel may wait in rayon's pool: this thread's tape is hidden meanwhile ([`suspended`]). So the kernel cannot record.
+/// The kernel may wait in rayon's pool: this thread's tape is hidden meanwhile ([`suspended`]). So the kernel cannot
+/// record.
 ///
 /// # Errors
 /// A tensor on another device, which the error names; a tensor of another type than f32.

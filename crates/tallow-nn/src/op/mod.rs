@@ -1,13 +1,14 @@
 //! Differentiable operations on tensors: what layers are made of.
 //!
-//! Each operation is one file: it checks shapes, runs the kernel of the tensors' device ([`on_cpu`]), records its backward on the
-//! [tape](crate::tape) and its step in the [graph](crate::graph). The kernels are those of [`tallow_kernels`]. Results do not depend on
-//! the number of threads.
+//! Each operation is one file: it checks shapes, runs the kernel of the tensors' device ([`on_cpu`]), records its
+//! backward on the [tape](crate::tape) and its step in the [graph](crate::graph). The kernels are those of
+//! [`tallow_kernels`]. Results do not depend on the number of threads.
 //!
-//! Tensors are f32. A batch of images has the shape `[n, c, h, w]`, and its values lie as `[n, h, w, c]`, PyTorch's `channels_last`.
-//! Other strides are accepted and copied first.
+//! Tensors are f32. A batch of images has the shape `[n, c, h, w]`, and its values lie as `[n, h, w, c]`, PyTorch's
+//! `channels_last`. Other strides are accepted and copied first.
 //!
-//! The operations under "arithmetic" and "shapes" are Candle's own, noted in the graph. Candle's engine differentiates them.
+//! The operations under "arithmetic" and "shapes" are Candle's own, noted in the graph. Candle's engine differentiates
+//! them.
 //!
 //! | | |
 //! |---|---|

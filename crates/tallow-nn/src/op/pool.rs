@@ -30,8 +30,8 @@ pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     Ok(record(y, &[x], || Op::MaxPool(config)))
 }
 
-/// Computes the mean of the values under each window. `count_include_pad` says whether the padding's zeros count as values (PyTorch's
-/// default is yes).
+/// Computes the mean of the values under each window. `count_include_pad` says whether the padding's zeros count as
+/// values (PyTorch's default is yes).
 ///
 /// # Shapes
 /// As in [`max_pool2d`].

@@ -7,8 +7,8 @@ use super::on_cpu;
 use crate::error::Result;
 use crate::memory::Dense;
 
-/// Computes `(clamp(round(x / scale) + zero_point, 0, 255) − zero_point) · scale`, halves rounded to even: the values that remain when
-/// `x` is stored as unsigned bytes. Not differentiable.
+/// Computes `(clamp(round(x / scale) + zero_point, 0, 255) − zero_point) · scale`, halves rounded to even: the values
+/// that remain when `x` is stored as unsigned bytes. Not differentiable.
 ///
 /// # Shapes
 /// Any.

@@ -71,8 +71,8 @@ pub struct Head<'a> {
     pub scale: f32,
 }
 
-/// The numbers by which the scores of a query became probabilities: `e^(score − max) · inverse`. The two numbers are kept apart: their sum
-/// `max − ln inverse` would round away the denominator of large scores.
+/// The numbers by which the scores of a query became probabilities: `e^(score − max) · inverse`. The two numbers are
+/// kept apart: their sum `max − ln inverse` would round away the denominator of large scores.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QuerySoftmax {
     max: f32,

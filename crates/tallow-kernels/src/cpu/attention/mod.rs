@@ -1,8 +1,8 @@
 //! Multi-head attention: `softmax(scale · q·kᵀ + bias) · v` for every head, and its gradients.
 //!
-//! One task computes one head of one image, a block of queries at a time, so that the scores stay in the cache. The forward pass
-//! keeps two numbers for each query (its largest score and its softmax's denominator), from which the backward pass computes the
-//! probabilities again (Dao et al. 2022, "FlashAttention").
+//! One task computes one head of one image, a block of queries at a time, so that the scores stay in the cache. The
+//! forward pass keeps two numbers for each query (its largest score and its softmax's denominator), from which the
+//! backward pass computes the probabilities again (Dao et al. 2022, "FlashAttention").
 
 use rayon::prelude::*;
 
@@ -36,8 +36,8 @@ pub enum Factors<'a> {
     /// `q` `[images, queries, heads · key_width]`, `k` `[images, keys, heads · key_width]`, `v`
     /// `[images, keys, heads · value_width]`.
     Apart([&'a [f32]; 3]),
-    /// `[images, keys, 3 · heads · width]`, the last dimension ordered (q, k, v), heads, width. There are as many queries as keys,
-    /// and both widths are the same.
+    /// `[images, keys, 3 · heads · width]`, the last dimension ordered (q, k, v), heads, width. There are as many
+    /// queries as keys, and both widths are the same.
     Packed(&'a [f32]),
 }
 
@@ -106,8 +106,8 @@ impl Attention<'_> {
         (unsafe { y.finish() }, softmaxes)
     }
 
-    /// The gradients, from that of the result, `dy`, and what [`forward`](Self::forward) kept. The bias's is computed if
-    /// `bias_needed`.
+    /// The gradients, from that of the result, `dy`, and what [`forward`](Self::forward) kept. The bias's is computed
+    /// if `bias_needed`.
     ///
     /// # Panics
     /// If a slice has another length than the sizes say, or a size is zero.

@@ -1,11 +1,12 @@
 //! Products of bf16 matrices summed in f32: the arithmetic under [`Precision::Bf16`].
 //!
-//! Operands lie in *tiles*, the shape in which a matrix unit multiplies: 16 rows of 32 contracted values ([`pack::rows`])
-//! times 16 pairs of contracted values by 16 columns ([`pack::pairs`]), a KiB each. One [`Product`] is a block of 2 × 2
-//! tiles of f32 sums, over any list of such pairs of tiles. It runs on the fastest [`Unit`] of the machine; in tests also in plain Rust,
-//! so that the packing around it is tested on any machine.
+//! Operands lie in *tiles*, the shape in which a matrix unit multiplies: 16 rows of 32 contracted values
+//! ([`pack::rows`]) times 16 pairs of contracted values by 16 columns ([`pack::pairs`]), a KiB each. One [`Product`] is
+//! a block of 2 × 2 tiles of f32 sums, over any list of such pairs of tiles. It runs on the fastest [`Unit`] of the
+//! machine; in tests also in plain Rust, so that the packing around it is tested on any machine.
 //!
-//! The order of the sums is that of the list: results do not depend on the thread count. Two units differ in the last bits.
+//! The order of the sums is that of the list: results do not depend on the thread count. Two units differ in the last
+//! bits.
 
 pub mod pack;
 #[cfg(test)]
@@ -24,8 +25,8 @@ pub enum Precision {
     /// 24 bits of fraction.
     #[default]
     F32,
-    /// Both factors of each product are rounded to bf16, 8 bits of fraction; the products are exact. Needs a processor that multiplies
-    /// bf16 ([`bf16_unit`]), and is used only where it is faster than f32.
+    /// Both factors of each product are rounded to bf16, 8 bits of fraction; the products are exact. Needs a processor
+    /// that multiplies bf16 ([`bf16_unit`]), and is used only where it is faster than f32.
     Bf16,
 }
 
@@ -154,8 +155,8 @@ impl Ready {
     /// `out = init + Σ rows · columns`.
     ///
     /// # Safety
-    /// Each term's tiles can be read (`depths` of each of the two rows of tiles, `2 · depths` of columns); `init` holds 32
-    /// values at each of its 16 rows, `out` room for as many that no other thread touches.
+    /// Each term's tiles can be read (`depths` of each of the two rows of tiles, `2 · depths` of columns); `init` holds
+    /// 32 values at each of its 16 rows, `out` room for as many that no other thread touches.
     #[inline]
     pub unsafe fn multiply(&self, product: &Product, terms: &[Term]) {
         // SAFETY: by the contract; the unit was detected, and begun on this thread.

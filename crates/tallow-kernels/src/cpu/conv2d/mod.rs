@@ -1,12 +1,12 @@
-//! 2-D convolution: any kernel, stride, padding, dilation and groups, with both gradients. A linear layer is a convolution over images
-//! of one pixel.
+//! 2-D convolution: any kernel, stride, padding, dilation and groups, with both gradients. A linear layer is a
+//! convolution over images of one pixel.
 //!
-//! Indirect convolution (Dukhan 2019, "The Indirect Convolution Algorithm"): images lie channels-last, so that every (pixel, tap) is a
-//! pointer to a run of channels, or to zeros outside the image. The micro-kernel of a matrix product runs straight over the pointers;
-//! nothing is unfolded in memory.
+//! Indirect convolution (Dukhan 2019, "The Indirect Convolution Algorithm"): images lie channels-last, so that every
+//! (pixel, tap) is a pointer to a run of channels, or to zeros outside the image. The micro-kernel of a matrix product
+//! runs straight over the pointers; nothing is unfolded in memory.
 //!
-//! - `gather`: the product. It computes the forward pass, and the input's gradient as the same product on transposed weights (for a
-//!   stride s: s² of them, one for each phase, without inserted zeros).
+//! - `gather`: the product. It computes the forward pass, and the input's gradient as the same product on transposed
+//!   weights (for a stride s: s² of them, one for each phase, without inserted zeros).
 //! - `unfold`: the exception, for images of few channels.
 //! - `pack`: weights in the order in which the product reads them.
 //! - `weight_grad`: the weights' gradient, with pixels as the contraction.
@@ -77,8 +77,9 @@ pub struct Epilogue<'a> {
 }
 
 impl Convolution {
-    /// The convolution of images `[n, c, h, w]` with filters `[o, c/groups, kh, kw]`. Both shapes are in PyTorch's order; the values of
-    /// images lie as `[n, h, w, c]`. bf16 is used if `precision` asks for it, the machine has a unit for it, and it gains.
+    /// The convolution of images `[n, c, h, w]` with filters `[o, c/groups, kh, kw]`. Both shapes are in PyTorch's
+    /// order; the values of images lie as `[n, h, w, c]`. bf16 is used if `precision` asks for it, the machine has a
+    /// unit for it, and it gains.
     ///
     /// # Errors
     /// Shapes that do not fit each other; the text says what would fit.
@@ -127,8 +128,8 @@ impl Convolution {
         [g.o, g.cg(), g.kh, g.kw]
     }
 
-    /// Packs filters, each multiplied by its output's `scale` if there is one, to be kept from one forward pass to the next. `None` if
-    /// this convolution does not pack.
+    /// Packs filters, each multiplied by its output's `scale` if there is one, to be kept from one forward pass to the
+    /// next. `None` if this convolution does not pack.
     ///
     /// # Panics
     /// If a slice has another length than the sizes say.
@@ -143,8 +144,8 @@ impl Convolution {
         }
     }
 
-    /// `epilogue(conv2d(x, weights))`: the cross-correlation, as `torch.nn.functional.conv2d`. `x` is `[n, h, w, c]`, and so is the
-    /// result.
+    /// `epilogue(conv2d(x, weights))`: the cross-correlation, as `torch.nn.functional.conv2d`. `x` is `[n, h, w, c]`,
+    /// and so is the result.
     ///
     /// # Panics
     /// If a slice has another length than the sizes say, or the weights were packed for a convolution of other sizes.
@@ -221,8 +222,8 @@ impl Convolution {
     }
 }
 
-/// The gradient of a shift, `[o]`, from that of the result, `[pixels, o]`: sums over pixels, in fixed blocks whose sums are added in
-/// order.
+/// The gradient of a shift, `[o]`, from that of the result, `[pixels, o]`: sums over pixels, in fixed blocks whose sums
+/// are added in order.
 ///
 /// # Panics
 /// If `o` is 0.

@@ -15,8 +15,8 @@ pub(super) enum Columns {
     Inputs,
 }
 
-/// The order in which to visit `(contracted channels, column)`: runs of filters as they lie in memory, few enough lines of
-/// the panel at a time that they stay in the L1 cache.
+/// The order in which to visit `(contracted channels, column)`: runs of filters as they lie in memory, few enough lines
+/// of the panel at a time that they stay in the L1 cache.
 pub(super) fn places(side: Columns, k: usize, columns: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
     const RUN: usize = 16;
     let run = if side == Columns::Outputs { RUN } else { 1 };

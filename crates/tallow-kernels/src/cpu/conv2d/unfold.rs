@@ -13,7 +13,8 @@ pub fn serves(g: &Geometry) -> bool {
     g.c < SHORT_RUN && g.config.groups == 1 && g.taps() > 1
 }
 
-/// Writes the inputs under each output pixel, `[pixel][tap][channel]`, zeros outside the image. `pixels` counts through `[n, oh, ow]`.
+/// Writes the inputs under each output pixel, `[pixel][tap][channel]`, zeros outside the image. `pixels` counts through
+/// `[n, oh, ow]`.
 ///
 /// # Safety
 /// The instruction set of `S` is available.
@@ -47,7 +48,8 @@ pub unsafe fn unfold<S: Simd>(g: &Geometry, x: &[f32], pixels: Range<usize>, unf
                         if from + run.next_multiple_of(S::LANES) <= x.len() {
                             let mut i = 0;
                             while i < run {
-                                // SAFETY: the vectors end within `x`, and within `unfolded`, which is a vector longer than its runs.
+                                // SAFETY: the vectors end within `x`, and within `unfolded`, which is a vector longer
+                                // than its runs.
                                 unsafe {
                                     S::store(unfolded.as_mut_ptr().add(at + i), S::load(x.as_ptr().add(from + i)))
                                 };

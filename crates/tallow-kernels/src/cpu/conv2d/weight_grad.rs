@@ -156,7 +156,8 @@ impl Kernel for WeightGradTask<'_> {
                     let mut channel = 0;
                     while channel < plan.k {
                         let height = simd::tile_height::<S>(vectors, plan.k - channel);
-                        // SAFETY: runs stay within `source` and the panel `dy`; this task owns the panel's sums of its slice.
+                        // SAFETY: runs stay within `source` and the panel `dy`; this task owns the panel's sums of its
+                        // slice.
                         with_tile!(S, height, vectors, |H, V| unsafe {
                             self.tile::<S, H, V>(panel, tap, channel, first == self.rows.start, source, step, dy, &runs)
                         });
@@ -224,7 +225,8 @@ impl WeightGradTask<'_> {
         }
     }
 
-    /// Adds a block's contribution to `R` channels × one panel of `V` vectors of the sums, which the `first` block starts.
+    /// Adds a block's contribution to `R` channels × one panel of `V` vectors of the sums, which the `first` block
+    /// starts.
     ///
     /// # Safety
     /// The instruction set of `S` is available; the runs stay within `source` and `dy`; no other

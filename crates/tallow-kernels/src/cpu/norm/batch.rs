@@ -1,5 +1,5 @@
-//! BatchNorm over the columns of a matrix, fused with the activation after it: one pass for the statistics, one to write; in the
-//! backward pass one for the sums, one to write.
+//! BatchNorm over the columns of a matrix, fused with the activation after it: one pass for the statistics, one to
+//! write; in the backward pass one for the sums, one to write.
 
 use rayon::prelude::*;
 
@@ -20,8 +20,8 @@ pub fn moments(x: &[f32], c: usize) -> (Vec<f32>, Vec<f32>) {
 
 /// `activation((x − mean) / √(var + eps) · gamma + beta)` over the columns of a matrix.
 ///
-/// The backward pass computes the activation's input again from `x`, exactly as the forward pass did: reading it from memory would take
-/// longer.
+/// The backward pass computes the activation's input again from `x`, exactly as the forward pass did: reading it from
+/// memory would take longer.
 pub struct BatchNorm {
     columns: Columns,
     mean: Vec<f32>,
@@ -44,8 +44,8 @@ pub struct BatchNormGradients {
 }
 
 impl BatchNorm {
-    /// A normalisation by these statistics, one value of each slice for a column. `batch_statistics` says whether they are the moments
-    /// of `x` itself, so that gradients flow through them.
+    /// A normalisation by these statistics, one value of each slice for a column. `batch_statistics` says whether they
+    /// are the moments of `x` itself, so that gradients flow through them.
     ///
     /// # Panics
     /// If the slices differ in length or are empty.

@@ -7,8 +7,8 @@ use crate::cpu::CHUNK;
 use crate::cpu::memory::{Slot, Uninit};
 use crate::cpu::vectorised::{sum, vectorised};
 
-/// `(x − mean) / √(var + eps) · gamma + beta` with the mean and variance of each row of `gamma.len()` values; and each row's mean and
-/// 1/σ.
+/// `(x − mean) / √(var + eps) · gamma + beta` with the mean and variance of each row of `gamma.len()` values; and each
+/// row's mean and 1/σ.
 ///
 /// # Panics
 /// If `gamma` is empty or does not divide `x`, or `beta` has another length.

@@ -1,4 +1,5 @@
-//! Normalisation over the batch (BatchNorm, fused with the activation after it) and over rows (LayerNorm), and sums of columns.
+//! Normalisation over the batch (BatchNorm, fused with the activation after it) and over rows (LayerNorm), and sums of
+//! columns.
 
 mod batch;
 mod columns;

@@ -18,8 +18,8 @@ enum Taps {
 }
 
 impl Pooling {
-    /// The largest value under each window, NaN if the window holds one; the first of equal values. If `keep_taps`, also their places,
-    /// which [`max_backward`](Self::max_backward) needs.
+    /// The largest value under each window, NaN if the window holds one; the first of equal values. If `keep_taps`,
+    /// also their places, which [`max_backward`](Self::max_backward) needs.
     ///
     /// # Panics
     /// If `x` has another length than the images.

@@ -45,8 +45,8 @@ impl Pooling {
     /// Windows over images `[n, h, w, c]`.
     ///
     /// # Panics
-    /// If a kernel or stride is 0, the padding exceeds half the kernel, or an image is empty or, with its padding, smaller than the
-    /// kernel.
+    /// If a kernel or stride is 0, the padding exceeds half the kernel, or an image is empty or, with its padding,
+    /// smaller than the kernel.
     pub fn new([n, h, w, c]: [usize; 4], config: PoolConfig) -> Pooling {
         let PoolConfig { kernel, stride, padding, ceil_mode } = config;
         let rows = Axis::new(h, kernel.0, stride.0, padding.0, ceil_mode);
@@ -76,9 +76,9 @@ impl Pooling {
         self.output().iter().product()
     }
 
-    /// The gradient of the images: `write_row(dx, outputs, windows, columns)` writes each row of pixels, gathering from the windows over
-    /// it. `outputs` are the places of the image's outputs, `windows` the rows of windows over this row of pixels, `columns` those over
-    /// each of its pixels. So every value is written once, in a fixed order.
+    /// The gradient of the images: `write_row(dx, outputs, windows, columns)` writes each row of pixels, gathering from
+    /// the windows over it. `outputs` are the places of the image's outputs, `windows` the rows of windows over this
+    /// row of pixels, `columns` those over each of its pixels. So every value is written once, in a fixed order.
     fn gather(&self, write_row: impl Fn(&mut [Slot], std::ops::Range<usize>, Span, &[Span]) + Sync) -> Vec<f32> {
         let (h, w, c) = (self.rows.input, self.cols.input, self.channels);
         let mut dx = Uninit::new(self.input_len());

@@ -1,9 +1,9 @@
 //! AMX by inline assembly: its intrinsics are not stable in Rust, and every assembler knows its instructions.
 //!
-//! Linux grants the tile registers on request (`arch_prctl`), once a process. A task configures them and gives them back, so that a
-//! context switch need not save eight KiB. Nothing but [`multiply`] uses them: the compiler emits AMX instructions only where a function
-//! enables the feature, and none does. A product is one `asm!` block, so that no value stays in a tile register from one block to the
-//! next.
+//! Linux grants the tile registers on request (`arch_prctl`), once a process. A task configures them and gives them
+//! back, so that a context switch need not save eight KiB. Nothing but [`multiply`] uses them: the compiler emits AMX
+//! instructions only where a function enables the feature, and none does. A product is one `asm!` block, so that no
+//! value stays in a tile register from one block to the next.
 
 use std::mem::offset_of;
 
@@ -56,7 +56,8 @@ pub unsafe fn configure() {
     let mut config = Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
     config.row_bytes[..REGISTERS].fill(64);
     config.rows[..REGISTERS].fill(16);
-    // SAFETY: the instruction reads the 64 bytes of `config` and zeroes the tile registers; AMX is available by the contract.
+    // SAFETY: the instruction reads the 64 bytes of `config` and zeroes the tile registers; AMX is available by the
+    // contract.
     unsafe {
         std::arch::asm!(
             "ldtilecfg [{}]", in(reg) &config,
@@ -87,9 +88,9 @@ pub unsafe fn release() {
 /// That method's; [`configure`] was called on this thread.
 #[inline]
 pub unsafe fn multiply(product: &Product, terms: &[Term]) {
-    // Tile registers 0 to 3 are the sums, 4 and 5 the rows, 6 and 7 the columns.
-    // SAFETY: by the contract the tiles of all terms and `init` can be read and `out` can be written, and the tile registers are
-    // configured; every register that changes is named.
+    // Tile registers 0 to 3 are the sums, 4 and 5 the rows, 6 and 7 the columns. SAFETY: by the contract the tiles of
+    // all terms and `init` can be read and `out` can be written, and the tile registers are configured; every register
+    // that changes is named.
     unsafe {
         std::arch::asm!(
             "mov {row0}, [{product} + {init0}]",

@@ -1,4 +1,5 @@
-//! The instruction sets of x86-64: AVX2, AVX-512 and AMX, detected at run time. On other architectures this folder offers none.
+//! The instruction sets of x86-64: AVX2, AVX-512 and AMX, detected at run time. On other architectures this folder
+//! offers none.
 
 #[cfg(not(target_arch = "x86_64"))]
 mod absent;

@@ -76,8 +76,8 @@ pub unsafe fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
     }
 }
 
-/// Part of [`vectorised`](crate::cpu::vectorised): compiles the function `body` of the place for each level, and returns from the
-/// place with the best one's result.
+/// Part of [`vectorised`](crate::cpu::vectorised): compiles the function `body` of the place for each level, and
+/// returns from the place with the best one's result.
 macro_rules! call_best {
     ([$($generic:ident: $bound:path),*] ($($arg:ident: $type:ty),*)) => {
         #[target_feature(enable = "avx2,fma")]

@@ -1,8 +1,9 @@
 //! Convolution in bf16 with sums in f32: tensors stay f32 and are rounded while they are packed, block by block.
 //!
-//! Images of a batch are the rows of a tile: sixteen images at one pixel. A tap is then inside the picture or outside for
-//! the whole tile, whatever the stride, padding or dilation, and no product is wasted. The weights' gradient is
-//! contracted over 32 images at each pixel. It pays from some eight images and eight channels on; [`serves`] says where.
+//! Images of a batch are the rows of a tile: sixteen images at one pixel. A tap is then inside the picture or outside
+//! for the whole tile, whatever the stride, padding or dilation, and no product is wasted. The weights' gradient is
+//! contracted over 32 images at each pixel. It pays from some eight images and eight channels on; [`serves`] says
+//! where.
 
 mod product;
 mod weight_grad;

@@ -203,8 +203,8 @@ impl Bf16ProductTask<'_> {
                     out,
                     out_stride,
                 };
-                // SAFETY: terms point to packed tiles or to the zeros before them, and to the weights of a tap; `out` is
-                // sixteen images' columns, or `edge`.
+                // SAFETY: terms point to packed tiles or to the zeros before them, and to the weights of a tap; `out`
+                // is sixteen images' columns, or `edge`.
                 unsafe { unit.multiply(&product, terms) };
                 if !direct {
                     for (pixel, rows) in pair.iter().zip(edge.chunks_exact(TILE)) {

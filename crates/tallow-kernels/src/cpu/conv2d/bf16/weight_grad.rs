@@ -1,7 +1,8 @@
 //! The gradient of the filters: for each tap, input channels times output channels, contracted over images and pixels.
 //!
-//! The work is a list of strips: 32 images × some rows of the output. They are divided into slices whose number depends on
-//! the shapes alone; each slice sums its strips in order into a buffer of its own, and the buffers are added in order.
+//! The work is a list of strips: 32 images × some rows of the output. They are divided into slices whose number depends
+//! on the shapes alone; each slice sums its strips in order into a buffer of its own, and the buffers are added in
+//! order.
 
 use std::cell::RefCell;
 use std::ops::Range;

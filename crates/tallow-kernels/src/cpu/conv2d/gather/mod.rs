@@ -18,8 +18,8 @@ mod tile;
 const TASK_VALUES: usize = 48 * 1024;
 /// Pixels that are unfolded at a time: they stay in the L1 cache.
 const UNFOLDED_PIXELS: usize = 144;
-/// Up to this many points of a grid, a tile is the same point of several images, so that a tap outside the image is outside for
-/// all rows and is left out: 30 % of the products at 4×4, 4 % at 32×32.
+/// Up to this many points of a grid, a tile is the same point of several images, so that a tap outside the image is
+/// outside for all rows and is left out: 30 % of the products at 4×4, 4 % at 32×32.
 const SHARED_POINTS: usize = 32 * 32;
 
 pub fn forward(isa: Isa, g: &Geometry, x: &[f32], packed: &PackedWeights, after: Epilogue) -> Vec<f32> {

@@ -7,12 +7,12 @@ use crate::cpu::simd::Simd;
 const AHEAD: usize = 24;
 
 impl GatherTask<'_> {
-    /// One register tile: `R` pixels × one panel of `V` vectors, over all taps and channels; `beside` as in `multiply_panels`,
-    /// from the tile's first pixel.
+    /// One register tile: `R` pixels × one panel of `V` vectors, over all taps and channels; `beside` as in
+    /// `multiply_panels`, from the tile's first pixel.
     ///
     /// # Safety
-    /// The instruction set of `S` is available; `tile` has `R` pixels of this task; panels are `V` vectors wide; no other task
-    /// writes this panel's columns of their targets.
+    /// The instruction set of `S` is available; `tile` has `R` pixels of this task; panels are `V` vectors wide; no
+    /// other task writes this panel's columns of their targets.
     #[inline(always)]
     pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const UNFOLDED: bool>(
         &self,
