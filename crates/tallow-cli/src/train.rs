@@ -1,0 +1,140 @@
+//! `tallow train`: config → setup → run directory → training → evaluation.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use tallow_infer::Predictor;
+use tallow_run::RunDir;
+use tallow_train::{FitOptions, RunConfig, Setting, TrainedOutcome, load, setup, train_run};
+
+use crate::batch_size::{self, BatchSize};
+use crate::options::{Method, Source};
+use crate::program;
+use crate::run;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  tallow train
+  tallow train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
+  tallow train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
+  tallow train --data 'x-{0000..0099}.tar' --model resnet18 --set data.stream=true
+  tallow train --data photos/ --model resnet18 --pretrained hf:timm/resnet18.a1_in1k --freeze backbone
+  tallow train --resume --out runs/r9
+
+Every key of the configuration is listed in docs/train.md.")]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    method: Method,
+    /// The run directory; made if absent [default: runs/MODEL-DATA, numbered]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Samples a batch, or auto: a few steps of each power of two are measured, the smallest of the fastest is taken, and
+    /// config.toml keeps it
+    #[arg(long, value_name = "N|auto")]
+    batch_size: Option<BatchSize>,
+    /// Go on with the run in --out from its last checkpoint
+    #[arg(long, requires = "out", conflicts_with_all = ["recipe", "pretrained", "batch_size"])]
+    resume: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Set by Ctrl-C: the step under way is finished and saved.
+pub static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C set [`STOP`].
+pub fn catch_ctrl_c() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // asked twice
+        }
+        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
+    })
+    .context("cannot catch Ctrl-C")
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let mut settings = [args.source.settings(), args.method.settings()?].concat();
+    if let Some(BatchSize::Of(samples)) = args.batch_size {
+        settings.push(Setting::parse(&format!("train.batch_size={samples}"))?.from_origin("--batch-size"));
+    }
+    let resumed = args.out.as_ref().filter(|_| args.resume).map(RunDir::open).transpose()?;
+    let config = match &resumed {
+        Some(dir) => RunConfig::of_run(dir, &settings)?,
+        None => load(&args.method.recipe, &settings)?,
+    };
+    let mut setup = setup(config, resumed.as_ref())?;
+    if let Some(report) = setup.pretrained.as_ref().filter(|_| !args.quiet) {
+        println!("{report}");
+    }
+    if let Some(BatchSize::Auto) = args.batch_size {
+        setup.resolved.config.train.batch_size = batch_size::choose(&setup, args.quiet)?;
+    }
+    let dir = match resumed {
+        Some(dir) => {
+            setup.rewrite_config(&dir)?;
+            dir
+        }
+        None => setup.create_dir(args.out.unwrap_or_else(|| free_name("", setup.config())))?,
+    };
+    catch_ctrl_c()?;
+    if !args.quiet {
+        println!("{}", run::headline(&setup, &dir));
+    }
+    let options = FitOptions { stop: &STOP, quiet: args.quiet, ..FitOptions::default() };
+    let TrainedOutcome { report, run: trained, splits } = train_run(setup, dir, options)?;
+    let path = trained.dir.path().display().to_string();
+    if report.interrupted {
+        bail!(
+            "stopped by Ctrl-C at step {}; continue with: {tallow} train --resume --out {path}",
+            report.steps,
+            tallow = program::name()
+        );
+    }
+    let split = match (splits.test, splits.validation, splits.stream) {
+        (Some(test), ..) => Some(("test", test)),
+        (None, Some(validation), _) => Some(("validation", validation)),
+        (None, None, None) => Some(("train", splits.train)),
+        // Evaluating a streamed training set is slow and says little.
+        (None, None, Some(_)) => None,
+    };
+    run::warn_of(&trained.preprocessing);
+    let predictor = Predictor::from(trained);
+    let measured =
+        split.map(|(split, dataset)| -> Result<_> { Ok((split, run::evaluate(&predictor, split, dataset)?)) });
+    let measured = measured.transpose()?;
+    if !args.quiet {
+        match &measured {
+            Some((split, measured)) => println!("\n{split}: {}", measured.evaluation),
+            None => {
+                println!(
+                    "\nno validation or test shards; evaluate on others with: {} evaluate {path} --data SPEC",
+                    program::name()
+                )
+            }
+        }
+        println!("trained in {:.0} s at {:.0} images/s (evaluation left out)", report.train_s, report.images_per_s);
+        println!(
+            "{path}: config.toml, model.safetensors + config.json (timm's layout), {}curves.svg, events/",
+            if measured.is_some() { "metrics.json, " } else { "" }
+        );
+        println!("next: {} predict {path} IMAGE…    tensorboard --logdir {path}/events", program::name());
+    }
+    Ok(())
+}
+
+/// `runs/PREFIXMODEL-DATA`, or the first of its numbered variants that is free.
+pub fn free_name(prefix: &str, config: &RunConfig) -> PathBuf {
+    let stem = |spec: &str| {
+        let name = std::path::Path::new(spec).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name.is_empty() { "data".to_owned() } else { name }
+    };
+    let name = format!("runs/{prefix}{}-{}", config.model.name, stem(&config.data.spec));
+    let numbered = (2..).map(|n| PathBuf::from(format!("{name}-{n}")));
+    let mut names = std::iter::once(PathBuf::from(&name)).chain(numbered);
+    names.find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(name))
+}
