@@ -16,15 +16,12 @@ mod precision;
 mod store;
 
 pub mod graph;
-pub mod kernels;
 pub mod layers;
 pub mod macs;
 pub mod memory;
 pub mod op;
 pub mod rng;
 pub mod tape;
-
-pub use op as ops;
 
 pub use context::suspended;
 pub use error::{Error, Result};

@@ -6,8 +6,8 @@ mod common;
 use candle_core::{Device, Tensor};
 use common::{flat, random};
 use tallow_nn::graph::trace;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Activation, BatchNorm2d, Conv2d, Conv2dOptions, Linear};
+use tallow_nn::op::global_avg_pool;
 use tallow_nn::{Builder, Init, Mode, ParamStore, Result, Tape, keep_packed_weights, macs};
 
 /// Channels: enough for several panels of weights, which are packed in parallel.

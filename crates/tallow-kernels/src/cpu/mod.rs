@@ -29,6 +29,8 @@ mod simd;
 pub mod softmax;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 mod vectorised;
 mod x86;

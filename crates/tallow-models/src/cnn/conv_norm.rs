@@ -1,8 +1,8 @@
 //! Convolution, BatchNorm, ReLU, as the Inception networks use them.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions};
+use tallow_nn::op::Activation::Relu;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::layers::conv_norm;

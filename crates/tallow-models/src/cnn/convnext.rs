@@ -11,12 +11,9 @@
 //! Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Gelu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear, checkpoint};
-use tallow_nn::ops::permute;
+use tallow_nn::op::Activation::Gelu;
+use tallow_nn::op::{activate, add_activate, global_avg_pool, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -9,9 +9,9 @@
 //! normal by fan-in, PyTorch's default for the classifier's weight, its bias zero.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
 use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

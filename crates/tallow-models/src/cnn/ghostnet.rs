@@ -11,12 +11,9 @@
 //! biases of convolutions, which start at zero.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{self, Hardsigmoid, Identity, Relu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
-use tallow_nn::ops::reshape;
+use tallow_nn::op::Activation::{self, Hardsigmoid, Identity, Relu};
+use tallow_nn::op::{activate, add_activate, global_avg_pool, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::linear;

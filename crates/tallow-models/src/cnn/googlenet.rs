@@ -8,8 +8,8 @@
 //! PyTorch's default for `fc`'s bias. `drop_rate` is the dropout before `fc` (torchvision's 0.2).
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
 use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::op::{PoolConfig, global_avg_pool, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};

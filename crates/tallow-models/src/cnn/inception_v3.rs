@@ -7,8 +7,8 @@
 //! at 2 everywhere, PyTorch's default for `fc`'s bias. `drop_rate` is the dropout before `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
 use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::op::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};

@@ -7,8 +7,8 @@
 //! dropout before the classifier.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
 use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::op::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::conv_norm::{ConvNorm, Shape, chain};

@@ -5,7 +5,7 @@
 
 use super::mobile::{Head, Layout, Squeeze, preset};
 use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::activation::Activation::Hardswish;
+use tallow_nn::op::Activation::Hardswish;
 
 const SMALL: &[&[&str]] = &[
     &["ds_r1_k3_s2_e1_c16_se0.25_nre"],

@@ -5,7 +5,7 @@
 
 use super::mobile::{Head, Layout, preset};
 use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::activation::Activation::Relu;
+use tallow_nn::op::Activation::Relu;
 
 const SMALL: &[&[&str]] = &[
     &["cn_r1_k3_s2_e1_c32", "cn_r1_k1_s1_e1_c32"],

@@ -26,8 +26,8 @@ pub(crate) mod vgg;
 pub(crate) mod wide_resnet;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, Linear};
+use tallow_nn::op::{PoolConfig, max_pool2d};
 use tallow_nn::{Builder, Init, Result};
 
 /// Without bias, padded so that stride 1 keeps the size; Kaiming normal by fan-out.

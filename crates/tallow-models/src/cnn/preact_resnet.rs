@@ -10,10 +10,9 @@
 //! Initial values: Kaiming normal by fan-out, PyTorch's default for `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, DropPath, Dropout, Linear};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::{add_activate, global_avg_pool};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};

@@ -10,10 +10,9 @@
 //! zero, 0.01 normal for `head.fc`. Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNormOptions, DropPath, Dropout, Linear};
+use tallow_nn::op::Activation::{Identity, Relu, Sigmoid};
+use tallow_nn::op::{add_activate, global_avg_pool};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -10,17 +10,15 @@
 //! Initial values are PyTorch's defaults.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::pool::global_max_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Linear};
-use tallow_nn::ops::reshape;
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::{add_activate, global_max_pool, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::{halve, linear};
 use crate::config::{Key, ModelConfig};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::elementwise::add_activate;
 
 /// Preprocessing is Fashion-MNIST's.
 pub(crate) const PRESETS: &[Preset] = &[Preset {

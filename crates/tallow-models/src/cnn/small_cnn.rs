@@ -6,9 +6,9 @@
 //! before `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout, Linear};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::global_avg_pool;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, halve, linear};

@@ -12,9 +12,9 @@
 //! Initial values: Kaiming normal by fan-out as in the authors' code, PyTorch's default for `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout, Linear};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::{add_activate, global_avg_pool};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
@@ -22,7 +22,6 @@ use crate::config::{Key, ModelConfig};
 use crate::layers::average_map;
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::elementwise::add_activate;
 
 /// What tells one Wide ResNet from another.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,12 +10,9 @@
 //! block to block. The size is fixed when the model is built, and a multiple of 32.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Gelu, Relu, Silu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, Linear};
+use tallow_nn::op::Activation::{Gelu, Relu, Silu};
+use tallow_nn::op::{activate, attention, global_avg_pool, image, tokens};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::mbconv::{Downsample, MbConv, MbConvStyle, Stem, halve};

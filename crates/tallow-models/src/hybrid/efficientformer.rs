@@ -12,11 +12,9 @@
 //! `token_mixer.attention_bias_idxs` is no parameter; it is there because timm's files hold it.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::activation::Activation::{Gelu, Identity, Relu};
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::op::Activation::{Gelu, Identity, Relu};
+use tallow_nn::op::{attention, global_avg_pool, image, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::poolformer::pool_difference;

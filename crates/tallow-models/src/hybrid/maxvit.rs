@@ -11,12 +11,9 @@
 //! model is built, and a multiple of 32.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Gelu, Silu};
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::reshape;
+use tallow_nn::op::Activation::{Gelu, Silu};
+use tallow_nn::op::{attention, global_avg_pool, image, reshape, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::mbconv::{MbConv, MbConvStyle, Stem};

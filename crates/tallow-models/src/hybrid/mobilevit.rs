@@ -11,13 +11,9 @@
 //! timm. Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu, Silu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{matmul, narrow, permute, reshape};
+use tallow_nn::op::Activation::{Identity, Relu, Silu};
+use tallow_nn::op::{activate, global_avg_pool, matmul, narrow, permute, reshape, scale_channels, softmax};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -8,11 +8,9 @@
 //! block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Gelu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{self, permute};
+use tallow_nn::op::Activation::Gelu;
+use tallow_nn::op::{self, PoolConfig, activate, avg_pool2d, global_avg_pool, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -164,7 +162,7 @@ impl Block {
 pub(super) fn pool_difference(x: &Tensor) -> Result<Tensor> {
     let mean = avg_pool2d(x, PoolConfig::square(3, 1, 1), false)?;
     // As they lie in memory.
-    let difference = ops::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
+    let difference = op::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
     permute(&difference, (0, 3, 1, 2))
 }
 

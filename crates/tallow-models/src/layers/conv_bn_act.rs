@@ -1,8 +1,8 @@
 //! A convolution, a BatchNorm and an activation, in one.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions};
+use tallow_nn::op::Activation;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::same_pad::{ConvSpec, PaddedConv2d};

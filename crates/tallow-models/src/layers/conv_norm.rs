@@ -1,8 +1,8 @@
 //! A convolution and the BatchNorm behind it.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions};
+use tallow_nn::op::Activation;
 use tallow_nn::{Builder, Mode, Result};
 
 /// A convolution and a BatchNorm, which an evaluation that records no gradients computes as one.

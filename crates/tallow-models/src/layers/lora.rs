@@ -1,7 +1,7 @@
 //! Low-rank adaptation: a linear layer of trained weights learns a small change beside them.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::linear::linear;
+use tallow_nn::op::linear;
 use tallow_nn::{Builder, Init, Result};
 
 /// `B·(A·x)`, added to what the layer beside it gives; nothing at first, because B starts at zero.

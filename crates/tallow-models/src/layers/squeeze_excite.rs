@@ -1,10 +1,7 @@
 //! Squeeze-and-excitation: each channel times a gate that the means of all channels decide.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::ops::reshape;
+use tallow_nn::op::{Activation, activate, global_avg_pool, reshape, scale_channels};
 use tallow_nn::{Builder, Result};
 
 use super::same_pad::{ConvSpec, PaddedConv2d};

@@ -10,11 +10,8 @@
 //! classifier too, where timm's Mixer uses Xavier and zeros.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::transpose;
+use tallow_nn::op::{Activation, global_avg_pool, image, tokens, transpose};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

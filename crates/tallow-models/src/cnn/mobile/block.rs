@@ -2,9 +2,8 @@
 //! and perhaps a shortcut around all of it; names as timm's.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::DropPath;
+use tallow_nn::op::{Activation, add_activate};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::decode::{BlockArgs, Kind, divisible};

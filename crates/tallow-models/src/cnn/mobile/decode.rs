@@ -1,7 +1,7 @@
 //! timm's block strings: `ir_r2_k3_s2_e6_c24_se0.25` is two inverted residuals of 3×3, the first of stride 2,
 //! expanding 6 times, to 24 channels, with squeeze-excite of a quarter. Here they are read and scaled.
 
-use tallow_nn::kernels::activation::Activation;
+use tallow_nn::op::Activation;
 use tallow_nn::{Error, Result};
 
 /// What a block is made of.

@@ -9,10 +9,8 @@ mod block;
 mod decode;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNormOptions, Dropout, Linear};
-use tallow_nn::ops::reshape;
+use tallow_nn::op::{Activation, activate, global_avg_pool, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use self::block::Block;
@@ -23,7 +21,6 @@ use crate::layers::conv_bn_act::ConvBnAct;
 use crate::layers::same_pad::{ConvSpec, PaddedConv2d, Padding};
 use crate::model::Model;
 use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::activation::activate;
 
 /// What tells one network from another.
 #[derive(Debug, Clone, Copy, PartialEq)]

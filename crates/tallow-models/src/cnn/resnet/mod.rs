@@ -23,9 +23,9 @@
 mod block;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, Dropout, Linear, checkpoint};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{PoolConfig, global_avg_pool, max_pool2d};
 use tallow_nn::{Builder, Mode, Result};
 
 use self::block::{Block, BlockSpec, norm};
