@@ -7,12 +7,13 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// The crate graph of docs/architecture.md: each crate, and the crates of ours that it may depend on.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
-    ("tallow-augment", &[]),
-    ("tallow-hub", &[]),
+    ("tallow-base", &[]),
+    ("tallow-augment", &["tallow-base"]),
+    ("tallow-hub", &["tallow-base"]),
     ("tallow-metrics", &[]),
     ("tallow-tune", &[]),
     ("tallow-nn", &[]),
-    ("tallow-data", &["tallow-augment", "tallow-hub"]),
+    ("tallow-data", &["tallow-base", "tallow-augment", "tallow-hub"]),
     ("tallow-audit", &["tallow-augment", "tallow-data"]),
     ("tallow-models", &["tallow-nn"]),
     ("tallow-export", &["tallow-hub", "tallow-nn", "tallow-models"]),

@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Result<()> {
     catch_ctrl_c()?;
     let report = cross_validate(&Job { config, folds, repeats, out: out.clone(), resume, quiet })?;
     println!("\n{}", report.metrics);
-    println!("\nall held-out samples together: {}", totals(&report.out_of_fold));
+    println!("\nall held-out samples together: {}", report.out_of_fold.totals());
     let out = out.display();
     println!("{out}: crossval.json, oof.csv, folds.csv, fold-0 …");
     if report.out_of_fold.multi_label.is_none() {
@@ -178,7 +178,7 @@ pub fn cross_validate(job: &Job) -> Result<Report> {
         let Measured { predictions, evaluation, probabilities, .. } =
             run::evaluate(&fold, "held_out", held_out_samples)?;
         if !quiet {
-            println!("fold {} of {}: held out {}", index + 1, folds.len(), totals(&evaluation));
+            println!("fold {} of {}: held out {}", index + 1, folds.len(), evaluation.totals());
         }
         out_of_fold.add(dataset.as_ref(), held_out, &predictions)?;
         evaluations.push((evaluation, probabilities));
@@ -245,10 +245,4 @@ fn begin(path: &Path, config: &RunConfig, classes: &[String]) -> Result<RunDir> 
         std::fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     Ok(RunDir::create(path, config, classes)?)
-}
-
-fn totals(evaluation: &Evaluation) -> String {
-    let Evaluation { n, loss, top1, multi_label, .. } = evaluation;
-    let several = multi_label.as_ref().map(|several| format!("  {several}")).unwrap_or_default();
-    format!("n {n}  loss {loss:.4}  top-1 {:.2} %{several}", 100.0 * top1)
 }

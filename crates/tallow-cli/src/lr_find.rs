@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use candle_core::Device;
-use tallow_metrics::{Curve, curves_svg};
+use tallow_metrics::{Series, line_chart_svg};
 use tallow_train::lr_find::{LrRange, lr_find};
 use tallow_train::{LossContext, Setting, load, resolve, train_loader};
 
@@ -67,12 +67,12 @@ pub fn run(args: Args) -> Result<()> {
     let range = LrRange { start: args.start, end: args.end, steps: args.steps };
     let sweep = lr_find(&range, &built, loss.as_ref(), optimizer.as_mut(), &loader, &config.train)?;
 
-    let curve = |name: &str, of: fn(&tallow_train::lr_find::LrPoint) -> f64| Curve {
+    let curve = |name: &str, of: fn(&tallow_train::lr_find::LrPoint) -> f64| Series {
         name: name.to_owned(),
         points: sweep.points.iter().map(|point| (point.lr.log10(), of(point))).collect(),
     };
     let curves = [curve("smoothed", |point| point.smoothed), curve("loss", |point| point.loss)];
-    let svg = curves_svg("loss by learning rate", "learning rate, log10", "loss", &curves)?;
+    let svg = line_chart_svg("loss by learning rate", "learning rate, log10", "loss", &curves)?;
     std::fs::write(&args.out, svg).with_context(|| format!("cannot write {}", args.out.display()))?;
 
     let last = sweep.points.last().map_or(args.start, |point| point.lr);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
 use tallow_data::Splits;
 use tallow_export::LoadOptions;
-use tallow_metrics::{Curve, curves_svg};
+use tallow_metrics::{Series, line_chart_svg};
 use tallow_models::Built;
 use tallow_train::{
     Finished, FitReport, LossContext, Resolved, RunConfig, RunDir, Setting, Split, Training, augmented_grid,
@@ -215,10 +215,10 @@ fn curves(run: &RunDir) -> Result<String> {
     let epochs = column("epoch");
     let curve = |name: &str, column: Vec<f64>| {
         let percent = column.into_iter().map(|top1| 100.0 * top1);
-        Curve { name: name.to_owned(), points: epochs.iter().copied().zip(percent).collect() }
+        Series { name: name.to_owned(), points: epochs.iter().copied().zip(percent).collect() }
     };
     let curves = [curve("train", column("train_top1")), curve("evaluated", column("eval_top1"))];
-    Ok(curves_svg("top-1 accuracy, %", "epoch", "%", &curves)?)
+    Ok(line_chart_svg("top-1 accuracy, %", "epoch", "%", &curves)?)
 }
 
 /// `runs/PREFIXMODEL-DATA`, or the first of its numbered variants that is free.

@@ -10,6 +10,7 @@ use tallow_metrics::Evaluation;
 use tallow_train::{
     FitReport, LossContext, RunConfig, RunDir, Setting, Split, Training, eval_loader, fit, load, resolve, train_loader,
 };
+use tallow_tune::space::short;
 use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
 
 use crate::program;
@@ -78,7 +79,7 @@ struct Search {
     recipe: String,
     settings: Vec<Setting>,
     study: Study,
-    metric: &'static str,
+    metric: String,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -109,7 +110,7 @@ pub fn run(args: Args) -> Result<()> {
     let store = Store::open(&out.join("study.sqlite"), &identity)?;
     let limit = file.study.trials;
     let study = Study::new(space, file.study, file.pruner, config.train.epochs, store)?;
-    let metric = config.train.early_stopping.metric.name();
+    let metric = config.train.early_stopping.metric.score_name();
     let search = Search { out, recipe: file.recipe, settings, study, metric };
     catch_ctrl_c()?;
 
@@ -153,8 +154,7 @@ impl Search {
         let metric = config.train.early_stopping.metric;
         let trained = self.fit(config, next, &mut |epoch, evaluation: Option<&Evaluation>| {
             if let Some(evaluation) = evaluation {
-                let (value, higher) = metric.of(evaluation);
-                let score = if higher { value } else { -value };
+                let score = metric.score(evaluation);
                 noted = self.study.result(id, epoch, score);
                 println!("    epoch {epoch}  {} {:.4}", self.metric, score);
             }
@@ -221,7 +221,7 @@ impl Search {
         let values = self.study.space().values(&trial.point);
         let short = |(key, value): &(String, toml::Value)| {
             let key = key.rsplit_once('.').map_or(key.as_str(), |(_, key)| key);
-            format!("{key} {}", plots::short(value))
+            format!("{key} {}", short(value))
         };
         values.iter().map(short).collect::<Vec<_>>().join("  ")
     }
@@ -253,9 +253,9 @@ impl Search {
             .map(|trial| tallow_tune::sampler::Observation { point: trial.point.clone(), score: trial.score() })
             .collect();
         let shares = importance(space, &history);
-        self.write("parallel_coordinates.svg", &plots::parallel_coordinates(space, &trials, self.metric)?)?;
+        self.write("parallel_coordinates.svg", &plots::parallel_coordinates(space, &trials, &self.metric)?)?;
         self.write("importance.svg", &plots::importance_bars(space, &shares)?)?;
-        self.write("history.svg", &plots::history(&trials, self.metric)?)?;
+        self.write("history.svg", &plots::history(&trials, &self.metric)?)?;
 
         let config = config_at(&self.recipe, &self.settings, space, &best.point)?;
         let header = format!(
@@ -278,7 +278,7 @@ impl Search {
     fn csv(&self, trials: &[Trial]) -> Result<String> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let keys = self.study.space().parameters().map(|(key, _)| key);
-        csv.write_record(["trial", "state", "epochs", self.metric].into_iter().chain(keys).chain(["reason"]))?;
+        csv.write_record(["trial", "state", "epochs", &self.metric].into_iter().chain(keys).chain(["reason"]))?;
         for trial in trials {
             let score = if trial.score().is_finite() { trial.score().to_string() } else { String::new() };
             let mut row = vec![trial.id.to_string(), trial.state.name().to_owned(), trial.epochs().to_string(), score];

@@ -1,41 +1,44 @@
-//! Learning curves as an SVG picture.
+//! Line charts as SVG text, such as learning curves. Needs the feature `plots`.
 
 use plotters::prelude::*;
 
 use crate::{Error, Result};
 
-/// One line of a plot.
+/// A line of a chart.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Curve {
-    /// What the legend calls it.
+pub struct Series {
+    /// The name in the legend.
     pub name: String,
-    /// (x, y) from left to right; points that are not finite are left out.
+    /// (x, y) from left to right; points with a value that is not finite are left out.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Colours that stay apart for colour-blind eyes (Okabe & Ito 2008).
+impl Series {
+    fn finite(&self) -> Vec<(f64, f64)> {
+        self.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
+    }
+}
+
+/// Colours that colour-blind readers can tell apart (Okabe & Ito 2008).
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 
-/// A plot of curves over one axis, 720 × 400, as SVG text.
+/// Draws a line chart of 720 × 400 pixels with one pair of axes, as SVG text.
 ///
 /// # Errors
-/// [`Error::Plot`] when no curve has a finite point.
-pub fn curves_svg(title: &str, x_label: &str, y_label: &str, curves: &[Curve]) -> Result<String> {
-    let finite = |curve: &Curve| -> Vec<(f64, f64)> {
-        curve.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
-    };
-    let (xs, ys): (Vec<f64>, Vec<f64>) = curves.iter().flat_map(finite).unzip();
+/// [`Error::Plot`] if no series has a finite point.
+pub fn line_chart_svg(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> Result<String> {
+    let (xs, ys): (Vec<f64>, Vec<f64>) = series.iter().flat_map(Series::finite).unzip();
     if xs.is_empty() {
         return Err(Error::Plot { reason: format!("{title}: no finite point to draw") });
     }
     let mut svg = String::new();
-    draw(&mut svg, title, (x_label, y_label), (range(&xs), range(&ys)), curves, finite)
+    draw(&mut svg, title, (x_label, y_label), (range(&xs), range(&ys)), series)
         .map_err(|error| Error::Plot { reason: format!("{title}: {error}") })?;
     Ok(svg)
 }
 
-/// From the lowest to the highest value with a margin of a twentieth; never empty.
+/// The range of the values with a margin of a twentieth on both sides; never empty.
 fn range(values: &[f64]) -> std::ops::Range<f64> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -50,8 +53,7 @@ fn draw(
     title: &str,
     (x_label, y_label): (&str, &str),
     (x, y): (std::ops::Range<f64>, std::ops::Range<f64>),
-    curves: &[Curve],
-    finite: impl Fn(&Curve) -> Vec<(f64, f64)>,
+    series: &[Series],
 ) -> DrawResult {
     let area = SVGBackend::with_string(svg, (720, 400)).into_drawing_area();
     area.fill(&WHITE)?;
@@ -62,10 +64,10 @@ fn draw(
         .y_label_area_size(56)
         .build_cartesian_2d(x, y)?;
     chart.configure_mesh().x_desc(x_label).y_desc(y_label).light_line_style(WHITE).draw()?;
-    for (curve, colour) in curves.iter().zip(COLOURS.into_iter().cycle()) {
+    for (line, colour) in series.iter().zip(COLOURS.into_iter().cycle()) {
         chart
-            .draw_series(LineSeries::new(finite(curve), colour.stroke_width(2)))?
-            .label(&curve.name)
+            .draw_series(LineSeries::new(line.finite(), colour.stroke_width(2)))?
+            .label(&line.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
     chart
@@ -82,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plot_names_its_curves_and_leaves_gaps_out() -> Result<()> {
-        let curve = Curve { name: "train".into(), points: vec![(1.0, 0.5), (2.0, f64::NAN), (3.0, 0.7)] };
-        let svg = curves_svg("accuracy", "epoch", "top-1", std::slice::from_ref(&curve))?;
+    fn a_chart_names_its_series_and_leaves_out_points_that_are_not_finite() -> Result<()> {
+        let series = Series { name: "train".into(), points: vec![(1.0, 0.5), (2.0, f64::NAN), (3.0, 0.7)] };
+        let svg = line_chart_svg("accuracy", "epoch", "top-1", std::slice::from_ref(&series))?;
         assert!(svg.starts_with("<svg") && svg.contains("train") && svg.contains("epoch"), "{svg}");
         assert!(!svg.contains("NaN"));
-        let one = Curve { points: vec![(1.0, 0.5)], ..curve };
-        assert!(curves_svg("one point", "epoch", "top-1", &[one]).is_ok());
-        assert!(curves_svg("nothing", "epoch", "top-1", &[]).is_err());
+        let one = Series { points: vec![(1.0, 0.5)], ..series };
+        assert!(line_chart_svg("one point", "epoch", "top-1", &[one]).is_ok());
+        assert!(line_chart_svg("nothing", "epoch", "top-1", &[]).is_err());
         Ok(())
     }
 }
