@@ -197,9 +197,9 @@ pub fn train(prepared: &Prepared, run: &RunDir, splits: &Splits, quiet: bool) ->
 }
 
 fn png(picture: &image::DynamicImage) -> Result<Vec<u8>> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, image::ImageFormat::Png)?;
-    Ok(bytes.into_inner())
+    let mut bytes = Vec::new();
+    picture.write_with_encoder(image::codecs::png::PngEncoder::new(&mut bytes))?;
+    Ok(bytes)
 }
 
 /// Accuracy over epochs, from summary.csv, where resumed runs keep their whole history.
