@@ -27,6 +27,7 @@ mod image8;
 mod normalize;
 mod params;
 mod pipeline;
+mod preprocessing;
 mod suggest;
 mod transform;
 
@@ -48,4 +49,5 @@ pub use normalize::{Normalization, NormalizedImage};
 pub use ops::OpConfig;
 pub use params::{Fill, Interpolation, InterpolationChoice, Padding, PaddingMode, Range, Size, SizeParam};
 pub use pipeline::Pipeline;
+pub use preprocessing::{CropMode, Preprocessing};
 pub use transform::{NormalizedTransform, Stage, Transform};

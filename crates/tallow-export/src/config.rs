@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tallow_models::{ModelConfig, ModelInfo};
+use tallow_augment::{CropMode, Interpolation, Normalization, PipelineConfig, Preprocessing, Size};
+use tallow_models::{ModelConfig, ModelInfo, Preset};
 
 use crate::checkpoint::CONFIG_FILE;
 use crate::error::{Error, Result};
@@ -32,42 +33,10 @@ pub struct CheckpointInfo {
     pub num_batches_tracked: i64,
 }
 
-/// From an image to the model's input, as timm evaluates: resize the short side to size / `crop_pct`,
-/// crop the centre, normalise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Preprocessing {
-    /// `bilinear`, `bicubic`, …
-    pub interpolation: String,
-    /// Fraction of the resized image that the crop keeps.
-    pub crop_pct: f32,
-    /// `center`, `squash` or `border`.
-    pub crop_mode: String,
-    /// Mean per channel, in units of pixel/255.
-    pub mean: Vec<f32>,
-    /// Standard deviation per channel, in units of pixel/255.
-    pub std: Vec<f32>,
-}
-
-impl Default for Preprocessing {
-    /// timm's defaults.
-    fn default() -> Self {
-        Preprocessing {
-            interpolation: "bicubic".to_string(),
-            crop_pct: 0.875,
-            crop_mode: "center".to_string(),
-            mean: vec![0.485, 0.456, 0.406],
-            std: vec![0.229, 0.224, 0.225],
-        }
-    }
-}
-
 impl CheckpointInfo {
-    /// Of a model with its preset's preprocessing; where that is for another number of channels, its
-    /// mean over channels, as timm does.
+    /// The description of a model, with its preset's preprocessing ([`preset_preprocessing`]).
     pub fn new(info: &ModelInfo, label_names: Vec<String>) -> Self {
         let preset = info.preset;
-        let channels = info.config.in_chans;
         CheckpointInfo {
             architecture: preset.name.to_string(),
             model: info.config.clone(),
@@ -76,13 +45,7 @@ impl CheckpointInfo {
             first_conv: preset.first_conv.to_string(),
             classifier: preset.classifier.to_string(),
             label_names,
-            preprocessing: Preprocessing {
-                interpolation: preset.interpolation.to_string(),
-                crop_pct: preset.crop_pct,
-                crop_mode: "center".to_string(),
-                mean: per_channel(preset.mean, channels),
-                std: per_channel(preset.std, channels),
-            },
+            preprocessing: preset_preprocessing(preset, info.config.in_chans, info.config.input_size),
             num_batches_tracked: 0,
         }
     }
@@ -90,20 +53,21 @@ impl CheckpointInfo {
     /// As timm's `save_for_hf` lays it out. What timm has no argument for stands under `tallow`, which
     /// timm passes over.
     pub(crate) fn to_json(&self) -> Value {
-        let (h, w) = self.model.input_size;
-        let mut pretrained_cfg = json!({
+        let Preprocessing { size, interpolation, crop_pct, crop_mode, normalization, ops } = &self.preprocessing;
+        let pretrained_cfg = json!({
             "custom_load": false,
-            "input_size": [self.model.in_chans, h, w],
+            "input_size": [self.model.in_chans, size.height, size.width],
             // timm then builds the model for `input_size`, not for its own default.
             "fixed_input_size": tallow_models::find(&self.architecture).is_ok_and(|preset| preset.fixed_input_size()),
+            "interpolation": interpolation,
+            "crop_pct": crop_pct,
+            "crop_mode": crop_mode,
+            "mean": shortest(&normalization.mean),
+            "std": shortest(&normalization.std),
+            "num_classes": self.model.num_classes,
+            "first_conv": self.first_conv,
+            "classifier": self.classifier,
         });
-        let preprocessing = serde_json::to_value(&self.preprocessing).unwrap_or_default();
-        if let (Value::Object(cfg), Value::Object(preprocessing)) = (&mut pretrained_cfg, preprocessing) {
-            cfg.extend(preprocessing.into_iter().map(|(key, value)| (key, shortest(value))));
-            cfg.insert("num_classes".into(), self.model.num_classes.into());
-            cfg.insert("first_conv".into(), self.first_conv.as_str().into());
-            cfg.insert("classifier".into(), self.classifier.as_str().into());
-        }
         let mut config = json!({
             "architecture": self.architecture,
             "num_classes": self.model.num_classes,
@@ -115,30 +79,37 @@ impl CheckpointInfo {
         }
         config["model_args"] = json!({ "in_chans": self.model.in_chans, "num_classes": self.model.num_classes });
         config["pretrained_cfg"] = pretrained_cfg;
-        config["tallow"] =
-            json!(Extension { model: self.model.clone(), num_batches_tracked: self.num_batches_tracked });
+        config["tallow"] = json!(Extension {
+            model: self.model.clone(),
+            num_batches_tracked: self.num_batches_tracked,
+            preprocessing: ops.clone(),
+        });
         config
     }
 }
 
-/// One value a channel: the given ones, or their mean for each.
-fn per_channel(values: &[f32], channels: usize) -> Vec<f32> {
-    match values.len() {
-        n if n == channels => values.to_vec(),
-        n => vec![values.iter().sum::<f32>() / n as f32; channels],
+/// The preprocessing that timm's default weights of an architecture expect, for images of `channels` channels at the size
+/// `(height, width)`. Statistics for another number of channels are their mean over the channels, as in timm.
+pub fn preset_preprocessing(preset: &Preset, channels: usize, (height, width): (usize, usize)) -> Preprocessing {
+    let normalization = Normalization { mean: preset.mean.to_vec(), std: preset.std.to_vec() };
+    Preprocessing {
+        size: Size { height, width },
+        interpolation: Interpolation::from_name(preset.interpolation).unwrap_or_default(),
+        crop_pct: decimal(preset.crop_pct),
+        crop_mode: CropMode::Center,
+        normalization: normalization.for_channels(channels),
+        ops: None,
     }
 }
 
-/// f32 numbers as people write them: 0.485, not 0.48500001430511475.
-fn shortest(value: Value) -> Value {
-    match value {
-        Value::Array(values) => values.into_iter().map(shortest).collect(),
-        Value::Number(number) => {
-            let short = number.as_f64().and_then(|v| (v as f32).to_string().parse::<f64>().ok());
-            short.map_or(Value::Number(number), Value::from)
-        }
-        other => other,
-    }
+/// f32 numbers as they are written: 0.485, not 0.48500001430511475.
+fn shortest(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(decimal).collect()
+}
+
+/// The f64 of the shortest decimal that stands for this f32.
+fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// What timm's layout has no room for.
@@ -147,6 +118,9 @@ struct Extension {
     model: ModelConfig,
     #[serde(default)]
     num_batches_tracked: i64,
+    /// The evaluation ops, where timm's fields cannot describe them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preprocessing: Option<PipelineConfig>,
 }
 
 /// `config.json` as written by timm or by us: the fields that are used, others passed over.
@@ -167,8 +141,46 @@ struct TimmConfig {
 struct PretrainedCfg {
     input_size: Option<(usize, usize, usize)>,
     num_classes: Option<usize>,
-    #[serde(flatten)]
-    preprocessing: Preprocessing,
+    interpolation: Option<String>,
+    crop_pct: Option<f64>,
+    crop_mode: Option<String>,
+    mean: Option<Vec<f32>>,
+    std: Option<Vec<f32>>,
+}
+
+impl PretrainedCfg {
+    /// The preprocessing of timm's fields; those that are absent have timm's defaults.
+    fn preprocessing(&self, path: &Path, channels: usize, (height, width): (usize, usize)) -> Result<Preprocessing> {
+        let interpolation = self.interpolation.as_deref().unwrap_or("bicubic");
+        let Some(interpolation) = Interpolation::from_name(interpolation) else {
+            let expected = Interpolation::ALL.map(|(name, _)| name).join(", ");
+            return Err(refused(path, "pretrained_cfg.interpolation".into(), &expected, interpolation));
+        };
+        let crop_mode = match self.crop_mode.as_deref() {
+            Some("squash") => CropMode::Squash,
+            Some("border") => CropMode::Border,
+            // As timm: any other mode is the default.
+            _ => CropMode::Center,
+        };
+        let imagenet = Normalization::imagenet();
+        let normalization = Normalization {
+            mean: self.mean.clone().unwrap_or(imagenet.mean),
+            std: self.std.clone().unwrap_or(imagenet.std),
+        };
+        for (field, values) in [("mean", &normalization.mean), ("std", &normalization.std)] {
+            if values.is_empty() {
+                return Err(refused(path, format!("pretrained_cfg.{field}"), "one number a channel", "empty"));
+            }
+        }
+        Ok(Preprocessing {
+            size: Size { height, width },
+            interpolation,
+            crop_pct: self.crop_pct.filter(|pct| *pct > 0.0).unwrap_or(Preprocessing::DEFAULT_CROP_PCT),
+            crop_mode,
+            normalization: normalization.for_channels(channels),
+            ops: None,
+        })
+    }
 }
 
 /// Reads the `config.json` of a checkpoint's folder, written by us or by timm.
@@ -183,30 +195,31 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
         serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.clone(), source })?;
     let preset =
         tallow_models::find(&config.architecture).map_err(|source| Error::Model { path: path.clone(), source })?;
-    let num_batches_tracked = config.tallow.as_ref().map_or(0, |extension| extension.num_batches_tracked);
-    let model = match config.tallow {
-        Some(extension) => extension.model,
+    let cfg = &config.pretrained_cfg;
+    let (model, num_batches_tracked, ops) = match config.tallow {
+        Some(Extension { model, num_batches_tracked, preprocessing }) => (model, num_batches_tracked, preprocessing),
         None => {
-            let (c, h, w) =
-                config.pretrained_cfg.input_size.unwrap_or((preset.in_chans, preset.input_size.0, preset.input_size.1));
+            let (c, h, w) = cfg.input_size.unwrap_or((preset.in_chans, preset.input_size.0, preset.input_size.1));
             let mut model = preset.config();
             model.in_chans = c;
             model.input_size = (h, w);
-            let num_classes = config.num_classes.or(config.pretrained_cfg.num_classes);
+            let num_classes = config.num_classes.or(cfg.num_classes);
             model.num_classes = num_classes.unwrap_or(preset.num_classes);
             for (key, value) in &config.model_args {
                 honour(&path, &mut model, preset, key, value)?;
             }
-            model
+            (model, 0, None)
         }
     };
     model.check(preset).map_err(|source| Error::Model { path: path.clone(), source })?;
-    let mut preprocessing = config.pretrained_cfg.preprocessing;
-    for (field, values) in [("mean", &mut preprocessing.mean), ("std", &mut preprocessing.std)] {
-        if values.is_empty() {
-            return Err(refused(&path, format!("pretrained_cfg.{field}"), "one number a channel", "empty"));
-        }
-        *values = per_channel(values, model.in_chans);
+    // A convolutional network may be evaluated on images of another size than it was built for.
+    let size = cfg.input_size.map_or(model.input_size, |(_, h, w)| (h, w));
+    let preprocessing = Preprocessing { ops, ..cfg.preprocessing(&path, model.in_chans, size)? };
+    if preprocessing.ops.is_some()
+        && let Err(error) = preprocessing.pipeline()
+    {
+        let expected = format!("ops that make images of {}", preprocessing.size);
+        return Err(refused(&path, "tallow.preprocessing".into(), &expected, &error.to_string()));
     }
     let labels = config.label_names.len();
     if labels != 0 && labels != model.num_classes {

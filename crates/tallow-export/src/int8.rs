@@ -56,7 +56,15 @@ impl Int8 {
     where
         E: From<Error>,
     {
-        let graph = graph_of(built)?;
+        let mut batches = batches.into_iter().peekable();
+        let size = match batches.peek() {
+            Some(Ok(images)) => {
+                let (_, _, h, w) = images.dims4().map_err(|error| Error::from(tallow_nn::Error::from(error)))?;
+                (h, w)
+            }
+            _ => built.info.config.input_size,
+        };
+        let graph = graph_of(built, size)?;
         let kept = kept(&graph);
         let steps = kept.iter().filter_map(|value| match value {
             Value::Node(node) => Some((graph.nodes[*node].step, *value)),

@@ -26,7 +26,7 @@ mod weights;
 
 pub use atomic::write_atomically;
 pub use checkpoint::{CONFIG_FILE, WEIGHTS_FILE, open, save, save_state};
-pub use config::{CheckpointInfo, Preprocessing, read_config};
+pub use config::{CheckpointInfo, preset_preprocessing, read_config};
 pub use error::{Error, Result};
 pub use int8::Int8;
 pub use onnx::{OPSET, save_graph, save_onnx};

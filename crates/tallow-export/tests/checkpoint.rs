@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
+use tallow_augment::{CropMode, Interpolation, Normalization, Preprocessing, Size};
 use tallow_export::{
     CONFIG_FILE, CheckpointInfo, Error, WEIGHTS_FILE, load_weights, open, read_config, save, write_atomically,
 };
@@ -148,8 +149,45 @@ fn reads_a_config_that_timm_wrote() {
     assert_eq!(info.architecture, "resnet18");
     assert_eq!((info.model.num_classes, info.model.in_chans, info.model.input_size), (2, 1, (224, 224)));
     assert_eq!(info.label_names, ["cat", "dog"]);
-    assert_eq!((info.preprocessing.mean, info.preprocessing.std), (vec![0.449], vec![0.226]));
-    assert_eq!((info.preprocessing.crop_pct, info.preprocessing.interpolation.as_str()), (0.95, "bicubic"));
+    let Preprocessing { size, interpolation, crop_pct, crop_mode, normalization, ops } = info.preprocessing;
+    assert_eq!((normalization.mean, normalization.std), (vec![0.449], vec![0.226]));
+    assert_eq!((crop_pct, interpolation, crop_mode), (0.95, Interpolation::Bicubic, CropMode::Center));
+    assert_eq!((size, ops), (Size { height: 224, width: 224 }, None));
+}
+
+/// A run's pipeline, written to config.json and read again, makes the same pixels; the usual ones are written in timm's fields alone.
+#[test]
+fn preprocessing_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = model("small_cnn", 3, 0);
+    let grey = Normalization { mean: vec![0.2860406], std: vec![0.3530242] };
+    let images = Size { height: 300, width: 200 };
+    for (ops, fields) in [
+        (Preprocessing::default_ops(images, Size { height: 224, width: 224 }), Some((0.875, "center"))),
+        (
+            Preprocessing::default_ops(Size { height: 28, width: 28 }, Size { height: 28, width: 28 }),
+            Some((1.0, "squash")),
+        ),
+        (
+            serde_json::from_str(r#"[{ "op": "Resize", "size": 131 }, { "op": "CenterCrop", "size": 101 }]"#).unwrap(),
+            Some((0.77, "center")),
+        ),
+        (serde_json::from_str(r#"[{ "op": "ResizePad", "size": [20, 30] }]"#).unwrap(), None),
+    ] {
+        let preprocessing = Preprocessing::from_pipeline(&ops, &grey, images).unwrap();
+        let info = CheckpointInfo { preprocessing, ..info(&built) };
+        save(folder.path(), &built.store, &info).unwrap();
+        assert_eq!(read_config(folder.path()).unwrap(), info);
+        assert_eq!(info.preprocessing.ops(), ops, "the pipeline itself");
+        let text = std::fs::read_to_string(folder.path().join(CONFIG_FILE)).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let (cfg, own) = (&config["pretrained_cfg"], config["tallow"].get("preprocessing"));
+        assert_eq!(own.is_none(), fields.is_some(), "{text}");
+        if let Some((crop_pct, crop_mode)) = fields {
+            assert_eq!((cfg["crop_pct"].as_f64(), cfg["crop_mode"].as_str()), (Some(crop_pct), Some(crop_mode)));
+        }
+        assert_eq!((&cfg["mean"], &cfg["std"]), (&serde_json::json!([0.2860406]), &serde_json::json!([0.3530242])));
+    }
 }
 
 #[test]
@@ -237,6 +275,10 @@ fn a_config_that_cannot_be_honoured_is_refused() {
         (&format!(r#"{{ "architecture": "resnet18", "global_pool": "avg", "num_classes": 0, {cfg} }}"#), "num_classes"),
         (&format!(r#"{{ "architecture": "resnet18", "label_names": ["a"], {cfg} }}"#), "label_names"),
         (r#"{ "architecture": "resnet18", "pretrained_cfg": { "mean": [] } }"#, "pretrained_cfg.mean"),
+        (
+            r#"{ "architecture": "resnet18", "pretrained_cfg": { "interpolation": "hamming" } }"#,
+            "pretrained_cfg.interpolation",
+        ),
     ] {
         std::fs::write(folder.path().join(CONFIG_FILE), text).unwrap();
         let message = read_config(folder.path()).unwrap_err().to_string();

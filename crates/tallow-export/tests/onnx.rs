@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
+use tallow_augment::Size;
 use tallow_export::{CheckpointInfo, Error, Int8, prune, save_graph, save_onnx};
 use tallow_models::{Built, ModelConfig, build, find};
 use tallow_nn::graph::trace;
@@ -166,13 +167,24 @@ fn labels_and_preprocessing_are_in_the_metadata() -> Result<()> {
     let built = model("small_cnn", 28)?;
     let labels: Vec<String> = (0..7).map(|i| format!("label {i}")).collect();
     let file = folder.path().join("model.onnx");
-    save_onnx(&file, &built, &CheckpointInfo::new(&built.info, labels), None)?;
+    // A convolutional network evaluated on larger images than it was built for.
+    let mut info = CheckpointInfo::new(&built.info, labels);
+    info.preprocessing.size = Size { height: 32, width: 32 };
+    save_onnx(&file, &built, &info, None)?;
+    let images = (Tensor::arange(0f32, 1024.0, &Device::Cpu)?.reshape((1, 1, 32, 32))? / 512.0)?;
+    let ours = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+    let theirs = in_tract(&file, &images)?;
+    ensure!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4), "{ours:?}, {theirs:?}");
+    let smaller = Int8::calibrate::<Error>(&built, [Ok(self::images(1, &built)?)])?;
+    let refused = save_onnx(&file, &built, &info, Some(&smaller)).err().context("saved")?;
+    ensure!(refused.to_string().contains("28×28"), "{refused}");
     let message = tract_onnx::onnx().proto_model_for_path(&file)?;
     let config: serde_json::Value = serde_json::from_str(&message.metadata_props[0].value)?;
     assert_eq!(
         (config["architecture"].as_str(), config["label_names"][6].as_str()),
         (Some("small_cnn"), Some("label 6"))
     );
+    assert_eq!(config["pretrained_cfg"]["input_size"], serde_json::json!([1, 32, 32]));
     let graph = message.graph.context("no graph")?;
     let names: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     assert!(names.contains(&"fc.weight"), "parameters keep their names: {names:?}");

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use candle_core::TensorId;
 use prost::Message;
+use tallow_augment::Size;
 use tallow_models::Built;
 use tallow_nn::Mode;
 use tallow_nn::graph::{Dim, Graph, trace};
@@ -31,7 +32,7 @@ const LIMIT: usize = i32::MAX as usize;
 /// filters that are zero ([`prune`](crate::prune)) left out.
 ///
 /// Its input `images`, `[batch, channels, height, width]` in f32, takes pixels after preprocessing; its output `logits` is `[batch,
-/// classes]`; `batch` is any number, the rest as configured. The metadata `config` is what `config.json` says: labels and preprocessing.
+/// classes]`; `batch` is any number, height and width are those of `info.preprocessing`. The metadata `config` is what `config.json` says: labels and preprocessing.
 ///
 /// With `int8`, [calibrated](Int8::calibrate) on this model, weights and what lies between layers are bytes, with QuantizeLinear and
 /// DequantizeLinear around each layer, which runtimes compute in integers.
@@ -40,10 +41,16 @@ const LIMIT: usize = i32::MAX as usize;
 /// [`tallow_nn::Error::NotTraced`] for a model of your own with operations that leave no trace; more than 2 GB; a file that
 /// cannot be written.
 pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option<&Int8>) -> Result<()> {
+    let Size { height, width } = info.preprocessing.size;
     let graph = match int8 {
         Some(int8) => int8.graph.clone(),
-        None => graph_of(built)?,
+        None => graph_of(built, (height, width))?,
     };
+    let (_, h, w) = graph.image;
+    if (h, w) != (height, width) {
+        let reason = format!("the ranges are those of images of {h}×{w}, the preprocessing makes {height}×{width}");
+        return Err(Error::Calibration(reason));
+    }
     let parameters = built.store.parameters().map(|(name, var)| (var.as_tensor().id(), name));
     let buffers = built.store.buffers().map(|(name, buffer)| (buffer.get().id(), name));
     write(path, graph, parameters.chain(buffers).collect(), info, int8)
@@ -86,9 +93,8 @@ fn write(
     write_atomically(path, &message.encode_to_vec())
 }
 
-/// What the model computes in evaluation of images of the size that it was built for.
-pub(crate) fn graph_of(built: &Built) -> Result<Graph> {
-    let (h, w) = built.info.config.input_size;
+/// What the model computes in evaluation of images of the size `(h, w)`.
+pub(crate) fn graph_of(built: &Built, (h, w): (usize, usize)) -> Result<Graph> {
     let image = (built.info.config.in_chans, h, w);
     Ok(trace(image, |images| built.model.forward(images, &Mode::eval()))?)
 }

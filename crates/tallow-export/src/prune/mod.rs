@@ -43,7 +43,7 @@ pub fn prune(built: &Built, ratio: f64) -> Result<Pruned> {
     }
     // While a tape records, norms are not folded: their parameters have names.
     let tape = Tape::start();
-    let graph = graph_of(built)?;
+    let graph = graph_of(built, built.info.config.input_size)?;
     drop(tape);
     let names: HashMap<TensorId, &str> =
         built.store.parameters().map(|(name, var)| (var.as_tensor().id(), name)).collect();
