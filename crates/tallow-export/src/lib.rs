@@ -35,3 +35,7 @@ pub use prune::{Pruned, prune};
 pub use read::{Format, StateDict};
 pub use tallow_hub::{Fetched, Hub};
 pub use weights::{LoadReport, load_weights, with_num_batches_tracked};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
