@@ -7,6 +7,7 @@ use crate::registry::Preset;
 
 /// How a network of the ImageNet size takes its input in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stem {
     /// A 7×7 convolution of stride 2, then max-pooling of stride 2: for images of 100 pixels and more.
@@ -18,6 +19,7 @@ pub enum Stem {
 /// What a model is built with. Every key has a default; one that the architecture has no use for
 /// is refused, not ignored ([`Error::UnusedKey`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
     /// Classes: the number of logits.

@@ -11,6 +11,7 @@ use crate::validity::{Validity, check, min_lr, not_negative};
 /// # Source
 /// PyTorch's `ReduceLROnPlateau` with a relative threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PlateauConfig {
     /// The factor of the learning rate, above 0 and below 1.
@@ -33,6 +34,7 @@ impl Default for PlateauConfig {
 
 /// The state of a plateau schedule, which is part of the checkpoint.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Plateau {
     /// The best value so far.
