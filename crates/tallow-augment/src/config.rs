@@ -13,6 +13,7 @@ use crate::{Error, Normalization, OpConfig, Pipeline, Result, Size, Stage};
 /// Op and key names are torchvision's; an unknown one is an error that names the nearest. There is no `ToTensor` or
 /// `Normalize`: pixels are always normalised behind the last 8-bit op.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PipelineConfig(pub Vec<OpConfig>);
 
 impl PipelineConfig {

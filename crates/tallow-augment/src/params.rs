@@ -42,6 +42,7 @@ impl fmt::Display for Size {
 
 /// A size in a config: one number, or `[height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number or [height, width]")]
 pub enum SizeParam {
     /// A square for crops, the short side for Resize.
@@ -82,6 +83,7 @@ impl SizeParam {
 
 /// How pixels between pixels are computed. Names are torchvision's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
     /// The nearest pixel.
@@ -112,6 +114,7 @@ impl Interpolation {
 
 /// An [`Interpolation`], or `"random"`: bilinear or bicubic, drawn for each image as timm does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum InterpolationChoice {
     /// The nearest pixel.
@@ -143,6 +146,7 @@ impl InterpolationChoice {
 
 /// The padding around an image, in pixels: one number, `[left_right, top_bottom]`, or `[left, top, right, bottom]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number, [left_right, top_bottom] or [left, top, right, bottom]")]
 pub enum Padding {
     /// The same on all sides.
@@ -180,6 +184,7 @@ impl Default for Padding {
 
 /// What padding is filled with. Names are torchvision's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PaddingMode {
     /// The op's `fill`.
@@ -219,6 +224,7 @@ impl PaddingMode {
 
 /// A colour in 8-bit levels: one number for all channels, or one a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number from 0 to 255, or a list of one a channel")]
 pub enum Fill {
     /// The same level in all channels.
@@ -257,6 +263,7 @@ impl Default for Fill {
 
 /// An interval that a parameter is drawn from: one number, whose meaning the op says, or `[low, high]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number or [low, high]")]
 pub enum Range {
     /// The half-width about the value that changes nothing.

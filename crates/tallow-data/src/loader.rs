@@ -66,6 +66,7 @@ impl Default for LoaderConfig {
 
 /// What happens when a sample's file cannot be read or decoded. An image that the pipeline refuses always stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnCorrupt {
     /// The error ends the epoch.

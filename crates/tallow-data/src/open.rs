@@ -60,6 +60,7 @@ pub struct OpenOptions {
 
 /// How class names are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClassOrder {
     /// As people sort: "class 2" before "class 10".

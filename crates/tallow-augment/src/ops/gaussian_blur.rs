@@ -13,6 +13,7 @@ const NAME: &str = "GaussianBlur";
 /// # Source
 /// torchvision `v2.GaussianBlur`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlur {
     /// Width (and height) of the kernel in pixels: an odd number, or `[across, down]`.
@@ -31,6 +32,7 @@ fn default_sigma() -> [f64; 2] {
 
 /// Size of a blurring kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "an odd number, or [across, down]")]
 pub enum KernelSize {
     /// The same across and down.

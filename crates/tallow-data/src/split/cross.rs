@@ -7,6 +7,7 @@ use crate::{Dataset, Error, OpenOptions, Result, groups, labels};
 
 /// One fold of a (repeated) cross-validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FoldOptions {
     /// Folds that the samples are divided into, 2 or more.

@@ -10,10 +10,9 @@ mod parquet;
 mod shards;
 
 use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 
-use image::ImageFormat;
+use image::codecs::png::PngEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::sources::paths::Split;
@@ -115,12 +114,12 @@ fn image_file(dataset: &dyn Dataset, index: usize, allowed: &[&str]) -> Result<(
             return Ok((bytes, extension));
         }
     }
-    let mut bytes = Cursor::new(Vec::new());
+    let mut bytes = Vec::new();
     dataset
         .image(index)?
-        .write_to(&mut bytes, ImageFormat::Png)
+        .write_with_encoder(PngEncoder::new(&mut bytes)) // `write_to` would compile the encoders of all formats
         .map_err(|error| Error::Decode { path: dataset.id(index).into(), reason: format!("as PNG: {error}") })?;
-    Ok((bytes.into_inner(), "png"))
+    Ok((bytes, "png"))
 }
 
 /// A file written whole or not at all.
