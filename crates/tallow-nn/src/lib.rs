@@ -18,7 +18,6 @@ pub mod kernels;
 pub mod layers;
 pub mod macs;
 pub mod ops;
-pub mod rng;
 pub mod tape;
 
 pub use error::{Error, Result};
@@ -27,4 +26,5 @@ pub use kernels::conv2d::{KeepPackedWeights, keep_packed_weights};
 pub use mode::Mode;
 pub use precision::{Autocast, Precision, autocast, bf16_unit};
 pub use store::{Buffer, Builder, ParamStore};
+pub use tallow_base::rng;
 pub use tape::{Gradients, Tape};
