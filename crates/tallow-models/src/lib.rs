@@ -16,7 +16,6 @@ mod hybrid;
 mod layers;
 mod model;
 mod registry;
-mod suggest;
 mod vit;
 
 pub use cnn::repvgg::reparameterize;

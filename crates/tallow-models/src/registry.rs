@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use candle_core::Device;
+use tallow_base::nearest::nearest_several;
 use tallow_nn::{Builder, ParamStore};
 
 use crate::cnn::mobile::MobileNet;
@@ -19,7 +20,6 @@ use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
 use crate::hybrid::{coatnet, efficientformer, levit, maxvit, mobilevit, poolformer, vit_hybrid};
 use crate::model::{Built, Model, ModelInfo};
-use crate::suggest::nearest;
 use crate::vit::{cait, cct, convit, deit, mlp_mixer, swin, vision_transformer};
 
 /// A named architecture and what its weights expect of images: timm's `pretrained_cfg`.
@@ -324,7 +324,7 @@ pub fn list() -> &'static [Preset] {
 pub fn find(name: &str) -> Result<&'static Preset> {
     list().iter().find(|preset| preset.name == name).ok_or_else(|| Error::UnknownModel {
         name: name.to_string(),
-        nearest: nearest(name, list().iter().map(|preset| preset.name), 3),
+        nearest: nearest_several(name, list().iter().map(|preset| preset.name), 3),
     })
 }
 
