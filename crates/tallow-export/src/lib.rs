@@ -33,5 +33,5 @@ pub use onnx::{OPSET, save_graph, save_onnx};
 pub use pretrained::{LoadOptions, Matching, PretrainedReport, load_pretrained};
 pub use prune::{Pruned, prune};
 pub use read::{Format, StateDict};
-pub use tallow_hub::{Fetched, Hub};
+pub use tallow_hub::{Hub, ModelFiles};
 pub use weights::{LoadReport, load_weights, with_num_batches_tracked};
