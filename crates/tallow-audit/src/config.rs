@@ -1,4 +1,4 @@
-//! An audit's settings.
+//! The settings of an audit.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 use crate::labels::{Filter, RankBy};
 use crate::{Error, Kind, Result};
 
-/// Thresholds and methods; the defaults are cleanvision's and cleanlab's where they have the check.
+/// Thresholds and methods. Where cleanvision or cleanlab has a check, the default is theirs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
-    /// Scores below which a sample is an issue, in place of [`Kind::default_threshold`]; 0 switches a kind off.
+    /// Thresholds that replace [`Kind::default_threshold`]: a sample with a lower score is an issue. 0 disables a kind.
     pub thresholds: BTreeMap<Kind, f64>,
-    /// Near duplicates: how many of 64 bits of a perceptual hash may differ, 0 to 10.
+    /// Near duplicates: the number of the 64 bits of a perceptual hash that may differ, 0 to 10.
     pub hash_bits: u32,
-    /// Near duplicates: how alike two pictures must be at 16 × 16 pixels, as a correlation from 0 to 1.
+    /// Near duplicates: the minimum correlation of two images at 16 × 16 pixels, 0 to 1.
     pub similarity: f64,
-    /// Wrong labels: how they are chosen.
+    /// Wrong labels: the method that selects them.
     pub filter: Filter,
-    /// Wrong labels: how they are scored.
+    /// Wrong labels: the method that scores them.
     pub rank_by: RankBy,
     /// Embeddings: the number of nearest neighbours, 1 or more.
     pub neighbours: usize,
-    /// Order: the number of random orders compared with, 3 or more.
+    /// Order: the number of random permutations of the test, 3 or more.
     pub permutations: usize,
-    /// Order: the seed of those.
+    /// Order: the seed of the permutations.
     pub seed: u64,
 }
 
@@ -45,22 +45,22 @@ impl Default for AuditConfig {
 }
 
 impl AuditConfig {
-    /// The score below which a sample is an issue of this kind; 0 (nothing is) for a kind without threshold.
+    /// The score below which a sample is an issue of this kind; 0 for a kind without a threshold.
     pub fn threshold(&self, kind: Kind) -> f64 {
         self.thresholds.get(&kind).copied().or(kind.default_threshold()).unwrap_or(0.0)
     }
 
-    /// Checks every range.
+    /// Checks the range of each setting.
     ///
     /// # Errors
-    /// A setting out of its range, or a threshold of a kind that has none.
+    /// A setting is out of range, or a kind without a threshold has one.
     pub fn check(&self) -> Result<()> {
         let fail = |field: &str, expected: &str, found: String| {
             Err(Error::Option { field: field.into(), expected: expected.into(), found })
         };
         for (kind, threshold) in &self.thresholds {
             if kind.default_threshold().is_none() {
-                return fail(kind.name(), "left alone: no threshold decides this kind", threshold.to_string());
+                return fail(kind.name(), "absent: this kind has no threshold", threshold.to_string());
             }
             if !(0.0..=1.0).contains(threshold) {
                 return fail(kind.name(), "a threshold from 0 to 1", threshold.to_string());
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_out_of_range_is_named() {
+    fn settings_out_of_range_are_errors_that_name_the_setting() {
         assert!(AuditConfig::default().check().is_ok());
         let with = |kind, value| AuditConfig { thresholds: [(kind, value)].into(), ..AuditConfig::default() };
         assert!(with(Kind::Dark, 0.5).check().is_ok());

@@ -1,11 +1,11 @@
-//! What can go wrong with an audit's inputs and outputs.
+//! The errors of this crate.
 
 use std::path::PathBuf;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Every error of this crate.
+/// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
@@ -13,50 +13,50 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was to be done with it.
+        /// The failed action: `read`, `write`, `create`.
         action: &'static str,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file of predictions cannot be used.
+    /// A file of predictions is invalid.
     #[error("{}, line {line}: {problem}", path.display())]
     Predictions {
         /// The CSV file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong, what was expected, what to do.
+        /// The problem, with what was expected.
         problem: String,
     },
-    /// Labels and probabilities that do not fit together.
+    /// Labels, probabilities or embeddings are invalid or do not match.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// Which input.
+        /// The input.
         what: &'static str,
-        /// What was expected.
+        /// The expected value or length.
         expected: String,
-        /// What was found.
+        /// The value or length found.
         found: String,
     },
-    /// A setting is outside its range.
+    /// A setting is out of range.
     #[error("`{field}` must be {expected}, found {found}")]
     Option {
         /// The setting.
         field: String,
-        /// What is allowed.
+        /// The valid range.
         expected: String,
-        /// What was given.
+        /// The value found.
         found: String,
     },
-    /// A sample that is to be kept cannot be read.
+    /// A sample cannot be read.
     #[error(transparent)]
     Data(#[from] tallow_data::Error),
-    /// A picture cannot be encoded.
-    #[error("{}: cannot write the picture: {source}", path.display())]
+    /// An image cannot be encoded.
+    #[error("cannot write the image {}: {source}", path.display())]
     Encode {
-        /// The picture.
+        /// The image file.
         path: PathBuf,
-        /// What the encoder says.
+        /// The error of the encoder.
         source: image::ImageError,
     },
 }

@@ -1,26 +1,26 @@
-//! One finding.
+//! An issue: a finding of the audit.
 
 use crate::Kind;
 
-/// Something that is wrong.
+/// An issue of a sample, a class or the dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Issue {
-    /// What.
+    /// The kind of issue.
     pub kind: Kind,
-    /// With which sample of [`Samples`](crate::Samples); `None`: with a class or the whole dataset.
+    /// The sample's index in [`Samples`](crate::Samples); `None` if the issue concerns a class or the whole dataset.
     pub sample: Option<usize>,
-    /// How it fares, 0 (worst) to 1.
+    /// The score, 0 (worst) to 1.
     pub score: f64,
-    /// The measured value, the other sample, … in words.
+    /// The measured value, or the other samples, as text.
     pub detail: String,
-    /// The class that the sample should probably have.
+    /// The class that the sample probably has, for a wrong label.
     pub suggested: Option<usize>,
-    /// What this is about beside the sample: the other samples of a group of duplicates.
+    /// The other samples of a group of duplicates.
     pub others: Vec<usize>,
 }
 
 impl Issue {
-    /// An issue of a sample, without suggestion.
+    /// An issue of a sample, without a suggested class.
     pub fn new(kind: Kind, sample: usize, score: f64, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -32,13 +32,13 @@ impl Issue {
         }
     }
 
-    /// An issue of the dataset or a class.
+    /// An issue of the dataset or of a class.
     pub fn of_dataset(kind: Kind, score: f64, detail: impl Into<String>) -> Self {
         Self { sample: None, ..Self::new(kind, 0, score, detail) }
     }
 }
 
-/// Sorts by kind, the worst scores first.
+/// Sorts issues by kind, then from the worst score to the best.
 pub fn sort(issues: &mut [Issue]) {
     issues.sort_by(|a, b| {
         let key = |issue: &Issue| (issue.kind, issue.sample);

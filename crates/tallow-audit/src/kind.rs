@@ -1,46 +1,46 @@
-//! The table of what an audit looks for.
+//! The table of kinds of issues.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// What can be wrong with a sample or a dataset.
+/// A kind of issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The file is missing, damaged, truncated or too large.
     Unreadable,
-    /// The same picture lies in two splits.
+    /// The image, or a near duplicate, is also in another split.
     Leakage,
-    /// The same pixels occur twice in a split.
+    /// Another sample of the split has the same pixels.
     ExactDuplicate,
-    /// Almost the same picture occurs twice in a split.
+    /// Another sample of the split is almost the same image.
     NearDuplicate,
     /// The label is probably wrong.
     WrongLabel,
-    /// Dark all over.
+    /// The whole image is dark.
     Dark,
-    /// Bright all over.
+    /// The whole image is bright.
     Bright,
-    /// Without sharp edges.
+    /// The image has no sharp edges.
     Blurry,
-    /// Few grey levels, as in an empty picture.
+    /// The image has few grey levels, as an empty image does.
     LowInformation,
-    /// Noise over the picture.
+    /// The image is noisy.
     Noisy,
-    /// Grey in a dataset in colour.
+    /// The image is grey in a dataset of colour images.
     GreyAmongColour,
-    /// Much smaller or larger than the others.
+    /// The image is much smaller or larger than the others.
     OddSize,
-    /// Very wide or very high.
+    /// The image is very wide or very tall.
     OddAspectRatio,
-    /// A network sees it far from all others.
+    /// The embedding is far from those of all other samples.
     Outlier,
-    /// A network sees two samples almost alike.
+    /// The embedding is almost that of another sample.
     NearDuplicateByEmbedding,
-    /// A class with few samples.
+    /// The class has few samples.
     ClassImbalance,
-    /// Neighbours in the order of the samples are alike.
+    /// Samples that are close in the dataset's order are similar.
     NonIid,
 }
 
@@ -52,44 +52,44 @@ struct Row {
     about: &'static str,
 }
 
-/// In the order of the enum. A sample whose score is below the threshold is an issue; without one, the kind's own page
-/// says what decides.
+/// The kinds, in the order of the enum. A sample whose score is below the threshold is an issue. A kind without a
+/// threshold has a criterion of its own, in the module that finds it.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     row(Kind::Unreadable, "unreadable", "Unreadable files", None,
-        "Missing, damaged or truncated: training would stop or skip them. Score 0."),
+        "Missing, damaged or truncated files, at which training stops or which it skips. Score: 0."),
     row(Kind::Leakage, "leakage", "Leakage between splits", None,
-        "The same picture is trained on and measured with: the measured accuracy is too good. Score: the share of hash bits that differ."),
+        "Images of one split that are also in another: accuracy on the other split is overestimated. Score: the fraction of hash bits that differ."),
     row(Kind::ExactDuplicate, "exact_duplicate", "Exact duplicates", None,
-        "Equal in every pixel to another sample of the split. Score 0."),
+        "Images with the same pixels as another sample of the split. Score: 0."),
     row(Kind::NearDuplicate, "near_duplicate", "Near duplicates", None,
-        "Scaled, recompressed or brightened copies within a split. Score: the share of hash bits that differ."),
+        "Scaled, recompressed or brightened copies within a split. Score: the fraction of hash bits that differ."),
     row(Kind::WrongLabel, "wrong_label", "Probably wrong labels", None,
-        "Confident learning: the model, not trained on the sample, is surer of another class than it usually is of that class. Score: the label's quality."),
-    row(Kind::Dark, "dark", "Dark pictures", Some(0.32),
-        "Score: the brightness that 99 % of the pixels stay below."),
-    row(Kind::Bright, "bright", "Bright pictures", Some(0.05),
-        "Score: 1 − the brightness that 95 % of the pixels exceed."),
-    row(Kind::Blurry, "blurry", "Blurred pictures", Some(0.29),
-        "Score: from the deviation of the edges at 64 pixels a side, and how little a further blur changes."),
-    row(Kind::LowInformation, "low_information", "Pictures with little in them", Some(0.3),
-        "Score: the entropy of the grey levels, in units of 10 bits."),
-    row(Kind::Noisy, "noisy", "Noisy pictures", Some(0.5),
-        "White noise or salt and pepper, more than in the other pictures. Score: 1/2 at a deviation of 10 levels, or at 1 % stray pixels."),
-    row(Kind::GreyAmongColour, "grey_among_colour", "Grey among colour", Some(0.1),
-        "Score: the 99th percentile of the pixels' colourfulness, in units of 32 levels."),
+        "Confident learning: a model that was not trained on the sample is more confident of another class than it is of that class on average. Score: the label quality."),
+    row(Kind::Dark, "dark", "Dark images", Some(0.32),
+        "Score: the 99th percentile of the pixels' brightness."),
+    row(Kind::Bright, "bright", "Bright images", Some(0.05),
+        "Score: 1 − the 5th percentile of the pixels' brightness."),
+    row(Kind::Blurry, "blurry", "Blurred images", Some(0.29),
+        "Score: the lower of two measures of sharpness, the strength of edges at 64 pixels a side and the change by a further blur."),
+    row(Kind::LowInformation, "low_information", "Low information", Some(0.3),
+        "Score: the entropy of the pixel levels divided by 10 bits."),
+    row(Kind::Noisy, "noisy", "Noisy images", Some(0.5),
+        "White noise or salt-and-pepper noise, more than in the other images. Score: 1/2 at a standard deviation of 10 levels, or at 1 % stray pixels."),
+    row(Kind::GreyAmongColour, "grey_among_colour", "Grey images among colour images", Some(0.1),
+        "Score: the 99th percentile of the pixels' colourfulness (maximum − minimum of the channels) divided by 32 levels."),
     row(Kind::OddSize, "odd_size", "Odd sizes", Some(0.5),
-        "Score: how far √(width · height) lies from the middle of the usual range, quartiles ± 3 interquartile ranges."),
+        "Score: the distance of √(width · height) from the middle of the usual range, the quartiles ± 3 interquartile ranges."),
     row(Kind::OddAspectRatio, "odd_aspect_ratio", "Odd aspect ratios", Some(0.35),
         "Score: the shorter side divided by the longer."),
     row(Kind::Outlier, "outlier", "Outliers", Some(0.37037),
-        "Far from its nearest neighbours in the network's features. Score: exp(−distance / median distance)."),
+        "Samples far from their nearest neighbours in a network's features. Score: exp(−distance / median distance)."),
     row(Kind::NearDuplicateByEmbedding, "near_duplicate_by_embedding", "Near duplicates by embedding", Some(0.13),
-        "Almost the same features as another sample. Score: rises from 0 with the distance to the nearest neighbour."),
+        "Samples with almost the same features as another sample. Score: rises from 0 with the distance to the nearest neighbour."),
     row(Kind::ClassImbalance, "class_imbalance", "Rare classes", Some(0.1),
-        "Score: the class's share of the training samples, in units of an even share."),
+        "Score: the class's share of the training samples divided by the share in a balanced dataset."),
     row(Kind::NonIid, "non_iid", "Order", Some(0.05),
-        "Samples close in order are alike: sorted, drifting or taken in series. Score: the p-value of a permutation test."),
+        "Samples that are close in order are similar: the dataset is sorted, drifts, or contains series. Score: the p-value of a permutation test."),
 ];
 
 const fn row(kind: Kind, name: &'static str, title: &'static str, threshold: Option<f64>, about: &'static str) -> Row {
@@ -97,15 +97,15 @@ const fn row(kind: Kind, name: &'static str, title: &'static str, threshold: Opt
 }
 
 impl Kind {
-    /// Every kind, in the order in which they are shown.
+    /// All kinds, in the order of reports.
     pub fn all() -> impl Iterator<Item = Kind> {
         ROWS.iter().map(|row| row.kind)
     }
 
-    /// The kind of this name.
+    /// The kind called `name`.
     ///
     /// # Errors
-    /// A name that no kind has; the message lists them.
+    /// There is no such kind; the message lists the names.
     pub fn parse(name: &str) -> Result<Self> {
         ROWS.iter().find(|row| row.name == name).map(|row| row.kind).ok_or_else(|| Error::Option {
             field: "kind of issue".into(),
@@ -114,22 +114,22 @@ impl Kind {
         })
     }
 
-    /// Its name in `issues.csv` and on the command line.
+    /// The name in configs and in `issues.csv`.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Its heading.
+    /// The heading in reports.
     pub fn title(self) -> &'static str {
         self.row().title
     }
 
-    /// What it means and how it is scored, in a sentence or two.
+    /// What the issue means and how its score is computed, in a sentence or two.
     pub fn about(self) -> &'static str {
         self.row().about
     }
 
-    /// The score below which a sample is an issue, unless configured otherwise. `None` where no threshold decides.
+    /// The score below which a sample is an issue by default; `None` for a kind with a criterion of its own.
     pub fn default_threshold(self) -> Option<f64> {
         self.row().threshold
     }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rows_are_in_the_order_of_the_enum_and_names_are_serdes() {
+    fn rows_are_in_the_order_of_the_enum_and_names_equal_serdes() {
         for (index, row) in ROWS.iter().enumerate() {
             assert_eq!(row.kind as usize, index);
             assert_eq!(serde_json::to_string(&row.kind).ok(), Some(format!("\"{}\"", row.name)));

@@ -1,33 +1,22 @@
-//! What is wrong with a labelled image dataset: every finding a scored issue, 0 (worst) to 1, beside what to do about it.
+#![doc = include_str!("../README.md")]
 //!
-//! Plain functions and data, in the order in which an audit uses them:
+//! # Modules
 //!
-//! | module | what it does |
+//! In the order in which an audit uses them:
+//!
+//! | module | contents |
 //! |---|---|
-//! | [`samples`] | all splits of a dataset as one list |
-//! | [`scan`](mod@scan) | every image decoded once, on all cores: hashes and measures |
-//! | [`checks`] | dark, bright, blurred, poor in information, odd in size or shape, grey among colour, noisy; rare classes |
-//! | [`duplicates`] | equal and nearly equal pictures, within a split and across (leakage) |
-//! | [`labels`] | wrong labels by confident learning, from out-of-fold probabilities |
-//! | [`embedding`] | outliers, near duplicates and order, from what a network makes of the images |
-//! | [`clean`] | what to do about it: a cleaned manifest, the dataset itself untouched |
-//! | [`report`] | `issues.csv` and a page with pictures |
+//! | [`samples`] | the samples of all splits in one sequence |
+//! | [`scan`](mod@scan) | hashes and measures of every image, in parallel |
+//! | [`checks`] | single images: brightness, blur, noise, size, …; rare classes |
+//! | [`duplicates`] | exact and near duplicates within a split, leakage across splits |
+//! | [`labels`] | wrong labels by confident learning, from out-of-sample probabilities |
+//! | [`embedding`] | outliers, near duplicates and order, from embeddings |
+//! | [`clean`] | the cleaned dataset as a manifest |
+//! | [`report`] | `issues.csv` and a page with images |
 //!
-//! ```
-//! use tallow_audit::{AuditConfig, Samples, checks, duplicates, scan};
-//! use tallow_data::{OpenOptions, open};
-//!
-//! let samples = Samples::new(&open("fashion-mnist-6k", &OpenOptions::default())?);
-//! let config = AuditConfig::default();
-//! let scanned = scan(&samples.truncated(50), |_| {});
-//! let mut issues = checks::find(&samples.truncated(50), &scanned, &config);
-//! issues.extend(duplicates::find(&samples.truncated(50), &scanned, &config));
-//! assert!(issues.iter().all(|issue| (0.0..=1.0).contains(&issue.score)));
-//! # Ok::<(), tallow_data::Error>(())
-//! ```
-//!
-//! A new check of single images is one file in `checks/`, a variant of [`Kind`] with its row, and a line in the table of
-//! `checks/mod.rs`.
+//! To add a check of single images, write a file in `checks/`, a variant of [`Kind`] with its row, and a line in the
+//! table of `checks/mod.rs`.
 
 pub mod checks;
 pub mod clean;

@@ -1,22 +1,22 @@
-//! A decoded image as the checks look at it: 8 bits, with its grey levels.
+//! A decoded image in the form that the checks take: 8 bits per channel, with its grey levels.
 
 use image::DynamicImage;
 use tallow_augment::{Image8, Interpolation, Result, Size, ops};
 
-/// An image in 8 bits.
+/// An image with 8 bits per channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
-    /// The image, grey or RGB as it is stored; transparency is left out.
+    /// The image, grey or RGB as stored, without its alpha channel.
     pub image: Image8,
-    /// Its grey levels, as Pillow's `convert("L")`.
+    /// The grey levels, as Pillow's `convert("L")` computes them.
     pub grey: Image8,
 }
 
 impl Picture {
-    /// Takes an image over.
+    /// Converts an image.
     ///
     /// # Errors
-    /// An image without pixels.
+    /// The image has no pixels.
     pub fn new(image: DynamicImage) -> Result<Self> {
         let channels = if image.color().has_color() { 3 } else { 1 };
         let image = Image8::from_dynamic(image, channels)?;
@@ -37,23 +37,23 @@ impl Picture {
         self.image.height()
     }
 
-    /// The grey levels at another size, as Pillow scales them.
+    /// The grey levels at another size, resized as Pillow does it.
     ///
     /// # Errors
-    /// A size without pixels.
+    /// The size has no pixels.
     pub fn resized_grey(&self, width: usize, height: usize, interpolation: Interpolation) -> Result<Image8> {
         ops::resize(self.grey.clone(), Size { height, width }, interpolation)
     }
 }
 
-/// How often each of the 256 levels occurs.
+/// The number of occurrences of each of the 256 levels.
 pub(crate) fn histogram(levels: &[u8]) -> [u64; 256] {
     let mut counts = [0; 256];
     levels.iter().for_each(|level| counts[usize::from(*level)] += 1);
     counts
 }
 
-/// Mean and standard deviation of levels, divided by their number.
+/// The mean and the population standard deviation of the values.
 pub(crate) fn mean_and_std(values: impl ExactSizeIterator<Item = f64> + Clone) -> (f64, f64) {
     let n = values.len().max(1) as f64;
     let mean = values.clone().sum::<f64>() / n;

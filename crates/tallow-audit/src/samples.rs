@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use tallow_data::{Dataset, Splits};
 
-/// A part of a dataset.
+/// A split of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Split {
-    /// What is trained on.
+    /// The training split.
     Train,
-    /// What choices are made on.
+    /// The validation split.
     Validation,
-    /// What is reported.
+    /// The test split.
     Test,
 }
 
 impl Split {
-    /// Its name in tables and manifests.
+    /// The split's name in tables and manifests.
     pub fn name(self) -> &'static str {
         match self {
             Split::Train => "train",
@@ -27,16 +27,16 @@ impl Split {
     }
 }
 
-/// The samples of every split, numbered through: training, validation, test.
+/// The samples of all splits in one sequence: training, validation, test.
 #[derive(Clone)]
 pub struct Samples {
     parts: Vec<(Split, Arc<dyn Dataset>)>,
-    /// The number of samples taken, at most all.
+    /// The number of samples in the sequence, at most all of them.
     len: usize,
 }
 
 impl Samples {
-    /// Those of a dataset.
+    /// The samples of a dataset.
     pub fn new(splits: &Splits) -> Self {
         let mut parts = vec![(Split::Train, splits.train.clone())];
         parts.extend(splits.validation.clone().map(|dataset| (Split::Validation, dataset)));
@@ -45,7 +45,7 @@ impl Samples {
         Self { parts, len }
     }
 
-    /// The first `len` of them.
+    /// The first `len` samples.
     pub fn truncated(&self, len: usize) -> Self {
         Self { parts: self.parts.clone(), len: self.len.min(len) }
     }
@@ -55,7 +55,7 @@ impl Samples {
         self.len
     }
 
-    /// True without samples.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -65,20 +65,20 @@ impl Samples {
         &self.parts
     }
 
-    /// The number of the first sample of a split.
+    /// The index of the first sample of a split.
     pub fn first(&self, split: Split) -> usize {
         self.parts.iter().take_while(|(other, _)| *other != split).map(|(_, dataset)| dataset.len()).sum()
     }
 
-    /// The classes' names.
+    /// The class names.
     pub fn class_names(&self) -> &[String] {
         self.parts[0].1.class_names()
     }
 
-    /// Where sample `index` lies: its split, that split's dataset and its index in there.
+    /// The split of sample `index`, the split's dataset, and the sample's index in it.
     ///
     /// # Panics
-    /// An index that is not below [`len`](Self::len), as slices do.
+    /// `index` is not below [`len`](Self::len).
     pub fn locate(&self, index: usize) -> (Split, &Arc<dyn Dataset>, usize) {
         let mut rest = index;
         for (split, dataset) in &self.parts {
@@ -101,12 +101,12 @@ impl Samples {
         dataset.label(index)
     }
 
-    /// The name of sample `index`'s class.
+    /// The class name of sample `index`.
     pub fn class(&self, index: usize) -> &str {
         &self.class_names()[self.label(index)]
     }
 
-    /// What names sample `index`.
+    /// The id of sample `index`.
     pub fn id(&self, index: usize) -> String {
         let (_, dataset, index) = self.locate(index);
         dataset.id(index)
@@ -115,13 +115,13 @@ impl Samples {
     /// Decodes the image of sample `index`.
     ///
     /// # Errors
-    /// A file that cannot be read or decoded.
+    /// The image cannot be read or decoded.
     pub fn image(&self, index: usize) -> tallow_data::Result<image::DynamicImage> {
         let (_, dataset, index) = self.locate(index);
         dataset.image(index)
     }
 
-    /// The sample of each id. Of an id that occurs twice, the first.
+    /// The index of the sample with each id; the first one if several samples have the id.
     pub fn by_id(&self) -> HashMap<String, usize> {
         let mut by_id = HashMap::with_capacity(self.len);
         for index in (0..self.len).rev() {

@@ -1,4 +1,4 @@
-//! Decodes every image once, on all cores, and keeps of it what the checks and the search for duplicates need.
+//! The scan: decodes every image once, on all cores, and measures what the checks and the search for duplicates need.
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
@@ -6,37 +6,37 @@ use crate::checks::{blur, brightness, colour, information, noise};
 use crate::duplicates::hash;
 use crate::{Picture, Samples};
 
-/// What is kept of an image: about 400 bytes.
+/// The measures of an image, about 400 bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measures {
-    /// In pixels.
+    /// The width in pixels.
     pub width: usize,
-    /// In pixels.
+    /// The height in pixels.
     pub height: usize,
-    /// The brightness that 99 % of the pixels do not exceed, 0 to 1.
+    /// The 99th percentile of brightness, 0 to 1.
     pub brightness_p99: f64,
-    /// The brightness that 5 % of the pixels do not exceed, 0 to 1.
+    /// The 5th percentile of brightness, 0 to 1.
     pub brightness_p5: f64,
-    /// The entropy of the levels, in bits.
+    /// The entropy of the pixel levels, in bits.
     pub entropy: f64,
-    /// Sharpness.
+    /// The measures of sharpness.
     pub edges: blur::Edges,
-    /// How far the pixels are from grey: the 99th percentile of max − min over the channels, in levels.
+    /// The 99th percentile of colourfulness (maximum − minimum of a pixel's channels), in levels.
     pub colourfulness: u8,
-    /// Noise.
+    /// The measures of noise.
     pub noise: noise::Noise,
-    /// Equal for equal pixels.
-    pub content: hash::Content,
-    /// Alike for alike pictures.
-    pub perceptual: hash::Perceptual,
+    /// The hash of the pixels: equal for equal images.
+    pub pixel_hash: hash::PixelHash,
+    /// The perceptual hashes: similar for similar images.
+    pub perceptual: hash::PerceptualHashes,
 }
 
-/// What became of a sample.
+/// The result of the scan of a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scanned {
-    /// It was decoded.
+    /// The measures of a decoded image.
     Image(Box<Measures>),
-    /// It cannot be: why.
+    /// The reason why the image cannot be decoded.
     Unreadable(String),
 }
 
@@ -50,7 +50,8 @@ impl Scanned {
     }
 }
 
-/// Looks at every sample; `progress` is called with the number of each that is done, in any order, from many threads.
+/// Scans all samples in parallel. `progress` is called with the index of each finished sample, in any order, from any
+/// thread.
 pub fn scan(samples: &Samples, progress: impl Fn(usize) + Sync) -> Vec<Scanned> {
     let look = |index| {
         let scanned = match samples.image(index) {
@@ -63,10 +64,10 @@ pub fn scan(samples: &Samples, progress: impl Fn(usize) + Sync) -> Vec<Scanned> 
     (0..samples.len()).into_par_iter().map(look).collect()
 }
 
-/// Measures one picture.
+/// Measures an image.
 ///
 /// # Errors
-/// None that a valid picture causes.
+/// Resizing fails.
 pub fn measure(picture: &Picture) -> tallow_augment::Result<Measures> {
     let [brightness_p5, brightness_p99] = brightness::percentiles(&picture.image, [0.05, 0.99]);
     Ok(Measures {
@@ -78,12 +79,12 @@ pub fn measure(picture: &Picture) -> tallow_augment::Result<Measures> {
         edges: blur::edges(picture)?,
         colourfulness: colour::colourfulness(&picture.image),
         noise: noise::measure(&picture.grey),
-        content: hash::content(&picture.image),
-        perceptual: hash::perceptual(picture)?,
+        pixel_hash: hash::pixel_hash(&picture.image),
+        perceptual: hash::perceptual_hashes(picture)?,
     })
 }
 
-/// What the decoder says, without the path, which is the sample's id, and the advice for training.
+/// The decoder's message without the path, which is the sample's id.
 fn reason(error: tallow_data::Error) -> String {
     match error {
         tallow_data::Error::Decode { reason, .. } | tallow_data::Error::TooLarge { reason, .. } => reason,

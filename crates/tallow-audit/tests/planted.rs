@@ -1,4 +1,4 @@
-//! Faults planted among real photographs are found, and what is whole is left alone; the cleaned manifest can be opened.
+//! An audit of photographs with planted faults finds them and no others; the cleaned manifest can be opened.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn photo(name: &str) -> DynamicImage {
     tallow_data::decode::decode_file(&path).expect(name)
 }
 
-/// A folder of photographs: each whole, in both splits another part of it, and the faults.
+/// A folder with a part of each photograph in either split, to which faults are added.
 struct Planted {
     folder: tempfile::TempDir,
 }
@@ -88,7 +88,7 @@ fn noisy(image: &DynamicImage, sigma: f64, stray: f64) -> DynamicImage {
 }
 
 #[test]
-fn whole_photographs_have_no_faults() {
+fn intact_photographs_have_no_issues() {
     let planted = Planted::new();
     let samples = planted.samples();
     let found: Vec<String> = audit(&samples)
@@ -101,14 +101,14 @@ fn whole_photographs_have_no_faults() {
                 issue.detail
             )
         })
-        // Space is dark and the eye's background is one colour: no faults of the checks.
+        // These are not false alarms: space is dark, and the background of the retina has one colour.
         .filter(|text| !text.contains("hubble") && !text.contains("retina"))
         .collect();
     assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
-fn every_planted_fault_is_found_under_its_own_name() {
+fn every_planted_fault_is_found_with_its_kind() {
     let planted = Planted::new();
     let (coffee, cat) = (planted.image("train/a/coffee.png"), planted.image("train/b/chelsea.png"));
     planted.save("train/a/copy.png", &coffee);
@@ -157,12 +157,12 @@ fn every_planted_fault_is_found_under_its_own_name() {
     has(Kind::OddSize, "train/a/huge.png");
     assert_eq!(found(Kind::OddAspectRatio), ["train/a/strip.png"]);
 
-    // What was found is cleaned away, and what is left trains.
+    // The cleaned dataset has none of the issues and can be opened.
     let out = tempfile::tempdir().expect("a folder");
     let policy = Policy { denoise: true, ..Policy::default() };
     let actions = clean::plan(&samples, &issues, &policy);
     let applied = clean::apply(&samples, &actions, planted.folder.path(), out.path()).expect("a manifest");
-    // Two of three equal pictures, the leak's training copy, three unreadable files.
+    // Dropped are two of three equal images, the training copy of the leak, and three unreadable files.
     assert_eq!((applied.dropped, applied.denoised, applied.relabelled), (6, 2, 0));
     let cleaned = open(&applied.manifest.to_string_lossy(), &OpenOptions::default()).expect("the manifest");
     let cleaned = Samples::new(&cleaned);
@@ -193,7 +193,7 @@ fn every_planted_fault_is_found_under_its_own_name() {
     println!("{}", report::Summary::new(&samples, &issues));
 }
 
-/// Predictions of five bundled images; the third is labelled otherwise than the model says.
+/// Predictions of five bundled images; that of the third differs from its label.
 fn predictions(samples: &Samples, edit: impl Fn(String) -> String) -> Result<(Probabilities, Vec<usize>), String> {
     let classes = samples.class_names();
     let mut text =
@@ -210,7 +210,7 @@ fn predictions(samples: &Samples, edit: impl Fn(String) -> String) -> Result<(Pr
 }
 
 #[test]
-fn predictions_are_read_by_id_and_what_is_wrong_with_them_is_said() {
+fn predictions_are_read_by_id_and_invalid_ones_are_errors() {
     let samples = Samples::new(&open("fashion-mnist-6k", &OpenOptions::default()).expect("bundled"));
     let (p, rows) = predictions(&samples, |text| text).expect("predictions");
     assert_eq!(rows, [4, 0, 2, 3, 1]);
@@ -225,10 +225,10 @@ fn predictions_are_read_by_id_and_what_is_wrong_with_them_is_said() {
     for (from, to, said) in [
         ("p_Bag", "p_Sack", "p_Bag"),
         ("train/3,", "train/99999,", "no sample `train/99999`"),
-        ("train/3,", "train/2,", "as well"),
+        ("train/3,", "train/2,", "is also in line"),
         ("0.91", "9.1", "9.1 is not from 0 to 1"),
         ("0.91", "0.5", "sum to"),
-        ("0.91", "much", "no number"),
+        ("0.91", "much", "expected a number"),
     ] {
         let error = predictions(&samples, |text| text.replacen(from, to, 1)).expect_err(from);
         assert!(error.contains(said) && error.contains(", line "), "{error}");
@@ -237,5 +237,5 @@ fn predictions_are_read_by_id_and_what_is_wrong_with_them_is_said() {
     let other = if label == "Bag" { "Coat" } else { "Bag" };
     let error =
         predictions(&samples, |text| text.replacen(&format!("train/4,{label}"), &format!("train/4,{other}"), 1));
-    assert!(error.is_err_and(|error| error.contains("labels to be audited")));
+    assert!(error.is_err_and(|error| error.contains("the labels of this dataset")));
 }

@@ -1,4 +1,4 @@
-//! Compared with what cleanlab, cleanvision and imagehash say: fixtures/scripts/audit.py.
+//! Compares with values recorded from cleanlab, cleanvision and imagehash by `fixtures/scripts/audit.py`.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ struct LabelCase {
 }
 
 #[test]
-fn wrong_labels_are_cleanlabs() {
+fn wrong_labels_equal_cleanlabs() {
     let cases: Vec<LabelCase> = cases("labels.json");
     assert_eq!(cases.len(), 6);
     for case in cases {
@@ -81,7 +81,7 @@ struct EmbeddingCase {
 }
 
 #[test]
-fn outliers_near_duplicates_and_order_are_cleanlabs() {
+fn outliers_near_duplicates_and_order_equal_cleanlabs() {
     let cases: Vec<EmbeddingCase> = cases("embeddings.json");
     assert_eq!(cases.len(), 3);
     for case in cases {
@@ -105,7 +105,7 @@ fn outliers_near_duplicates_and_order_are_cleanlabs() {
 
         let order = embedding::order(&found, 25, 0);
         assert!((order.statistic - case.statistic).abs() < 1e-9, "{name}: {order:?}");
-        // Of other random orders: on the same side of every usual threshold, not equal.
+        // The permutations differ from cleanlab's, so the p-values are close, not equal.
         match case.p_value < 1e-6 {
             true => assert!(order.p_value < 1e-4, "{name}: {order:?}"),
             false => assert!((order.p_value - case.p_value).abs() < 0.2, "{name}: {order:?}, {}", case.p_value),
@@ -129,7 +129,7 @@ struct PictureCase {
 }
 
 #[test]
-fn pictures_measure_as_in_cleanvision_and_imagehash() {
+fn measures_equal_those_of_cleanvision_and_imagehash() {
     let cases: Vec<PictureCase> = cases("pictures.json");
     assert_eq!(cases.len(), 10);
     for case in cases {
@@ -141,7 +141,7 @@ fn pictures_measure_as_in_cleanvision_and_imagehash() {
         assert_eq!(format!("{:016x}", measures.perceptual.dhash), case.dhash, "{name}");
         let ours = [measures.brightness_p5, measures.brightness_p99, measures.entropy];
         close(&ours, &[case.brightness_p5, case.brightness_p99, case.entropy], 1e-3, name);
-        // Grey before scaling instead of behind: levels differ by one here and there.
+        // Colour is converted to grey before resizing, not after it: some levels differ by one.
         let ours = [measures.edges.deviation / case.edges, measures.edges.peaks / case.peaks];
         close(&ours, &[1.0, 1.0], 0.03, name);
         close(&[measures.edges.effect], &[case.effect], 1e-9, name);

@@ -1,13 +1,13 @@
-//! What the evaluations of several folds say together: mean, deviation and confidence interval of every metric.
+//! Metrics over the folds of a cross-validation: mean, standard deviation and confidence intervals.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::student_t::student_t_quantile;
-use crate::{Error, Evaluation, ProbabilityReport, Result};
+use crate::{Error, Evaluation, METRICS, Metric, ProbabilityReport, Result};
 
-/// The confidence of the intervals.
+/// The confidence level of the intervals.
 const CONFIDENCE: f64 = 0.95;
 
 /// A mean with its confidence intervals.
@@ -15,17 +15,18 @@ const CONFIDENCE: f64 = 0.95;
 pub struct MeanInterval {
     /// The mean.
     pub mean: f64,
-    /// The standard deviation of one value, of `n - 1` degrees of freedom; 0 of a single value.
+    /// The standard deviation of a value, with `n - 1` degrees of freedom; 0 for a single value.
     pub std: f64,
-    /// The 95 % confidence interval of the mean by Student's t, as if the values were independent. Absent of a single
-    /// value.
+    /// The 95 % confidence interval of the mean by Student's t, under the assumption that the values are independent;
+    /// absent for a single value.
     pub interval: Option<(f64, f64)>,
-    /// The same with a standard error that allows for values whose training samples overlap: std · √(1/n + test/train).
+    /// The 95 % interval corrected for overlapping training sets: the standard error is std · √(1/n + test/train).
     pub corrected: Option<(f64, f64)>,
 }
 
 impl MeanInterval {
-    /// Of `values`, each measured on `test_share` times as many samples as were trained on: 1 / (k − 1) of k folds.
+    /// The mean and intervals of `values`. `test_share` is the number of test samples divided by the number of training
+    /// samples: 1 / (k − 1) for k folds.
     ///
     /// # Errors
     /// No values.
@@ -49,72 +50,48 @@ impl MeanInterval {
     }
 }
 
-/// A metric's values over the folds.
+/// The values of a metric over the folds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricAcrossFolds {
-    /// Its name: `top1`, `loss`, …
+    /// The metric's name: `top1`, `loss`, …
     pub name: String,
-    /// Fold by fold.
+    /// The value of each fold.
     pub values: Vec<f64>,
-    /// Together.
+    /// The mean and intervals of the values.
     #[serde(flatten)]
     pub summary: MeanInterval,
 }
 
-/// Every metric over the folds. Prints as a table.
+/// Every metric over the folds. Prints as a table, a row per metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AcrossFolds {
-    /// A row a metric.
+    /// The metrics, in the order of [`METRICS`].
     pub metrics: Vec<MetricAcrossFolds>,
 }
 
 impl AcrossFolds {
-    /// Of what was measured of the folds' held-out samples (of their probabilities where one class holds for a sample), whose models were trained on `trained` samples, all folds added
-    /// up. A metric that some fold does not have is left out.
+    /// Summarises the evaluations of the folds' held-out samples; on a single-label dataset with their probability
+    /// reports. `trained` is the number of training samples, summed over the folds. A metric that is undefined in some
+    /// fold is left out.
     ///
     /// # Errors
     /// No folds.
     pub fn of(folds: &[(Evaluation, Option<ProbabilityReport>)], trained: usize) -> Result<Self> {
-        let first = folds.first().ok_or(Error::Empty)?;
+        if folds.is_empty() {
+            return Err(Error::Empty);
+        }
         let held_out: usize = folds.iter().map(|(evaluation, _)| evaluation.n).sum();
         let test_share = held_out as f64 / trained as f64;
-        let value = |fold: &(Evaluation, Option<ProbabilityReport>), name: &str| {
-            scalars(fold).into_iter().find(|(other, _)| *other == name).map(|(_, value)| value)
-        };
-        let of = |(name, _): (&str, f64)| {
-            let values: Vec<f64> = folds.iter().map(|fold| value(fold, name)).collect::<Option<_>>()?;
+        let of = |metric: &&Metric| {
+            let value = |(evaluation, probabilities): &(Evaluation, Option<ProbabilityReport>)| {
+                metric.of(evaluation, probabilities.as_ref())
+            };
+            let values: Vec<f64> = folds.iter().map(value).collect::<Option<_>>()?;
             let summary = MeanInterval::of(&values, test_share);
-            Some(summary.map(|summary| MetricAcrossFolds { name: name.to_owned(), values, summary }))
+            Some(summary.map(|summary| MetricAcrossFolds { name: metric.name.to_owned(), values, summary }))
         };
-        Ok(Self { metrics: scalars(first).into_iter().filter_map(of).collect::<Result<_>>()? })
+        Ok(Self { metrics: METRICS.iter().filter_map(of).collect::<Result<_>>()? })
     }
-}
-
-/// The numbers that stand for all samples of a fold, by name.
-fn scalars((evaluation, probabilities): &(Evaluation, Option<ProbabilityReport>)) -> Vec<(&'static str, f64)> {
-    let report = &evaluation.report;
-    let mut scalars = vec![("top1", evaluation.top1)];
-    scalars.extend(evaluation.top5.map(|top5| ("top5", top5)));
-    scalars.extend([
-        ("loss", evaluation.loss),
-        ("macro_f1", report.macro_avg.f1_score),
-        ("macro_precision", report.macro_avg.precision),
-        ("macro_recall", report.macro_avg.recall),
-        ("weighted_f1", report.weighted_avg.f1_score),
-    ]);
-    if let Some(probabilities) = probabilities {
-        scalars.extend(probabilities.roc_auc_macro.map(|auc| ("roc_auc_macro", auc)));
-        scalars.extend([("brier", probabilities.brier), ("ece", probabilities.ece)]);
-    }
-    if let Some(several) = &evaluation.multi_label {
-        scalars.extend([
-            ("map", several.mean_average_precision),
-            ("samples_f1", several.samples_avg.f1_score),
-            ("subset_accuracy", several.subset_accuracy),
-            ("hamming_loss", several.hamming_loss),
-        ]);
-    }
-    scalars
 }
 
 impl fmt::Display for AcrossFolds {
@@ -123,10 +100,11 @@ impl fmt::Display for AcrossFolds {
             Some((low, high)) => format!("{low:.4} to {high:.4}"),
             None => "–".to_owned(),
         };
-        write!(f, "{:15}  {:>7}  {:>7}  {:>17}  {:>17}", "", "mean", "std", "95 % interval", "corrected")?;
+        let width = self.metrics.iter().map(|metric| metric.name.len()).max().unwrap_or(0);
+        write!(f, "{:width$}  {:>7}  {:>7}  {:>17}  {:>17}", "", "mean", "std", "95 % interval", "corrected")?;
         for MetricAcrossFolds { name, summary, .. } in &self.metrics {
             let MeanInterval { mean, std, interval, corrected } = *summary;
-            write!(f, "\n{name:15}  {mean:7.4}  {std:7.4}  {:>17}  {:>17}", range(interval), range(corrected))?;
+            write!(f, "\n{name:width$}  {mean:7.4}  {std:7.4}  {:>17}  {:>17}", range(interval), range(corrected))?;
         }
         Ok(())
     }

@@ -1,44 +1,67 @@
-//! Calibration: whether a model that is 80 % sure is right four times of five, and the temperature that makes it so.
+//! Calibration: whether predictions of 80 % confidence are right 80 % of the time, and the temperature that makes them
+//! so.
 
 use serde::{Deserialize, Serialize};
 
+use crate::metric::{Compute, Direction, Metric, Unit};
 use crate::softmax::log_sum_exp;
 use crate::{Result, check, log_loss_from_logits};
 
-/// The bins of Guo et al.
+/// The Brier score.
+pub static BRIER: Metric = Metric {
+    name: "brier",
+    label: "Brier",
+    sklearn: "brier_score_loss(scale_by_half=False)",
+    direction: Direction::LowerIsBetter,
+    unit: Unit::Number,
+    compute: Compute::Probabilities(|probabilities| Some(probabilities.brier)),
+};
+
+/// The expected calibration error over [`BINS`] bins. scikit-learn has the bins alone.
+pub static ECE: Metric = Metric {
+    name: "ece",
+    label: "ECE",
+    sklearn: "calibration_curve",
+    direction: Direction::LowerIsBetter,
+    unit: Unit::Percent,
+    compute: Compute::Probabilities(|probabilities| Some(probabilities.ece)),
+};
+
+/// The number of bins of the reported calibration error, as in Guo et al. 2017.
 pub const BINS: usize = 15;
-/// The temperatures searched: 1/1000 to 1000.
+/// The logarithm of the highest temperature searched: temperatures lie between 1/1000 and 1000.
 const HIGHEST_LOG: f64 = 6.907_755_278_982_137;
 
-/// Confidence beside accuracy.
+/// Confidence compared with accuracy, over bins of confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// The expected calibration error, in 0 to 1: the mean of |accuracy − confidence| over bins, by their samples.
+    /// The expected calibration error, 0 to 1: the mean of |accuracy − confidence| over bins, weighted by their
+    /// samples.
     pub ece: f64,
-    /// The largest of these gaps.
+    /// The maximum calibration error, 0 to 1: the largest |accuracy − confidence| of a bin.
     pub mce: f64,
-    /// The bins that have samples, from the least confident up: what a reliability diagram shows.
+    /// The bins that have samples, by ascending confidence: the points of a reliability diagram.
     pub bins: Vec<ReliabilityBin>,
 }
 
-/// The samples whose highest probability lies in one bin.
+/// One bin: the samples whose highest probability lies in its range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ReliabilityBin {
-    /// Their number.
+    /// The number of samples.
     pub count: usize,
-    /// The mean of their highest probabilities.
+    /// The mean of the samples' highest probabilities.
     pub confidence: f64,
-    /// The fraction for which that class is the label.
+    /// The fraction of samples whose most probable class is the label.
     pub accuracy: f64,
 }
 
-/// The calibration of the chosen class, over `bins` bins of equal width, each with its upper edge.
+/// The calibration of the most probable class over `bins` bins of equal width. A bin includes its upper edge.
 ///
 /// # Shapes
 /// `probabilities`: row-major `labels.len() × classes`.
 ///
 /// # Errors
-/// No samples; labels or probabilities that do not fit, or are none.
+/// No samples, a label out of range, a wrong number of probabilities, or rows that are no distributions.
 ///
 /// # Source
 /// Guo et al. 2017, "On Calibration of Modern Neural Networks"; the bins are those of
@@ -72,10 +95,10 @@ pub fn calibration(labels: &[usize], probabilities: &[f32], classes: usize, bins
 /// The Brier score: the mean over samples of `Σ (p − y)²` over classes, 0 to 2.
 ///
 /// # Errors
-/// As [`calibration`].
+/// Those of [`calibration`].
 ///
 /// # Source
-/// `sklearn.metrics.brier_score_loss` with `scale_by_half=False` (its default of more than two classes).
+/// `sklearn.metrics.brier_score_loss` with `scale_by_half=False`, its default for more than two classes.
 pub fn brier_score_loss(labels: &[usize], probabilities: &[f32], classes: usize) -> Result<f64> {
     check::labels("label", labels, classes)?;
     check::scores(probabilities, labels.len(), classes)?;
@@ -88,22 +111,22 @@ pub fn brier_score_loss(labels: &[usize], probabilities: &[f32], classes: usize)
     Ok(total / labels.len() as f64)
 }
 
-/// The temperature T by which logits should be divided: the log loss of `softmax(logits / T)` is lowest. Above 1 the model
-/// is too sure. To be fitted on samples that the model was not trained on; it changes no prediction.
+/// The temperature `T` that minimises the log loss of `softmax(logits / T)`. A temperature above 1 means that the model
+/// is overconfident. Dividing by it changes no prediction. Fit it on samples that the model was not trained on.
 ///
-/// The slope of the loss in 1/T rises throughout, so that its zero is found by bisection; where there is none between
-/// 1/1000 and 1000 (every sample right, say), that end is the result.
+/// The slope of the loss in 1/T is monotonic, so bisection finds its zero. If there is none between 1/1000 and 1000, as
+/// when every prediction is right, the result is that end of the range.
 ///
 /// # Shapes
 /// `logits`: row-major `labels.len() × classes`.
 ///
 /// # Errors
-/// No samples; labels or logits that do not fit.
+/// No samples, a label out of range, a wrong number of logits, or a logit that is not finite.
 ///
 /// # Source
 /// Guo et al. 2017, temperature scaling.
 pub fn fit_temperature(labels: &[usize], logits: &[f32], classes: usize) -> Result<f64> {
-    log_loss_from_logits(labels, logits, classes)?; // Its checks are these.
+    log_loss_from_logits(labels, logits, classes)?; // Checks the arguments.
     let slope = |inverse: f64| -> f64 {
         let of_row = |(row, &label): (&[f32], &usize)| {
             let highest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
@@ -119,20 +142,20 @@ pub fn fit_temperature(labels: &[usize], logits: &[f32], classes: usize) -> Resu
     };
     let (mut low, mut high) = (-HIGHEST_LOG, HIGHEST_LOG);
     if slope(low.exp()) == 0.0 {
-        return Ok(1.0); // Every row is flat.
+        return Ok(1.0); // All logits of a row are equal: every temperature gives the same loss.
     }
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
-        // 0 where nothing is left of the other classes: surer still is no worse.
+        // The slope underflows to 0 where the other classes have no probability left: a lower temperature is no worse.
         if slope(middle.exp()) <= 0.0 { low = middle } else { high = middle }
     }
     Ok((-(low + high) / 2.0).exp())
 }
 
-/// The mean of `-ln softmax(logits / T)[label]`.
+/// The mean of `-ln softmax(logits / temperature)[label]` over the samples.
 ///
 /// # Errors
-/// As [`fit_temperature`].
+/// Those of [`fit_temperature`].
 pub fn log_loss_at_temperature(labels: &[usize], logits: &[f32], classes: usize, temperature: f64) -> Result<f64> {
     log_loss_from_logits(labels, logits, classes)?;
     let scaled: Vec<f32> = logits.iter().map(|logit| (f64::from(*logit) / temperature) as f32).collect();

@@ -1,8 +1,8 @@
-//! The checks that every metric makes of its input before it computes anything.
+//! Checks of labels, predictions and scores, shared by the metrics.
 
 use crate::{Error, Result};
 
-/// At least one class index, all of them below `classes`.
+/// Checks for at least one class index, all of them below `classes`.
 pub(crate) fn labels(what: &'static str, labels: &[usize], classes: usize) -> Result<()> {
     if classes == 0 {
         return Err(Error::Classes { needed: 1, found: 0 });
@@ -16,7 +16,7 @@ pub(crate) fn labels(what: &'static str, labels: &[usize], classes: usize) -> Re
     }
 }
 
-/// As many predictions as labels.
+/// Checks for equal numbers of labels and predictions.
 pub(crate) fn same_length(labels: &[usize], predictions: &[usize]) -> Result<()> {
     if labels.len() == predictions.len() {
         return Ok(());
@@ -24,7 +24,7 @@ pub(crate) fn same_length(labels: &[usize], predictions: &[usize]) -> Result<()>
     Err(Error::Length { what: "predictions", expected: labels.len(), found: predictions.len() })
 }
 
-/// `rows × classes` finite scores.
+/// Checks for `rows × classes` finite scores.
 pub(crate) fn scores(scores: &[f32], rows: usize, classes: usize) -> Result<()> {
     let expected = rows.saturating_mul(classes);
     if scores.len() != expected {
@@ -33,7 +33,7 @@ pub(crate) fn scores(scores: &[f32], rows: usize, classes: usize) -> Result<()> 
     finite(scores, classes)
 }
 
-/// Every score is finite; `classes` is at least 1.
+/// Checks that every score is finite; `classes` is at least 1.
 pub(crate) fn finite(scores: &[f32], classes: usize) -> Result<()> {
     match scores.iter().position(|score| !score.is_finite()) {
         Some(at) => Err(Error::NotFinite { row: at / classes, class: at % classes, found: scores[at] }),
@@ -41,8 +41,8 @@ pub(crate) fn finite(scores: &[f32], classes: usize) -> Result<()> {
     }
 }
 
-/// Every row is a distribution: values in 0 to 1 whose sum is 1 up to the square root of f32's precision, which is
-/// the tolerance scikit-learn warns beyond.
+/// Checks that every row is a distribution: values in 0 to 1 whose sum is 1 within the square root of the epsilon of
+/// `f32`, scikit-learn's tolerance.
 pub(crate) fn probabilities(probabilities: &[f32], classes: usize) -> Result<()> {
     if let Some(at) = probabilities.iter().position(|p| !(0.0..=1.0).contains(p)) {
         return Err(Error::NotAProbability { row: at / classes, class: at % classes, found: probabilities[at] });

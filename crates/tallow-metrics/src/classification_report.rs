@@ -1,4 +1,4 @@
-//! The classification report: precision, recall, F1 and support of each class and their averages, as one table.
+//! The classification report: a table of precision, recall, F1 and support per class, and their averages.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use crate::{
     precision_recall_fscore_support,
 };
 
-/// The numbers of each class, and over all of them. Prints in scikit-learn's layout; `{report:.4}` with four digits
-/// instead of two. (One difference: where not a single prediction is right, scikit-learn prints the support as `1.0`.)
+/// Precision, recall, F1 and support per class, and averaged. Prints in scikit-learn's layout, with two decimals;
+/// `{report:.4}` prints four. One difference: if no prediction is right, scikit-learn prints the support as `1.0`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassificationReport {
-    /// One row a class.
+    /// The rows, one per class.
     pub classes: Vec<ClassScores>,
-    /// The fraction of samples predicted right; absent where the report leaves out classes that occur.
+    /// The fraction of right predictions; absent if the report leaves out classes that occur.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub accuracy: Option<f64>,
-    /// From the counts of the reported classes added up; present where `accuracy` is absent, otherwise equal to it.
+    /// The average from the summed counts of the reported classes; present if `accuracy` is absent, else equal to it.
     #[serde(rename = "micro avg", skip_serializing_if = "Option::is_none", default)]
     pub micro_avg: Option<PrecisionRecallFscore>,
-    /// The plain mean over the reported classes.
+    /// The unweighted mean over the reported classes.
     #[serde(rename = "macro avg")]
     pub macro_avg: PrecisionRecallFscore,
     /// The mean over the reported classes, weighted by support.
@@ -36,16 +36,16 @@ pub struct ClassificationReport {
 pub struct ClassScores {
     /// The class's name.
     pub name: String,
-    /// Its numbers.
+    /// The class's precision, recall, F1 and support.
     #[serde(flatten)]
     pub scores: PrecisionRecallFscore,
 }
 
-/// The report over all classes; a ratio without a divisor is 0.
+/// The report over all classes; a ratio whose divisor is 0 is 0.
 ///
 /// # Errors
 ///
-/// No samples, no classes, not as many predictions as labels, a class index out of range.
+/// No samples, no classes, different numbers of labels and predictions, or a class index out of range.
 ///
 /// # Source
 ///
@@ -58,12 +58,12 @@ pub fn classification_report(
     Ok(ClassificationReport::of(&confusion_matrix(labels, predictions, class_names)?))
 }
 
-/// The report over some classes, in the order given. Where it leaves out a class that occurs among labels or
-/// predictions, it has a micro average in the place of the accuracy.
+/// The report over the classes in `chosen`, in that order. If it leaves out a class that occurs among labels or
+/// predictions, it has a micro average instead of the accuracy.
 ///
 /// # Errors
 ///
-/// Those of [`classification_report`]; a chosen class out of range or named twice, or none chosen.
+/// Those of [`classification_report`]; a chosen class that is out of range or repeated; no chosen class.
 ///
 /// # Source
 ///
@@ -95,7 +95,7 @@ impl ClassificationReport {
         Self::over(matrix, &all)
     }
 
-    /// The report over classes of which each sample can have several: with a micro average in the place of the accuracy.
+    /// The report of a multi-label dataset, with a micro average instead of the accuracy.
     pub(crate) fn of_counts(class_names: &[String], counts: &[Counts]) -> Self {
         let all: Vec<usize> = (0..counts.len()).collect();
         let row = |(name, counts): (&String, &Counts)| ClassScores { name: name.clone(), scores: counts.ratios() };

@@ -1,4 +1,4 @@
-//! The confusion matrix: how many samples of each class were taken for each class.
+//! The confusion matrix: the number of samples of each class by predicted class.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, check};
 
-/// Column headings are cut to this many characters; rows carry the full names in the same order.
+/// The maximum length of column headings, in characters; rows show full names, in the same order.
 const HEADING: usize = 7;
 
-/// Counts of (label, prediction) pairs.
+/// The counts of (label, prediction) pairs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Fields", into = "Fields")]
 pub struct ConfusionMatrix {
@@ -17,7 +17,7 @@ pub struct ConfusionMatrix {
     counts: Vec<Vec<u64>>,
 }
 
-/// What the rows of a normalised matrix are divided by; scikit-learn's `normalize`.
+/// The divisor of a normalised matrix; scikit-learn's `normalize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Normalize {
@@ -29,22 +29,22 @@ pub enum Normalize {
     All,
 }
 
-/// A kind of mistake, from [`ConfusionMatrix::most_confused`].
+/// A pair of classes that are confused, from [`ConfusionMatrix::most_confused`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
-    /// The class that the samples belong to.
+    /// The class of the samples.
     pub label: usize,
-    /// The class that they were taken for.
+    /// The class predicted for them.
     pub predicted: usize,
-    /// How many.
+    /// The number of samples.
     pub count: u64,
 }
 
-/// Counts the (label, prediction) pairs over all of `class_names`, also those that never occur.
+/// Counts the (label, prediction) pairs of all classes, including classes that do not occur.
 ///
 /// # Errors
 ///
-/// No samples, no classes, not as many predictions as labels, a class index out of range.
+/// No samples, no classes, different numbers of labels and predictions, or a class index out of range.
 ///
 /// # Source
 ///
@@ -62,12 +62,12 @@ pub fn confusion_matrix(labels: &[usize], predictions: &[usize], class_names: &[
 }
 
 impl ConfusionMatrix {
-    /// The matrix of no classes: there is none where several can hold at once.
+    /// The matrix without classes, in the evaluation of a multi-label dataset.
     pub fn empty() -> Self {
         Self { class_names: Vec::new(), counts: Vec::new() }
     }
 
-    /// Whether it is of no classes.
+    /// Whether the matrix has no classes.
     pub fn is_empty(&self) -> bool {
         self.class_names.is_empty()
     }
@@ -77,7 +77,7 @@ impl ConfusionMatrix {
         &self.class_names
     }
 
-    /// Row: the label; column: the prediction; `classes × classes`.
+    /// The counts, `classes × classes`: a row per label, a column per prediction.
     pub fn counts(&self) -> &[Vec<u64>] {
         &self.counts
     }
@@ -92,8 +92,8 @@ impl ConfusionMatrix {
         (0..self.counts.len()).map(|class| self.counts.iter().map(|row| row[class]).sum()).collect()
     }
 
-    /// The matrix as fractions. Where the divisor is 0 (a class without samples, or never predicted) the fraction is
-    /// 0, as in scikit-learn.
+    /// The matrix as fractions. A fraction whose divisor is 0 (a class without samples, or never predicted) is 0, as in
+    /// scikit-learn.
     pub fn normalized(&self, by: Normalize) -> Vec<Vec<f64>> {
         let (support, predicted) = (self.support(), self.predicted());
         let all = support.iter().sum();
@@ -109,7 +109,7 @@ impl ConfusionMatrix {
         rows.map(|(i, row)| row.iter().enumerate().map(|(j, &count)| fraction(i, j, count)).collect()).collect()
     }
 
-    /// The most frequent mistakes, the most frequent first, at most `limit`; equal counts in the order of the classes.
+    /// The `limit` most frequent confusions, by descending count; equal counts are in the order of the classes.
     pub fn most_confused(&self, limit: usize) -> Vec<Confusion> {
         let mut mistakes = Vec::new();
         for (label, row) in self.counts.iter().enumerate() {
@@ -124,8 +124,8 @@ impl ConfusionMatrix {
         mistakes
     }
 
-    /// The matrix as an aligned table, one row a label and one column a prediction: counts, or fractions to two
-    /// digits. `{matrix}` prints the counts.
+    /// The matrix as an aligned table with a row per label and a column per prediction: counts, or fractions with two
+    /// decimals. `{matrix}` prints the counts.
     pub fn table(&self, normalize: Option<Normalize>) -> String {
         let cells: Vec<Vec<String>> = match normalize {
             None => self.counts.iter().map(|row| row.iter().map(u64::to_string).collect()).collect(),
@@ -169,7 +169,7 @@ fn shorten(name: &str) -> String {
     name.chars().take(HEADING - 1).chain(['…']).collect()
 }
 
-/// The matrix as a file holds it, before its shape is checked.
+/// The matrix as serialised, before its shape is checked.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {

@@ -1,30 +1,30 @@
-//! What can be wrong with labels and scores.
+//! The errors of this crate.
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Input that has no metric: what was found, where, and what was expected.
+/// Input that a metric is not defined for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// There are no samples; scikit-learn refuses that too.
+    /// There are no samples; an error in scikit-learn too.
     #[error("no samples: a metric needs at least one label")]
     Empty,
     /// The number of classes is too small for this metric.
     #[error("{found} classes, but this metric needs at least {needed}")]
     Classes {
-        /// The least number of classes that has a meaning here.
+        /// The minimum number of classes.
         needed: usize,
         /// The number of classes given.
         found: usize,
     },
-    /// Two slices that belong together do not have matching lengths.
+    /// The lengths of two slices do not match.
     #[error("{what}: expected {expected} values, found {found}")]
     Length {
-        /// Which slice.
+        /// The slice.
         what: &'static str,
-        /// The length that the labels (and the number of classes) ask for.
+        /// The length that follows from the number of labels and classes.
         expected: usize,
-        /// The length it has.
+        /// The length found.
         found: usize,
     },
     /// A class index is not below the number of classes.
@@ -45,20 +45,20 @@ pub enum Error {
         /// The class index.
         class: usize,
     },
-    /// A picture that cannot be drawn.
-    #[error("cannot draw: {reason}")]
+    /// A plot cannot be drawn.
+    #[error("cannot draw the plot: {reason}")]
     Plot {
-        /// Which picture, and why.
+        /// The plot's title and the reason.
         reason: String,
     },
-    /// A curve of one class against the rest, where there is only one of them.
-    #[error("there are only {found}: a curve needs samples of the class, and others")]
+    /// A curve of one class against the rest lacks samples of either.
+    #[error("all samples are {found}: the curve needs positives and negatives")]
     OneKind {
         /// `positives` or `negatives`.
         found: &'static str,
     },
     /// A score is NaN or infinite.
-    #[error("score in row {row}, class {class} is {found}: scores must be finite (did the model diverge?)")]
+    #[error("score in row {row}, class {class} is {found}: scores must be finite (has the model diverged?)")]
     NotFinite {
         /// The sample, from 0.
         row: usize,
@@ -82,20 +82,20 @@ pub enum Error {
     RowSum {
         /// The sample, from 0.
         row: usize,
-        /// What its probabilities sum to.
+        /// The sum of its probabilities.
         sum: f64,
     },
     /// `k` of a top-k metric is zero.
     #[error("top-k with k = 0: k must be at least 1")]
     ZeroK,
-    /// A confusion matrix read from a file is not square, or its names do not match.
+    /// A deserialised confusion matrix is not square, or does not match its class names.
     #[error("confusion matrix: {names} class names, but row {row} has {found} counts in {rows} rows")]
     NotSquare {
         /// The number of class names.
         names: usize,
         /// The number of rows.
         rows: usize,
-        /// The first row of another length (or the number of rows, when that is what differs).
+        /// The first row of a different length; the number of rows, if that differs.
         row: usize,
         /// The length of that row.
         found: usize,

@@ -1,21 +1,31 @@
 //! Log loss: the mean cross-entropy of the labels under the predicted probabilities, in nats.
 
+use crate::metric::{Compute, Direction, Metric, Unit};
 use crate::{Error, Result, check, softmax::log_sum_exp};
+
+/// Log loss; on a multi-label dataset, the mean binary cross-entropy of a (sample, class) pair.
+pub static LOSS: Metric = Metric {
+    name: "loss",
+    label: "loss",
+    sklearn: "log_loss",
+    direction: Direction::LowerIsBetter,
+    unit: Unit::Number,
+    compute: Compute::Evaluation(|evaluation| Some(evaluation.loss)),
+};
 
 /// The mean of `-ln p(label)` over the samples, from probabilities.
 ///
-/// A probability below f32's epsilon (1.19e-7) counts as that epsilon, as scikit-learn does for float32 input: the
-/// largest loss of one sample is 15.94. From logits, [`log_loss_from_logits`] needs no such bound.
+/// A probability below the epsilon of `f32` (1.19e-7) counts as that epsilon, as in scikit-learn with float32 input:
+/// the largest loss of one sample is 15.94. [`log_loss_from_logits`] needs no such bound.
 ///
 /// # Shapes
 ///
-/// `probabilities`: row-major `labels.len() × classes`, each row in 0 to 1 with the sum 1.
+/// `probabilities`: row-major `labels.len() × classes`; values are in 0 to 1 and rows sum to 1.
 ///
 /// # Errors
 ///
-/// No samples, fewer than two classes (scikit-learn refuses that too), a label out of range, a wrong number of
-/// scores, a value that is not finite or not in 0 to 1, a row whose sum is not 1 within 3.5e-4 (there scikit-learn
-/// only warns).
+/// No samples, fewer than two classes (an error in scikit-learn too), a label out of range, a wrong number of scores, a
+/// value outside 0 to 1, or a row whose sum differs from 1 by more than 3.5e-4 (a warning in scikit-learn).
 ///
 /// # Source
 ///
@@ -27,7 +37,7 @@ pub fn log_loss(labels: &[usize], probabilities: &[f32], classes: usize) -> Resu
     mean_log_loss(labels, probabilities, classes)
 }
 
-/// [`log_loss`] for any number of classes: with one class it is 0.
+/// [`log_loss`] for any number of classes; 0 with one class.
 pub(crate) fn mean_log_loss(labels: &[usize], probabilities: &[f32], classes: usize) -> Result<f64> {
     check::labels("label", labels, classes)?;
     check::scores(probabilities, labels.len(), classes)?;
@@ -40,9 +50,8 @@ pub(crate) fn mean_log_loss(labels: &[usize], probabilities: &[f32], classes: us
     Ok(total / labels.len() as f64)
 }
 
-/// The mean of `-ln softmax(logits)[label]` over the samples: the cross-entropy loss, without smoothing or weights.
-///
-/// With a single class it is 0.
+/// The mean of `-ln softmax(logits)[label]` over the samples: the cross-entropy loss without label smoothing or class
+/// weights; 0 with one class.
 ///
 /// # Shapes
 ///

@@ -1,38 +1,80 @@
-//! Metrics where several classes, or none, hold for a sample.
+//! Metrics of multi-label datasets, in which a sample has any number of classes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metric::{Compute, Direction, Metric, Unit};
 use crate::precision_recall_fscore::Counts;
 use crate::{
-    Average, ClassificationReport, ConfusionMatrix, Error, Evaluation, PrecisionRecallFscore, Result, argmax, check,
+    Average, ClassificationReport, ConfusionMatrix, Error, Evaluation, PrecisionRecallFscore, Result, argmax,
+    average_precision_score, check,
 };
 
-/// What is measured of several labels a sample beside the report; a class is predicted where its probability is above ½.
+/// Mean average precision: the mean over the classes that some sample has.
+pub static MAP: Metric = Metric {
+    name: "map",
+    label: "mAP",
+    sklearn: "average_precision_score(average=\"macro\")",
+    direction: Direction::HigherIsBetter,
+    unit: Unit::Percent,
+    compute: Compute::MultiLabel(|metrics| Some(metrics.mean_average_precision)),
+};
+
+/// F1 of each sample's set of classes: the mean over samples.
+pub static SAMPLES_F1: Metric = Metric {
+    name: "samples_f1",
+    label: "samples F1",
+    sklearn: "f1_score(average=\"samples\")",
+    direction: Direction::HigherIsBetter,
+    unit: Unit::Number,
+    compute: Compute::MultiLabel(|metrics| Some(metrics.samples_avg.f1_score)),
+};
+
+/// The fraction of samples whose set of classes is predicted exactly.
+pub static SUBSET_ACCURACY: Metric = Metric {
+    name: "subset_accuracy",
+    label: "subset accuracy",
+    sklearn: "accuracy_score",
+    direction: Direction::HigherIsBetter,
+    unit: Unit::Percent,
+    compute: Compute::MultiLabel(|metrics| Some(metrics.subset_accuracy)),
+};
+
+/// The fraction of (sample, class) pairs that are predicted wrongly.
+pub static HAMMING_LOSS: Metric = Metric {
+    name: "hamming_loss",
+    label: "Hamming loss",
+    sklearn: "hamming_loss",
+    direction: Direction::LowerIsBetter,
+    unit: Unit::Number,
+    compute: Compute::MultiLabel(|metrics| Some(metrics.hamming_loss)),
+};
+
+/// Metrics that only multi-label datasets have. A class is predicted if its probability is above ½.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MultiLabel {
-    /// The fraction of samples of which every class is right.
+    /// The fraction of samples whose set of classes is predicted exactly.
     pub subset_accuracy: f64,
-    /// The fraction of (sample, class) pairs that are wrong.
+    /// The fraction of (sample, class) pairs that are predicted wrongly.
     pub hamming_loss: f64,
-    /// The mean over samples of their precision, recall and F1; 0 where nothing was predicted or nothing holds.
+    /// Precision, recall and F1 of each sample's set of classes, averaged over samples; a ratio without a divisor is 0.
     #[serde(rename = "samples avg")]
     pub samples_avg: PrecisionRecallFscore,
-    /// The area under each class's curve of precision over recall, in steps; absent where no sample has the class.
+    /// The average precision of each class; absent if no sample has the class.
     pub average_precision: Vec<Option<f64>>,
-    /// The mean of these.
+    /// The mean of `average_precision` over the classes that have one.
     pub mean_average_precision: f64,
 }
 
-/// Measures logits, each of which speaks for its class alone, against targets.
+/// Evaluates logits on a multi-label dataset; the sigmoid of each logit is the probability of its class.
 ///
-/// In the result `loss` is the mean binary cross-entropy of a (sample, class) pair, `top1` the fraction of samples whose
-/// highest score is of a class that holds, and `confusion` is empty.
+/// In the result, `loss` is the mean binary cross-entropy of a (sample, class) pair, `top1` is the fraction of samples
+/// that have the class of highest score, and `confusion` is empty.
 ///
 /// # Shapes
 ///
-/// `targets` and `logits`: row-major `n × class_names.len()`; a class holds where its target is above ½.
+/// `targets` and `logits`: row-major `n × class_names.len()`; a sample has a class if the target is above ½.
 ///
 /// # Errors
 ///
@@ -40,8 +82,8 @@ pub struct MultiLabel {
 ///
 /// # Source
 ///
-/// scikit-learn's `classification_report`, `accuracy_score`, `hamming_loss`, `average_precision_score` of indicators, with
-/// `zero_division=0`.
+/// scikit-learn's `classification_report`, `accuracy_score`, `hamming_loss` and `average_precision_score` on label
+/// indicators, with `zero_division=0`.
 pub fn evaluate_multi_label(targets: &[f32], logits: &[f32], class_names: &[String]) -> Result<Evaluation> {
     let classes = class_names.len();
     if classes == 0 {
@@ -66,8 +108,13 @@ pub fn evaluate_multi_label(targets: &[f32], logits: &[f32], class_names: &[Stri
 
     let wrong = holds.iter().zip(&predicted).filter(|(a, b)| a != b).count();
     let right_rows = holds.chunks_exact(classes).zip(predicted.chunks_exact(classes)).filter(|(a, b)| a == b).count();
-    let precisions: Vec<Option<f64>> =
-        all.iter().map(|&class| average_precision(column(class).map(|i| (logits[i], holds[i])).collect())).collect();
+    let precisions: Vec<Option<f64>> = all
+        .iter()
+        .map(|&class| {
+            let (positive, scores): (Vec<bool>, Vec<f32>) = column(class).map(|i| (holds[i], logits[i])).unzip();
+            positive.contains(&true).then(|| average_precision_score(&positive, &scores)).transpose()
+        })
+        .collect::<Result<_>>()?;
     let known: Vec<f64> = precisions.iter().flatten().copied().collect();
     let highest = argmax(logits, classes)?;
     let top1 = highest.iter().enumerate().filter(|(row, class)| holds[row * classes + **class]).count();
@@ -88,13 +135,13 @@ pub fn evaluate_multi_label(targets: &[f32], logits: &[f32], class_names: &[Stri
     })
 }
 
-/// The probability of each class for itself: `1 / (1 + exp(-x))`.
+/// The probability of each class: `1 / (1 + exp(-x))`.
 pub fn sigmoid(logits: &[f32]) -> Vec<f32> {
     logits.iter().map(|x| (1.0 / (1.0 + (-f64::from(*x)).exp())) as f32).collect()
 }
 
-/// The logit of each probability, the inverse of [`sigmoid`]: `ln(p / (1 - p))`. Finite: 0 and 1 count as the nearest f32 between
-/// them.
+/// The logit of each probability, the inverse of [`sigmoid`]: `ln(p / (1 - p))`. The result is finite: 0 and 1 count as
+/// the nearest `f32` between them.
 pub fn logit(probabilities: &[f32]) -> Vec<f32> {
     let of = |p: &f32| {
         let p = f64::from(p.clamp(f32::MIN_POSITIVE, 1.0 - f32::EPSILON / 2.0));
@@ -113,37 +160,18 @@ fn counts(pairs: impl Iterator<Item = (bool, bool)>) -> Counts {
     counts
 }
 
-/// `max(x, 0) - x t + ln(1 + exp(-|x|))`, which no logit makes overflow.
+/// `max(x, 0) - x t + ln(1 + exp(-|x|))`, which does not overflow for any logit.
 fn binary_cross_entropy(target: f32, logit: f32) -> f64 {
     let (target, logit) = (f64::from(target), f64::from(logit));
     logit.max(0.0) - logit * target + (-logit.abs()).exp().ln_1p()
 }
 
-/// The sum over thresholds of the gain in recall times the precision there; equal scores share a threshold.
-fn average_precision(mut scored: Vec<(f32, bool)>) -> Option<f64> {
-    let positives = scored.iter().filter(|(_, holds)| *holds).count();
-    if positives == 0 {
-        return None;
-    }
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let (mut seen, mut right, mut area) = (0, 0, 0.0);
-    for tied in scored.chunk_by(|a, b| a.0 == b.0) {
-        let gained = tied.iter().filter(|(_, holds)| *holds).count();
-        (seen, right) = (seen + tied.len(), right + gained);
-        area += gained as f64 / positives as f64 * right as f64 / seen as f64;
-    }
-    Some(area)
-}
-
 impl fmt::Display for MultiLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subset_accuracy, hamming_loss, mean_average_precision, samples_avg, .. } = self;
-        write!(
-            f,
-            "mAP {:.2} %  samples F1 {:.4}  subset accuracy {:.2} %  Hamming loss {hamming_loss:.4}",
-            100.0 * mean_average_precision,
-            samples_avg.f1_score,
-            100.0 * subset_accuracy,
-        )
+        let map = MAP.format(self.mean_average_precision);
+        let samples_f1 = SAMPLES_F1.format(self.samples_avg.f1_score);
+        let subset_accuracy = SUBSET_ACCURACY.format(self.subset_accuracy);
+        let hamming_loss = HAMMING_LOSS.format(self.hamming_loss);
+        write!(f, "{map}  {samples_f1}  {subset_accuracy}  {hamming_loss}")
     }
 }

@@ -1,36 +1,72 @@
-//! Precision, recall, F1 and support: of each class, and averaged over classes.
+//! Precision, recall, F1 and support: per class, and averaged over classes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ConfusionMatrix;
+use crate::metric::{Compute, Direction, Metric, Unit};
 
-/// The four numbers of a class, or of an average over classes. Each ratio is in 0 to 1.
+/// F1, the unweighted mean over classes.
+pub static MACRO_F1: Metric =
+    average_metric("macro_f1", "f1_score(average=\"macro\")", |evaluation| Some(evaluation.report.macro_avg.f1_score));
+
+/// Precision, the unweighted mean over classes.
+pub static MACRO_PRECISION: Metric =
+    average_metric("macro_precision", "precision_score(average=\"macro\")", |evaluation| {
+        Some(evaluation.report.macro_avg.precision)
+    });
+
+/// Recall, the unweighted mean over classes: the balanced accuracy, if every class has samples.
+pub static MACRO_RECALL: Metric = average_metric("macro_recall", "recall_score(average=\"macro\")", |evaluation| {
+    Some(evaluation.report.macro_avg.recall)
+});
+
+/// F1, the mean over classes weighted by support.
+pub static WEIGHTED_F1: Metric = average_metric("weighted_f1", "f1_score(average=\"weighted\")", |evaluation| {
+    Some(evaluation.report.weighted_avg.f1_score)
+});
+
+const fn average_metric(
+    name: &'static str,
+    sklearn: &'static str,
+    compute: fn(&crate::Evaluation) -> Option<f64>,
+) -> Metric {
+    Metric {
+        name,
+        label: name,
+        sklearn,
+        direction: Direction::HigherIsBetter,
+        unit: Unit::Number,
+        compute: Compute::Evaluation(compute),
+    }
+}
+
+/// Precision, recall, F1 and support of one class, or an average over classes. Each ratio is in 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecallFscore {
-    /// Of the samples predicted as the class, the fraction that belongs to it; 0 where none was predicted.
+    /// The fraction of the samples predicted as the class that belong to it; 0 if none was predicted.
     pub precision: f64,
-    /// Of the samples of the class, the fraction predicted as it; 0 where there are none.
+    /// The fraction of the samples of the class that are predicted as it; 0 if the class has no samples.
     pub recall: f64,
-    /// The harmonic mean of precision and recall; 0 where the class has neither samples nor predictions.
+    /// The harmonic mean of precision and recall; 0 if the class has neither samples nor predictions.
     #[serde(rename = "f1-score")]
     pub f1_score: f64,
     /// The number of samples of the class.
     pub support: u64,
 }
 
-/// How numbers of classes become one; scikit-learn's `average`.
+/// How values of classes are averaged; scikit-learn's `average`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Average {
-    /// From the classes' counts added up. Over all classes, its precision, recall and F1 are the accuracy.
+    /// Computed from the summed counts of the classes. Over all classes, precision, recall and F1 equal the accuracy.
     Micro,
-    /// The plain mean over classes, also over those without samples.
+    /// The unweighted mean over classes, including classes without samples.
     Macro,
-    /// The mean weighted by support; 0 where no class has samples.
+    /// The mean over classes weighted by support; 0 if no class has samples.
     Weighted,
 }
 
-/// The numbers of each class of the matrix, in its order, with scikit-learn's `zero_division=0`.
+/// Precision, recall, F1 and support of each class of the matrix, in its order, with scikit-learn's `zero_division=0`.
 ///
 /// # Source
 ///
@@ -39,7 +75,7 @@ pub fn precision_recall_fscore_support(matrix: &ConfusionMatrix) -> Vec<Precisio
     Counts::of(matrix).iter().map(Counts::ratios).collect()
 }
 
-/// The average of the numbers over the classes in `chosen`; a class index out of range is left out.
+/// The average over the classes in `chosen`; a class index out of range is ignored.
 ///
 /// # Source
 ///
@@ -48,7 +84,7 @@ pub fn average(matrix: &ConfusionMatrix, chosen: &[usize], by: Average) -> Preci
     Counts::average(&Counts::of(matrix), chosen, by)
 }
 
-/// What the ratios of a class (or of a sample with several labels) are made of.
+/// The counts behind the ratios of one class, or of one sample of a multi-label dataset.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) correct: u64,
@@ -57,7 +93,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// The average over those in `chosen`.
+    /// The average over the counts whose index is in `chosen`.
     pub(crate) fn average(counts: &[Self], chosen: &[usize], by: Average) -> PrecisionRecallFscore {
         let chosen: Vec<&Counts> = chosen.iter().filter_map(|&class| counts.get(class)).collect();
         let total = chosen.iter().fold(Counts::default(), |sum, class| sum.plus(class));

@@ -1,33 +1,72 @@
-//! ROC and precision-recall curves with the areas under them: how well scores rank the samples of a class before others.
+//! ROC and precision-recall curves and the areas under them: how well scores rank a class's samples above the others.
 
-use crate::{Error, Result, check};
+use crate::metric::{Compute, Direction, Metric, Unit};
+use crate::{Error, ProbabilityReport, Result, check};
 
-/// The points of a curve at each distinct score, from the highest down.
+/// The area under the ROC curve of each class against the rest: the unweighted mean over classes.
+pub static ROC_AUC_MACRO: Metric =
+    area_metric("roc_auc_macro", "ROC AUC", "roc_auc_score(multi_class=\"ovr\", average=\"macro\")", |probabilities| {
+        probabilities.roc_auc_macro
+    });
+
+/// The area under the ROC curve of each class against the rest: the mean over classes weighted by their samples.
+pub static ROC_AUC_WEIGHTED: Metric = area_metric(
+    "roc_auc_weighted",
+    "weighted ROC AUC",
+    "roc_auc_score(multi_class=\"ovr\", average=\"weighted\")",
+    |probabilities| probabilities.roc_auc_weighted,
+);
+
+/// The average precision of each class against the rest: the unweighted mean over classes.
+pub static AVERAGE_PRECISION_MACRO: Metric = area_metric(
+    "average_precision_macro",
+    "average precision",
+    "average_precision_score(average=\"macro\")",
+    |probabilities| probabilities.average_precision_macro,
+);
+
+const fn area_metric(
+    name: &'static str,
+    label: &'static str,
+    sklearn: &'static str,
+    compute: fn(&ProbabilityReport) -> Option<f64>,
+) -> Metric {
+    Metric {
+        name,
+        label,
+        sklearn,
+        direction: Direction::HigherIsBetter,
+        unit: Unit::Number,
+        compute: Compute::Probabilities(compute),
+    }
+}
+
+/// The points of an ROC curve, one for each distinct score, from the highest score to the lowest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RocCurve {
-    /// The fraction of negatives at or above each threshold; the first is 0.
+    /// The false-positive rate: the fraction of negatives whose score is at or above each threshold; the first is 0.
     pub fpr: Vec<f64>,
-    /// The fraction of positives; the first is 0.
+    /// The true-positive rate: the fraction of positives whose score is at or above each threshold; the first is 0.
     pub tpr: Vec<f64>,
-    /// The scores; the first is infinite, where nothing is called positive.
+    /// The thresholds; the first is infinite: no sample is predicted positive.
     pub thresholds: Vec<f64>,
 }
 
-/// The points of a precision-recall curve at each distinct score, from the lowest up.
+/// The points of a precision-recall curve, one for each distinct score, from the lowest score to the highest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrecisionRecallCurve {
-    /// The fraction of positives among what is at or above each threshold; the last is 1.
+    /// The fraction of positives among the samples at or above each threshold; the last is 1.
     pub precision: Vec<f64>,
-    /// The fraction of positives found there; the last is 0.
+    /// The fraction of the positives that are at or above each threshold; the last is 0.
     pub recall: Vec<f64>,
-    /// The scores, one fewer.
+    /// The thresholds, one fewer than points.
     pub thresholds: Vec<f64>,
 }
 
 /// The ROC curve of one class against the rest.
 ///
 /// # Errors
-/// No samples; another number of scores; one that is not finite; only positives, or none.
+/// No samples, different numbers of labels and scores, a score that is not finite, only positives, or no positives.
 ///
 /// # Source
 /// `sklearn.metrics.roc_curve` with `drop_intermediate=False`.
@@ -42,13 +81,14 @@ pub fn roc_curve(positive: &[bool], scores: &[f32]) -> Result<RocCurve> {
     Ok(curve)
 }
 
-/// The area under the ROC curve: how likely a positive scores higher than a negative, ties counting half.
+/// The area under the ROC curve: the probability that a positive scores higher than a negative, where a tie counts
+/// half.
 ///
 /// # Errors
-/// As [`roc_curve`].
+/// Those of [`roc_curve`].
 ///
 /// # Source
-/// `sklearn.metrics.roc_auc_score` of two classes.
+/// `sklearn.metrics.roc_auc_score` with two classes.
 pub fn roc_auc_score(positive: &[bool], scores: &[f32]) -> Result<f64> {
     let (steps, positives, negatives) = both_kinds(positive, scores)?;
     let (mut area, mut before) = (0.0, (0, 0));
@@ -63,7 +103,7 @@ pub fn roc_auc_score(positive: &[bool], scores: &[f32]) -> Result<f64> {
 /// The precision-recall curve of one class against the rest.
 ///
 /// # Errors
-/// As [`roc_curve`]; samples that are all positive have one.
+/// Those of [`roc_curve`], except that all samples may be positive.
 ///
 /// # Source
 /// `sklearn.metrics.precision_recall_curve`.
@@ -80,10 +120,10 @@ pub fn precision_recall_curve(positive: &[bool], scores: &[f32]) -> Result<Preci
     Ok(curve)
 }
 
-/// Average precision: the mean precision at the places of the positives, `Σ (Rᵢ − Rᵢ₋₁) Pᵢ` over thresholds.
+/// Average precision: `Σ (Rᵢ − Rᵢ₋₁) Pᵢ` over thresholds, the area under the precision-recall curve as a step function.
 ///
 /// # Errors
-/// As [`precision_recall_curve`].
+/// Those of [`precision_recall_curve`].
 ///
 /// # Source
 /// `sklearn.metrics.average_precision_score`.
@@ -97,13 +137,13 @@ pub fn average_precision_score(positive: &[bool], scores: &[f32]) -> Result<f64>
     Ok(sum)
 }
 
-/// `score` of each class against the rest: `None` for a class that has all samples or none of them.
+/// The `score` of each class against the rest; `None` for a class that has all samples or no sample.
 ///
 /// # Shapes
 /// `scores`: row-major `labels.len() × classes`.
 ///
 /// # Errors
-/// No samples; labels or scores that do not fit.
+/// No samples, a label out of range, a wrong number of scores, or a score that is not finite.
 pub fn one_vs_rest(
     labels: &[usize],
     scores: &[f32],
@@ -121,8 +161,8 @@ pub fn one_vs_rest(
     (0..classes).map(of).collect()
 }
 
-/// The plain mean of what [`one_vs_rest`] gave, and the mean weighted by each class's samples, over the classes that have
-/// a number; none if no class has. scikit-learn refuses where a class is missing.
+/// The unweighted mean of the values of [`one_vs_rest`], and the mean weighted by each class's samples. Classes without
+/// a value are left out, where scikit-learn raises; `None` if no class has a value.
 pub fn mean_over_classes(labels: &[usize], each: &[Option<f64>]) -> Option<(f64, f64)> {
     let defined: Vec<(f64, f64)> = each
         .iter()
@@ -134,7 +174,7 @@ pub fn mean_over_classes(labels: &[usize], each: &[Option<f64>]) -> Option<(f64,
     (support > 0.0).then(|| (plain, defined.iter().map(|(support, value)| support * value).sum::<f64>() / support))
 }
 
-/// What is at or above a threshold.
+/// The counts of samples at or above a threshold.
 struct Step {
     threshold: f32,
     above: usize,

@@ -1,4 +1,4 @@
-//! From logits to probabilities, and from scores to predictions.
+//! Softmax and argmax: logits to probabilities, scores to predictions.
 
 use crate::{Error, Result, check};
 
@@ -6,11 +6,11 @@ use crate::{Error, Result, check};
 ///
 /// # Shapes
 ///
-/// `logits` and the result: row-major `n × classes`. No rows give no rows.
+/// `logits` and the result: row-major `n × classes`; `n` may be 0.
 ///
 /// # Errors
 ///
-/// No classes, a length that is not a multiple of `classes`, a logit that is not finite.
+/// No classes, a length that is not a multiple of `classes`, or a logit that is not finite.
 pub fn softmax(logits: &[f32], classes: usize) -> Result<Vec<f32>> {
     check_rows(logits, classes)?;
     let mut probabilities = Vec::with_capacity(logits.len());
@@ -21,7 +21,7 @@ pub fn softmax(logits: &[f32], classes: usize) -> Result<Vec<f32>> {
     Ok(probabilities)
 }
 
-/// The class of highest score in each row; between equal scores the lowest index, as NumPy's and PyTorch's argmax.
+/// The class of highest score in each row; the lowest index of equal scores, as in NumPy and PyTorch.
 ///
 /// # Shapes
 ///
@@ -29,13 +29,13 @@ pub fn softmax(logits: &[f32], classes: usize) -> Result<Vec<f32>> {
 ///
 /// # Errors
 ///
-/// No classes, a length that is not a multiple of `classes`, a score that is not finite.
+/// No classes, a length that is not a multiple of `classes`, or a score that is not finite.
 pub fn argmax(scores: &[f32], classes: usize) -> Result<Vec<usize>> {
     check_rows(scores, classes)?;
     Ok(scores.chunks_exact(classes).map(argmax_of_row).collect())
 }
 
-/// `ln Σⱼ exp(xⱼ)` of one row of finite numbers, without overflow.
+/// `ln Σⱼ exp(xⱼ)` of a row of finite numbers, without overflow.
 pub(crate) fn log_sum_exp(row: &[f32]) -> f64 {
     let max = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     max + row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()

@@ -1,19 +1,20 @@
-//! Student's t distribution with a whole number of degrees of freedom.
+//! Quantiles of Student's t distribution.
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
-/// The t that a draw's absolute value stays below with probability `confidence` (0 to below 1), with `freedom` degrees of
-/// freedom (1 or more; 0 gives infinity): half the width of a two-sided interval in standard errors.
+/// The two-sided quantile of Student's t distribution: the `t` with `P(|T| < t) = confidence`, which is half the width
+/// of a confidence interval in standard errors. `confidence` is 0 to below 1, `freedom` the degrees of freedom, 1 or
+/// more; with 0 the result is infinite.
 ///
 /// # Source
-/// `scipy.stats.t.interval(confidence, freedom)`, whose numbers it has to ten digits. Found by bisection of the angle
+/// `scipy.stats.t.interval(confidence, freedom)`, to ten digits. The quantile is found by bisection of the angle
 /// θ = atan(t / √ν), in which the distribution is a finite sum (Abramowitz & Stegun 26.7.3 and 26.7.4).
 pub fn student_t_quantile(confidence: f64, freedom: usize) -> f64 {
     if freedom == 0 {
         return f64::INFINITY;
     }
     let (mut low, mut high) = (0.0, FRAC_PI_2);
-    // 60 halvings of π/2 come to the last bit of θ.
+    // 60 bisections of π/2 determine θ to the last bit.
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
         match within(middle, freedom) < confidence {
@@ -24,10 +25,10 @@ pub fn student_t_quantile(confidence: f64, freedom: usize) -> f64 {
     (freedom as f64).sqrt() * ((low + high) / 2.0).tan()
 }
 
-/// The probability that |t| stays below √ν · tan θ.
+/// The probability that |T| is below √ν · tan θ.
 fn within(theta: f64, freedom: usize) -> f64 {
     let (sin, cos) = theta.sin_cos();
-    // cosʲθ by the product of (j − 1) / j of every other j: of odd ones above 1, or of even ones.
+    // The terms are cosʲθ times the product of (j − 1) / j over the odd j above 1, or over the even j.
     let odd = freedom % 2 == 1;
     let first = if odd { 1 } else { 0 };
     let mut term = if odd { cos } else { 1.0 };

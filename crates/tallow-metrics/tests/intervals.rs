@@ -1,4 +1,4 @@
-//! Student's t and confidence intervals against values recorded from scipy by `fixtures/scripts/intervals.py`.
+//! Compares Student's t and confidence intervals with values recorded from SciPy by `fixtures/scripts/intervals.py`.
 
 use serde::Deserialize;
 use tallow_metrics::{AcrossFolds, Error, MeanInterval, Scores, evaluate, probability_report, student_t_quantile};
@@ -34,7 +34,7 @@ fn assert_close(found: f64, expected: f64, what: &str) {
 }
 
 #[test]
-fn quantiles_are_scipys() {
+fn quantiles_equal_scipys() {
     for Quantile { confidence, freedom, t } in recorded().quantiles {
         assert_close(student_t_quantile(confidence, freedom), t, &format!("{confidence} of {freedom}"));
     }
@@ -42,7 +42,7 @@ fn quantiles_are_scipys() {
 }
 
 #[test]
-fn intervals_are_scipys() {
+fn intervals_equal_scipys() {
     for Mean { values, test_share, expected } in recorded().means {
         let found = MeanInterval::of(&values, test_share).unwrap();
         assert_close(found.mean, expected.mean, "mean");
@@ -72,19 +72,25 @@ fn every_metric_of_every_fold_is_in_the_table() {
     let across = AcrossFolds::of(&evaluations, 72).unwrap();
     let names: Vec<&str> = across.metrics.iter().map(|metric| metric.name.as_str()).collect();
     let first = ["top1", "top5", "loss", "macro_f1", "macro_precision", "macro_recall", "weighted_f1"];
-    assert_eq!(names, [first.as_slice(), &["roc_auc_macro", "brier", "ece"]].concat());
+    assert_eq!(
+        names,
+        [first.as_slice(), &["roc_auc_macro", "roc_auc_weighted", "average_precision_macro", "brier", "ece"]].concat()
+    );
     let top1 = &across.metrics[0];
     assert_eq!(top1.values, [1.0, 0.75, 0.5]);
     assert_eq!(top1.summary, MeanInterval::of(&[1.0, 0.75, 0.5], 0.5).unwrap());
     assert_eq!(across.metrics[2].values[1], evaluations[1].0.loss);
     assert_eq!(across.metrics[7].values[1], evaluations[1].1.as_ref().unwrap().roc_auc_macro.unwrap());
-    // Of a metric that one fold lacks there is no row.
+    // A metric that one fold lacks has no row.
     let mut lacking = evaluations.clone();
     lacking[2].1.as_mut().unwrap().roc_auc_macro = None;
     let lacking = AcrossFolds::of(&lacking, 72).unwrap();
-    assert!(lacking.metrics.len() == 9 && lacking.metrics.iter().all(|metric| metric.name != "roc_auc_macro"));
+    assert!(lacking.metrics.len() == 11 && lacking.metrics.iter().all(|metric| metric.name != "roc_auc_macro"));
     // t of two degrees of freedom is 4.30: 0.75 ± 4.30 · 0.25 / √3.
     let table = across.to_string();
-    assert!(table.contains("\ntop1              0.7500   0.2500   0.1290 to 1.3710  -0.2319 to 1.7319"), "{table}");
+    assert!(
+        table.contains("\ntop1                      0.7500   0.2500   0.1290 to 1.3710  -0.2319 to 1.7319"),
+        "{table}"
+    );
     assert_eq!(AcrossFolds::of(&[], 72), Err(Error::Empty));
 }

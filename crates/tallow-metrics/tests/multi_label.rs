@@ -1,4 +1,4 @@
-//! Several labels a sample, against values recorded from scikit-learn (fixtures/scripts/multi_label.py).
+//! Compares multi-label metrics with values recorded from scikit-learn by `fixtures/scripts/multi_label.py`.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ fn same(case: &str, found: &PrecisionRecallFscore, expected: &PrecisionRecallFsc
 }
 
 #[test]
-fn every_number_is_scikit_learns() {
+fn every_metric_equals_scikit_learns() {
     let path = format!("{}/../../fixtures/metrics/multi_label.json", env!("CARGO_MANIFEST_DIR"));
     // Supports are written as floats.
     let text = std::fs::read_to_string(path).unwrap().replace(".0}", "}");
@@ -70,7 +70,7 @@ fn every_number_is_scikit_learns() {
 }
 
 #[test]
-fn the_first_place_counts_and_probabilities_stand_alone() {
+fn top1_counts_any_label_and_probabilities_are_independent() {
     let names = ["a", "b"].map(String::from);
     let found = evaluate_multi_label(&[1., 1., 0., 1., 0., 0.], &[3., 1., 2., 1., 0.5, -1.], &names).unwrap();
     assert_eq!(found.top1, 1.0 / 3.0);
@@ -78,7 +78,7 @@ fn the_first_place_counts_and_probabilities_stand_alone() {
 }
 
 #[test]
-fn input_that_does_not_fit_is_a_typed_error() {
+fn invalid_input_is_a_typed_error() {
     let names = ["a", "b"].map(String::from);
     assert!(matches!(evaluate_multi_label(&[], &[], &names), Err(Error::Empty)));
     assert!(matches!(evaluate_multi_label(&[], &[], &[]), Err(Error::Classes { .. })));

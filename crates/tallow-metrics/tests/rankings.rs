@@ -1,5 +1,5 @@
-//! Curves, areas, calibration and temperature against values recorded from scikit-learn and SciPy
-//! (fixtures/scripts/metrics.py).
+//! Compares curves, areas, calibration and temperature with values recorded from scikit-learn and SciPy by
+//! `fixtures/scripts/metrics.py`.
 
 use serde::Deserialize;
 use tallow_metrics::*;
@@ -42,7 +42,7 @@ fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
 }
 
 #[test]
-fn curves_are_scikit_learns() -> Result<()> {
+fn curves_equal_scikit_learns() -> Result<()> {
     for case in cases() {
         let positive: Vec<bool> = case.labels.iter().map(|label| *label == 1).collect();
         let scores: Vec<f32> = case.logits.iter().skip(1).step_by(case.classes).copied().collect();
@@ -60,7 +60,7 @@ fn curves_are_scikit_learns() -> Result<()> {
 }
 
 #[test]
-fn areas_one_class_against_the_rest_are_scikit_learns() -> Result<()> {
+fn one_vs_rest_areas_equal_scikit_learns() -> Result<()> {
     for case in cases() {
         let (labels, classes) = (&case.labels, case.classes);
         let probabilities = softmax(&case.logits, classes)?;
@@ -103,19 +103,19 @@ fn calibration_and_temperature() -> Result<()> {
 }
 
 #[test]
-fn what_has_no_curve_is_left_out_or_refused() -> Result<()> {
+fn undefined_curves_are_errors_or_left_out_of_means() -> Result<()> {
     let error = |found| Some(Error::OneKind { found });
     assert_eq!(roc_auc_score(&[true, true], &[0.1, 0.2]).err(), error("positives"));
     assert_eq!(roc_auc_score(&[false], &[0.1]).err(), error("negatives"));
     assert_eq!(average_precision_score(&[true, true], &[0.1, 0.2])?, 1.0);
     assert_eq!(roc_auc_score(&[], &[]).err(), Some(Error::Empty));
     assert!(matches!(roc_auc_score(&[true, false], &[f32::NAN, 0.0]), Err(Error::NotFinite { row: 0, .. })));
-    // Class 2 never occurs: the mean is over the others.
+    // Class 2 does not occur, so the mean is over the other classes.
     let each = one_vs_rest(&[0, 1, 0], &[0.6, 0.3, 0.1, 0.2, 0.7, 0.1, 0.5, 0.4, 0.1], 3, roc_auc_score)?;
     assert_eq!(each, [Some(1.0), Some(1.0), None]);
     assert_eq!(mean_over_classes(&[0, 1, 0], &each), Some((1.0, 1.0)));
     assert_eq!(mean_over_classes(&[0, 0], &[None, None]), None);
-    // Everything right: the surer the better, up to the end of the search.
+    // All predictions are right: the lowest temperature of the search range is the best.
     assert!(fit_temperature(&[0, 1], &[1.0, 0.0, 0.0, 1.0], 2)? < 0.0011);
     assert_eq!(fit_temperature(&[0, 1], &[0.0; 4], 2)?, 1.0);
     Ok(())

@@ -1,4 +1,4 @@
-//! Every metric against values recorded from scikit-learn (fixtures/scripts/metrics.py), and what it refuses.
+//! Compares metrics and errors with values recorded from scikit-learn by `fixtures/scripts/metrics.py`.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use tallow_metrics::precision_recall_fscore::average;
@@ -39,7 +39,7 @@ struct RecordedReport {
     chosen: Vec<usize>,
     text: String,
     text4: String,
-    /// Precision, recall, F1, support: one value a class.
+    /// Precision, recall, F1 and support, a value per class.
     each: (Vec<f64>, Vec<f64>, Vec<f64>, Vec<u64>),
     micro: (f64, f64, f64, Option<u64>),
     r#macro: (f64, f64, f64, Option<u64>),
@@ -65,7 +65,7 @@ fn accuracy_and_confusion_matrix() {
 }
 
 #[test]
-fn classification_reports_number_for_number_and_letter_for_letter() {
+fn classification_reports_equal_scikit_learns_in_value_and_layout() {
     for case in recorded::<Vec<PredictionCase>>("predictions") {
         let PredictionCase { name, class_names, labels, predictions, .. } = &case;
         let matrix = confusion_matrix(labels, predictions, class_names).unwrap();
@@ -95,7 +95,7 @@ fn classification_reports_number_for_number_and_letter_for_letter() {
     }
 }
 
-/// Where no prediction at all is right, scikit-learn prints the support as a float: `1.0`. Ours stays `1`.
+/// If no prediction is right, scikit-learn prints the support as a float, `1.0`; this crate prints `1`.
 fn whole_support(report: &str) -> String {
     let line = |line: &str| match line.strip_suffix(".0") {
         Some(start) => {
@@ -142,7 +142,7 @@ fn top_k_softmax_and_log_loss() {
 }
 
 #[test]
-fn evaluation_agrees_with_the_single_functions_and_survives_json() {
+fn evaluation_agrees_with_the_functions_and_round_trips_through_json() {
     for case in recorded::<Vec<ScoreCase>>("scores") {
         let class_names: Vec<String> = (0..case.classes).map(|class| format!("class {class}")).collect();
         let evaluation = evaluate(&case.labels, Scores::Logits(&case.logits), &class_names).unwrap();
@@ -171,7 +171,7 @@ fn one_class_is_always_right() {
 }
 
 #[test]
-fn what_scikit_learn_refuses_is_refused_with_the_row() {
+fn errors_of_scikit_learn_are_errors_that_name_the_row() {
     let two = ["a", "b"].map(String::from);
     let nan = Error::NotFinite { row: 1, class: 0, found: f32::INFINITY };
     let found = [
@@ -201,11 +201,11 @@ fn what_scikit_learn_refuses_is_refused_with_the_row() {
         assert!(matches!(error, Some(Error::NotFinite { row: 1, class: 0, .. })), "{name}: {error:?}");
         refused.remove(name);
     }
-    assert!(refused.is_empty(), "recorded, but not tried here: {refused:?}");
+    assert!(refused.is_empty(), "recorded but not tested: {refused:?}");
 }
 
 #[test]
-fn input_that_does_not_fit_is_a_typed_error() {
+fn invalid_input_is_a_typed_error() {
     let two = ["a", "b"].map(String::from);
     let length = |what, expected, found| Some(Error::Length { what, expected, found });
     assert_eq!(accuracy_score(&[0, 1], &[0]).err(), length("predictions", 2, 1));

@@ -1,5 +1,5 @@
-//! Pictures of many requests to the model together: whatever has come while it computed is its next batch. Nothing waits
-//! for a batch to fill, so that a lone request is answered at once.
+//! Batching: the images that arrive while the model runs are its next batch. The server never waits for a batch to
+//! fill, so a single request is answered at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,18 +9,18 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use crate::Classifier;
 use crate::monitor::Monitor;
 
-/// A picture that waits for its answer.
+/// An image that waits for its probabilities.
 pub(crate) struct Job {
     pub(crate) picture: DynamicImage,
     pub(crate) answer: oneshot::Sender<Answer>,
-    /// The memory that the picture takes, given back when it is answered.
+    /// The permits for the image's memory, which are released with the answer.
     pub(crate) memory: OwnedSemaphorePermit,
 }
 
-/// The probabilities of the classes, or why there are none.
+/// The class probabilities, or an error message.
 pub(crate) type Answer = Result<Vec<f32>, String>;
 
-/// `first`, and what else waits, at most `max` in all; not those whose clients have gone.
+/// The next batch: `first` and other waiting jobs, at most `max` in all. Jobs of disconnected clients are dropped.
 pub(crate) fn batch(first: Job, waiting: &mut mpsc::Receiver<Job>, max: usize) -> Vec<Job> {
     let mut jobs = Vec::from_iter(Some(first).filter(|job| !job.answer.is_closed()));
     while jobs.len() < max
@@ -33,8 +33,8 @@ pub(crate) fn batch(first: Job, waiting: &mut mpsc::Receiver<Job>, max: usize) -
     jobs
 }
 
-/// Answers each of `jobs`. If the model refuses the batch, it is asked for each picture alone: one that it cannot take does
-/// not spoil the others.
+/// Answers the jobs of a batch. If the model fails on the batch, each image is classified alone, so that one bad image
+/// does not fail the others.
 pub(crate) fn answer(classifier: &dyn Classifier, jobs: Vec<Job>, monitor: &Monitor) {
     if jobs.is_empty() {
         return;
@@ -49,19 +49,19 @@ pub(crate) fn answer(classifier: &dyn Classifier, jobs: Vec<Job>, monitor: &Moni
         Err(_) => pictures.iter().map(|picture| probabilities(classifier, std::slice::from_ref(picture))).collect(),
     };
     for ((client, _), answer) in clients.into_iter().zip(answers) {
-        // Fails where the client has gone.
+        // Sending fails if the client has disconnected.
         let _ = client.send(answer);
     }
 }
 
-/// What the classifier says; an error also where it panics or says too little, which must not end the server.
+/// Calls the classifier. A panic or a wrong number of probabilities is an error too, as it must not stop the server.
 pub(crate) fn probabilities(classifier: &dyn Classifier, pictures: &[DynamicImage]) -> Answer {
     let expected = pictures.len() * classifier.classes().len();
-    let said = catch_unwind(AssertUnwindSafe(|| classifier.probabilities(pictures)));
-    let rows = said.map_err(|_| "the model panicked".to_owned())?.map_err(|error| error.to_string())?;
+    let result = catch_unwind(AssertUnwindSafe(|| classifier.probabilities(pictures)));
+    let rows = result.map_err(|_| "the model panicked".to_owned())?.map_err(|error| error.to_string())?;
     match rows.len() == expected && expected > 0 {
         true => Ok(rows),
-        false => Err(format!("the model gave {} probabilities, expected {expected}", rows.len())),
+        false => Err(format!("the model returned {} probabilities, expected {expected}", rows.len())),
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// Says a picture's width; refuses one of 13 pixels, and panics at one of 17.
+    /// Returns an image's width; fails at 13 pixels, and panics at 17.
     struct Widths;
 
     impl Classifier for Widths {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_what_waits_up_to_its_size_without_clients_that_have_gone() {
+    fn a_batch_holds_waiting_jobs_up_to_its_size_without_disconnected_clients() {
         let (queue, mut waiting) = mpsc::channel(8);
         let (first, _kept) = job(1);
         let mut clients = Vec::new();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_the_model_refuses_spoils_no_other() {
+    fn an_image_on_which_the_model_fails_does_not_affect_others() {
         let monitor = Monitor::new();
         let (jobs, mut clients): (Vec<_>, Vec<_>) = [5, 13, 17, 9].map(job).into_iter().unzip();
         answer(&Widths, jobs, &monitor);

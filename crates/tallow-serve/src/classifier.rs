@@ -1,35 +1,21 @@
-//! What is served.
+//! The trait of what can be served.
 
 use image::DynamicImage;
-use tallow_train::Predictor;
 
-/// Whatever tells classes of pictures. A model of your own is served by implementing this; its parameters stay as they are
-/// while it is served.
+/// An image classifier. Implement it to serve a model of your own; its parameters must not change while it is served.
 pub trait Classifier {
-    /// What it is called: of a run, its directory.
+    /// The model's name; for a run, its directory.
     fn name(&self) -> String;
 
-    /// The class names in the order of its answers.
+    /// The class names, in the order of the probabilities.
     fn classes(&self) -> &[String];
 
-    /// The probability of each class for each picture, row-major `pictures × classes`. Pictures have any size and any
-    /// number of channels.
+    /// The probability of each class for each image.
+    ///
+    /// # Shapes
+    /// `pictures`: images of any size and number of channels; the result: row-major `pictures.len() × classes`.
     ///
     /// # Errors
-    /// A picture that it refuses; whatever it fails with.
+    /// The classifier does not accept an image, or fails.
     fn probabilities(&self, pictures: &[DynamicImage]) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>>;
-}
-
-impl Classifier for Predictor {
-    fn name(&self) -> String {
-        self.run().path().display().to_string()
-    }
-
-    fn classes(&self) -> &[String] {
-        Predictor::classes(self)
-    }
-
-    fn probabilities(&self, pictures: &[DynamicImage]) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Predictor::probabilities(self, pictures)?)
-    }
 }

@@ -1,4 +1,5 @@
-//! Connections: accepted until the server stops, closed when no request comes, so that nobody holds them all.
+//! Connections: accepted until the server stops, and closed if no request arrives, so that idle clients cannot exhaust
+//! them.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,11 +11,11 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-/// How long nothing is accepted when the system gives no more sockets.
+/// The pause after the system provides no more sockets.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(100);
 
-/// Answers requests until `stop` is ready, and then those that have begun, for `grace` at most. A connection is closed
-/// when the head of a request does not arrive within `head_timeout`.
+/// Answers requests until `stop` is ready, then finishes the requests in progress within `grace`. A connection is
+/// closed if the head of a request does not arrive within `head_timeout`.
 pub(crate) async fn answer_all(
     listener: TcpListener,
     routes: Router,
@@ -34,7 +35,7 @@ pub(crate) async fn answer_all(
         match accepted {
             Ok((stream, _)) => {
                 let service = TowerToHyperService::new(routes.clone());
-                // What goes wrong with a connection is its client's affair.
+                // An error of a connection concerns only its client.
                 tokio::spawn(open.watch(http.serve_connection(TokioIo::new(stream), service)));
             }
             Err(_) => tokio::time::sleep(OUT_OF_SOCKETS).await,

@@ -1,14 +1,14 @@
-//! Why there is no server.
+//! The errors of this crate.
 
-/// The errors of this crate. What a request does wrong is answered, and no error of the server.
+/// The errors of the server. Errors of a request are answered over HTTP instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A classifier that cannot classify a black picture, which each is asked for at first.
-    #[error("the model fails on a black picture of 64 by 64 pixels: {0}")]
+    /// The classifier fails on the black image with which it is tested at the start.
+    #[error("the model fails on a black image of 64 × 64 pixels: {0}")]
     Model(String),
-    /// Threads or sockets that the system does not give.
-    #[error("the server: {0}")]
+    /// The system provides no thread or socket.
+    #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
 }
 

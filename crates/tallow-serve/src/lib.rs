@@ -1,15 +1,19 @@
-//! A classifier behind HTTP.
+#![doc = include_str!("../README.md")]
 //!
-//! | module | what it does |
+//! # Modules
+//!
+//! | module | contents |
 //! |---|---|
-//! | [`classifier`] | what is served: one trait, which a run or an ensemble has |
-//! | [`prediction`] | what is answered for a picture |
-//! | [`server`] | the routes, and what bounds them |
-//! | `batching` | pictures of many requests to the model together |
-//! | `connections` | accepting and closing them |
-//! | `monitor` | counts and times for Prometheus |
+//! | [`classifier`] | the trait of what can be served |
+//! | [`prediction`] | the response for an image |
+//! | [`server`] | routes and limits |
+//! | `predict` | the route `/predict` |
+//! | `batching` | images of several requests in one batch |
+//! | `connections` | accepting and closing connections |
+//! | `monitor` | metrics for Prometheus |
+//! | `predictor` | a trained run or an ensemble as a classifier |
 //!
-//! The model computes on the thread that calls [`serve`]; requests are read and pictures decoded on others.
+//! The model runs on the thread that calls [`serve`]; other threads read requests and decode images.
 
 pub mod classifier;
 pub mod prediction;
@@ -19,6 +23,9 @@ mod batching;
 mod connections;
 mod error;
 mod monitor;
+mod predict;
+mod predictor;
+mod rejection;
 
 pub use classifier::Classifier;
 pub use error::{Error, Result};

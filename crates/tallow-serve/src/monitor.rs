@@ -1,4 +1,4 @@
-//! Counts and times, as Prometheus reads them.
+//! Metrics of the server for Prometheus.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// What a request was answered with.
+/// The status of a response, a label of the request counter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
     status: u16,
 }
 
-/// A request that waits for its answer.
+/// A request in progress, counted until this is dropped.
 pub(crate) struct InFlight(Gauge);
 
 impl Drop for InFlight {
@@ -25,7 +25,7 @@ impl Drop for InFlight {
     }
 }
 
-/// What `/metrics` says.
+/// The metrics of `/metrics`.
 pub(crate) struct Monitor {
     registry: Registry,
     requests: Family<Status, Counter>,
@@ -41,15 +41,15 @@ impl Monitor {
         let seconds = Histogram::new(exponential_buckets(0.001, 2.0, 14));
         let in_flight = Gauge::default();
         let batches = Histogram::new(exponential_buckets(1.0, 2.0, 8));
-        registry.register("requests", "Requests to /predict that were answered", requests.clone());
-        let help = "From the head of a request to /predict to its answer";
+        registry.register("requests", "Answered requests to /predict", requests.clone());
+        let help = "Time from the head of a request to /predict to its response";
         registry.register_with_unit("request", help, Unit::Seconds, seconds.clone());
-        registry.register("in_flight", "Requests to /predict that wait for their answer", in_flight.clone());
-        registry.register("batch_size", "Pictures that the model took together", batches.clone());
+        registry.register("in_flight", "Requests to /predict in progress", in_flight.clone());
+        registry.register("batch_size", "Images in a batch", batches.clone());
         Monitor { registry, requests, seconds, in_flight, batches }
     }
 
-    /// A request begins; it ends when this is dropped, answered or given up by its client.
+    /// Counts a request until the result is dropped.
     pub(crate) fn begin(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
@@ -64,10 +64,10 @@ impl Monitor {
         self.batches.observe(pictures as f64);
     }
 
-    /// The text that Prometheus reads.
+    /// The metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        // Writing into a string does not fail.
+        // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
     }

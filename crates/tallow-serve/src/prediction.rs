@@ -1,27 +1,27 @@
-//! What is answered for a picture.
+//! The response for an image.
 
 use serde::{Deserialize, Serialize};
 
-/// The likeliest classes of a picture.
+/// The most probable classes of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// The picture's name.
+    /// The image's name in the request.
     pub image: String,
-    /// The likeliest first.
+    /// The classes, by descending probability.
     pub classes: Vec<Class>,
 }
 
-/// A class and how likely it is.
+/// A class and its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Class {
-    /// Its name.
+    /// The class name.
     pub label: String,
-    /// 0 to 1; the sum over all classes is 1, unless several can hold at once.
+    /// The probability, 0 to 1. The sum over all classes is 1, except for multi-label models.
     pub probability: f32,
 }
 
 impl Prediction {
-    /// The `topk` likeliest of the classes `names`; of equally likely ones, the first.
+    /// The `topk` most probable of the classes `names`; classes with equal probability keep their order.
     pub fn new(image: String, names: &[String], probabilities: &[f32], topk: usize) -> Self {
         let mut classes: Vec<(&String, f32)> = names.iter().zip(probabilities.iter().copied()).collect();
         classes.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_likeliest_come_first_and_ties_keep_their_order() {
+    fn classes_are_sorted_by_probability_and_ties_keep_their_order() {
         let names = ["a", "b", "c"].map(str::to_owned);
         let prediction = Prediction::new("x".into(), &names, &[0.25, 0.25, 0.5], 2);
         let labels: Vec<&str> = prediction.classes.iter().map(|class| class.label.as_str()).collect();

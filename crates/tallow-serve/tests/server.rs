@@ -1,4 +1,4 @@
-//! The server as its clients see it, with a classifier that knows dark from bright.
+//! Tests of the server over HTTP, with a classifier that tells dark from bright.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use image::{DynamicImage, GenericImageView as _, ImageFormat, Luma};
 use tallow_serve::{Classifier, Options, Prediction, serve};
 use tokio::sync::oneshot;
 
-/// Its probabilities are a picture's first pixel. With a gate, it says when it has begun and waits before it answers.
+/// Classifies an image by its first pixel. With a gate, it signals that it has begun and waits before it answers.
 struct Brightness {
     classes: Vec<String>,
     gate: Option<(Sender<()>, Receiver<()>)>,
@@ -27,7 +27,7 @@ impl Classifier for Brightness {
     }
 
     fn probabilities(&self, pictures: &[DynamicImage]) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
-        // The server's own first question is of this width.
+        // The server's own test image has this width.
         if let Some((begun, go)) = self.gate.as_ref().filter(|_| pictures[0].width() != 64) {
             begun.send(())?;
             go.recv()?;
@@ -110,7 +110,7 @@ fn top(prediction: &Prediction) -> (&str, &str) {
 }
 
 #[test]
-fn pictures_are_classified_one_as_the_body_or_several_in_a_form() -> Result<()> {
+fn the_body_is_an_image_or_a_form_with_several() -> Result<()> {
     let server = Running::start(Options::default(), None)?;
     let (status, text) = server.post("", "application/x-www-form-urlencoded", &picture(204))?;
     let one: Vec<Prediction> = serde_json::from_str(&text)?;
@@ -138,30 +138,30 @@ fn pictures_are_classified_one_as_the_body_or_several_in_a_form() -> Result<()> 
 }
 
 #[test]
-fn what_is_refused_says_why() -> Result<()> {
+fn rejections_name_the_reason() -> Result<()> {
     let options = Options { max_body_bytes: 1 << 20, ..Options::default() };
     let server = Running::start(options, None)?;
-    server.refused("", "image/png", b"", 400, "found nothing")?;
-    server.refused("", "image/png", b"no picture at all", 400, "image: expected a picture")?;
-    server.refused("", "image/png", &picture(5)[..40], 400, "image: expected a picture")?;
+    server.refused("", "image/png", b"", 400, "found no body")?;
+    server.refused("", "image/png", b"no picture at all", 400, "image: expected an image")?;
+    server.refused("", "image/png", &picture(5)[..40], 400, "image: expected an image")?;
     server.refused("", "application/json", b"{}", 415, "found JSON")?;
-    server.refused("", "image/png", &vec![0; (1 << 20) + 1], 413, "more than 1 MB")?;
+    server.refused("", "image/png", &vec![0; (1 << 20) + 1], 413, "exceeds the limit of 1 MB")?;
     server.refused("?topk=many", "image/png", &picture(5), 400, "topk")?;
     server.refused("?top=3", "image/png", &picture(5), 400, "expected `topk`")?;
     let (kind, body) = form(&[("good.png", picture(5)), ("bad.png", b"GIF89a".to_vec())]);
-    server.refused("", &kind, &body, 400, "bad.png: expected a picture")?;
+    server.refused("", &kind, &body, 400, "bad.png: expected an image")?;
     let (kind, body) = form(&[]);
     server.refused("", &kind, &body, 400, "found none")?;
     server.refused("", "multipart/form-data", b"", 400, "boundary")?;
     let (status, text) = server.get("/predict")?;
-    ensure!(status == 405 && text.contains("by POST"), "{status}: {text}");
+    ensure!(status == 405 && text.contains("takes POST"), "{status}: {text}");
     let (status, text) = server.get("/favicon.ico")?;
-    ensure!(status == 404 && text.contains("there are"), "{status}: {text}");
+    ensure!(status == 404 && text.contains("no such route"), "{status}: {text}");
     server.stop()
 }
 
 #[test]
-fn requests_above_the_limit_are_sent_away_and_those_that_began_are_answered_at_the_end() -> Result<()> {
+fn requests_above_the_limit_are_rejected_and_those_in_progress_are_finished_at_the_end() -> Result<()> {
     let ((begun, has_begun), (go, may_go)) = (channel(), channel());
     let options = Options { max_requests: 1, ..Options::default() };
     let server = Running::start(options, Some((begun, may_go)))?;
@@ -172,7 +172,7 @@ fn requests_above_the_limit_are_sent_away_and_those_that_began_are_answered_at_t
     ensure!(second.status() == 503 && second.headers().contains_key("retry-after"), "{second:?}");
 
     let stopping = std::thread::spawn(move || server.stop());
-    // Once it is told to stop, nobody is let in.
+    // A stopping server accepts no connections.
     while TcpStream::connect(addr).is_ok() {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -183,7 +183,7 @@ fn requests_above_the_limit_are_sent_away_and_those_that_began_are_answered_at_t
 }
 
 #[test]
-fn what_does_not_arrive_is_not_waited_for() -> Result<()> {
+fn requests_that_do_not_arrive_time_out() -> Result<()> {
     let options = Options { body_timeout: Duration::from_millis(30), ..Options::default() };
     let server = Running::start(options, None)?;
     let mut stream = TcpStream::connect(server.addr)?;
@@ -197,7 +197,7 @@ fn what_does_not_arrive_is_not_waited_for() -> Result<()> {
     let server = Running::start(options, None)?;
     let mut stream = TcpStream::connect(server.addr)?;
     stream.write_all(b"POST /predict HTTP/1.1\r\nhost:")?;
-    // Closed, whether it says why or not.
+    // The connection is closed, with or without a response.
     let _ = stream.read_to_string(&mut text);
     server.stop()
 }

@@ -302,15 +302,15 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
                 None => evaluate()?,
             };
             if eval_chooses {
-                let (value, higher) = options.early_stopping.metric.of(&evaluation);
-                let score = if higher { value } else { -value };
+                let metric = options.early_stopping.metric;
+                let score = metric.score(&evaluation);
                 improved = position.best_score.is_none_or(|Exact(best)| score > best);
                 position.epochs_since_best += 1;
                 if improved {
                     (position.best_score, position.epochs_since_best) = (Some(Exact(score)), 0);
                 }
                 if let Some(plateau) = config.schedule.plateau() {
-                    position.plateau.observe(plateau, value, higher);
+                    position.plateau.observe(plateau, metric.selection_value(&evaluation), metric.higher_is_better());
                 }
             }
             report.evaluation = Some((eval.name.to_owned(), evaluation));

@@ -19,7 +19,7 @@
 //! | [`finished`], [`ensemble`], [`predictor`] | runs, and combinations of runs, to be used, also as one graph |
 //! | [`log`] | progress, `summary.csv`, TensorBoard |
 //!
-//! A program of your own that trains is `xtask/src/train.rs`, some sixty lines.
+//! A program of your own that trains is `crates/tallow-cli/src/train.rs`, some sixty lines.
 
 pub mod average;
 pub mod batch;

@@ -1,4 +1,4 @@
-//! What can go wrong in a search.
+//! The errors of this crate.
 
 use std::path::PathBuf;
 
@@ -6,51 +6,51 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A parameter of the space whose description means nothing.
+    /// The domain of a parameter is invalid.
     #[error("space.\"{key}\": expected {expected}, found {found}")]
     Domain {
-        /// The parameter.
+        /// The parameter's config key.
         key: String,
-        /// What it should be.
+        /// The valid forms of a domain.
         expected: &'static str,
-        /// What it is.
+        /// The domain found.
         found: String,
     },
-    /// A setting of the study that means nothing.
+    /// A setting of the study is out of range.
     #[error("{key}: expected {expected}, found {found}")]
     Option {
-        /// The key.
+        /// The setting's key.
         key: &'static str,
-        /// What it should be.
+        /// The valid range.
         expected: String,
-        /// What it is.
+        /// The value found.
         found: String,
     },
-    /// A study file that belongs to another search.
+    /// A study file belongs to another search.
     #[error(
-        "{path}: holds the trials of another search ({what} differs): give this one another folder, or the space file that \
-         the folder was made with"
+        "{path} holds the trials of another search ({what} differs): use another folder, or the space file that it was made \
+         with"
     )]
     OtherStudy {
         /// The study file.
         path: PathBuf,
-        /// What differs.
+        /// The part of the search that differs.
         what: &'static str,
     },
-    /// A study file that cannot be read or written.
+    /// A study file cannot be read or written.
     #[error("{path}: {source}")]
     Store {
         /// The study file.
         path: PathBuf,
-        /// SQLite's own words.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// A picture that cannot be drawn.
-    #[error("{picture}: {reason}")]
+    /// A plot cannot be drawn.
+    #[error("cannot draw the plot `{plot}`: {reason}")]
     Plot {
-        /// Which picture.
-        picture: &'static str,
-        /// Why not.
+        /// The plot.
+        plot: &'static str,
+        /// The reason.
         reason: String,
     },
 }

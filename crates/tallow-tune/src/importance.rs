@@ -1,12 +1,12 @@
-//! How much of the outcome each parameter explains by itself.
+//! Hyper-parameter importance: the share of the score's variance that each parameter explains on its own.
 //!
-//! A forest of regression trees is fitted to the trials. A tree divides the space into boxes of one predicted score each,
-//! so the average over all other parameters can be computed exactly: its variance along one parameter, as a share of the
-//! tree's whole variance, is that parameter's importance. What is missing to 1 are interactions.
+//! A random forest is fitted to the trials. Each tree divides the space into boxes with one predicted score each, so
+//! the marginal over all other parameters can be computed exactly. The importance of a parameter is the variance of its
+//! marginal as a share of the tree's total variance. The rest, up to 1, is due to interactions.
 //!
 //! # Source
-//! Hutter, Hoos, Leyton-Brown 2014, *An Efficient Approach for Assessing Hyperparameter Importance* (functional ANOVA),
-//! main effects alone. Choices are treated as equally wide stretches of one axis.
+//! Hutter, Hoos, Leyton-Brown 2014, *An Efficient Approach for Assessing Hyperparameter Importance* (functional ANOVA);
+//! main effects only. Choices are intervals of equal width on one axis.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -15,13 +15,13 @@ use crate::rng::{FOREST, keyed};
 use crate::sampler::Observation;
 use crate::{Domain, Space};
 
-/// Trees in the forest.
+/// The number of trees in the forest.
 const TREES: u64 = 64;
-/// Samples that a box holds at least.
+/// The minimum number of samples in a box.
 const LEAF: usize = 2;
 
-/// The share of the score's variance that each parameter explains by itself, 0 to 1, in the order of the space; 0 for
-/// all where there are fewer than four scores, or all are equal. Trials that failed are left out.
+/// The share of the score's variance that each parameter explains on its own, 0 to 1, in the order of the space. Every
+/// share is 0 with fewer than four scores, or if all scores are equal. Failed trials are left out.
 pub fn importance(space: &Space, history: &[Observation]) -> Vec<f64> {
     let unit = |x: f64, domain: &Domain| match domain {
         Domain::Choice(choices) => (x + 0.5) / choices.len() as f64,
@@ -62,7 +62,7 @@ struct Sample {
     score: f64,
 }
 
-/// A box of the unit cube.
+/// A box in the unit cube.
 #[derive(Clone)]
 struct Region {
     low: Vec<f64>,
@@ -75,7 +75,7 @@ impl Region {
     }
 }
 
-/// Divides a box until its samples are few or alike, and keeps the parts with their mean scores.
+/// Splits a box until its samples are few or have equal scores, and collects the leaves with their mean scores.
 fn grow(samples: Vec<&Sample>, region: Region, rng: &mut ChaCha8Rng, boxes: &mut Vec<(Region, f64)>) {
     let Some((dimension, at)) = best_cut(&samples, rng) else {
         let mean = samples.iter().map(|sample| sample.score).sum::<f64>() / samples.len().max(1) as f64;
@@ -89,7 +89,7 @@ fn grow(samples: Vec<&Sample>, region: Region, rng: &mut ChaCha8Rng, boxes: &mut
     grow(right, above, rng, boxes);
 }
 
-/// The cut that leaves the least squared error; each dimension is looked at with probability 5/6, so that trees differ.
+/// The split with the least squared error. Each dimension is a candidate with probability 5/6, so that trees differ.
 fn best_cut(samples: &[&Sample], rng: &mut ChaCha8Rng) -> Option<(usize, f64)> {
     let dimensions = samples.first()?.x.len();
     let total: f64 = samples.iter().map(|sample| sample.score).sum();
@@ -106,7 +106,7 @@ fn best_cut(samples: &[&Sample], rng: &mut ChaCha8Rng) -> Option<(usize, f64)> {
             if i < LEAF || sorted.len() - i < LEAF || sorted[i].0 - sorted[i - 1].0 < 1e-12 {
                 continue;
             }
-            // Least squares: the higher Σ (sum² / count) of the parts, the better.
+            // The squared error is lowest where Σ (sum² / count) over both parts is highest.
             let right = total - left;
             let gain = left * left / i as f64 + right * right / (sorted.len() - i) as f64;
             if best.is_none_or(|(highest, _, _)| gain > highest) {
@@ -118,7 +118,7 @@ fn best_cut(samples: &[&Sample], rng: &mut ChaCha8Rng) -> Option<(usize, f64)> {
     best.filter(|(gain, _, _)| *gain > whole + 1e-12).map(|(_, dimension, at)| (dimension, at))
 }
 
-/// The variance along one dimension of the average over all others.
+/// The variance of the marginal along one dimension.
 fn main_effect(boxes: &[(Region, f64)], dimension: usize, mean: f64) -> f64 {
     let mut cuts: Vec<f64> =
         boxes.iter().flat_map(|(region, _)| [region.low[dimension], region.high[dimension]]).collect();
@@ -152,19 +152,19 @@ mod tests {
 
     // Var(4a) = 16/12, Var(2b) = 4/12: shares 0.8 and 0.2.
     #[test]
-    fn of_a_sum_are_the_shares_of_variance() {
+    fn importance_in_a_sum_is_the_share_of_variance() {
         let shares = shares(|p| 4.0 * p.0[0] + 2.0 * p.0[1]);
         assert!((shares[0] - 0.8).abs() < 0.06 && (shares[1] - 0.2).abs() < 0.06 && shares[2] < 0.03, "{shares:?}");
     }
 
     #[test]
-    fn of_a_choice() {
+    fn importance_of_a_choice() {
         let shares = shares(|p| if p.0[2] == 1.0 { 1.0 } else { 0.0 });
         assert!(shares[2] > 0.95 && shares[0] < 0.02, "{shares:?}");
     }
 
     #[test]
-    fn nothing_explains_what_never_changes() {
+    fn equal_scores_have_no_importance() {
         assert_eq!(shares(|_| 0.5), [0.0; 3]);
     }
 }

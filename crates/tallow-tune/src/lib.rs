@@ -1,18 +1,19 @@
-//! Search over hyper-parameters.
+#![doc = include_str!("../README.md")]
 //!
-//! | module | what it does |
+//! # Modules
+//!
+//! | module | contents |
 //! |---|---|
-//! | [`space`] | what is searched: ranges and choices, by the name of a config key |
-//! | [`sampler`] | which values the next trial has: random, grid, TPE |
-//! | [`pruner`] | which trial trains on, and how far: none, ASHA, Hyperband |
-//! | [`study`] | both together, over the trials so far |
-//! | [`store`] | the trials in an SQLite file, from which a study goes on after a kill |
-//! | [`importance`](mod@importance) | how much of the outcome each parameter explains |
-//! | [`plots`] | parallel coordinates, importance, history |
-//!
-//! It knows nothing of networks: a trial is a point of the space and the scores it reached after so many epochs.
+//! | [`space`] | the search space: ranges and choices by config key |
+//! | [`sampler`] | the point of the next trial: random, grid, TPE |
+//! | [`pruner`] | which trial to continue, and up to which epoch: none, ASHA, Hyperband |
+//! | [`study`] | sampler and pruner over the trials so far |
+//! | [`store`] | the trials in an SQLite file, from which a killed study resumes |
+//! | [`importance`](mod@importance) | the share of the score's variance that each parameter explains |
+//! | `plots` | parallel coordinates, importance and history as SVG; needs the feature `plots` |
 
 pub mod importance;
+#[cfg(feature = "plots")]
 pub mod plots;
 pub mod pruner;
 pub mod sampler;

@@ -1,9 +1,10 @@
-//! Pictures of a study as SVG text.
+//! Plots of a study as SVG text. Needs the feature `plots`.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::space::short;
 use crate::{Domain, Error, Result, Space, Trial};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -13,13 +14,13 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 const VERMILION: RGBColor = RGBColor(213, 94, 0);
 const GREY: RGBColor = RGBColor(90, 90, 90);
 
-fn svg(picture: &'static str, height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
+fn svg(plot: &'static str, height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, (SIZE.0, height)).into_drawing_area();
         let drawn = root.fill(&WHITE).map_err(Into::into).and_then(|()| draw(&root));
         let shown = drawn.and_then(|()| root.present().map_err(Into::into));
-        shown.map_err(|error| Error::Plot { picture, reason: error.to_string() })?;
+        shown.map_err(|error| Error::Plot { plot, reason: error.to_string() })?;
     }
     Ok(text)
 }
@@ -30,7 +31,7 @@ fn label<'a>(size: u32, (horizontal, vertical): (HPos, VPos)) -> TextStyle<'a> {
     TextStyle::from(("sans-serif", size).into_font()).pos(Pos::new(horizontal, vertical))
 }
 
-/// The trials that have a score, with the score as a fraction from worst to best.
+/// The trials that have a score, in ascending order, with the score scaled to 0 (worst) to 1 (best).
 fn scored(trials: &[Trial]) -> Vec<(&Trial, f64)> {
     let scores: Vec<(&Trial, f64)> =
         trials.iter().map(|trial| (trial, trial.score())).filter(|(_, score)| score.is_finite()).collect();
@@ -38,14 +39,15 @@ fn scored(trials: &[Trial]) -> Vec<(&Trial, f64)> {
     let high = scores.iter().map(|(_, score)| *score).fold(f64::NEG_INFINITY, f64::max);
     let mut ranked: Vec<(&Trial, f64)> =
         scores.into_iter().map(|(trial, score)| (trial, (score - low) / (high - low).max(1e-12))).collect();
-    ranked.sort_by(|a, b| a.1.total_cmp(&b.1)); // the best are drawn last, on top
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1)); // the best trials are drawn last, on top
     ranked
 }
 
-/// One vertical axis a parameter and one for the score; a line a trial, from pale (worst) to vermilion (best).
+/// Draws a vertical axis per parameter and one for the score, and a line per trial, from pale blue (worst) to vermilion
+/// (best).
 ///
 /// # Errors
-/// A picture that cannot be drawn.
+/// The plot cannot be drawn.
 pub fn parallel_coordinates(space: &Space, trials: &[Trial], metric: &str) -> Result<String> {
     svg("parallel coordinates", SIZE.1, |root| {
         let axes = space.len() + 1;
@@ -95,30 +97,20 @@ pub fn parallel_coordinates(space: &Space, trials: &[Trial], metric: &str) -> Re
     })
 }
 
-/// A value in few digits.
-pub fn short(value: &toml::Value) -> String {
-    match value {
-        toml::Value::String(text) => text.clone(),
-        toml::Value::Float(x) if *x != 0.0 && (x.abs() < 1e-3 || x.abs() >= 1e4) => format!("{x:.2e}"),
-        toml::Value::Float(x) => format!("{x:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// From pale blue to vermilion.
+/// The colour of a trial, from pale blue to vermilion.
 fn blend(quality: f64) -> RGBColor {
     let mix = |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * quality).round() as u8;
     RGBColor(mix(190, VERMILION.0), mix(212, VERMILION.1), mix(232, VERMILION.2))
 }
 
-/// A bar a parameter: the share of the score's variance that it explains by itself.
+/// Draws a bar per parameter: the share of the score's variance that it explains on its own.
 ///
 /// # Errors
-/// A picture that cannot be drawn.
+/// The plot cannot be drawn.
 pub fn importance_bars(space: &Space, shares: &[f64]) -> Result<String> {
     let height = 70 + 34 * space.len() as u32;
     svg("importance", height, |root| {
-        let title = "share of the score's variance that each parameter explains by itself";
+        let title = "share of the score's variance explained by each parameter on its own";
         root.draw(&Text::new(title, (SIZE.0 as i32 / 2, 22), label(16, (HPos::Center, VPos::Center))))?;
         let mut bars: Vec<(&str, f64)> = space.parameters().map(|(key, _)| key).zip(shares.iter().copied()).collect();
         bars.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -134,10 +126,10 @@ pub fn importance_bars(space: &Space, shares: &[f64]) -> Result<String> {
     })
 }
 
-/// The score of each trial in order, and the best so far.
+/// Draws the score of each trial in order, and the best so far.
 ///
 /// # Errors
-/// A picture that cannot be drawn.
+/// The plot cannot be drawn.
 pub fn history(trials: &[Trial], metric: &str) -> Result<String> {
     svg("history", SIZE.1, |root| {
         let scores: Vec<(f64, f64)> = trials

@@ -1,33 +1,33 @@
-//! Which trial trains on, and how far.
+//! Pruning: which trial to continue, and up to which epoch.
 //!
-//! Trials train to a *rung*, a number of epochs, and stop there; the best of a rung go on to the next. Because a run
-//! that stops can be continued to the same bits, a trial loses nothing by waiting.
+//! A trial trains up to a *rung*, a number of epochs, and pauses. The best trials of a rung continue to the next one. A
+//! resumed training equals an uninterrupted one bit for bit, so pausing costs nothing.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, State, Trial};
 
-/// The `[pruner]` table of a space file, told apart by `name`.
+/// The `[pruner]` table of a space file; its `name` selects the variant.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum PrunerConfig {
-    /// Every trial trains to its end.
+    /// No pruning: every trial trains to the end.
     #[default]
     None,
     /// Asynchronous successive halving (Li et al. 2018, *A System for Massively Parallel Hyperparameter Tuning*,
     /// algorithm 2, with one worker).
     Asha(Rungs),
-    /// ASHA in several brackets, each with a first rung of its own, to which trials are dealt in turn (Li et al. 2017).
+    /// ASHA in several brackets that start at different rungs; trials are assigned to them in turn (Li et al. 2017).
     Hyperband(Rungs),
 }
 
-/// Where the rungs are.
+/// The positions of the rungs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rungs {
-    /// Epochs to the first rung, 1 or more.
+    /// The epoch of the first rung, 1 or more.
     pub min_epochs: u64,
-    /// Each rung is so many times the epochs of the one below, and takes the best of so many; 2 or more.
+    /// The ratio η of a rung's epochs to those of the one below, 2 or more; 1 / η of the trials of a rung continue.
     pub reduction_factor: u64,
 }
 
@@ -37,32 +37,32 @@ impl Default for Rungs {
     }
 }
 
-/// What to do next.
+/// The next job of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Job {
-    /// Begin a new trial.
+    /// Start a new trial.
     Start {
-        /// The bracket it belongs to.
+        /// The trial's bracket.
         bracket: u64,
-        /// Train it to so many epochs.
+        /// The epoch up to which to train.
         until: u64,
     },
-    /// Train a trial on.
+    /// Continue a trial.
     Continue {
-        /// Its number.
+        /// The trial's number.
         trial: u64,
-        /// To so many epochs.
+        /// The epoch up to which to train.
         until: u64,
     },
-    /// Everything is done.
+    /// The search is complete.
     Done,
 }
 
 impl PrunerConfig {
-    /// Checks the settings against the length of a whole training.
+    /// Checks the settings against the number of epochs of a complete training.
     ///
     /// # Errors
-    /// A setting out of range.
+    /// A setting is out of range.
     pub fn validate(&self, max_epochs: u64) -> Result<()> {
         let (Self::Asha(rungs) | Self::Hyperband(rungs)) = self else { return Ok(()) };
         let fail = |key, expected: String, found: u64| Err(Error::Option { key, expected, found: found.to_string() });
@@ -70,13 +70,13 @@ impl PrunerConfig {
             return fail("pruner.reduction_factor", "2 or more".to_owned(), rungs.reduction_factor);
         }
         if !(1..=max_epochs).contains(&rungs.min_epochs) {
-            let expected = format!("1 to {max_epochs}, the epochs of a whole training");
+            let expected = format!("1 to {max_epochs}, the value of train.epochs");
             return fail("pruner.min_epochs", expected, rungs.min_epochs);
         }
         Ok(())
     }
 
-    /// The epochs at which trials of a bracket are compared, the last one being `max_epochs`.
+    /// The epochs at which the trials of a bracket are compared; the last one is `max_epochs`.
     fn rungs(&self, bracket: u64, max_epochs: u64) -> Vec<u64> {
         let (Self::Asha(rungs) | Self::Hyperband(rungs)) = self else { return vec![max_epochs] };
         let below = std::iter::successors(Some(rungs.min_epochs), |epochs| epochs.checked_mul(rungs.reduction_factor));
@@ -99,7 +99,8 @@ impl PrunerConfig {
         }
     }
 
-    /// What to do after the trials so far, of which there shall be `limit`. An interrupted trial goes on first.
+    /// The next job after the trials so far; `limit` is the maximum number of trials. An interrupted trial continues
+    /// first.
     pub fn next(&self, trials: &[Trial], limit: u64, max_epochs: u64) -> Job {
         let brackets = self.brackets(max_epochs);
         if let Some(trial) = trials.iter().find(|trial| trial.state == State::Running) {
@@ -115,7 +116,7 @@ impl PrunerConfig {
             let bracket = started % brackets;
             return Job::Start { bracket, until: self.rungs(bracket, max_epochs)[0] };
         }
-        // Too few trials for a promotion everywhere: the best of all still trains to its end.
+        // If too few trials reached a rung for a promotion, the best trial still trains to the end.
         let waiting = trials.iter().filter(|trial| trial.state == State::Paused);
         let finished = trials.iter().any(|trial| trial.state == State::Done);
         let farthest = waiting.max_by(|a, b| {
@@ -127,7 +128,7 @@ impl PrunerConfig {
         }
     }
 
-    /// The trial to promote in a bracket, from the highest rung where one is due.
+    /// The promotion that is due in a bracket, at the highest rung first.
     fn promotion(&self, trials: &[Trial], bracket: u64, max_epochs: u64) -> Option<Job> {
         let rungs = self.rungs(bracket, max_epochs);
         for pair in rungs.windows(2).rev() {
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
     use crate::Point;
 
-    /// Runs a search whose trial number i has the quality `quality(i)` at every epoch; the epochs each trained.
+    /// Runs a search in which trial i has the score `quality(i)` at every epoch; returns the epochs of each trial.
     fn search(pruner: &PrunerConfig, limit: u64, max: u64, quality: impl Fn(u64) -> f64) -> Vec<u64> {
         let mut trials: Vec<Trial> = Vec::new();
         loop {
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_pruner_every_trial_ends() {
+    fn without_a_pruner_every_trial_trains_to_the_end() {
         assert_eq!(search(&PrunerConfig::None, 3, 5, |i| i as f64), [5, 5, 5]);
     }
 
@@ -185,18 +186,19 @@ mod tests {
         // Descending quality: the first trial is the best of each three.
         let epochs = search(&asha, 9, 9, |i| -(i as f64));
         assert_eq!(epochs, [9, 3, 3, 1, 1, 1, 1, 1, 1]);
-        // Ascending quality: each third trial looks best when it comes, as the paper accepts; the best still ends.
+        // Ascending quality: each third trial is the best when it comes, as the paper accepts; the best trial still
+        // ends.
         assert_eq!(search(&asha, 9, 9, |i| i as f64), [1, 1, 3, 3, 9, 9, 9, 9, 9]);
     }
 
     #[test]
-    fn the_best_of_few_ends() {
+    fn the_best_of_few_trials_trains_to_the_end() {
         let asha = PrunerConfig::Asha(Rungs { min_epochs: 1, reduction_factor: 4 });
         assert_eq!(search(&asha, 3, 16, |i| if i == 1 { 1.0 } else { 0.0 }), [1, 16, 1]);
     }
 
     #[test]
-    fn hyperbands_brackets_start_at_different_rungs() {
+    fn hyperband_brackets_start_at_different_rungs() {
         let hyperband = PrunerConfig::Hyperband(Rungs { min_epochs: 1, reduction_factor: 3 });
         let epochs = search(&hyperband, 9, 9, |i| -(i as f64));
         // Trials 0, 3, 6 in the bracket from 1 epoch, 1, 4, 7 from 3, 2, 5, 8 from 9 at once.
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_checked() {
+    fn invalid_settings_are_errors() {
         let asha = |min_epochs, reduction_factor| PrunerConfig::Asha(Rungs { min_epochs, reduction_factor });
         assert!(asha(1, 3).validate(9).is_ok());
         assert!(asha(1, 1).validate(9).is_err());

@@ -1,9 +1,10 @@
-//! The generator of a trial: its key is what the number is for, so that a resumed study draws what it would have drawn.
+//! The random generator, keyed by seed, trial and purpose: a resumed study draws the same numbers as an uninterrupted
+//! one.
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-/// The generator of trial number `trial` in a study with this seed.
+/// The generator for trial number `trial` of a study with this seed.
 pub(crate) fn keyed(seed: u64, trial: u64, purpose: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (bytes, word) in key.chunks_exact_mut(8).zip([seed, trial, purpose, 0]) {
@@ -12,7 +13,7 @@ pub(crate) fn keyed(seed: u64, trial: u64, purpose: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// Purpose: the values of a trial.
+/// The purpose of the values of a trial.
 pub(crate) const SAMPLE: u64 = 1;
-/// Purpose: the trees of the importance forest.
+/// The purpose of the trees of the importance forest.
 pub(crate) const FOREST: u64 = 2;

@@ -1,4 +1,4 @@
-//! What is searched: for each config key a range or a list of choices.
+//! The search space: a range or a list of choices for each config key.
 
 use serde::Deserialize;
 use toml::Value;
@@ -11,38 +11,38 @@ pub struct Space {
     parameters: Vec<(String, Domain)>,
 }
 
-/// The values that one parameter may take.
+/// The domain of a parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Domain {
-    /// Real numbers from `low` to `high`; `log`: uniform in their logarithm.
+    /// Real numbers from `low` to `high`.
     Float {
         /// The lowest value.
         low: f64,
         /// The highest value.
         high: f64,
-        /// Whether the logarithm is what is searched evenly.
+        /// Whether to search uniformly in the logarithm.
         log: bool,
     },
-    /// Whole numbers `low`, `low + step`, … up to `high`.
+    /// Integers `low`, `low + step`, … up to `high`.
     Int {
         /// The lowest value.
         low: i64,
-        /// The highest value at most.
+        /// The upper bound.
         high: i64,
         /// The distance between values, 1 or more.
         step: i64,
-        /// Whether the logarithm is what is searched evenly.
+        /// Whether to search uniformly in the logarithm.
         log: bool,
     },
-    /// One of these.
+    /// A list of values.
     Choice(Vec<Value>),
 }
 
-/// A value of every parameter as a coordinate: a number in 0 to 1 for ranges, the index for choices.
+/// A point of the space: for each parameter a coordinate, 0 to 1 for a range, the index for choices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point(pub Vec<f64>);
 
-/// A parameter as the space file describes it.
+/// A domain as the space file describes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -55,11 +55,12 @@ struct Raw {
 }
 
 impl Space {
-    /// Reads the `[space]` table: `"optim.lr" = { low = 1e-3, high = 1.0, log = true }`,
-    /// `"model.width" = { low = 16, high = 64, step = 16 }`, `"optim.name" = { choices = ["sgd", "adamw"] }`.
+    /// Reads a `[space]` table: `"optim.lr" = { low = 1e-3, high = 1.0, log = true }`, `"model.width" = { low = 16,
+    /// high = 64, step = 16 }`, `"optim.name" = { choices = ["sgd", "adamw"] }`. Bounds with a decimal point make a
+    /// range of real numbers, others a range of integers.
     ///
     /// # Errors
-    /// A parameter that is neither a range nor a list, an empty one, or no parameter at all.
+    /// A domain that is neither a range nor a list of choices, an empty range or list, or a table without parameters.
     pub fn from_toml(table: &toml::Table) -> Result<Self> {
         if table.is_empty() {
             let (expected, found) = ("at least one parameter".to_owned(), "none".to_owned());
@@ -79,7 +80,7 @@ impl Space {
         self.parameters.len()
     }
 
-    /// Never: a space has a parameter.
+    /// Always false: a space has at least one parameter.
     pub fn is_empty(&self) -> bool {
         self.parameters.is_empty()
     }
@@ -121,7 +122,7 @@ impl Domain {
         }
     }
 
-    /// The number of values: of choices and whole numbers; `None` for a continuous range.
+    /// The number of values; `None` for a range of real numbers.
     pub fn cardinality(&self) -> Option<usize> {
         match self {
             Self::Float { .. } => None,
@@ -130,12 +131,12 @@ impl Domain {
         }
     }
 
-    /// The value at a coordinate: 0 to 1 for ranges, an index for choices.
+    /// The value at a coordinate: 0 to 1 for a range, an index for choices.
     pub fn value(&self, x: f64) -> Value {
         match self {
             Self::Float { low, high, log } => Value::Float(between(*low, *high, *log, x)),
             Self::Int { low, high, step, log } => {
-                // Each whole number owns an equally wide stretch: from half a step below to half a step above.
+                // Each integer has an interval of equal width: from half a step below to half a step above.
                 let half = 0.5 * *step as f64;
                 let real = between(*low as f64 - half, *high as f64 + half, *log && *low as f64 > half, x);
                 let steps = ((real - *low as f64) / *step as f64).round() as i64;
@@ -145,7 +146,7 @@ impl Domain {
         }
     }
 
-    /// A coordinate whose value is number `index` of `count` values spread evenly over the domain, ends included.
+    /// The coordinate of value number `index` of `count` values that are spaced evenly over the domain, ends included.
     pub fn grid(&self, index: usize, count: usize) -> f64 {
         match self {
             Self::Choice(_) => index as f64,
@@ -155,7 +156,7 @@ impl Domain {
         }
     }
 
-    /// The coordinate of a draw `u`, uniform in 0 to below 1.
+    /// The coordinate of a uniform random number `u` in 0 to below 1.
     pub fn coordinate(&self, u: f64) -> f64 {
         match self {
             Self::Choice(choices) => (u * choices.len() as f64).floor().min(choices.len() as f64 - 1.0),
@@ -164,6 +165,17 @@ impl Domain {
     }
 }
 
+/// A value as text with few digits, for tables and plots.
+pub fn short(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Float(x) if *x != 0.0 && (x.abs() < 1e-3 || x.abs() >= 1e4) => format!("{x:.2e}"),
+        Value::Float(x) => format!("{x:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The value at fraction `x` of the range from `low` to `high`.
 fn between(low: f64, high: f64, log: bool, x: f64) -> f64 {
     let x = x.clamp(0.0, 1.0);
     let value = if log { (low.ln() + x * (high.ln() - low.ln())).exp() } else { low + x * (high - low) };
@@ -194,7 +206,7 @@ mod tests {
         assert_eq!(high, [Value::Float(1.0), Value::Integer(64), Value::String("adamw".into())]);
         let middle = values([0.5, 0.5, 0.0])[0].as_float().expect("a number");
         assert!((middle - 10f64.powf(-1.5)).abs() < 1e-9, "{middle}");
-        // Whole numbers share the unit interval evenly.
+        // Integers share the unit interval evenly.
         let Some((_, width)) = space.parameters().nth(1) else { panic!("width") };
         let mut counts = [0; 4];
         for i in 0..400 {
@@ -205,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_named() {
+    fn invalid_domains_are_errors_that_name_the_key() {
         for text in [
             "lr = { low = 1.0, high = 0.1 }",
             "lr = { low = 0.0, high = 1.0, log = true }",

@@ -1,4 +1,4 @@
-//! The trials of a study in an SQLite file: after each epoch everything is on disk.
+//! The trials of a study in an SQLite file, which is up to date after each epoch.
 
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,16 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{Error, Point, Result};
 
-/// Where a trial stands.
+/// The state of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It trains, or was training when the study was interrupted.
+    /// In training, or interrupted.
     Running,
-    /// It waits at a rung.
+    /// Waiting at a rung.
     Paused,
-    /// It trained to its end.
+    /// Trained to the end.
     Done,
-    /// It could not be trained.
+    /// Stopped by an error.
     Failed,
 }
 
@@ -23,7 +23,7 @@ impl State {
     const ALL: [(State, &'static str); 4] =
         [(State::Running, "running"), (State::Paused, "paused"), (State::Done, "done"), (State::Failed, "failed")];
 
-    /// Its name in the file and in tables.
+    /// The state's name in the file and in tables.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(state, _)| *state == self).map_or("", |(_, name)| name)
     }
@@ -33,37 +33,37 @@ impl State {
     }
 }
 
-/// One trial.
+/// A trial: a point of the space and its scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// Its number, from 0.
+    /// The trial's number, from 0.
     pub id: u64,
-    /// Its Hyperband bracket.
+    /// The trial's Hyperband bracket.
     pub bracket: u64,
-    /// Where in the space it lies.
+    /// The trial's point of the space.
     pub point: Point,
-    /// The epochs that it was last told to train to.
+    /// The epoch up to which the trial was last told to train.
     pub until: u64,
-    /// Where it stands.
+    /// The trial's state.
     pub state: State,
-    /// Why it failed.
+    /// The error of a failed trial.
     pub reason: Option<String>,
-    /// The epochs done, with the score after each; higher is better.
+    /// The score after each completed epoch, as (epoch, score); higher is better.
     pub results: Vec<(u64, f64)>,
 }
 
 impl Trial {
-    /// A trial that begins.
+    /// A new trial, in training.
     pub fn new(id: u64, bracket: u64, point: Point, until: u64) -> Self {
         Self { id, bracket, point, until, state: State::Running, reason: None, results: Vec::new() }
     }
 
-    /// Epochs done.
+    /// The number of completed epochs.
     pub fn epochs(&self) -> u64 {
         self.results.last().map_or(0, |(epoch, _)| *epoch)
     }
 
-    /// The last score; negative infinity before the first and for a trial that failed.
+    /// The last score; negative infinity before the first score and for a failed trial.
     pub fn score(&self) -> f64 {
         match (self.state, self.results.last()) {
             (State::Failed, _) | (_, None) => f64::NEG_INFINITY,
@@ -77,7 +77,7 @@ impl Trial {
     }
 }
 
-/// A study's file.
+/// The SQLite file of a study.
 pub struct Store {
     path: PathBuf,
     connection: Connection,
@@ -94,11 +94,11 @@ const SCHEMA: &str = "
 ";
 
 impl Store {
-    /// Opens the file of a study, or makes it. `identity` names what must be the same for the study to go on, such as
-    /// the text of its space.
+    /// Opens or creates the file of a study. `identity` holds what must not change between sessions, by name, such as
+    /// the text of the space.
     ///
     /// # Errors
-    /// A file that is not a study's, or another study's.
+    /// The file is not a study, or belongs to another study.
     pub fn open(path: &Path, identity: &[(&'static str, String)]) -> Result<Self> {
         let fail = |source| Error::Store { path: path.to_owned(), source };
         let connection = Connection::open(path).map_err(fail)?;
@@ -127,10 +127,10 @@ impl Store {
         move |source| Error::Store { path: path.clone(), source }
     }
 
-    /// All trials, in the order of their numbers.
+    /// All trials, by number.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     pub fn trials(&self) -> Result<Vec<Trial>> {
         let fail = self.fail();
         let mut results = self
@@ -166,9 +166,9 @@ impl Store {
     /// Adds a trial.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn add(&self, trial: &Trial) -> Result<()> {
-        // Rust prints the shortest text that reads back as the same number.
+        // Rust prints the shortest text that parses to the same number.
         let point: Vec<String> = trial.point.0.iter().map(f64::to_string).collect();
         let insert = "INSERT INTO trials (id, bracket, point, until, state, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let row = params![trial.id, trial.bracket, point.join(" "), trial.until, trial.state.name(), trial.reason];
@@ -176,30 +176,30 @@ impl Store {
         Ok(())
     }
 
-    /// Notes where a trial stands.
+    /// Records the state of a trial; `reason` is the error of a failed one.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn set_state(&self, trial: u64, state: State, reason: Option<&str>) -> Result<()> {
         let update = "UPDATE trials SET state = ?2, reason = ?3 WHERE id = ?1";
         self.connection.execute(update, params![trial, state.name(), reason]).map_err(self.fail())?;
         Ok(())
     }
 
-    /// Notes that a trial trains on, to so many epochs.
+    /// Records that a trial trains up to epoch `until`.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn set_running(&self, trial: u64, until: u64) -> Result<()> {
         let update = "UPDATE trials SET state = 'running', until = ?2 WHERE id = ?1";
         self.connection.execute(update, params![trial, until]).map_err(self.fail())?;
         Ok(())
     }
 
-    /// Notes a trial's score after an epoch.
+    /// Records a trial's score after an epoch.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn add_result(&self, trial: u64, epoch: u64, score: f64) -> Result<()> {
         let insert = "INSERT OR REPLACE INTO results (trial, epoch, score) VALUES (?1, ?2, ?3)";
         self.connection.execute(insert, params![trial, epoch, score]).map_err(self.fail())?;
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trials_read_back_and_another_study_is_refused() -> Result<()> {
+    fn trials_read_back_and_another_study_is_an_error() -> Result<()> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("study.sqlite");
         let identity = [("space", "a".to_owned())];

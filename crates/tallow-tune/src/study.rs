@@ -1,21 +1,21 @@
-//! A search: which trial comes next, given those so far.
+//! A search: the sampler and the pruner over the trials so far.
 
 use serde::{Deserialize, Serialize};
 
 use crate::sampler::Observation;
 use crate::{Error, Job, Method, Point, PrunerConfig, Result, Space, State, Store, Trial};
 
-/// How a space is searched.
+/// The `[study]` table of a space file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StudyConfig {
-    /// How points are chosen.
+    /// The sampler.
     pub method: Method,
-    /// How many trials begin at most, 1 or more.
+    /// The maximum number of trials, 1 or more.
     pub trials: u64,
-    /// Values that grid search takes of each continuous range.
+    /// The number of values that grid search takes from each range of real numbers.
     pub grid_points: usize,
-    /// What every random number is drawn from.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
@@ -25,16 +25,16 @@ impl Default for StudyConfig {
     }
 }
 
-/// The trial to train now.
+/// The trial to train next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Next {
-    /// The trial as far as it is.
+    /// The trial with its scores so far.
     pub trial: Trial,
-    /// Train it to so many epochs.
+    /// The epoch up to which to train it.
     pub until: u64,
 }
 
-/// A search over a space, kept in a store.
+/// A search over a space, whose trials are kept in a store.
 pub struct Study {
     space: Space,
     config: StudyConfig,
@@ -44,10 +44,10 @@ pub struct Study {
 }
 
 impl Study {
-    /// A search whose whole trainings take `max_epochs`.
+    /// A search in which a complete training takes `max_epochs` epochs.
     ///
     /// # Errors
-    /// A setting out of range.
+    /// A setting is out of range.
     pub fn new(space: Space, config: StudyConfig, pruner: PrunerConfig, max_epochs: u64, store: Store) -> Result<Self> {
         if config.trials == 0 {
             return Err(Error::Option { key: "study.trials", expected: "1 or more".into(), found: "0".into() });
@@ -56,7 +56,7 @@ impl Study {
         Ok(Self { space, config, pruner, max_epochs, store })
     }
 
-    /// What is searched.
+    /// The search space.
     pub fn space(&self) -> &Space {
         &self.space
     }
@@ -64,15 +64,15 @@ impl Study {
     /// All trials so far.
     ///
     /// # Errors
-    /// A store that cannot be read.
+    /// The store cannot be read.
     pub fn trials(&self) -> Result<Vec<Trial>> {
         self.store.trials()
     }
 
-    /// The trial to train next, begun if it is new; `None` when the search is over.
+    /// The trial to train next, which is recorded if it is new; `None` when the search is over.
     ///
     /// # Errors
-    /// A store that cannot be read or written.
+    /// The store cannot be read or written.
     pub fn next(&self) -> Result<Option<Next>> {
         let trials = self.store.trials()?;
         match self.pruner.next(&trials, self.config.trials, self.max_epochs) {
@@ -92,7 +92,7 @@ impl Study {
         }
     }
 
-    /// What is left when a grid has no more points: as if so many trials were the limit.
+    /// The next trial when the grid has no more points: no new trial begins, but paused ones may continue.
     fn without_new(&self, trials: &[Trial]) -> Result<Option<Next>> {
         match self.pruner.next(trials, trials.len() as u64, self.max_epochs) {
             Job::Continue { trial, until } => {
@@ -104,8 +104,8 @@ impl Study {
         }
     }
 
-    /// The next point. With rungs, trials are compared where enough of them are: at the highest number of epochs that
-    /// more trials than parameters reached (as BOHB, Falkner et al. 2018), failed ones counting as worst.
+    /// The next point. With rungs, trials are compared at the highest epoch that more trials than parameters reached,
+    /// as in BOHB (Falkner et al. 2018). Failed trials have the worst score.
     fn suggest(&self, trials: &[Trial], id: u64) -> Option<Point> {
         let mut epochs: Vec<u64> = trials.iter().flat_map(|trial| trial.results.iter().map(|(e, _)| *e)).collect();
         epochs.sort_unstable();
@@ -124,43 +124,44 @@ impl Study {
         self.config.method.suggest(&self.space, &history, self.config.seed, id, self.config.grid_points)
     }
 
-    /// Notes a score after an epoch.
+    /// Records a trial's score after an epoch.
     ///
     /// # Errors
-    /// A store that cannot be written.
+    /// The store cannot be written.
     pub fn result(&self, trial: u64, epoch: u64, score: f64) -> Result<()> {
         self.store.add_result(trial, epoch, score)
     }
 
-    /// Notes that a trial reached `epochs`: it waits at a rung, or is done.
+    /// Records that a trial reached `epochs`: it waits at a rung, or is done.
     ///
     /// # Errors
-    /// A store that cannot be written.
+    /// The store cannot be written.
     pub fn reached(&self, trial: u64, epochs: u64) -> Result<()> {
         let state = if epochs >= self.max_epochs { State::Done } else { State::Paused };
         self.store.set_state(trial, state, None)
     }
 
-    /// Notes that a trial ended before its last epoch by its own rule, such as early stopping.
+    /// Records that a trial ended before its last epoch, by early stopping.
     ///
     /// # Errors
-    /// A store that cannot be written.
+    /// The store cannot be written.
     pub fn ended(&self, trial: u64) -> Result<()> {
         self.store.set_state(trial, State::Done, None)
     }
 
-    /// Notes that a trial cannot be trained.
+    /// Records that training failed, with the error.
     ///
     /// # Errors
-    /// A store that cannot be written.
+    /// The store cannot be written.
     pub fn failed(&self, trial: u64, reason: &str) -> Result<()> {
         self.store.set_state(trial, State::Failed, Some(reason))
     }
 
-    /// The best trial: of those that trained to their end, or else got farthest, the one with the highest score.
+    /// The best trial: the one with the highest score among those that are done, or else among those with the most
+    /// epochs.
     ///
     /// # Errors
-    /// A store that cannot be read.
+    /// The store cannot be read.
     pub fn best(&self) -> Result<Option<Trial>> {
         let rank = |trial: &Trial| (trial.state == State::Done, trial.epochs(), trial.score());
         let mut trials: Vec<Trial> =
@@ -184,7 +185,7 @@ mod tests {
         Study::new(space, config, pruner, 9, store)
     }
 
-    /// Trains what `study` says, `steps` jobs at most; the objective is the coordinate.
+    /// Trains the next trials of `study`, at most `steps` jobs; the objective is the coordinate.
     fn go(study: &Study, steps: usize) -> Result<()> {
         for _ in 0..steps {
             let Some(next) = study.next()? else { return Ok(()) };
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_study_goes_on_as_if_it_had_not_been() -> Result<()> {
+    fn a_killed_study_resumes_as_if_uninterrupted() -> Result<()> {
         let asha = || PrunerConfig::Asha(crate::pruner::Rungs::default());
         let (whole, cut) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let through = study(whole.path(), asha())?;
@@ -205,7 +206,7 @@ mod tests {
         for _ in 0..20 {
             let part = study(cut.path(), asha())?;
             go(&part, 1)?;
-            // Killed in the middle of a trial, after one epoch of it.
+            // The study is killed in the middle of a trial, after one epoch.
             if let Some(next) = part.next()? {
                 study(cut.path(), asha())?.result(next.trial.id, next.trial.epochs() + 1, next.trial.point.0[0])?;
             }

@@ -1,41 +1,43 @@
-//! Blurred pictures, by the deviation of an edge filter's answer.
+//! Blurred images: the lower of two measures of sharpness is the score.
 //!
 //! # Source
-//! cleanvision's `blurry`: at most 64 pixels a side, Pillow's `FIND_EDGES`, score 1 − exp(−0.01 · deviation); pictures of
-//! few grey levels, whose histogram has high peaks, are spared. Colours are turned grey before scaling, not after.
+//! The first measure is cleanvision's `blurry`: the standard deviation of Pillow's `FIND_EDGES` at 64 pixels a side or
+//! less, as 1 − exp(−0.01 · deviation). Drawings, which have few grey levels and so high peaks in the histogram, get a
+//! bonus. Unlike cleanvision, colour is converted to grey before resizing.
 //!
-//! Small blurred photographs pass that; the second measure, the lower of both scores counting, is scikit-image's
-//! `blur_effect` (F. Crete and others, "The Blur Effect", 2007) at 128 pixels a side: how little a further blur changes.
+//! Small blurred photographs pass that measure. The second one is scikit-image's `blur_effect` (Crete et al., "The Blur
+//! Effect", 2007) at 128 pixels a side or less: the less a further blur changes, the blurrier the image.
 
 use tallow_augment::{Image8, Interpolation, Result};
 
 use crate::picture::{histogram, mean_and_std};
 use crate::{Measures, Picture};
 
-/// The longest side at which sharpness is measured, in pixels.
+/// The maximum side for the first measure, in pixels.
 const SIDE: f64 = 64.0;
-/// The peaks of the histogram from which on a picture counts as drawn rather than blurred.
+/// The peak score of the histogram above which an image is a drawing.
 const DRAWN: f64 = 0.18;
-/// The longest side at which the effect of a further blur is measured, in pixels.
+/// The maximum side for the second measure, in pixels.
 const EFFECT_SIDE: f64 = 128.0;
-/// The width of that blur, in pixels.
+/// The width of the further blur, in pixels.
 const EFFECT_WIDTH: usize = 11;
 
-/// What sharpness is judged by.
+/// The measures of sharpness.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Edges {
-    /// The standard deviation of the edges, in levels.
+    /// The standard deviation of the edge image, in levels.
     pub deviation: f64,
     /// The standard deviation of the 256 counts of the histogram.
     pub peaks: f64,
-    /// Which part of the differences between neighbours outlasts a further blur, 0 (sharp) to 1 (blurred already).
+    /// The fraction of the differences between neighbouring pixels that a further blur preserves, 0 (sharp) to 1
+    /// (blurred).
     pub effect: f64,
 }
 
-/// Measures the edges of a picture.
+/// Measures the sharpness of an image.
 ///
 /// # Errors
-/// None that a valid picture causes.
+/// Resizing fails.
 pub fn edges(picture: &Picture) -> Result<Edges> {
     let scaled = |side: f64| {
         let (width, height) = (picture.width() as f64, picture.height() as f64);
@@ -50,7 +52,7 @@ pub fn edges(picture: &Picture) -> Result<Edges> {
     Ok(Edges { deviation, peaks, effect: blur_effect(&scaled(EFFECT_SIDE)?) })
 }
 
-/// The higher effect of both directions; 0 without any difference between neighbours.
+/// The higher blur effect of both directions; 0 if all pixels are equal.
 fn blur_effect(grey: &Image8) -> f64 {
     let (width, height) = (grey.width(), grey.height());
     let rows: Vec<f64> = grey.data().iter().map(|level| f64::from(*level)).collect();
@@ -59,14 +61,14 @@ fn blur_effect(grey: &Image8) -> f64 {
     effect_along(&rows, width).max(effect_along(&columns, height))
 }
 
-/// The effect along rows of `width` values.
+/// The blur effect along rows of `width` values.
 fn effect_along(values: &[f64], width: usize) -> f64 {
     let height = values.len() / width;
     if width < 4 || height < 4 {
         return 0.0;
     }
     let half = (EFFECT_WIDTH / 2) as isize;
-    // Beyond its ends a row goes on mirrored, the last value twice.
+    // Rows are extended by reflection that repeats the last value.
     let mirrored = |place: isize| {
         let place = place.rem_euclid(2 * width as isize) as usize;
         if place < width { place } else { 2 * width - 1 - place }
@@ -77,7 +79,7 @@ fn effect_along(values: &[f64], width: usize) -> f64 {
             |x: isize| (x - half..=x + half).map(|place| row[mirrored(place)]).sum::<f64>() / EFFECT_WIDTH as f64;
         blurred.extend((0..width as isize).map(mean));
     }
-    // Sobel's operator; border pixels are left out, as in scikit-image.
+    // The Sobel operator without border pixels, as in scikit-image.
     let difference = |values: &[f64], x: usize, y: usize| {
         let across = |y: usize| values[y * width + x + 1] - values[y * width + x - 1];
         (across(y - 1) + 2.0 * across(y) + across(y + 1)).abs() / 8.0
@@ -93,7 +95,7 @@ fn effect_along(values: &[f64], width: usize) -> f64 {
     if sharp > 0.0 { (sharp - lost) / sharp } else { 0.0 }
 }
 
-/// Eight times the pixel minus its neighbours, within 0 to 255; pixels of the border stay as they are.
+/// Eight times the pixel minus its neighbours, clamped to 0 to 255; border pixels are unchanged.
 fn find_edges(grey: &Image8) -> Vec<u8> {
     let (width, height) = (grey.width(), grey.height());
     let mut edges = grey.data().to_vec();
@@ -106,7 +108,7 @@ fn find_edges(grey: &Image8) -> Vec<u8> {
     edges
 }
 
-/// How sharp, 0 to 1.
+/// The sharpness score, 0 to 1.
 pub fn score(measures: &Measures) -> f64 {
     let saturating = |value: f64| 1.0 - (-0.01 * value).exp();
     let peaks = saturating(measures.edges.peaks);

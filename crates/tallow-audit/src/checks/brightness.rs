@@ -1,8 +1,8 @@
-//! Dark and bright pictures, by percentiles of the pixels' perceived brightness.
+//! Dark and bright images, by percentiles of the pixels' perceived brightness.
 //!
 //! # Source
 //! cleanvision's `dark` and `light`: brightness √(0.241 R² + 0.691 G² + 0.068 B²) / 255 (the HSP colour model,
-//! <https://alienryderflex.com/hsp.html>). Here percentiles are those of a histogram of 4096 steps.
+//! <https://alienryderflex.com/hsp.html>). The percentiles are those of a histogram with 4096 bins.
 
 use tallow_augment::Image8;
 
@@ -10,7 +10,7 @@ use crate::Measures;
 
 const STEPS: usize = 4096;
 
-/// The brightness that each share (0 to 1) of the pixels does not exceed, 0 to 1.
+/// The quantiles of brightness, 0 to 1, at each of `shares`, 0 to 1.
 pub fn percentiles<const N: usize>(image: &Image8, shares: [f64; N]) -> [f64; N] {
     let mut counts = vec![0u64; STEPS];
     let step = |brightness: f64| (brightness * (STEPS - 1) as f64).round() as usize;
@@ -40,12 +40,12 @@ pub fn percentiles<const N: usize>(image: &Image8, shares: [f64; N]) -> [f64; N]
     })
 }
 
-/// How far from dark, 0 to 1.
+/// The score of a dark image, 0 (dark) to 1.
 pub fn dark(measures: &Measures) -> f64 {
     measures.brightness_p99
 }
 
-/// How far from bright, 0 to 1.
+/// The score of a bright image, 0 (bright) to 1.
 pub fn bright(measures: &Measures) -> f64 {
     1.0 - measures.brightness_p5
 }

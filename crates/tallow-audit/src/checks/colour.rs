@@ -1,13 +1,13 @@
-//! Grey pictures among coloured ones. A dataset that is mostly grey has no such issue.
+//! Grey images in a dataset of colour images. A dataset with as many grey images has no such issue.
 
 use tallow_augment::Image8;
 
 use crate::{Issue, Kind, Measures};
 
-/// From this colourfulness on a picture scores 1, in levels.
+/// The colourfulness with score 1, in levels.
 const COLOURED: f64 = 32.0;
 
-/// The 99th percentile of max − min over a pixel's channels, in levels: JPEG's own errors leave a grey picture below 3.
+/// The 99th percentile of maximum − minimum over a pixel's channels, in levels; below 3 for grey images stored as JPEG.
 pub fn colourfulness(image: &Image8) -> u8 {
     if image.channels() == 1 {
         return 0;
@@ -27,12 +27,12 @@ pub fn colourfulness(image: &Image8) -> u8 {
     found.unwrap_or(0) as u8
 }
 
-/// How coloured, 0 to 1.
+/// The colour score, 0 (grey) to 1.
 pub fn score(measures: &Measures) -> f64 {
     (f64::from(measures.colourfulness) / COLOURED).min(1.0)
 }
 
-/// The grey ones, if fewer than half of the pictures are.
+/// The grey images, if fewer than half of all images are grey.
 pub fn find(readable: &[(usize, &Measures)], threshold: f64) -> Vec<Issue> {
     let grey: Vec<_> = readable.iter().filter(|(_, measures)| score(measures) < threshold).collect();
     if 2 * grey.len() >= readable.len() {

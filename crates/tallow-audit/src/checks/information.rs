@@ -1,14 +1,14 @@
-//! Pictures with little in them, by the entropy of their levels.
+//! Images with little information, by the entropy of their pixel levels.
 //!
 //! # Source
-//! cleanvision's `low_information`: Pillow's `Image.entropy`, times 0.1.
+//! cleanvision's `low_information`: Pillow's `Image.entropy` times 0.1.
 
 use tallow_augment::Image8;
 
 use crate::Measures;
 
-/// The entropy of the levels, in bits, 0 to 8 for a grey image, log2(3) more in colour, where a level of each channel is
-/// another one, as in Pillow.
+/// The entropy of the pixel levels, in bits: 0 to 8 for a grey image. The levels of the channels of a colour image are
+/// distinct, as in Pillow, which adds up to log2(3) bits.
 pub fn entropy(image: &Image8) -> f64 {
     let channels = image.channels();
     let mut counts = vec![0u64; 256 * channels];
@@ -22,7 +22,7 @@ pub fn entropy(image: &Image8) -> f64 {
     shares.map(|share| -share * share.log2()).sum()
 }
 
-/// How much is in it, 0 to 1.
+/// The information score, 0 to 1.
 pub fn score(measures: &Measures) -> f64 {
     (measures.entropy * 0.1).min(1.0)
 }

@@ -1,4 +1,4 @@
-//! What is wrong with single images and with the classes' sizes. One file a check; the table below runs them.
+//! Checks of single images and of class sizes, one per file; the table below runs them.
 
 pub mod blur;
 pub mod brightness;
@@ -10,21 +10,21 @@ pub mod shape;
 
 use crate::{AuditConfig, Issue, Kind, Measures, Samples, Scanned};
 
-/// A check: its kind, its score of an image, and what it says of it.
+/// A check: the kind of issue, the score of an image, and the detail of an issue.
 type Check = (Kind, fn(&Measures) -> f64, fn(&Measures) -> String);
 
-/// The checks of single images that need no other image. A score below the kind's threshold is an issue.
+/// The checks that need no other image. A score below the kind's threshold is an issue.
 const CHECKS: &[Check] = &[
     (Kind::Dark, brightness::dark, |m| format!("99 % of the pixels below {:.2}", m.brightness_p99)),
     (Kind::Bright, brightness::bright, |m| format!("95 % of the pixels above {:.2}", m.brightness_p5)),
     (Kind::Blurry, blur::score, |m| {
-        format!("deviation of the edges {:.1} levels, blur effect {:.2}", m.edges.deviation, m.edges.effect)
+        format!("standard deviation of edges {:.1} levels, blur effect {:.2}", m.edges.deviation, m.edges.effect)
     }),
-    (Kind::LowInformation, information::score, |m| format!("{:.2} bits a pixel", m.entropy)),
+    (Kind::LowInformation, information::score, |m| format!("{:.2} bits per pixel", m.entropy)),
     (Kind::OddAspectRatio, shape::aspect_ratio, |m| format!("{} × {} (width × height)", m.width, m.height)),
 ];
 
-/// Runs every check over the samples as they were scanned. The issues are sorted, the worst of each kind first.
+/// Runs all checks on the scanned samples. The issues are sorted by kind, the worst first.
 pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec<Issue> {
     let mut issues = Vec::new();
     let mut readable = Vec::new();
@@ -51,7 +51,7 @@ pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec
     issues
 }
 
-/// The value below which `share` (0 to 1) of the values lie, between two values in proportion, as NumPy's `percentile`.
+/// The quantile of sorted values at `share`, 0 to 1, by linear interpolation, as NumPy's `percentile`.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let place = share * last as f64;

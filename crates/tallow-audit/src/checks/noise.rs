@@ -1,9 +1,10 @@
-//! Suspicious noise: white noise by what a filter leaves that sees no edges, salt and pepper by stray pixels.
+//! Noisy images: white noise by a filter that is insensitive to edges, salt-and-pepper noise by stray pixels.
 //!
 //! # Source
-//! The filter: J. Immerkær, Fast Noise Variance Estimation, 1996. Here the deviation is 1.4826 times the median of the
-//! answers, which edges disturb less than their mean. It is compared with the deviation of neighbouring pixels'
-//! differences: in noise the two are equal, in fine texture (grass, gravel) neighbours are alike and the first is smaller.
+//! The filter is that of Immerkær, "Fast Noise Variance Estimation", 1996. The standard deviation is estimated as
+//! 1.4826 times the median of the absolute responses, which is less sensitive to edges than their mean. It is compared
+//! with the standard deviation of the differences between neighbouring pixels: in white noise both are equal; in fine
+//! texture (grass, gravel) neighbours are similar and the first is smaller.
 
 use std::fmt;
 
@@ -12,37 +13,37 @@ use tallow_augment::Image8;
 use super::quantile;
 use crate::{Issue, Kind, Measures};
 
-/// The deviation of white noise at which a picture scores 1/2, in levels.
+/// The standard deviation of white noise with score 1/2, in levels.
 const WHITE: f64 = 10.0;
-/// The share of stray pixels at which a picture scores 1/2.
+/// The fraction of stray pixels with score 1/2.
 const STRAY: f64 = 0.01;
-/// A stray pixel lies outside its neighbours' range by so many levels, on all sides.
+/// The minimum difference of a stray pixel from each of its neighbours, in levels.
 const STRAY_LEVELS: i32 = 48;
 
-/// What noise is judged by.
+/// The measures of noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// The estimated deviation of white noise, in levels.
+    /// The estimated standard deviation of white noise, in levels.
     pub deviation: f64,
-    /// How much the fine structure is like noise: 1 in white noise, less in texture.
+    /// The similarity of the fine structure to white noise: 1 in white noise, less in texture.
     pub whiteness: f64,
-    /// The share of pixels far from each of their eight neighbours, and on the same side of most.
+    /// The fraction of pixels that differ strongly from all eight neighbours, and from most in the same direction.
     pub stray: f64,
 }
 
 impl fmt::Display for Noise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "deviation {:.1} levels, {:.1} % stray pixels", self.deviation, 100.0 * self.stray)
+        write!(f, "standard deviation {:.1} levels, {:.1} % stray pixels", self.deviation, 100.0 * self.stray)
     }
 }
 
-/// Measures the noise of a grey image. Images with a side below 3 have none.
+/// Measures the noise of a grey image; 0 for an image with a side below 3 pixels.
 pub fn measure(grey: &Image8) -> Noise {
     let (width, height) = (grey.width(), grey.height());
     if width < 3 || height < 3 {
         return Noise { deviation: 0.0, whiteness: 0.0, stray: 0.0 };
     }
-    // Counts of absolute answers: their median needs no sorting.
+    // Histograms of absolute responses: their medians need no sorting.
     let (mut answers, mut differences) = (vec![0u64; 16 * 255 + 1], vec![0u64; 256]);
     let mut stray = 0u64;
     for y in 1..height - 1 {
@@ -62,7 +63,7 @@ pub fn measure(grey: &Image8) -> Noise {
     Noise { deviation, whiteness, stray: stray as f64 / pixels }
 }
 
-/// True if the pixel in the middle is far from every neighbour, and on the same side of most.
+/// Whether the middle pixel differs strongly from all neighbours, and from most in the same direction.
 fn is_stray(v: &impl Fn(usize, usize) -> i32) -> bool {
     let middle = v(1, 1);
     let mut sides = 0i32;
@@ -76,14 +77,14 @@ fn is_stray(v: &impl Fn(usize, usize) -> i32) -> bool {
     sides.abs() >= 4
 }
 
-/// The median of what was counted, between two steps in proportion.
+/// The median of a histogram, by linear interpolation.
 fn median(counts: &[u64]) -> f64 {
     let half = counts.iter().sum::<u64>() as f64 / 2.0;
     let mut below = 0.0;
     for (value, count) in counts.iter().enumerate() {
         let count = *count as f64;
         if below + count >= half && count > 0.0 {
-            // Levels are whole: a median of 0 means less than half a step, spread evenly.
+            // Levels are integers: a median of 0 means less than half a level.
             return if value == 0 { 0.0 } else { value as f64 - 0.5 + (half - below) / count };
         }
         below += count;
@@ -91,19 +92,19 @@ fn median(counts: &[u64]) -> f64 {
     0.0
 }
 
-/// The amount of noise: 1 at a deviation of 10 levels or 1 % stray pixels.
+/// The amount of noise: 1 at a standard deviation of 10 levels or at 1 % stray pixels.
 fn amount(measures: &Measures) -> f64 {
     let Noise { deviation, whiteness, stray } = measures.noise;
     (deviation * whiteness.powi(2) / WHITE).max(stray / STRAY)
 }
 
-/// How free of noise, 0 to 1.
+/// The noise score, 0 (noisy) to 1.
 pub fn score(measures: &Measures) -> f64 {
     1.0 / (1.0 + amount(measures).powi(2))
 }
 
-/// The noisy ones, if they also stand out: their amount lies above the upper quartile by more than 3 interquartile ranges.
-/// In a dataset of tiny pictures of cloth every other one looks noisy; that is its nature.
+/// The noisy images whose amount of noise also exceeds the dataset's upper quartile by more than 3 interquartile
+/// ranges: in a dataset of textures many images look noisy.
 pub fn find(readable: &[(usize, &Measures)], threshold: f64) -> Vec<Issue> {
     let mut sorted: Vec<f64> = readable.iter().map(|(_, measures)| amount(measures)).collect();
     sorted.sort_by(f64::total_cmp);
@@ -122,7 +123,7 @@ mod tests {
     fn noisy(sigma: f64, stray: f64) -> Noise {
         let (side, mut rng) = (64, rng::keyed(0, 0, 0, rng::SHUFFLE));
         let mut pixel = |i: usize| {
-            // Twelve uniform numbers: nearly normal.
+            // The sum of twelve uniform numbers is nearly normal.
             let normal = (0..12).map(|_| rng::uniform(&mut rng, 0.0, 1.0)).sum::<f64>() - 6.0;
             let (x, y) = ((i % side) as f64, (i / side) as f64);
             let level = 100.0 + 0.5 * x + 0.8 * y + sigma * normal;
@@ -138,7 +139,7 @@ mod tests {
             let noise = noisy(sigma, 0.0);
             assert!((noise.deviation / sigma - 1.0).abs() < 0.12, "{sigma}: {noise:?}");
             assert!(noise.whiteness > 0.9, "{noise:?}");
-            // Strong noise has a few stray pixels of its own.
+            // Strong white noise has a few stray pixels.
             assert!(sigma > 15.0 || noise.stray < 0.002, "{noise:?}");
         }
         assert!(noisy(0.0, 0.0).deviation < 1.0);
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn stray_pixels_are_counted() {
         let noise = noisy(0.0, 0.03);
-        // Neighbouring stray pixels hide each other.
+        // Adjacent stray pixels are not counted.
         assert!((0.02..0.03).contains(&noise.stray), "{noise:?}");
     }
 }

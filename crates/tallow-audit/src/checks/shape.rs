@@ -1,4 +1,4 @@
-//! Odd sizes and aspect ratios.
+//! Unusual sizes and aspect ratios.
 //!
 //! # Source
 //! cleanvision's `odd_size` and `odd_aspect_ratio`.
@@ -6,15 +6,15 @@
 use super::quantile;
 use crate::{Issue, Kind, Measures};
 
-/// The shorter side divided by the longer one.
+/// The shorter side divided by the longer side.
 pub fn aspect_ratio(measures: &Measures) -> f64 {
     let (width, height) = (measures.width as f64, measures.height as f64);
     (width / height).min(height / width)
 }
 
-/// How usual each size is, 0 to 1: 1 in the middle of the usual range (the quartiles of √(width · height), 3
-/// interquartile ranges further on both sides), 0.5 at its ends. If most pictures have one size, every other one scores
-/// by its relative distance from that, 0.5 at most.
+/// The score of each size, 0 to 1: 1 in the middle of the usual range, 0.5 at its ends. The range extends from the
+/// quartiles of √(width · height) by 3 interquartile ranges on both sides. If it is empty, as most images have one
+/// size, other sizes score at most 0.5, by their relative distance from that size.
 pub fn size_scores(sizes: &[f64]) -> Vec<f64> {
     let mut sorted = sizes.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -26,14 +26,14 @@ pub fn size_scores(sizes: &[f64]) -> Vec<f64> {
         match high - low {
             gap if gap > 0.0 => 1.0 - (distance / gap).min(1.0),
             _ if distance == 0.0 => 1.0,
-            // cleanvision's score here is twice as high, its threshold 1 instead of 0.5.
+            // In cleanvision this score is twice as high, and its threshold is 1 instead of 0.5.
             _ => 0.5 * (1.0 - (distance / middle).min(1.0)),
         }
     };
     sizes.iter().map(score).collect()
 }
 
-/// The samples of an odd size.
+/// The samples whose size is unusual.
 pub fn odd_sizes(readable: &[(usize, &Measures)], threshold: f64) -> Vec<Issue> {
     let sizes: Vec<f64> = readable.iter().map(|(_, m)| (m.width as f64).sqrt() * (m.height as f64).sqrt()).collect();
     let scores = size_scores(&sizes);
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn sizes_far_outside_the_quartiles_are_odd() {
-        // Quartiles 100 and 110: usual are 70 to 140, the middle is 105.
+        // The quartiles are 100 and 110, so the usual range is 70 to 140 with middle 105.
         let scores = size_scores(&[100.0, 100.0, 105.0, 110.0, 110.0, 140.0, 69.0]);
         assert_eq!(scores[2], 1.0 - 0.0);
         assert!((scores[5] - 0.5).abs() < 0.05, "{scores:?}");

@@ -1,4 +1,5 @@
-//! Writes a cleaned dataset: `manifest.csv` with what stays, `dropped.csv` with what does not, pictures where needed.
+//! Writes a cleaned dataset: `manifest.csv` with the kept samples, `dropped.csv` with the others, and images where
+//! needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,29 +10,30 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use super::{Action, median_filter};
 use crate::{Error, Picture, Result, Samples};
 
-/// What was written.
+/// The result of [`apply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// The manifest, which `train --data` takes.
+    /// The manifest, which can be opened as a dataset.
     pub manifest: PathBuf,
-    /// Samples that stay as they are.
+    /// The number of samples kept unchanged.
     pub kept: usize,
-    /// Samples left out.
+    /// The number of samples dropped.
     pub dropped: usize,
-    /// Samples with another class.
+    /// The number of samples with a new label.
     pub relabelled: usize,
-    /// Pictures filtered.
+    /// The number of denoised images.
     pub denoised: usize,
 }
 
-/// Writes into the folder `out`, which is made. `root` is where the samples' ids are paths below; a sample whose id is no
-/// file there (of an IDX or CIFAR file, a shard) is written as a PNG into `out/images`, as are filtered pictures.
+/// Applies the actions: writes the cleaned dataset into the folder `out`, which is created. The ids of samples are
+/// paths relative to `root`. A sample that is no file there (from an IDX file, a CIFAR file or a shard) is written as
+/// PNG into `out/images`, as are denoised images.
 ///
-/// `manifest.csv` has the columns path (absolute, or below `out`), label, split, action and was (the label before);
-/// `dropped.csv` id, label, split and reason.
+/// The columns of `manifest.csv` are path (absolute, or relative to `out`), label, split, action, and was (the original
+/// label); those of `dropped.csv` are id, label, split and reason.
 ///
 /// # Errors
-/// A folder that cannot be written; a picture that can no longer be read.
+/// The folder cannot be written, or an image cannot be read.
 pub fn apply(samples: &Samples, actions: &[Action], root: &Path, out: &Path) -> Result<Applied> {
     let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
     for (split, _) in samples.parts() {
@@ -77,7 +79,7 @@ pub fn apply(samples: &Samples, actions: &[Action], root: &Path, out: &Path) -> 
     Ok(applied)
 }
 
-/// The path of a kept sample in the manifest; writes its picture where there is no file, or another one is wanted.
+/// The path of a kept sample in the manifest; writes the image if the sample is no file, or is denoised.
 fn path_of(samples: &Samples, sample: usize, action: &Action, root: &Path, out: &Path) -> Result<String> {
     let (split, dataset, index) = samples.locate(sample);
     let file = root.join(dataset.id(index));

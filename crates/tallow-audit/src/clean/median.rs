@@ -1,12 +1,12 @@
-//! The 3 × 3 median filter, which takes away stray pixels and softens noise.
+//! The 3 × 3 median filter, which removes stray pixels and reduces noise.
 
 use tallow_augment::{Image8, Result, Size};
 
-/// Each pixel of each channel becomes the median of its 3 × 3 square; beyond the border the nearest pixels count, as in
-/// `scipy.ndimage.median_filter(mode="nearest")`.
+/// Replaces each pixel of each channel by the median of its 3 × 3 neighbourhood. Borders are extended by the nearest
+/// pixel, as in `scipy.ndimage.median_filter(mode="nearest")`.
 ///
 /// # Errors
-/// None that a valid image causes.
+/// The image has no pixels.
 pub fn median_filter(image: &Image8) -> Result<Image8> {
     let (height, width, channels) = (image.height(), image.width(), image.channels());
     let mut data = Vec::with_capacity(image.data().len());

@@ -1,4 +1,4 @@
-//! What to do about the issues: a plan, and the cleaned dataset as a manifest. The source is never written to.
+//! Cleaning: an action per sample, and the cleaned dataset as a manifest. The source dataset is never written to.
 
 pub mod manifest;
 pub mod median;
@@ -10,21 +10,21 @@ use std::collections::BTreeSet;
 
 use crate::{Issue, Kind, Samples, Split};
 
-/// What becomes of a sample.
+/// The action on a sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// It stays as it is.
+    /// Keep it unchanged.
     Keep,
-    /// It is left out, for this reason.
+    /// Drop it because of an issue of this kind.
     Drop(Kind),
-    /// It gets another class.
+    /// Give it another class.
     Relabel(usize),
-    /// It is filtered.
+    /// Filter its image.
     Denoise,
 }
 
 impl Action {
-    /// Its name in the manifest.
+    /// The action's name in the manifest.
     pub fn name(&self) -> &'static str {
         match self {
             Action::Keep => "keep",
@@ -35,15 +35,15 @@ impl Action {
     }
 }
 
-/// What may be done.
+/// The actions that are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Samples with issues of these kinds are dropped. Of duplicates the first stays, unless their labels contradict each
-    /// other: then none does.
+    /// The kinds of issues whose samples are dropped. The first of a group of duplicates is kept, unless the labels of
+    /// the group differ: then all are dropped.
     pub drop: BTreeSet<Kind>,
-    /// Wrong labels are exchanged for the suggested ones; comes before dropping them.
+    /// Whether to replace wrong labels by the suggested ones instead of dropping the samples.
     pub relabel: bool,
-    /// Noisy pictures are filtered; comes before dropping them.
+    /// Whether to filter noisy images instead of dropping them.
     pub denoise: bool,
 }
 
@@ -54,8 +54,8 @@ impl Default for Policy {
     }
 }
 
-/// What becomes of every sample. Only training samples are changed or left out: what is measured with stays as it is. But
-/// an unreadable file is left out of any split.
+/// The action on each sample. Only training samples are changed or dropped, so that evaluation stays comparable;
+/// unreadable files are dropped from every split.
 pub fn plan(samples: &Samples, issues: &[Issue], policy: &Policy) -> Vec<Action> {
     let mut actions = vec![Action::Keep; samples.len()];
     let train = |issue: &&Issue| issue.sample.is_some_and(|sample| samples.split(sample) == Split::Train);

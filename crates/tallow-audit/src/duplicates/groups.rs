@@ -1,15 +1,15 @@
-//! Which samples belong together, from pairs: union-find.
+//! Groups of samples from pairs, by union-find.
 
-/// Sets of samples that pairs join.
+/// Disjoint sets of samples.
 pub(crate) struct Groups(Vec<usize>);
 
 impl Groups {
-    /// Every sample on its own.
+    /// Creates a group for each sample.
     pub fn new(samples: usize) -> Self {
         Self((0..samples).collect())
     }
 
-    /// Joins the groups of two samples; the lowest sample stands for its group.
+    /// Joins the groups of two samples; the lowest sample represents its group.
     pub fn join(&mut self, a: usize, b: usize) {
         let (a, b) = (self.find(a), self.find(b));
         self.0[a.max(b)] = a.min(b);
@@ -23,7 +23,7 @@ impl Groups {
         sample
     }
 
-    /// The groups of two and more, ascending.
+    /// The groups with two samples or more, in ascending order.
     pub fn into_groups(mut self) -> Vec<Vec<usize>> {
         let mut members = vec![Vec::new(); self.0.len()];
         for sample in 0..self.0.len() {

@@ -1,8 +1,8 @@
-//! What tells that two pictures are equal or alike: a hash of the pixels, two perceptual hashes, a tiny copy.
+//! Hashes of images: of the pixels, for equal images; two perceptual hashes and a tiny copy, for similar images.
 //!
 //! # Source
-//! pHash and dHash are bit for bit those of the Python package `imagehash` (`phash`, `dhash`; hash size 8), after
-//! N. Krawetz, "Looks Like It" (2011) and "Kind of Like That" (2013).
+//! pHash and dHash equal those of the Python package `imagehash` (`phash`, `dhash`; hash size 8) bit for bit, after
+//! Krawetz, "Looks Like It" (2011) and "Kind of Like That" (2013).
 
 use std::sync::LazyLock;
 
@@ -11,29 +11,30 @@ use tallow_augment::{Image8, Interpolation, Result};
 
 use crate::Picture;
 
-/// The first half of the SHA-256 of size and pixels.
-pub type Content = [u8; 16];
+/// The first half of the SHA-256 of an image's size and pixels.
+pub type PixelHash = [u8; 16];
 
 /// The side of the tiny copy, in pixels.
 pub const TINY: usize = 16;
 /// The side of the image that pHash transforms.
 const SIDE: usize = 32;
-/// The side of the square of low frequencies that it keeps.
+/// The side of the square of low frequencies that pHash keeps.
 const LOW: usize = 8;
 
-/// What alike pictures have alike.
+/// Hashes that are similar for similar images.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Perceptual {
-    /// The signs of low frequencies against their median, the first in the highest bit.
+pub struct PerceptualHashes {
+    /// A bit per low frequency, from the highest bit: whether it exceeds their median.
     pub phash: u64,
-    /// Whether each pixel of a 9 × 8 copy is brighter than the one to its left, the first in the highest bit.
+    /// A bit per pair of neighbours in a 9 × 8 copy, from the highest bit: whether the right pixel is brighter than the
+    /// left.
     pub dhash: u64,
     /// The grey levels of a 16 × 16 copy.
     pub tiny: [u8; TINY * TINY],
 }
 
-/// The hash of the pixels: equal for equal pictures in different files or formats. A grey picture equals its copy in RGB.
-pub fn content(image: &Image8) -> Content {
+/// The hash of the pixels: equal for equal images in different files or formats. A grey image equals its copy in RGB.
+pub fn pixel_hash(image: &Image8) -> PixelHash {
     let mut hash = Sha256::new();
     for side in [image.width(), image.height()] {
         hash.update((side as u64).to_le_bytes());
@@ -49,11 +50,11 @@ pub fn content(image: &Image8) -> Content {
     half
 }
 
-/// The perceptual hashes and the tiny copy of a picture.
+/// The perceptual hashes and the tiny copy of an image.
 ///
 /// # Errors
-/// None that a valid picture causes.
-pub fn perceptual(picture: &Picture) -> Result<Perceptual> {
+/// Resizing fails.
+pub fn perceptual_hashes(picture: &Picture) -> Result<PerceptualHashes> {
     let square = picture.resized_grey(SIDE, SIDE, Interpolation::Lanczos)?;
     let mut tiny = [0; TINY * TINY];
     for (i, level) in tiny.iter_mut().enumerate() {
@@ -62,11 +63,15 @@ pub fn perceptual(picture: &Picture) -> Result<Perceptual> {
             [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)].map(|(x, y)| square.row(y)[x].into()).iter().sum();
         *level = ((sum + 2) / 4) as u8;
     }
-    Ok(Perceptual { phash: phash(&square), dhash: dhash(&picture.resized_grey(9, 8, Interpolation::Lanczos)?), tiny })
+    Ok(PerceptualHashes {
+        phash: phash(&square),
+        dhash: dhash(&picture.resized_grey(9, 8, Interpolation::Lanczos)?),
+        tiny,
+    })
 }
 
 fn phash(square: &Image8) -> u64 {
-    /// cos(π k (2 n + 1) / (2 · 32)) for the low frequencies k: the rows of the DCT-II.
+    /// cos(π k (2 n + 1) / (2 · 32)) for the low frequencies k, the rows of the DCT-II.
     static COSINES: LazyLock<[[f64; SIDE]; LOW]> = LazyLock::new(|| {
         let angle = |k: usize, n: usize| std::f64::consts::PI * (k * (2 * n + 1)) as f64 / (2 * SIDE) as f64;
         std::array::from_fn(|k| std::array::from_fn(|n| angle(k, n).cos()))
@@ -92,9 +97,9 @@ fn bits(values: impl Iterator<Item = bool>) -> u64 {
     values.fold(0, |bits, value| bits << 1 | u64::from(value))
 }
 
-/// How alike two tiny copies are, whatever their brightness and contrast: their correlation. Two flat pictures are alike
-/// (1) if their levels are, a flat one and another are not (0).
-pub fn similarity(a: &Perceptual, b: &Perceptual) -> f64 {
+/// The correlation of two tiny copies, −1 to 1, which does not depend on brightness and contrast. It is 1 for two
+/// uniform images of similar brightness, and 0 if one image is uniform or their brightness differs.
+pub fn similarity(a: &PerceptualHashes, b: &PerceptualHashes) -> f64 {
     let n = a.tiny.len() as i64;
     let (mut sums, mut squares, mut product) = ([0i64; 2], [0i64; 2], 0i64);
     for (a, b) in a.tiny.iter().zip(&b.tiny) {
@@ -104,7 +109,7 @@ pub fn similarity(a: &Perceptual, b: &Perceptual) -> f64 {
         product += a * b;
     }
     let variances = [0, 1].map(|i| (n * squares[i] - sums[i] * sums[i]) as f64);
-    // Less than one level of deviation: flat.
+    // An image with a standard deviation below one level is uniform.
     let flat = variances.map(|variance| variance < (n * n) as f64);
     match flat {
         [true, true] => f64::from(u8::from((sums[0] - sums[1]).abs() <= 2 * n)),

@@ -1,4 +1,4 @@
-//! Equal and nearly equal pictures: within a split duplicates, across splits leakage.
+//! Equal and nearly equal images: duplicates within a split, leakage across splits.
 
 pub mod hash;
 pub mod search;
@@ -10,28 +10,27 @@ use std::collections::{BTreeMap, HashMap};
 use groups::Groups;
 
 use crate::{AuditConfig, Issue, Kind, Samples, Scanned};
-use hash::{Perceptual, similarity};
+use hash::{PerceptualHashes, similarity};
 
-/// Of near duplicates, one hash may differ in so many bits if the other one is near.
+/// The number of bits in which one hash of near duplicates may differ if the other hash is near.
 const OTHER_BITS: u32 = 10;
-/// How many other samples of a group an issue names.
+/// The number of other samples of a group that an issue names.
 const NAMED: usize = 3;
 
-/// Finds groups of equal and pairs of nearly equal pictures; every sample of them is an issue, which names the others, the
-/// nearest first.
+/// Finds equal and nearly equal images. Each sample of a group is an issue that names the others, the nearest first.
 ///
-/// Near are pictures whose pHash or dHash differ in at most [`AuditConfig::hash_bits`] of 64 bits and whose tiny copies
-/// correlate by [`AuditConfig::similarity`]. The score of an exact duplicate is 0, of a near one the share of differing
-/// bits to the nearest other sample. Leakage is what is equal or near across splits.
+/// Two images are near duplicates if their pHash or dHash differs in at most [`AuditConfig::hash_bits`] of 64 bits, and
+/// their tiny copies correlate by at least [`AuditConfig::similarity`]. The score of an exact duplicate is 0; that of a
+/// near duplicate is the fraction of differing bits to the nearest sample. Duplicates in different splits are leakage.
 pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec<Issue> {
     let mut exact = Groups::new(scanned.len());
     let mut first = HashMap::new();
     for (sample, measures) in readable(scanned) {
-        exact.join(*first.entry(measures.content).or_insert(sample), sample);
+        exact.join(*first.entry(measures.pixel_hash).or_insert(sample), sample);
     }
-    // Of equal pictures only the first is compared with others.
-    let distinct: Vec<(usize, &Perceptual)> = readable(scanned)
-        .filter(|(sample, measures)| first[&measures.content] == *sample)
+    // Only the first of equal images is compared with others.
+    let distinct: Vec<(usize, &PerceptualHashes)> = readable(scanned)
+        .filter(|(sample, measures)| first[&measures.pixel_hash] == *sample)
         .map(|(sample, measures)| (sample, &measures.perceptual))
         .collect();
     let near_pairs = near_pairs(&distinct, config);
@@ -53,7 +52,7 @@ pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec
     for (sample, mut near) in partners {
         near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let score = near[0].0;
-        // What is near one of equal pictures is near all of them.
+        // A near duplicate of one image is a near duplicate of all its exact copies.
         let others: Vec<usize> = near.iter().flat_map(|(_, other)| with_copies(*other)).collect();
         for sample in with_copies(sample) {
             issues.extend(issues_of(samples, Kind::NearDuplicate, sample, &others, score));
@@ -68,25 +67,25 @@ fn readable(scanned: &[Scanned]) -> impl Iterator<Item = (usize, &crate::Measure
     scanned.iter().enumerate().filter_map(|(sample, scanned)| Some((sample, scanned.measures()?)))
 }
 
-/// Pairs of alike samples with the share of bits that differ.
-fn near_pairs(distinct: &[(usize, &Perceptual)], config: &AuditConfig) -> Vec<(usize, usize, f64)> {
-    let hashes = |hash: fn(&Perceptual) -> u64| distinct.iter().map(|(_, p)| hash(p)).collect::<Vec<u64>>();
+/// The pairs of near duplicates with the fraction of bits that differ.
+fn near_pairs(distinct: &[(usize, &PerceptualHashes)], config: &AuditConfig) -> Vec<(usize, usize, f64)> {
+    let hashes = |hash: fn(&PerceptualHashes) -> u64| distinct.iter().map(|(_, p)| hash(p)).collect::<Vec<u64>>();
     let mut pairs = search::near_pairs(&hashes(|p| p.phash), config.hash_bits);
     pairs.extend(search::near_pairs(&hashes(|p| p.dhash), config.hash_bits));
     pairs.sort_unstable();
     pairs.dedup();
     let alike = |(i, j): (usize, usize)| {
         let ((a, first), (b, second)) = (distinct[i], distinct[j]);
-        let bits = |hash: fn(&Perceptual) -> u64| (hash(first) ^ hash(second)).count_ones();
+        let bits = |hash: fn(&PerceptualHashes) -> u64| (hash(first) ^ hash(second)).count_ones();
         let score = f64::from(bits(|p| p.phash) + bits(|p| p.dhash)) / 128.0;
-        // The other hash may differ more, but not be another picture's.
+        // The other hash may differ more, but not as much as for an unrelated image.
         let both = bits(|p| p.phash).max(bits(|p| p.dhash)) <= OTHER_BITS.max(config.hash_bits);
         (both && similarity(first, second) >= config.similarity).then_some((a, b, score))
     };
     pairs.into_iter().filter_map(alike).collect()
 }
 
-/// What the others mean for a sample: a duplicate, a leak, or both.
+/// The issues of a sample in a group: a duplicate within its split, leakage from another, or both.
 fn issues_of(samples: &Samples, kind: Kind, sample: usize, group: &[usize], score: f64) -> Vec<Issue> {
     let split = samples.split(sample);
     let others = |same: bool| -> Vec<usize> {
@@ -115,14 +114,15 @@ fn describe(samples: &Samples, sample: usize, others: &[usize], with_split: bool
         }
         text
     });
-    let mut text = format!("as {}", named.collect::<Vec<_>>().join(", "));
+    let mut text = format!("like {}", named.collect::<Vec<_>>().join(", "));
     if others.len() > NAMED {
         text = format!("{text} and {} more", others.len() - NAMED);
     }
     text
 }
 
-/// A sample that leaks exactly and nearly is one leak, scored by the worse.
+/// Merges the leakage issues of a sample with exact and near duplicates in another split; the first, worse score
+/// counts.
 fn merge_leaks(issues: &mut Vec<Issue>) {
     let mut seen: HashMap<(Kind, Option<usize>), usize> = HashMap::new();
     let mut merged: Vec<Issue> = Vec::with_capacity(issues.len());

@@ -1,16 +1,17 @@
-//! Which of many 64-bit hashes differ in few bits, without comparing all with all.
+//! Search for 64-bit hashes that differ in few bits, without comparing all pairs.
 //!
-//! Hashes that differ in at most d bits are equal in at least one of d + 1 bands of their bits: only those that share a
-//! band are compared (multi-index hashing; Norouzi, Punjani, Fleet 2012).
+//! Hashes that differ in at most d bits are equal in at least one of d + 1 bands of their bits. Only hashes that share
+//! a band are compared (multi-index hashing; Norouzi, Punjani, Fleet 2012).
 
 use std::collections::BTreeMap;
 
-/// Equal hashes are compared with so many that follow them, not with all: a dataset may hold ten thousand blank pictures.
+/// The number of equal hashes that each one is paired with: pairing all would be slow with thousands of blank images.
 const WINDOW: usize = 32;
 
-/// Pairs of positions, the lower one first, whose hashes differ in at most `distance` bits (up to 63), each pair once, in
-/// ascending order. Of positions with equal hashes each is paired with the next 32, and of two such groups with few bits
-/// between them the first 32 of each: enough to join all of them into one group.
+/// The pairs of positions, the lower one first, whose hashes differ in at most `distance` bits (up to 63); each pair
+/// once, in ascending order. Each position is paired with the next 32 positions of equal hash. Of two near groups of
+/// equal hashes, the first 32 positions of each are paired. These pairs suffice to join all near positions into one
+/// group.
 pub fn near_pairs(hashes: &[u64], distance: u32) -> Vec<(usize, usize)> {
     let mut positions: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (position, hash) in hashes.iter().enumerate() {
@@ -32,7 +33,7 @@ pub fn near_pairs(hashes: &[u64], distance: u32) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// Pairs of indices of different hashes that differ in at most `distance` bits.
+/// The pairs of indices of distinct hashes that differ in at most `distance` bits.
 fn distinct_pairs(hashes: &[u64], distance: u32) -> Vec<(usize, usize)> {
     let bands: Vec<u64> = bands(distance.min(63) + 1);
     let mut pairs = Vec::new();
@@ -43,7 +44,7 @@ fn distinct_pairs(hashes: &[u64], distance: u32) -> Vec<(usize, usize)> {
             for (place, &i) in bucket.iter().enumerate() {
                 for &j in &bucket[place + 1..] {
                     let differing = hashes[i] ^ hashes[j];
-                    // Two that share an earlier band were found there.
+                    // A pair that shares an earlier band was found there.
                     let first = || bands[..band].iter().all(|mask| differing & mask != 0);
                     if differing.count_ones() <= distance && first() {
                         pairs.push((i, j));
@@ -55,7 +56,7 @@ fn distinct_pairs(hashes: &[u64], distance: u32) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// Masks that divide 64 bits into `count` bands of nearly equal width.
+/// The masks of `count` bands of nearly equal width that partition 64 bits.
 fn bands(count: u32) -> Vec<u64> {
     let edge = |band: u32| 64 * band / count;
     (0..count)
@@ -74,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_comparing_all_with_all_finds() {
+    fn the_search_finds_the_same_pairs_as_brute_force() {
         let mut rng = rng::keyed(1, 0, 0, rng::SHUFFLE);
-        // Few different bits, so that many are near each other.
+        // The hashes vary in few bits, so that many are near each other.
         let hashes: Vec<u64> = (0..400).map(|_| rng.random::<u64>() & 0x0101_8001_0042_0901 | 0xff << 40).collect();
         for distance in [0, 1, 3, 7] {
             let mut expected: Vec<(usize, usize)> = (0..400)
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn many_equal_hashes_are_joined_with_few_pairs() {
+    fn many_equal_hashes_give_few_pairs() {
         let pairs = near_pairs(&[7; 5000], 4);
         assert!(pairs.len() < 5000 * WINDOW + 1);
         assert!((0..4999).all(|i| pairs.binary_search(&(i, i + 1)).is_ok()));

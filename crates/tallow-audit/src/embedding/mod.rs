@@ -1,4 +1,4 @@
-//! What a network's features tell of the samples: outliers, near duplicates, order.
+//! Checks of embeddings, a network's features: outliers, near duplicates, order.
 
 pub mod near;
 pub mod neighbours;
@@ -7,12 +7,12 @@ pub mod outlier;
 
 pub use near::near_duplicates;
 pub use neighbours::{Neighbours, neighbours};
-pub use order::{Order, order};
+pub use order::{OrderTest, order};
 pub use outlier::outliers;
 
 use crate::{AuditConfig, Error, Issue, Kind, Result, Samples};
 
-/// A vector a sample.
+/// Embeddings: a vector per sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
     dim: usize,
@@ -20,15 +20,15 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// From `values`, row-major `n × dim`.
+    /// Creates embeddings from `values`, row-major `n × dim`.
     ///
     /// # Errors
-    /// Rows that are not full, no dimension, values that are not finite.
+    /// `dim` is 0 or does not divide the number of values, or a value is not finite.
     pub fn new(dim: usize, values: Vec<f32>) -> Result<Self> {
         let fail =
             |expected: &str, found: String| Err(Error::Shape { what: "embeddings", expected: expected.into(), found });
         if dim == 0 || !values.len().is_multiple_of(dim) {
-            return fail("full rows of one or more numbers", format!("{} numbers in rows of {dim}", values.len()));
+            return fail("complete rows of one or more numbers", format!("{} numbers in rows of {dim}", values.len()));
         }
         if let Some(place) = values.iter().position(|value| !value.is_finite()) {
             return fail("finite numbers", format!("{} in row {}", values[place], place / dim));
@@ -41,17 +41,17 @@ impl Embeddings {
         self.values.len() / self.dim
     }
 
-    /// True without samples.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The length of each vector.
+    /// The dimension: the length of each vector.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// All numbers, row by row.
+    /// All values, row by row.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -62,9 +62,9 @@ impl Embeddings {
     }
 }
 
-/// Looks at the samples of one split, whose vectors lie in the order of the samples in `rows`.
+/// Checks the samples of one split. `rows` holds the index of the sample of each vector.
 ///
-/// Compares all with all: time grows with the square of their number.
+/// All pairs are compared: the time grows with the square of the number of samples.
 pub fn find(samples: &Samples, embeddings: &Embeddings, rows: &[usize], config: &AuditConfig) -> Vec<Issue> {
     let found = neighbours(embeddings, config.neighbours);
     if found.is_empty() {
@@ -74,18 +74,18 @@ pub fn find(samples: &Samples, embeddings: &Embeddings, rows: &[usize], config: 
     for (row, (score, is_outlier)) in outliers(&found, config.threshold(Kind::Outlier)).into_iter().enumerate() {
         if is_outlier {
             let labels = found.of(row).map(|(other, _)| samples.class(rows[other])).take(3).collect::<Vec<_>>();
-            let detail = format!("its nearest are of {}", labels.join(", "));
+            let detail = format!("classes of the nearest neighbours: {}", labels.join(", "));
             issues.push(Issue::new(Kind::Outlier, rows[row], score, detail));
         }
     }
     let near = near_duplicates(&found, config.threshold(Kind::NearDuplicateByEmbedding));
     for (row, (score, others)) in near.into_iter().enumerate().filter(|(_, (_, others))| !others.is_empty()) {
         let others: Vec<usize> = others.iter().map(|other| rows[*other]).collect();
-        let detail = format!("as {} and {} more", samples.id(others[0]), others.len() - 1);
+        let detail = format!("like {} and {} more", samples.id(others[0]), others.len() - 1);
         let detail = detail.trim_end_matches(" and 0 more");
         issues.push(Issue { others, ..Issue::new(Kind::NearDuplicateByEmbedding, rows[row], score, detail) });
     }
-    let Order { statistic, p_value } = order(&found, config.permutations, config.seed);
+    let OrderTest { statistic, p_value } = order(&found, config.permutations, config.seed);
     if p_value < config.threshold(Kind::NonIid) {
         let split = samples.split(rows[0]).name();
         let detail = format!("{split}: p = {p_value:.2e}, statistic {statistic:.3}");

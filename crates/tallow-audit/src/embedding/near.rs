@@ -1,15 +1,15 @@
-//! Near duplicates by embedding: samples much nearer to each other than neighbours usually are.
+//! Near duplicates by embedding: samples that are much nearer to each other than neighbours usually are.
 //!
 //! # Source
 //! cleanlab 2.9, Datalab's `near_duplicate`.
 
 use super::Neighbours;
 
-/// Below this the median distance is taken for this.
+/// The lower bound of the median distance.
 const SMALL: f64 = 1e-6;
 
-/// The score of every sample, 1 − exp(−nearest distance / median of the nearest distances), and the neighbours that are
-/// nearer than `threshold` times that median.
+/// The score of each sample, 1 − exp(−nearest distance / median of the nearest distances), and its neighbours at less
+/// than `threshold` times that median.
 pub fn near_duplicates(neighbours: &Neighbours, threshold: f64) -> Vec<(f64, Vec<usize>)> {
     let nearest = neighbours.nearest_distances();
     let mut sorted = nearest.clone();

@@ -1,29 +1,29 @@
-//! The nearest neighbours of every sample among all others, by comparing all with all.
+//! The nearest neighbours of every sample, by comparing all pairs.
 //!
-//! Quadratic: 2 n² d operations. Distances are compared in f32 and returned in f64.
+//! This takes 2 n² d operations. Distances are compared in `f32` and returned in `f64`.
 
 use rayon::iter::{IndexedParallelIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSliceMut as _;
 
 use super::Embeddings;
 
-/// How far apart two samples are.
+/// The distance between two embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metric {
-    /// 1 − the cosine of the angle between them: cleanlab's for more than three dimensions.
+pub enum Distance {
+    /// The cosine distance, 1 − cos; cleanlab uses it in more than three dimensions.
     Cosine,
-    /// √ of the sum of squares: cleanlab's for up to three.
+    /// The Euclidean distance; cleanlab uses it in up to three dimensions.
     Euclidean,
 }
 
-/// The neighbours of every sample.
+/// The nearest neighbours of every sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbours {
-    /// How many of each.
+    /// The number of neighbours per sample.
     pub k: usize,
-    /// `n × k`, each row from near to far; equally far ones from low to high.
+    /// The indices, row-major `n × k`: each row by ascending distance, then by index.
     pub indices: Vec<usize>,
-    /// `n × k`.
+    /// The distances, row-major `n × k`.
     pub distances: Vec<f64>,
 }
 
@@ -33,46 +33,47 @@ impl Neighbours {
         self.indices.len() / self.k.max(1)
     }
 
-    /// True without samples.
+    /// Whether there are no neighbours.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 
-    /// Neighbours and distances of sample `index`.
+    /// The neighbours of sample `index`, with their distances.
     pub fn of(&self, index: usize) -> impl Iterator<Item = (usize, f64)> {
         let range = index * self.k..(index + 1) * self.k;
         self.indices[range.clone()].iter().copied().zip(self.distances[range].iter().copied())
     }
 
-    /// The mean distance of every sample from its neighbours.
+    /// The mean distance of each sample to its neighbours.
     pub fn mean_distances(&self) -> Vec<f64> {
         self.distances.chunks_exact(self.k.max(1)).map(|row| row.iter().sum::<f64>() / row.len() as f64).collect()
     }
 
-    /// The distance of every sample from its nearest neighbour.
+    /// The distance of each sample to its nearest neighbour.
     pub fn nearest_distances(&self) -> Vec<f64> {
         self.distances.iter().step_by(self.k.max(1)).copied().collect()
     }
 }
 
-/// Queries compared at once: each row is read from memory once for all of them.
+/// The number of queries compared at once: each row is read from memory once for all of them.
 const TILE: usize = 16;
 
-/// The `k` nearest neighbours of every sample, all others if there are fewer; by cosine above three dimensions.
+/// The `k` nearest neighbours of every sample, or all others if there are fewer than `k`. The distance is cosine in
+/// more than three dimensions, else Euclidean.
 pub fn neighbours(embeddings: &Embeddings, k: usize) -> Neighbours {
     let (n, dim) = (embeddings.len(), embeddings.dim());
     let k = k.min(n.saturating_sub(1));
     if k == 0 {
         return Neighbours { k, indices: Vec::new(), distances: Vec::new() };
     }
-    let metric = if dim > 3 { Metric::Cosine } else { Metric::Euclidean };
-    let rows = match metric {
-        Metric::Cosine => normalised(embeddings),
-        Metric::Euclidean => embeddings.values().to_vec(),
+    let measure = if dim > 3 { Distance::Cosine } else { Distance::Euclidean };
+    let rows = match measure {
+        Distance::Cosine => normalised(embeddings),
+        Distance::Euclidean => embeddings.values().to_vec(),
     };
-    let halves: Vec<f32> = match metric {
-        Metric::Cosine => vec![0.0; n],
-        Metric::Euclidean => rows.chunks_exact(dim).map(|row| dot(row, row) / 2.0).collect(),
+    let halves: Vec<f32> = match measure {
+        Distance::Cosine => vec![0.0; n],
+        Distance::Euclidean => rows.chunks_exact(dim).map(|row| dot(row, row) / 2.0).collect(),
     };
     let mut indices = vec![0; n * k];
     indices.par_chunks_mut(TILE * k).enumerate().for_each(|(tile, found)| {
@@ -81,7 +82,7 @@ pub fn neighbours(embeddings: &Embeddings, k: usize) -> Neighbours {
         for (candidate, row) in rows.chunks_exact(dim).enumerate() {
             for (place, best) in best.iter_mut().enumerate() {
                 let query = tile * TILE + place;
-                // Half the squared distance, but for what the query alone adds; the negative cosine.
+                // Half the squared distance, up to a constant of the query; or the negative cosine.
                 let far = halves[candidate] - dot(&rows[query * dim..][..dim], row);
                 if far < best.worst && query != candidate {
                     best.insert(far, candidate);
@@ -94,7 +95,7 @@ pub fn neighbours(embeddings: &Embeddings, k: usize) -> Neighbours {
     });
     let mut distances = vec![0.0; n * k];
     distances.par_chunks_mut(k).zip(indices.par_chunks_mut(k)).enumerate().for_each(|(query, (distances, indices))| {
-        let exact = |index: &usize| distance(metric, embeddings.row(query), embeddings.row(*index));
+        let exact = |index: &usize| distance(measure, embeddings.row(query), embeddings.row(*index));
         let mut both: Vec<(f64, usize)> = indices.iter().map(|index| (exact(index), *index)).collect();
         both.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         for ((distance, index), found) in distances.iter_mut().zip(indices).zip(both) {
@@ -104,7 +105,7 @@ pub fn neighbours(embeddings: &Embeddings, k: usize) -> Neighbours {
     Neighbours { k, indices, distances }
 }
 
-/// The best few so far, ascending.
+/// The `k` nearest candidates so far, by ascending distance.
 struct Best {
     k: usize,
     worst: f32,
@@ -126,7 +127,7 @@ impl Best {
     }
 }
 
-/// Rows of length 1; a row of zeros stays.
+/// Rows scaled to unit length; rows of zeros are unchanged.
 fn normalised(embeddings: &Embeddings) -> Vec<f32> {
     let mut rows = embeddings.values().to_vec();
     for row in rows.chunks_exact_mut(embeddings.dim()) {
@@ -138,7 +139,7 @@ fn normalised(embeddings: &Embeddings) -> Vec<f32> {
     rows
 }
 
-/// In 16 sums, which the compiler makes vector instructions of.
+/// The dot product in 16 partial sums, which the compiler vectorises.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; 16];
     let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
@@ -151,11 +152,11 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
+fn distance(measure: Distance, a: &[f32], b: &[f32]) -> f64 {
     let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
-    match metric {
-        Metric::Euclidean => pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt(),
-        Metric::Cosine => {
+    match measure {
+        Distance::Euclidean => pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt(),
+        Distance::Cosine => {
             let (mut product, mut squares) = (0.0, [0.0; 2]);
             for (a, b) in pairs() {
                 product += a * b;
@@ -163,7 +164,7 @@ fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
             }
             let norms = (squares[0] * squares[1]).sqrt();
             let cosine = if norms > 0.0 { product / norms } else { 0.0 };
-            // What rounding leaves between equal directions is no distance.
+            // The rounding error between equal directions counts as 0.
             let far = 1.0 - cosine;
             if far < 1e-12 { 0.0 } else { far }
         }

@@ -1,28 +1,31 @@
-//! Whether samples that are close in order are alike: a dataset that is sorted, drifts, or was taken in series.
+//! A test of whether samples that are close in the dataset's order are similar: the dataset is sorted, drifts, or
+//! contains series.
 //!
 //! # Source
-//! Cummings, Snorrason, Mueller, "Detecting Dataset Drift and Non-IID Sampling via k-Nearest Neighbors" (2023), as cleanlab
-//! 2.9: Datalab's `non_iid`. The random orders are our generator's, so that p-values differ from cleanlab's by chance.
+//! Cummings, Snorrason, Mueller, "Detecting Dataset Drift and Non-IID Sampling via k-Nearest Neighbors" (2023), as in
+//! cleanlab 2.9, Datalab's `non_iid`. Permutations come from this project's generator, so p-values differ from
+//! cleanlab's by chance.
 
 use rand::seq::SliceRandom as _;
 use tallow_augment::rng;
 
 use super::Neighbours;
 
-/// What the test says.
+/// The result of the test.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Order {
-    /// The largest difference between the distribution of the neighbours' distances in order and that of any two samples.
+pub struct OrderTest {
+    /// The Kolmogorov-Smirnov statistic: the maximum difference between the distributions of the distance in order,
+    /// between neighbours and between any two samples.
     pub statistic: f64,
-    /// How probable that statistic or a larger one is if the order means nothing.
+    /// The probability of that statistic or a larger one under a random order.
     pub p_value: f64,
 }
 
-/// Compares the order with `permutations` random ones, drawn from `seed`.
-pub fn order(neighbours: &Neighbours, permutations: usize, seed: u64) -> Order {
+/// Compares the order with `permutations` random permutations, drawn from `seed`.
+pub fn order(neighbours: &Neighbours, permutations: usize, seed: u64) -> OrderTest {
     let n = neighbours.len();
     if n < 3 {
-        return Order { statistic: 0.0, p_value: 1.0 };
+        return OrderTest { statistic: 0.0, p_value: 1.0 };
     }
     let as_it_lies: Vec<usize> = (0..n).collect();
     let statistic = kolmogorov_smirnov(neighbours, &as_it_lies);
@@ -33,13 +36,13 @@ pub fn order(neighbours: &Neighbours, permutations: usize, seed: u64) -> Order {
             kolmogorov_smirnov(neighbours, &places)
         })
         .collect();
-    Order { statistic, p_value: upper_tail(&random, statistic) }
+    OrderTest { statistic, p_value: upper_tail(&random, statistic) }
 }
 
-/// The statistic of samples that stand at `places`.
+/// The Kolmogorov-Smirnov statistic of samples at the positions `places` in the order.
 pub fn kolmogorov_smirnov(neighbours: &Neighbours, places: &[usize]) -> f64 {
     let n = neighbours.len();
-    // Counts of each distance in order; one further, the largest, stands for the end.
+    // The histogram of distances in order; one more count of the largest distance marks the end.
     let mut counts = vec![0u64; n];
     for sample in 0..n {
         for (other, _) in neighbours.of(sample) {
@@ -52,7 +55,7 @@ pub fn kolmogorov_smirnov(neighbours: &Neighbours, places: &[usize]) -> f64 {
     for (distance, count) in counts.iter().enumerate().skip(1).filter(|(_, count)| **count > 0) {
         let d = distance as f64;
         let any_two = (d * n - d * (d + 1.0) / 2.0) / (n * (n - 1.0) / 2.0);
-        // The distribution of the neighbours' steps from the first to the last of equal distances.
+        // The distribution of the neighbours is a step function: compare before and after the steps of equal distance.
         let (first, last) = (below as f64 / total, (below + count - 1) as f64 / total);
         largest = largest.max((first - any_two).abs()).max((last - any_two).abs());
         below += count;
@@ -60,7 +63,7 @@ pub fn kolmogorov_smirnov(neighbours: &Neighbours, places: &[usize]) -> f64 {
     largest
 }
 
-/// The probability of `value` or more under a normal kernel density of the samples, with Scott's width.
+/// The probability of `value` or more under a Gaussian kernel density estimate of the samples, with Scott's bandwidth.
 fn upper_tail(samples: &[f64], value: f64) -> f64 {
     let n = samples.len() as f64;
     let mean = samples.iter().sum::<f64>() / n;
@@ -72,7 +75,7 @@ fn upper_tail(samples: &[f64], value: f64) -> f64 {
     samples.iter().map(|sample| upper_normal((value - sample) / width)).sum::<f64>() / n
 }
 
-/// The probability that a standard normal number exceeds `x`, to 7.5e-8.
+/// The probability that a standard normal variable exceeds `x`, to 7.5e-8.
 ///
 /// # Source
 /// Abramowitz and Stegun, 26.2.17.

@@ -1,29 +1,29 @@
-//! The confident joint: how many samples of each given class seem to be of each other class.
+//! The confident joint: the estimated number of samples for each pair of given and true class.
 //!
 //! # Source
-//! Northcutt, Jiang, Chuang, "Confident Learning" (JAIR 2021), as cleanlab 2.9 computes it: `count.compute_confident_joint`,
+//! Northcutt, Jiang, Chuang, "Confident Learning" (JAIR 2021), as in cleanlab 2.9: `count.compute_confident_joint`,
 //! `calibrate_confident_joint`, `get_confident_thresholds`.
 
 use super::Probabilities;
 use super::probabilities::argmax;
 
-/// cleanlab's tolerance in comparing probabilities.
+/// The tolerance of comparisons of probabilities, cleanlab's.
 pub(crate) const TOLERANCE: f64 = 1e-6;
 
-/// A k × k matrix of counts: `[given][true]`.
+/// A matrix of counts, `classes × classes`: `[given][true]`.
 pub type Counts = Vec<Vec<f64>>;
 
-/// The confident joint, and the samples off its diagonal.
+/// The confident joint and the samples off its diagonal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfidentJoint {
-    /// Whole numbers: samples of a given class (row) that are of a true class (column); rows sum to the classes' counts.
+    /// The number of samples by given class (row) and true class (column), integers; rows sum to the classes' counts.
     pub counts: Counts,
-    /// The samples confidently counted to another class than their label, ascending.
+    /// The samples counted to another class than their label, in ascending order.
     pub off_diagonal: Vec<usize>,
 }
 
-/// The mean probability of each class over the samples that have its label: how sure the model usually is of it. A class
-/// without samples has 2, which no probability reaches.
+/// The threshold of each class: the mean probability of the class over the samples with its label. A class without
+/// samples has the threshold 2, which no probability reaches.
 pub fn thresholds(probabilities: &Probabilities) -> Vec<f64> {
     let mut sums = vec![0.0; probabilities.classes()];
     for (row, label) in probabilities.rows().zip(probabilities.labels()) {
@@ -33,8 +33,9 @@ pub fn thresholds(probabilities: &Probabilities) -> Vec<f64> {
     sums.into_iter().zip(probabilities.class_counts()).map(|pair| mean(pair).max(2.0 * TOLERANCE)).collect()
 }
 
-/// Counts each sample that reaches at least one class's threshold to that class, to its most probable class if it reaches
-/// several; then scales every row to the number of samples that have its label, in whole numbers.
+/// The confident joint. A sample that reaches the threshold of one class counts to that class; a sample that reaches
+/// several counts to its most probable class. Then each row is scaled to the number of samples with that label and
+/// rounded.
 pub fn confident_joint(probabilities: &Probabilities) -> ConfidentJoint {
     let thresholds = thresholds(probabilities);
     let k = probabilities.classes();
@@ -53,7 +54,7 @@ pub fn confident_joint(probabilities: &Probabilities) -> ConfidentJoint {
     ConfidentJoint { counts: calibrate(&counts, &probabilities.class_counts()), off_diagonal }
 }
 
-/// Scales each row to the number of samples with that label, and rounds so that rows keep their sums.
+/// Scales each row to the number of samples with that label, and rounds so that the row sums are preserved.
 fn calibrate(counts: &Counts, class_counts: &[usize]) -> Counts {
     let mut calibrated: Counts = counts
         .iter()
@@ -69,8 +70,7 @@ fn calibrate(counts: &Counts, class_counts: &[usize]) -> Counts {
     calibrated.iter().map(|row| round_preserving_sum(row)).collect()
 }
 
-/// Rounds so that the sum is the rounded sum: what is too much or too little goes to the values whose rounding changed
-/// them most.
+/// Rounds so that the sum equals the rounded sum, by adjusting the values with the largest rounding errors.
 pub(crate) fn round_preserving_sum(values: &[f64]) -> Vec<f64> {
     let mut rounded: Vec<f64> = values.iter().map(|value| value.round_ties_even()).collect();
     let wanted = values.iter().sum::<f64>().round_ties_even();
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_keeps_the_sum() {
+    fn rounding_preserves_the_sum() {
         assert_eq!(round_preserving_sum(&[0.4, 0.4, 0.2]), [0.0, 1.0, 0.0]);
         assert_eq!(round_preserving_sum(&[1.5, 2.5, 3.0]), [2.0, 2.0, 3.0]);
         assert_eq!(round_preserving_sum(&[0.6, 0.6, 0.8]), [0.0, 1.0, 1.0]);

@@ -1,7 +1,8 @@
-//! Which labels are wrong.
+//! Selection of wrong labels.
 //!
 //! # Source
-//! cleanlab 2.9, `filter.find_label_issues`, with its defaults: all estimated noise removed, at least one sample a class.
+//! cleanlab 2.9, `filter.find_label_issues`, with its defaults: all estimated noise is removed; each class keeps a
+//! sample.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,27 +10,28 @@ use super::confident::{Counts, TOLERANCE, confident_joint, round_preserving_sum}
 use super::probabilities::argmax;
 use super::{Probabilities, RankBy, label_quality_scores};
 
-/// No class is left with fewer samples.
+/// The minimum number of samples that each class keeps.
 const MIN_PER_CLASS: f64 = 1.0;
 
-/// The ways to choose wrong labels.
+/// The methods that select wrong labels, under cleanlab's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
-    /// For each pair of given and true class as many as the confident joint counts, those with the largest margin.
+    /// For each pair of given and true class, the number in the confident joint; the samples with the largest margin.
     #[default]
     PruneByNoiseRate,
-    /// Of each given class as many as the confident joint counts to others, those least probable to be of it.
+    /// For each given class, the number off the diagonal of the confident joint; the samples with the lowest
+    /// probability of the class.
     PruneByClass,
-    /// What both of these choose.
+    /// The samples that both of these select.
     Both,
-    /// What is counted off the confident joint's diagonal.
+    /// The samples off the diagonal of the confident joint.
     ConfidentLearning,
-    /// Where the most probable class is not the label.
+    /// The samples whose most probable class is not the label.
     PredictedNeqGiven,
 }
 
-/// The samples whose labels are wrong, the worst first by `rank_by`.
+/// The samples whose labels are probably wrong, by ascending quality of the label according to `rank_by`.
 pub fn find_label_issues(probabilities: &Probabilities, filter: Filter, rank_by: RankBy) -> Vec<usize> {
     let mask = label_issues_mask(probabilities, filter);
     let scores = label_quality_scores(probabilities, rank_by);
@@ -38,7 +40,7 @@ pub fn find_label_issues(probabilities: &Probabilities, filter: Filter, rank_by:
     issues
 }
 
-/// Whether each sample's label is wrong.
+/// Whether each sample's label is probably wrong.
 pub fn label_issues_mask(probabilities: &Probabilities, filter: Filter) -> Vec<bool> {
     let joint = confident_joint(probabilities);
     let prune = || prune_counts(&joint.counts);
@@ -58,18 +60,18 @@ pub fn label_issues_mask(probabilities: &Probabilities, filter: Filter) -> Vec<b
             probabilities.rows().zip(probabilities.labels()).map(|(row, label)| argmax(row) != *label).collect()
         }
     };
-    // A label that is the most probable class, or as good as, stands.
+    // A label is right if it is the most probable class, up to the tolerance.
     for (sample, (row, &label)) in probabilities.rows().zip(probabilities.labels()).enumerate() {
         let best = argmax(row);
         let stands = best == label || row[label] + TOLERANCE > row[best];
-        // On a tie within the tolerance the lower class is the most probable one.
+        // On a tie at the tolerance, the lower class is the most probable one.
         let tied = row[label] + TOLERANCE == row[best] && label < best;
         mask[sample] &= !(stands || tied);
     }
     mask
 }
 
-/// How many samples to remove, `[true][given]`: the joint, with at least one sample left in each class.
+/// The number of samples to select, `[true][given]`: the joint, adjusted so that each class keeps a sample.
 fn prune_counts(joint: &Counts) -> Counts {
     let reduced = |(given, row): (usize, &Vec<f64>)| -> Vec<f64> {
         let missing = (MIN_PER_CLASS - row[given]).max(0.0);

@@ -12,8 +12,8 @@ pub use rank::{RankBy, label_quality_scores};
 
 use crate::{AuditConfig, Issue, Kind, Samples};
 
-/// The samples whose labels are probably wrong, each with the class it probably is of. `rows` gives the number of the
-/// sample in each row of the probabilities.
+/// The samples whose labels are probably wrong, each with the suggested class. `rows` holds the index of the sample of
+/// each row of the probabilities.
 pub fn find(samples: &Samples, probabilities: &Probabilities, rows: &[usize], config: &AuditConfig) -> Vec<Issue> {
     let scores = label_quality_scores(probabilities, config.rank_by);
     let classes = samples.class_names();

@@ -1,14 +1,14 @@
-//! Predicted probabilities with the labels they are held against, and the file they come in.
+//! Out-of-sample probabilities with the labels to check, and the CSV file they are read from.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use crate::{Error, Result, Samples};
 
-/// How far from 1 a row's sum may lie: files have six digits.
+/// The tolerance of a row's sum: files have six digits.
 const SUM_TOLERANCE: f64 = 1e-3;
 
-/// Probabilities of labelled samples, by a model that was not trained on them.
+/// Class probabilities of labelled samples, from a model that was not trained on them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Probabilities {
     classes: usize,
@@ -17,10 +17,11 @@ pub struct Probabilities {
 }
 
 impl Probabilities {
-    /// From labels (below `classes`) and `values`, row-major `labels.len() × classes`, each 0 to 1, rows summing to 1.
+    /// Creates probabilities from labels below `classes` and from `values`, row-major `labels.len() × classes`; values
+    /// are in 0 to 1 and rows sum to 1.
     ///
     /// # Errors
-    /// Lengths, labels or values that do not fit.
+    /// A length, a label or a row is invalid.
     pub fn new(classes: usize, labels: Vec<usize>, values: Vec<f64>) -> Result<Self> {
         let fail = |what, expected: String, found: String| Err(Error::Shape { what, expected, found });
         if classes < 2 {
@@ -37,7 +38,7 @@ impl Probabilities {
             if let Some(problem) = problem_of(row) {
                 return fail(
                     "probabilities",
-                    "rows from 0 to 1 that sum to 1".into(),
+                    "values from 0 to 1 in rows that sum to 1".into(),
                     format!("row {index}: {problem}"),
                 );
             }
@@ -45,11 +46,13 @@ impl Probabilities {
         Ok(Self { classes, labels, values })
     }
 
-    /// Reads `id,label,predicted,p_<class>,…`, the layout of a run's `predictions.csv`, for the samples that it names, and
-    /// gives the number of each row's sample beside the probabilities. Columns may come in any order, others may be there.
+    /// Reads probabilities from a CSV file with the columns `id,label,p_<class>,…`, as in a run's `predictions.csv`.
+    /// Columns may be in any order; others are ignored. The file may cover a part of the samples: the second result
+    /// holds the index of the sample of each row.
     ///
     /// # Errors
-    /// A file that is no such table; an id, class or label that the dataset does not have; rows that are no probabilities.
+    /// The file is no such table, names an id, class or label that the dataset does not have, or has rows that are no
+    /// probabilities.
     pub fn read(path: &Path, samples: &Samples) -> Result<(Self, Vec<usize>)> {
         let fail = |line: u64, problem: String| Error::Predictions { path: path.into(), line, problem };
         let file = std::fs::File::open(path).map_err(Error::io(path, "read"))?;
@@ -61,7 +64,7 @@ impl Probabilities {
                 fail(
                     1,
                     format!(
-                        "there is no column `{name}`; expected id, label and p_<class> for every class, found {found}, …"
+                        "column `{name}` is missing; expected id, label and p_<class> for every class, found {found}, …"
                     ),
                 )
             };
@@ -73,7 +76,7 @@ impl Probabilities {
         if let Some(extra) =
             header.iter().find(|h| h.strip_prefix("p_").is_some_and(|c| !classes.iter().any(|k| k == c)))
         {
-            return Err(fail(1, format!("`{extra}`: the dataset has no such class")));
+            return Err(fail(1, format!("column `{extra}`: the dataset has no such class")));
         }
 
         let by_id = samples.by_id();
@@ -87,15 +90,15 @@ impl Probabilities {
             let Some(&sample) = by_id.get(id) else {
                 return Err(fail(
                     line,
-                    format!("the dataset has no sample `{id}`; were the predictions made for another one?"),
+                    format!("the dataset has no sample `{id}`; are these predictions for another dataset?"),
                 ));
             };
             if let Some(first) = seen.insert(sample, line) {
-                return Err(fail(line, format!("sample `{id}` stands in line {first} as well: one row a sample")));
+                return Err(fail(line, format!("sample `{id}` is also in line {first}; expected one row per sample")));
             }
             if label != samples.class(sample) {
                 let problem = format!(
-                    "the label of `{id}` is {label} here, {} in the dataset: make the predictions with the labels to be audited",
+                    "the label of `{id}` is {label} here and {} in the dataset; expected predictions for the labels of this dataset",
                     samples.class(sample)
                 );
                 return Err(fail(line, problem));
@@ -104,16 +107,18 @@ impl Probabilities {
             for &column in &columns {
                 let text = &record[column];
                 let value = text.trim().parse::<f64>();
-                values.push(value.map_err(|_| fail(line, format!("`{}` is no number: `{text}`", &header[column])))?);
+                values.push(value.map_err(|_| {
+                    fail(line, format!("column `{}`: expected a number, found `{text}`", &header[column]))
+                })?);
             }
             if let Some(problem) = problem_of(&values[start..]) {
-                return Err(fail(line, format!("no probabilities: {problem}")));
+                return Err(fail(line, format!("invalid probabilities: {problem}")));
             }
             rows.push(sample);
             labels.push(samples.label(sample));
         }
         if rows.is_empty() {
-            return Err(fail(2, "no predictions".into()));
+            return Err(fail(2, "the file has no predictions".into()));
         }
         Ok((Self::new(classes.len(), labels, values)?, rows))
     }
@@ -123,7 +128,7 @@ impl Probabilities {
         self.labels.len()
     }
 
-    /// True without samples.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -138,12 +143,12 @@ impl Probabilities {
         &self.labels
     }
 
-    /// The probabilities of each sample's classes.
+    /// The class probabilities of each sample.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.classes)
     }
 
-    /// The probabilities of sample `index`.
+    /// The class probabilities of row `index`.
     pub fn row(&self, index: usize) -> &[f64] {
         &self.values[index * self.classes..][..self.classes]
     }
@@ -156,7 +161,7 @@ impl Probabilities {
     }
 }
 
-/// The first of the highest values.
+/// The index of the highest value; the lowest index of equal values.
 pub(crate) fn argmax(row: &[f64]) -> usize {
     row.iter().enumerate().fold(0, |best, (class, value)| if *value > row[best] { class } else { best })
 }

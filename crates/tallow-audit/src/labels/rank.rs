@@ -1,4 +1,4 @@
-//! How good a label is, 0 (surely wrong) to 1, from the model's probabilities.
+//! Label quality, 0 (certainly wrong) to 1, from a model's probabilities.
 //!
 //! # Source
 //! cleanlab 2.9, `rank.get_label_quality_scores`.
@@ -7,23 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use super::Probabilities;
 
-/// cleanlab's lower bound where it divides.
+/// The lower bound of divisors, cleanlab's.
 const SMALL: f64 = 1e-6;
 
-/// The ways to score labels.
+/// The methods that score labels, under cleanlab's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RankBy {
     /// The probability of the given label.
     #[default]
     SelfConfidence,
-    /// (that − the highest other probability + 1) / 2.
+    /// (probability of the given label − highest other probability + 1) / 2.
     NormalizedMargin,
-    /// log(1 + w) / w with w the entropy of the probabilities, 1 at most, divided by that of the given label.
+    /// log(1 + w) / w, where w is the normalised entropy of the probabilities divided by the probability of the given
+    /// label.
     ConfidenceWeightedEntropy,
 }
 
-/// The score of every sample's label.
+/// The quality of each sample's label, 0 to 1.
 pub fn label_quality_scores(probabilities: &Probabilities, rank_by: RankBy) -> Vec<f64> {
     let score = |(row, &label): (&[f64], &usize)| match rank_by {
         RankBy::SelfConfidence => row[label],

@@ -1,4 +1,4 @@
-//! `index.html`: one page with everything in it, a section a kind, pictures embedded.
+//! `index.html`: a self-contained page with a section per kind of issue and embedded images.
 
 use std::fmt::Write as _;
 use std::io::Cursor;
@@ -11,15 +11,15 @@ use super::{Summary, write_atomically};
 use crate::{Issue, Kind, Result, Samples};
 
 const STYLE: &str = include_str!("page.css");
-/// The longest side of a picture on the page, in pixels; smaller ones are enlarged whole times by the browser.
+/// The maximum side of an image on the page, in pixels.
 const SIDE: u32 = 160;
-/// Pictures of a group beside the first.
+/// The number of other images shown of a group of duplicates.
 const GROUP: usize = 5;
 
-/// Writes the page. Each section shows the worst `pictures` samples; `issues.csv` has all.
+/// Writes the page. Each section shows the worst `pictures` samples; `issues.csv` lists all of them.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// The file cannot be written.
 pub fn write_page(path: &Path, name: &str, samples: &Samples, issues: &[Issue], pictures: usize) -> Result<()> {
     let summary = Summary::new(samples, issues);
     let mut page = format!(
@@ -34,10 +34,10 @@ pub fn write_page(path: &Path, name: &str, samples: &Samples, issues: &[Issue], 
         page += &section(samples, *kind, &of_kind, *total, pictures);
     }
     if summary.rows().is_empty() {
-        page += "<p class=\"none\">Nothing was found.</p>\n";
+        page += "<p class=\"none\">No issues found.</p>\n";
     }
-    page += "</main>\n<footer>Written by <code>cargo xtask audit</code>. Every issue is a line of <a \
-             href=\"issues.csv\">issues.csv</a>.</footer>\n</body></html>\n";
+    page +=
+        "</main>\n<footer>All issues are listed in <a href=\"issues.csv\">issues.csv</a>.</footer>\n</body></html>\n";
     write_atomically(path, page.as_bytes())
 }
 
@@ -68,7 +68,7 @@ fn section(samples: &Samples, kind: Kind, issues: &[&Issue], total: usize, pictu
         kind.title(),
         escaped(kind.about())
     );
-    // Of a group of duplicates, one card shows all.
+    // A group of duplicates has one card.
     let mut shown = std::collections::HashSet::new();
     let first_of_group = |issue: &&&Issue| match issue.sample {
         Some(sample) if !issue.others.is_empty() => {
@@ -108,7 +108,7 @@ fn card(samples: &Samples, issue: &Issue) -> String {
     html + "</figcaption></figure>\n"
 }
 
-/// The picture, embedded; a mark in place of one that cannot be read.
+/// The embedded image, or a placeholder for an unreadable one.
 fn picture(samples: &Samples, sample: usize) -> String {
     let title = format!("{} ({}), {}", samples.id(sample), samples.split(sample).name(), samples.class(sample));
     let title = escaped(&title);
@@ -119,7 +119,7 @@ fn picture(samples: &Samples, sample: usize) -> String {
     format!("<img loading=\"lazy\" src=\"data:image/{kind};base64,{data}\" alt=\"{title}\" title=\"{title}\">")
 }
 
-/// A small copy: what is small already as PNG, a photograph as JPEG.
+/// A small copy of the image: as PNG if it has few pixels, else as JPEG.
 fn thumbnail(image: DynamicImage) -> Option<(&'static str, Vec<u8>)> {
     let small = image.width() <= SIDE && image.height() <= SIDE;
     let image = if small { image } else { image.thumbnail(SIDE, SIDE) };
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_break_the_page() {
+    fn names_are_escaped_in_html() {
         assert_eq!(escaped("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
     }
 }

@@ -1,4 +1,4 @@
-//! What an audit writes: `issues.csv`, `index.html`, and counts for the screen.
+//! The report of an audit: `issues.csv`, `index.html`, and a summary for the terminal.
 
 pub mod html;
 
@@ -8,10 +8,10 @@ use std::path::Path;
 
 use crate::{Error, Issue, Kind, Result, Samples, Split};
 
-/// `id,split,label,kind,score,suggested,detail`, a line an issue, in the order given.
+/// Writes `id,split,label,kind,score,suggested,detail`, a line per issue, in the given order.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// The file cannot be written.
 pub fn write_csv(path: &Path, samples: &Samples, issues: &[Issue]) -> Result<()> {
     let failed = |error: csv::Error| Error::io(path, "write")(error.into());
     let mut csv = csv::Writer::from_writer(Vec::new());
@@ -31,7 +31,7 @@ pub fn write_csv(path: &Path, samples: &Samples, issues: &[Issue]) -> Result<()>
     write_atomically(path, &bytes)
 }
 
-/// How many issues of each kind there are, in each split. It prints as a table.
+/// The number of issues by kind and split. Prints as a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     splits: Vec<(Split, usize)>,
@@ -40,7 +40,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts issues.
+    /// Counts the issues.
     pub fn new(samples: &Samples, issues: &[Issue]) -> Self {
         let splits: Vec<(Split, usize)> = samples.parts().iter().map(|(split, data)| (*split, data.len())).collect();
         let count = |kind: Kind| {
@@ -55,12 +55,13 @@ impl Summary {
         Self { affected: affected.len(), splits, rows }
     }
 
-    /// The kinds that occur, with their counts in each split and in all; issues of the whole dataset count in no split.
+    /// The kinds that occur, with their counts per split and in total. Issues of the whole dataset count only in the
+    /// total.
     pub fn rows(&self) -> &[(Kind, Vec<usize>, usize)] {
         &self.rows
     }
 
-    /// The splits with their numbers of samples.
+    /// The splits with their number of samples.
     pub fn splits(&self) -> &[(Split, usize)] {
         &self.splits
     }

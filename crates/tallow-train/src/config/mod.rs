@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tallow_augment::PipelineConfig;
 use tallow_augment::batch::MixConfig;
 use tallow_data::{ClassOrder, FoldOptions, OnCorrupt, OpenOptions, Sampler};
-use tallow_metrics::Evaluation;
+use tallow_metrics::Metric;
 use tallow_models::ModelConfig;
 use toml::Table;
 
@@ -334,64 +334,14 @@ impl From<Precision> for tallow_nn::Precision {
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStoppingConfig {
     /// The validation metric that chooses the best checkpoint.
-    pub metric: Metric,
+    pub metric: &'static Metric,
     /// Epochs without a better value after which the run ends; 0 for never.
     pub patience: u64,
 }
 
 impl Default for EarlyStoppingConfig {
     fn default() -> Self {
-        Self { metric: Metric::Top1, patience: 0 }
-    }
-}
-
-/// What the best epoch is judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Accuracy: the higher the better.
-    Top1,
-    /// Cross-entropy: the lower the better.
-    Loss,
-    /// The share of samples whose label is among the five likeliest classes: the higher the better. Of accuracy, with
-    /// five classes or fewer.
-    Top5,
-    /// The unweighted mean of the classes' F1: the higher the better.
-    MacroF1,
-    /// The mean of the classes' F1 by their number of samples: the higher the better.
-    WeightedF1,
-    /// The unweighted mean of the classes' precision: the higher the better.
-    MacroPrecision,
-    /// The unweighted mean of the classes' recall (balanced accuracy): the higher the better.
-    MacroRecall,
-}
-
-impl Metric {
-    /// Its name in the config, in tables and pictures. Of the loss its negative is compared.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Top1 => "top1",
-            Self::Loss => "-loss",
-            Self::Top5 => "top5",
-            Self::MacroF1 => "macro_f1",
-            Self::WeightedF1 => "weighted_f1",
-            Self::MacroPrecision => "macro_precision",
-            Self::MacroRecall => "macro_recall",
-        }
-    }
-
-    /// Its value in an evaluation, and whether higher is better.
-    pub fn of(self, evaluation: &Evaluation) -> (f64, bool) {
-        let report = &evaluation.report;
-        match self {
-            Self::Top1 => (evaluation.top1, true),
-            Self::Loss => (evaluation.loss, false),
-            Self::Top5 => (evaluation.top5.unwrap_or(evaluation.top1), true),
-            Self::MacroF1 => (report.macro_avg.f1_score, true),
-            Self::WeightedF1 => (report.weighted_avg.f1_score, true),
-            Self::MacroPrecision => (report.macro_avg.precision, true),
-            Self::MacroRecall => (report.macro_avg.recall, true),
-        }
+        Self { metric: &tallow_metrics::accuracy::TOP1, patience: 0 }
     }
 }
 

@@ -1,9 +1,9 @@
-//! Every combination.
+//! Grid search.
 
 use crate::{Point, Space};
 
-/// Point number `trial` of the grid, the last parameter changing fastest; `None` behind the last. Continuous ranges,
-/// and whole numbers with more values, are cut into `per_range` values.
+/// Point number `trial` of the grid, in which the last parameter changes fastest; `None` after the last point. Ranges
+/// of real numbers, and of more than `per_range` integers, contribute `per_range` values.
 pub(super) fn suggest(space: &Space, trial: u64, per_range: usize) -> Option<Point> {
     let per_range = per_range.max(1);
     let mut rest = trial;
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_combination_comes_once() {
+    fn the_grid_has_each_combination_once() {
         let text = "a = { choices = [1, 2, 3] }\nb = { low = 0.0, high = 1.0 }";
         let space = Space::from_toml(&text.parse().expect("TOML")).expect("a space");
         let points: Vec<Point> = (0..).map_while(|trial| suggest(&space, trial, 3)).collect();

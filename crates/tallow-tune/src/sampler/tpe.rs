@@ -1,13 +1,13 @@
 //! The tree-structured Parzen estimator.
 //!
-//! The trials so far are divided into the best few and the rest. For each parameter, one density is laid over the
-//! former's values and one over the latter's; of some draws from the first, the one with the highest ratio of the two
-//! is taken.
+//! The trials so far are divided into good ones, the best few, and bad ones. For each parameter, a density is estimated
+//! for the values of either part. Of several draws from the density of the good values, the sampler takes the one with
+//! the highest ratio of the good to the bad density.
 //!
 //! # Source
-//! Bergstra et al. 2011, section 4; bandwidths, priors and the size of the good part as Optuna's `TPESampler`: the best
-//! ⌈n / 10⌉, at most 25; a kernel reaches as far as the farther of its two neighbours; 24 draws. Parameters are treated
-//! one by one, and trials all weigh the same.
+//! Bergstra et al. 2011, section 4. Bandwidths, priors and the number of good trials are those of Optuna's
+//! `TPESampler`: the best ⌈n / 10⌉, at most 25, are good; the bandwidth of a kernel is the distance to the farther of
+//! its two neighbours; there are 24 draws. Parameters are sampled independently, and all trials have equal weight.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -16,9 +16,9 @@ use super::{Observation, random};
 use crate::rng::{SAMPLE, keyed};
 use crate::{Domain, Point, Space};
 
-/// Trials that are drawn uniformly before the estimator takes over.
+/// The number of uniform trials before the estimator is used.
 const STARTUP: usize = 10;
-/// Draws among which the best is chosen.
+/// The number of draws from which the best one is chosen.
 const CANDIDATES: usize = 24;
 
 pub(super) fn suggest(space: &Space, history: &[Observation], seed: u64, trial: u64) -> Point {
@@ -47,8 +47,9 @@ fn choose_number(good: &Parzen, bad: &Parzen, rng: &mut ChaCha8Rng) -> f64 {
 }
 
 fn choose_index(good: &[f64], bad: &[f64], choices: usize, rng: &mut ChaCha8Rng) -> f64 {
-    // A kernel an observation and a uniform one as prior; each kernel also gives a little to every other choice, less
-    // the more there are. Without that a search stays with a wrong choice that its first trials favoured.
+    // There is a kernel per observation and a uniform one as prior. Each kernel also gives a little weight to every
+    // other choice, less with more kernels. Without it, a search does not leave a wrong choice that its first trials
+    // favoured.
     let weights = |seen: &[f64]| {
         let (kernels, k) = ((seen.len() + 1) as f64, choices as f64);
         let (one, rest) = (1.0 + k / kernels, 1.0 / kernels);
@@ -70,7 +71,7 @@ fn choose_index(good: &[f64], bad: &[f64], choices: usize, rng: &mut ChaCha8Rng)
     best.unwrap_or(0) as f64
 }
 
-/// A mixture of normal densities on 0 to 1, each cut off there: one a value, and a wide one as prior.
+/// A mixture of normal densities truncated to 0 to 1: one per value, and a wide one as prior.
 struct Parzen {
     kernels: Vec<Kernel>,
 }
@@ -78,7 +79,7 @@ struct Parzen {
 struct Kernel {
     mean: f64,
     sigma: f64,
-    /// The probability that it leaves between 0 and 1.
+    /// The probability of 0 to 1 before truncation.
     mass: f64,
 }
 
@@ -113,7 +114,7 @@ impl Parzen {
 
     fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
         let kernel = &self.kernels[rng.random_range(0..self.kernels.len())];
-        // At least a third of any kernel lies between 0 and 1: its mean does, and its width is at most 1.
+        // At least a third of a kernel's mass lies in 0 to 1, as its mean does and its width is at most 1.
         for _ in 0..100 {
             let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
             let x = kernel.mean + kernel.sigma * (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
@@ -125,7 +126,7 @@ impl Parzen {
     }
 }
 
-/// The normal distribution function, to 1.5e-7 (Abramowitz & Stegun 7.1.26).
+/// The standard normal distribution function, to 1.5e-7 (Abramowitz & Stegun 7.1.26).
 fn normal_cdf(x: f64) -> f64 {
     let z = x.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
@@ -148,9 +149,9 @@ mod tests {
         assert!((sum / f64::from(steps) - 1.0).abs() < 1e-4, "{}", sum / f64::from(steps));
     }
 
-    // What the estimator is for: it finds a narrow optimum sooner than chance.
+    // The purpose of the estimator: it finds a narrow optimum sooner than random search.
     #[test]
-    fn beats_random_search() {
+    fn tpe_beats_random_search() {
         let text = "a = { low = 0.0, high = 1.0 }\nb = { low = 0.0, high = 1.0 }\nc = { choices = [1, 2, 3, 4] }";
         let space = Space::from_toml(&text.parse().expect("TOML")).expect("a space");
         let score =

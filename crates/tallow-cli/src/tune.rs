@@ -1,0 +1,302 @@
+//! `tallow tune`: a space file → trials, each a run of its own → the best config as a recipe.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context as _, Result, bail};
+use candle_core::Device;
+use serde::Deserialize;
+use tallow_metrics::Evaluation;
+use tallow_train::{
+    FitReport, LossContext, RunConfig, RunDir, Setting, Split, Training, eval_loader, fit, load, resolve, train_loader,
+};
+use tallow_tune::space::short;
+use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
+
+use crate::program;
+use crate::train::{STOP, catch_ctrl_c};
+
+/// The share of the training samples that trials are compared on, where the config holds none out.
+const HELD_OUT: f64 = 0.1;
+
+#[derive(clap::Args)]
+#[command(after_help = r#"A space file:
+  recipe = "fast"                         # what every trial starts from
+  set = ["train.epochs=9"]
+  [study]
+  method = "tpe"                          # or random, grid
+  trials = 30
+  [pruner]
+  name = "asha"                           # or none, hyperband
+  min_epochs = 1
+  reduction_factor = 3
+  [space]
+  "optim.lr" = { low = 0.01, high = 1.0, log = true }
+  "model.width" = { low = 16, high = 64, step = 16 }
+  "loss.label_smoothing" = { choices = [0.0, 0.1] }
+
+The same command goes on after a kill or Ctrl-C; a higher study.trials goes on after the end."#)]
+pub struct Args {
+    /// The space file: what is searched, and how
+    #[arg(value_name = "SPACE.toml")]
+    space: PathBuf,
+    /// The folder of the search: study.sqlite, trials/, trials.csv, best.toml, pictures [default: runs/tune-SPACE]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// A dataset's name, a folder or a manifest, as for train
+    #[arg(long, value_name = "SPEC")]
+    data: Option<String>,
+    /// The architecture
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Change a key of the configuration for all trials; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// A space file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default = "default_recipe")]
+    recipe: String,
+    #[serde(default)]
+    set: Vec<String>,
+    #[serde(default)]
+    study: StudyConfig,
+    #[serde(default)]
+    pruner: PrunerConfig,
+    space: toml::Table,
+}
+
+fn default_recipe() -> String {
+    "default".to_owned()
+}
+
+/// What every trial shares.
+struct Search {
+    out: PathBuf,
+    recipe: String,
+    settings: Vec<Setting>,
+    study: Study,
+    metric: String,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let name = args.space.display().to_string();
+    let text = std::fs::read_to_string(&args.space).with_context(|| format!("cannot read {name}"))?;
+    let file: File = toml::from_str(&text).with_context(|| name.clone())?;
+    let space = Space::from_toml(&file.space).with_context(|| name.clone())?;
+    let flags = [("--data", "data.spec", &args.data), ("--model", "model.name", &args.model)];
+    let flags = flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
+    let sets = file.set.iter().chain(&args.set).map(|text| Ok(Setting::parse(text)?));
+    let settings: Vec<Setting> = flags.map(Ok).chain(sets).collect::<Result<_>>()?;
+    // Whatever is wrong with the config shows before the first trial.
+    let middle = tallow_tune::Point(space.parameters().map(|(_, domain)| domain.coordinate(0.5)).collect());
+    let config = config_at(&file.recipe, &settings, &space, &middle)?;
+    tallow_models::find(&config.model.name)?;
+
+    let stem = args.space.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let out = args.out.unwrap_or_else(|| PathBuf::from(format!("runs/tune-{stem}")));
+    std::fs::create_dir_all(out.join("trials")).with_context(|| format!("cannot make {}", out.display()))?;
+    let identity = [
+        ("space", file.space.to_string()),
+        ("recipe", file.recipe.clone()),
+        ("set", format!("{:?} {:?} {:?} {:?}", file.set, args.set, args.data, args.model)),
+        ("study.method and seed", format!("{:?} {} {}", file.study.method, file.study.seed, file.study.grid_points)),
+        ("pruner", format!("{:?}", file.pruner)),
+        ("train.epochs", config.train.epochs.to_string()),
+    ];
+    let store = Store::open(&out.join("study.sqlite"), &identity)?;
+    let limit = file.study.trials;
+    let study = Study::new(space, file.study, file.pruner, config.train.epochs, store)?;
+    let metric = config.train.early_stopping.metric.score_name();
+    let search = Search { out, recipe: file.recipe, settings, study, metric };
+    catch_ctrl_c()?;
+
+    let known = search.study.trials()?.len();
+    if known > 0 {
+        println!("going on after {known} trials in {}", search.out.display());
+    }
+    while let Some(next) = search.study.next()? {
+        if STOP.load(Ordering::Relaxed) {
+            break;
+        }
+        search.train(&next, limit)?;
+        if STOP.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    search.report()?;
+    if STOP.load(Ordering::Relaxed) {
+        bail!("stopped by Ctrl-C; the same command goes on");
+    }
+    Ok(())
+}
+
+/// The config at a point of the space.
+fn config_at(recipe: &str, settings: &[Setting], space: &Space, point: &tallow_tune::Point) -> Result<RunConfig> {
+    let values = space.values(point).into_iter().map(|(key, value)| Setting::parse(&format!("{key}={value}")));
+    let all = settings.iter().cloned().map(Ok).chain(values).collect::<tallow_train::Result<Vec<_>>>()?;
+    Ok(load(recipe, &all)?)
+}
+
+impl Search {
+    /// Trains a trial to its next rung. What is wrong with the trial itself is noted and the search goes on.
+    fn train(&self, next: &Next, limit: u64) -> Result<()> {
+        let (id, until) = (next.trial.id, next.until);
+        let config = config_at(&self.recipe, &self.settings, self.study.space(), &next.trial.point)?;
+        if next.trial.epochs() >= until {
+            return Ok(self.study.reached(id, until)?);
+        }
+        println!("trial {id} ({} of {limit})  {}", id + 1, self.describe(&next.trial));
+        let mut noted = Ok(());
+        let metric = config.train.early_stopping.metric;
+        let trained = self.fit(config, next, &mut |epoch, evaluation: Option<&Evaluation>| {
+            if let Some(evaluation) = evaluation {
+                let score = metric.score(evaluation);
+                noted = self.study.result(id, epoch, score);
+                println!("    epoch {epoch}  {} {:.4}", self.metric, score);
+            }
+            noted.is_ok() && epoch < until
+        });
+        noted?;
+        match trained {
+            Ok(report) if report.interrupted && STOP.load(Ordering::Relaxed) && report.epochs < until => Ok(()),
+            Ok(report) if report.stopped_early => Ok(self.study.ended(id)?),
+            Ok(_) => Ok(self.study.reached(id, until)?),
+            Err(error) => {
+                println!("    failed: {error:#}");
+                Ok(self.study.failed(id, &format!("{error:#}"))?)
+            }
+        }
+    }
+
+    fn fit(
+        &self,
+        mut config: RunConfig,
+        next: &Next,
+        after_epoch: &mut dyn FnMut(u64, Option<&Evaluation>) -> bool,
+    ) -> Result<FitReport> {
+        let path = self.out.join(format!("trials/{:03}", next.trial.id));
+        let resumed = path.join("checkpoints/last.safetensors").is_file();
+        let open = |config: &RunConfig| tallow_data::open(&config.data.spec, &config.open_options(None));
+        let mut splits = open(&config)?;
+        if splits.validation.is_none() {
+            config.data.validation_fraction = HELD_OUT;
+            splits = open(&config)?;
+        }
+        let validation = splits.validation.clone().context("no validation split")?;
+        let resolved = resolve(config, &splits)?;
+        let config = &resolved.config;
+        let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
+        let run = if resumed {
+            RunDir::open(&path)?
+        } else {
+            if path.is_dir() {
+                std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+            RunDir::create(&path, config, splits.train.class_names())?
+        };
+        let train = train_loader(&resolved, &splits)?;
+        let eval = eval_loader(&resolved, validation)?;
+        Ok(fit(Training {
+            config,
+            run: &run,
+            built: &built,
+            loss: config.loss.build(&LossContext::of(splits.train.as_ref()))?.as_ref(),
+            optimizer: config.optim.build_for(&built).as_mut(),
+            train: Split { name: "train", loader: &train },
+            eval: Some(Split { name: "validation", loader: &eval }),
+            eval_chooses: true,
+            picture: None,
+            stop: &STOP,
+            quiet: true,
+            after_epoch: Some(after_epoch),
+        })?)
+    }
+
+    /// A trial's values: `lr 0.031  width 32`.
+    fn describe(&self, trial: &Trial) -> String {
+        let values = self.study.space().values(&trial.point);
+        let short = |(key, value): &(String, toml::Value)| {
+            let key = key.rsplit_once('.').map_or(key.as_str(), |(_, key)| key);
+            format!("{key} {}", short(value))
+        };
+        values.iter().map(short).collect::<Vec<_>>().join("  ")
+    }
+
+    /// The table of the best trials, trials.csv, best.toml and the pictures.
+    fn report(&self) -> Result<()> {
+        let trials = self.study.trials()?;
+        self.write("trials.csv", &self.csv(&trials)?)?;
+        let Some(best) = self.study.best()? else {
+            let reasons: Vec<&str> = trials.iter().filter_map(|trial| trial.reason.as_deref()).collect();
+            match reasons.first() {
+                Some(reason) => bail!("none of {} trials could be trained; the first: {reason}", trials.len()),
+                None => return Ok(()),
+            }
+        };
+        let mut ranked: Vec<&Trial> = trials.iter().filter(|trial| trial.score().is_finite()).collect();
+        ranked.sort_by(|a, b| b.epochs().cmp(&a.epochs()).then(b.score().total_cmp(&a.score())));
+        println!("\ntrial  epochs  {:>8}  values", self.metric);
+        for trial in ranked.iter().take(10) {
+            println!("{:5}  {:6}  {:8.4}  {}", trial.id, trial.epochs(), trial.score(), self.describe(trial));
+        }
+        let failed = trials.iter().filter(|trial| trial.state == State::Failed).count();
+        let epochs: u64 = trials.iter().map(Trial::epochs).sum();
+        println!("{} trials, {failed} failed, {epochs} epochs in all", trials.len());
+
+        let space = self.study.space();
+        let history: Vec<_> = trials
+            .iter()
+            .map(|trial| tallow_tune::sampler::Observation { point: trial.point.clone(), score: trial.score() })
+            .collect();
+        let shares = importance(space, &history);
+        self.write("parallel_coordinates.svg", &plots::parallel_coordinates(space, &trials, &self.metric)?)?;
+        self.write("importance.svg", &plots::importance_bars(space, &shares)?)?;
+        self.write("history.svg", &plots::history(&trials, &self.metric)?)?;
+
+        let config = config_at(&self.recipe, &self.settings, space, &best.point)?;
+        let header = format!(
+            "# The best of {} trials: number {}, {} {:.4} on the validation split after {} epochs.\n# {}\n\n",
+            trials.len(),
+            best.id,
+            self.metric,
+            best.score(),
+            best.epochs(),
+            self.describe(&best),
+        );
+        self.write("best.toml", &format!("{header}{}", toml::to_string_pretty(&config)?))?;
+        let out = self.out.display();
+        println!("{out}: study.sqlite, trials.csv, parallel_coordinates.svg, importance.svg, history.svg");
+        println!("next: {} train --recipe {out}/best.toml", program::name());
+        Ok(())
+    }
+
+    /// `trial,state,epochs,score,<key>…,reason`.
+    fn csv(&self, trials: &[Trial]) -> Result<String> {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        let keys = self.study.space().parameters().map(|(key, _)| key);
+        csv.write_record(["trial", "state", "epochs", &self.metric].into_iter().chain(keys).chain(["reason"]))?;
+        for trial in trials {
+            let score = if trial.score().is_finite() { trial.score().to_string() } else { String::new() };
+            let mut row = vec![trial.id.to_string(), trial.state.name().to_owned(), trial.epochs().to_string(), score];
+            row.extend(self.study.space().values(&trial.point).iter().map(|(_, value)| match value {
+                toml::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            }));
+            row.push(trial.reason.clone().unwrap_or_default());
+            csv.write_record(&row)?;
+        }
+        Ok(String::from_utf8(csv.into_inner()?)?)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        write(&self.out.join(name), text)
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
