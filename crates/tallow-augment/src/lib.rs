@@ -27,6 +27,7 @@ mod image8;
 mod normalize;
 mod params;
 mod pipeline;
+mod preprocessing;
 mod size;
 mod transform;
 
@@ -48,6 +49,7 @@ pub use normalize::{Normalization, NormalizedImage};
 pub use ops::OpConfig;
 pub use params::{Fill, Interpolation, InterpolationChoice, Padding, PaddingMode, Range, SizeParam};
 pub use pipeline::Pipeline;
+pub use preprocessing::{CropMode, Preprocessing};
 pub use size::Size;
 pub use tallow_base::rng;
 pub use transform::{NormalizedTransform, Stage, Transform};

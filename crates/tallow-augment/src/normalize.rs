@@ -25,6 +25,16 @@ impl Normalization {
         Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
     }
 
+    /// The statistics for images of `channels` channels: unchanged if they have as many, else their mean over the channels
+    /// for each, as timm does.
+    pub fn for_channels(&self, channels: usize) -> Self {
+        let each = |values: &[f32]| match values.len() {
+            n if n == channels => values.to_vec(),
+            n => vec![values.iter().sum::<f32>() / n.max(1) as f32; channels],
+        };
+        Self { mean: each(&self.mean), std: each(&self.std) }
+    }
+
     fn validate(&self, channels: usize) -> Result<()> {
         let bad = |field, expected: String, found: &[f32]| {
             Err(Error::BadValue { op: "Normalization", field, expected, found: format!("{found:?}") })

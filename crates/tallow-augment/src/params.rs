@@ -60,6 +60,21 @@ pub enum Interpolation {
     Lanczos,
 }
 
+impl Interpolation {
+    /// All interpolations by their names in a config, which are torchvision's and timm's.
+    pub const ALL: [(&str, Self); 4] = [
+        ("nearest", Self::Nearest),
+        ("bilinear", Self::Bilinear),
+        ("bicubic", Self::Bicubic),
+        ("lanczos", Self::Lanczos),
+    ];
+
+    /// The interpolation of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, interpolation)| *interpolation)
+    }
+}
+
 /// An [`Interpolation`], or `"random"`: bilinear or bicubic, drawn for each image as timm does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -169,7 +169,7 @@ impl Pipeline {
 }
 
 /// The size after an op that may be skipped: known only if it is the same either way.
-fn size_after(op: &dyn Transform, before: Option<Size>) -> Result<Option<Size>> {
+pub(crate) fn size_after(op: &dyn Transform, before: Option<Size>) -> Result<Option<Size>> {
     let after = op.output_size(before)?;
     let always = op.probability() >= 1.0;
     Ok(after.filter(|_| always || after == before))

@@ -1,16 +1,14 @@
-//! `--batch-size auto` of `tallow train`: measures the real step and chooses.
+//! `--batch-size auto` of `tallow train`: measures training steps and chooses a batch size.
 
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
-use candle_core::Device;
-use tallow_data::Splits;
-use tallow_train::batch_size::{choose_batch_size, half_of_memory, measure_batch_sizes};
-use tallow_train::{LossContext, Resolved, train_loader};
+use tallow_train::Setup;
+use tallow_train::batch_size::{choose_batch_size, half_of_memory};
 
 use crate::program;
 
-/// Samples a batch, as an argument.
+/// The argument of `--batch-size`.
 #[derive(Debug, Clone, Copy)]
 pub enum BatchSize {
     /// To be measured.
@@ -31,15 +29,10 @@ impl FromStr for BatchSize {
     }
 }
 
-/// The batch size that trains this configuration fastest, on a model that is thrown away afterwards. Prints a table.
-pub fn choose(resolved: &Resolved, splits: &Splits, quiet: bool) -> Result<usize> {
-    let config = &resolved.config;
-    let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
-    let loss = config.loss.build(&LossContext::of(splits.train.as_ref()))?;
-    let mut optimizer = config.optim.build_for(&built);
-    let loader = train_loader(resolved, splits)?;
+/// The batch size that trains this configuration fastest, measured on a model of its own. Prints a table.
+pub fn choose(setup: &Setup, quiet: bool) -> Result<usize> {
     let most = half_of_memory();
-    let costs = measure_batch_sizes(&config.train, &built, loss.as_ref(), optimizer.as_mut(), &loader, most)?;
+    let costs = setup.measure_batch_sizes(most)?;
     let chosen = choose_batch_size(&costs, most).context("no batch size was measured")?;
     if !quiet {
         println!("batch size  step, ms  images/s  memory, MB");
@@ -49,11 +42,8 @@ pub fn choose(resolved: &Resolved, splits: &Splits, quiet: bool) -> Result<usize
             let mark = if size == chosen { "  chosen" } else { "" };
             println!("{size:10}  {step_ms:8.1}  {speed:8.0}  {memory:>10}{mark}");
         }
-        println!(
-            "optim.lr stays {}: {} lr-find searches for one at this batch size",
-            config.optim.lr(),
-            program::name()
-        );
+        let lr = setup.config().optim.lr();
+        println!("optim.lr stays {lr}: {} lr-find searches for one at this batch size", program::name());
     }
     Ok(chosen)
 }

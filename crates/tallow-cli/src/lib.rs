@@ -2,6 +2,7 @@
 //!
 //! The binary `tallow` and the repository's `cargo xtask` both run [`Command`].
 
+mod advice;
 mod allocator;
 mod audit;
 mod augment;
@@ -17,7 +18,6 @@ mod lr_find;
 mod models;
 mod options;
 mod predict;
-mod pretrained;
 pub mod program;
 mod prune;
 mod run;
@@ -98,7 +98,8 @@ pub fn start(name: &'static str, parse_and_run: impl FnOnce() -> anyhow::Result<
     match on_a_rayon_thread(parse_and_run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&error));
+            let advice = advice::advice(&error).map(|advice| format!("; {advice}")).unwrap_or_default();
+            eprintln!("error: {}{advice}", chain(&error));
             ExitCode::FAILURE
         }
     }

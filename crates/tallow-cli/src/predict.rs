@@ -1,8 +1,8 @@
-//! `tallow predict`: classes of images from a run or an ensemble, or logits of a tensor from any weights.
+//! `tallow predict`: classifies images with a run, an ensemble or any weights; computes the logits of a tensor.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use candle_core::{DType, Device};
 use tallow_nn::{Mode, keep_packed_weights};
 use tallow_serve::Prediction;
@@ -22,18 +22,18 @@ pub struct Args {
     /// The images to classify
     #[arg(value_name = "IMAGE", required_unless_present = "model")]
     images: Vec<PathBuf>,
-    /// How many classes to show for each image
+    /// The number of classes to print per image
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     topk: u32,
-    /// How to print them
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
     classifier: ClassifierArgs,
-    /// … applied, instead of images, to the tensor `input` [n, c, h, w] in f32 of this file
+    /// Apply --model to the f32 tensor `input` [n, c, h, w] of this safetensors file instead of images
     #[arg(long, value_name = "FILE", requires_all = ["model", "logits"])]
     tensor: Option<PathBuf>,
-    /// … with the tensor `logits` [n, k] written to this file
+    /// The safetensors file for the tensor `logits` [n, k] of --tensor
     #[arg(long, value_name = "FILE", requires = "tensor")]
     logits: Option<PathBuf>,
 }
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut predictions = Vec::new();
     for path in &images {
         let said = classifier.probabilities(&[tallow_data::decode::decode_file(path)?]);
-        let said = said.map_err(|error| anyhow!(error)).with_context(|| path.display().to_string())?;
+        let said = said.with_context(|| path.display().to_string())?;
         let name = path.display().to_string();
         predictions.push(Prediction::new(name, classifier.classes(), &said, args.topk as usize));
     }
@@ -110,7 +110,7 @@ fn tensor_logits(classifier: &ClassifierArgs, tensor: &Path, logits: &Path) -> R
     let built = classifier.build_for(in_chans, (h, w))?;
     let output = built.model.forward(&input.to_dtype(DType::F32)?, &Mode::eval())?.contiguous()?;
     let bytes = safetensors::serialize([("logits", &output)], None)?;
-    tallow_export::write_atomically(logits, &bytes)?;
+    tallow_base::write_atomically(logits, &bytes).with_context(|| format!("cannot write {}", logits.display()))?;
     println!("{}: logits {:?}", logits.display(), output.dims());
     Ok(())
 }

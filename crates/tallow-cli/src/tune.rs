@@ -1,27 +1,23 @@
-//! `tallow tune`: a space file → trials, each a run of its own → the best config as a recipe.
+//! `tallow tune`: a search-space file → trials, each in its own run directory → the best config as a recipe.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result, bail};
-use candle_core::Device;
 use serde::Deserialize;
 use tallow_metrics::Evaluation;
-use tallow_train::{
-    FitReport, LossContext, RunConfig, RunDir, Setting, Split, Training, eval_loader, fit, load, resolve, train_loader,
-};
+use tallow_train::trial::check_pretrained;
+use tallow_train::{FitOptions, RunConfig, Setting, load, train_trial};
 use tallow_tune::space::short;
 use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
 
+use crate::options::set;
 use crate::program;
 use crate::train::{STOP, catch_ctrl_c};
 
-/// The share of the training samples that trials are compared on, where the config holds none out.
-const HELD_OUT: f64 = 0.1;
-
 #[derive(clap::Args)]
 #[command(after_help = r#"A space file:
-  recipe = "fast"                         # what every trial starts from
+  recipe = "fast"                         # the base of every trial
   set = ["train.epochs=9"]
   [study]
   method = "tpe"                          # or random, grid
@@ -35,12 +31,12 @@ const HELD_OUT: f64 = 0.1;
   "model.width" = { low = 16, high = 64, step = 16 }
   "loss.label_smoothing" = { choices = [0.0, 0.1] }
 
-The same command goes on after a kill or Ctrl-C; a higher study.trials goes on after the end."#)]
+The same command resumes a search that was stopped. To extend a finished search, raise study.trials."#)]
 pub struct Args {
-    /// The space file: what is searched, and how
+    /// The search-space file
     #[arg(value_name = "SPACE.toml")]
     space: PathBuf,
-    /// The folder of the search: study.sqlite, trials/, trials.csv, best.toml, pictures [default: runs/tune-SPACE]
+    /// The folder for study.sqlite, trials/, trials.csv, best.toml and plots [default: runs/tune-SPACE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// A dataset's name, a folder or a manifest, as for train
@@ -49,7 +45,7 @@ pub struct Args {
     /// The architecture
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Change a key of the configuration for all trials; may be repeated
+    /// Set a key of the config for all trials; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -73,7 +69,7 @@ fn default_recipe() -> String {
     "default".to_owned()
 }
 
-/// What every trial shares.
+/// The state of a search.
 struct Search {
     out: PathBuf,
     recipe: String,
@@ -89,12 +85,13 @@ pub fn run(args: Args) -> Result<()> {
     let space = Space::from_toml(&file.space).with_context(|| name.clone())?;
     let flags = [("--data", "data.spec", &args.data), ("--model", "model.name", &args.model)];
     let flags = flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
-    let sets = file.set.iter().chain(&args.set).map(|text| Ok(Setting::parse(text)?));
+    let sets = file.set.iter().chain(&args.set).map(|text| set(text));
     let settings: Vec<Setting> = flags.map(Ok).chain(sets).collect::<Result<_>>()?;
-    // Whatever is wrong with the config shows before the first trial.
+    // Errors of the config appear before the first trial.
     let middle = tallow_tune::Point(space.parameters().map(|(_, domain)| domain.coordinate(0.5)).collect());
     let config = config_at(&file.recipe, &settings, &space, &middle)?;
     tallow_models::find(&config.model.name)?;
+    check_pretrained(&config)?;
 
     let stem = args.space.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let out = args.out.unwrap_or_else(|| PathBuf::from(format!("runs/tune-{stem}")));
@@ -116,7 +113,7 @@ pub fn run(args: Args) -> Result<()> {
 
     let known = search.study.trials()?.len();
     if known > 0 {
-        println!("going on after {known} trials in {}", search.out.display());
+        println!("resuming after {known} trials in {}", search.out.display());
     }
     while let Some(next) = search.study.next()? {
         if STOP.load(Ordering::Relaxed) {
@@ -129,7 +126,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     search.report()?;
     if STOP.load(Ordering::Relaxed) {
-        bail!("stopped by Ctrl-C; the same command goes on");
+        bail!("stopped by Ctrl-C; the same command resumes the search");
     }
     Ok(())
 }
@@ -152,68 +149,26 @@ impl Search {
         println!("trial {id} ({} of {limit})  {}", id + 1, self.describe(&next.trial));
         let mut noted = Ok(());
         let metric = config.train.early_stopping.metric;
-        let trained = self.fit(config, next, &mut |epoch, evaluation: Option<&Evaluation>| {
+        let mut after_epoch = |epoch, evaluation: Option<&Evaluation>| {
             if let Some(evaluation) = evaluation {
                 let score = metric.score(evaluation);
                 noted = self.study.result(id, epoch, score);
                 println!("    epoch {epoch}  {} {:.4}", self.metric, score);
             }
             noted.is_ok() && epoch < until
-        });
+        };
+        let options = FitOptions { stop: &STOP, after_epoch: Some(&mut after_epoch), ..FitOptions::default() };
+        let trained = train_trial(config, &self.out.join(format!("trials/{id:03}")), options);
         noted?;
         match trained {
             Ok(report) if report.interrupted && STOP.load(Ordering::Relaxed) && report.epochs < until => Ok(()),
             Ok(report) if report.stopped_early => Ok(self.study.ended(id)?),
             Ok(_) => Ok(self.study.reached(id, until)?),
             Err(error) => {
-                println!("    failed: {error:#}");
-                Ok(self.study.failed(id, &format!("{error:#}"))?)
+                println!("    failed: {error}");
+                Ok(self.study.failed(id, &error.to_string())?)
             }
         }
-    }
-
-    fn fit(
-        &self,
-        mut config: RunConfig,
-        next: &Next,
-        after_epoch: &mut dyn FnMut(u64, Option<&Evaluation>) -> bool,
-    ) -> Result<FitReport> {
-        let path = self.out.join(format!("trials/{:03}", next.trial.id));
-        let resumed = path.join("checkpoints/last.safetensors").is_file();
-        let open = |config: &RunConfig| tallow_data::open(&config.data.spec, &config.open_options(None));
-        let mut splits = open(&config)?;
-        if splits.validation.is_none() {
-            config.data.validation_fraction = HELD_OUT;
-            splits = open(&config)?;
-        }
-        let validation = splits.validation.clone().context("no validation split")?;
-        let resolved = resolve(config, &splits)?;
-        let config = &resolved.config;
-        let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
-        let run = if resumed {
-            RunDir::open(&path)?
-        } else {
-            if path.is_dir() {
-                std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            }
-            RunDir::create(&path, config, splits.train.class_names())?
-        };
-        let train = train_loader(&resolved, &splits)?;
-        let eval = eval_loader(&resolved, validation)?;
-        Ok(fit(Training {
-            config,
-            run: &run,
-            built: &built,
-            loss: config.loss.build(&LossContext::of(splits.train.as_ref()))?.as_ref(),
-            optimizer: config.optim.build_for(&built).as_mut(),
-            train: Split { name: "train", loader: &train },
-            eval: Some(Split { name: "validation", loader: &eval }),
-            eval_chooses: true,
-            picture: None,
-            stop: &STOP,
-            quiet: true,
-            after_epoch: Some(after_epoch),
-        })?)
     }
 
     /// A trial's values: `lr 0.031  width 32`.

@@ -157,7 +157,7 @@ fn what_cannot_be_done_is_said_before_anything_is_made() -> Result<()> {
     let (out, data) = (folder.path().join("out"), data.join("list.csv"));
     for (more, part) in [
         (["--set", "train.early_stopping.patience=2"], "needs a validation split"),
-        (["--set", "data.fold={ count = 2, index = 0 }"], "crossval sets it"),
+        (["--set", "data.fold={ count = 2, index = 0 }"], "sets it for every fold"),
         (["--set", "data.time_column=label"], "time"),
         (["--group", "doctor"], "doctor"),
         (["--repeats", "0"], "repeats"),

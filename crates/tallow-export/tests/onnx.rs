@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
+use tallow_augment::Size;
 use tallow_export::{CheckpointInfo, Error, Int8, prune, save_graph, save_onnx};
 use tallow_models::{Built, ModelConfig, build, find};
 use tallow_nn::graph::trace;
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::{Mode, ops};
+use tallow_nn::op::softmax;
+use tallow_nn::{Mode, op};
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, Tensor as TractTensor, tvec,
 };
@@ -79,8 +80,8 @@ fn another_runtime_computes_what_several_models_do_together() -> Result<()> {
     let mirror: Vec<usize> = (0..28).rev().collect();
     let together = |images: &Tensor| -> tallow_nn::Result<Tensor> {
         let first = softmax(&a.model.forward(images, &Mode::eval())?)?;
-        let second = softmax(&b.model.forward(&ops::select(images, 3, &mirror)?, &Mode::eval())?)?;
-        ops::log(&ops::affine(&ops::add(&first, &second)?, 0.5, 0.0)?)
+        let second = softmax(&b.model.forward(&op::select(images, 3, &mirror)?, &Mode::eval())?)?;
+        op::log(&op::affine(&op::add(&first, &second)?, 0.5, 0.0)?)
     };
     let names: Vec<_> = [("a", &a), ("b", &b)]
         .iter()
@@ -143,7 +144,7 @@ fn ranges_need_images() -> Result<()> {
     assert!(none.is_err_and(|error| error.to_string().contains("no images")));
     let nan = (images(1, &built)? * f64::NAN)?;
     let broken = Int8::calibrate::<Error>(&built, [Ok(nan)]).map(|_| ());
-    assert!(broken.is_err_and(|error| error.to_string().contains("no number")));
+    assert!(broken.is_err_and(|error| error.to_string().contains("not finite")));
     Ok(())
 }
 
@@ -166,13 +167,24 @@ fn labels_and_preprocessing_are_in_the_metadata() -> Result<()> {
     let built = model("small_cnn", 28)?;
     let labels: Vec<String> = (0..7).map(|i| format!("label {i}")).collect();
     let file = folder.path().join("model.onnx");
-    save_onnx(&file, &built, &CheckpointInfo::new(&built.info, labels), None)?;
+    // A convolutional network evaluated on larger images than it was built for.
+    let mut info = CheckpointInfo::new(&built.info, labels);
+    info.preprocessing.size = Size { height: 32, width: 32 };
+    save_onnx(&file, &built, &info, None)?;
+    let images = (Tensor::arange(0f32, 1024.0, &Device::Cpu)?.reshape((1, 1, 32, 32))? / 512.0)?;
+    let ours = built.model.forward(&images, &Mode::eval())?.flatten_all()?.to_vec1::<f32>()?;
+    let theirs = in_tract(&file, &images)?;
+    ensure!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4), "{ours:?}, {theirs:?}");
+    let smaller = Int8::calibrate::<Error>(&built, [Ok(self::images(1, &built)?)])?;
+    let refused = save_onnx(&file, &built, &info, Some(&smaller)).err().context("saved")?;
+    ensure!(refused.to_string().contains("28×28"), "{refused}");
     let message = tract_onnx::onnx().proto_model_for_path(&file)?;
     let config: serde_json::Value = serde_json::from_str(&message.metadata_props[0].value)?;
     assert_eq!(
         (config["architecture"].as_str(), config["label_names"][6].as_str()),
         (Some("small_cnn"), Some("label 6"))
     );
+    assert_eq!(config["pretrained_cfg"]["input_size"], serde_json::json!([1, 32, 32]));
     let graph = message.graph.context("no graph")?;
     let names: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     assert!(names.contains(&"fc.weight"), "parameters keep their names: {names:?}");

@@ -1,13 +1,13 @@
 //! A trained run or an ensemble as a classifier.
 
 use image::DynamicImage;
-use tallow_train::Predictor;
+use tallow_infer::Predictor;
 
 use crate::Classifier;
 
 impl Classifier for Predictor {
     fn name(&self) -> String {
-        self.run().path().display().to_string()
+        Predictor::name(self)
     }
 
     fn classes(&self) -> &[String] {

@@ -1,20 +1,19 @@
-//! A loss of one's own, from a crate of one's own: written with Candle's operations, or with a gradient by hand.
+//! A loss of your own, in a crate of your own: written with Candle's operations, or with an explicit gradient.
 //!
 //!     cargo run --release -p tallow-train --example custom_loss
 
 use std::sync::atomic::AtomicBool;
 
-use candle_core::{Device, Tensor};
-use tallow_data::OpenOptions;
-use tallow_train::loss::{Loss, Targets, with_gradient};
-use tallow_train::{RunDir, Setting, Split, Training, eval_loader, fit, load, resolve, train_loader};
+use candle_core::Tensor;
+use tallow_optim::loss::{Loss, Targets, with_gradient};
+use tallow_train::{Setting, Split, Training, eval_loader, fit, load, setup, train_loader};
 
 /// The mean squared error of the logits (Brier's score without the softmax), in Candle's operations: the tape
 /// differentiates those too.
 struct MeanSquaredError;
 
 impl Loss for MeanSquaredError {
-    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> tallow_train::Result<Tensor> {
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> tallow_optim::Result<Tensor> {
         let (n, k) = logits.dims2()?;
         let rows = Tensor::from_vec(targets.rows(n, k)?, (n, k), logits.device())?;
         Ok((logits - rows)?.sqr()?.mean_all()?)
@@ -25,7 +24,7 @@ impl Loss for MeanSquaredError {
 struct Hinge;
 
 impl Loss for Hinge {
-    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> tallow_train::Result<Tensor> {
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> tallow_optim::Result<Tensor> {
         let (n, k) = logits.dims2()?;
         targets.rows(n, k)?; // refuses labels that do not fit
         let z = logits.detach().to_vec2::<f32>()?;
@@ -52,20 +51,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let settings =
             ["train.epochs=2", "optim.lr=0.05"].map(Setting::parse).into_iter().collect::<Result<Vec<_>, _>>()?;
         let config = load("default", &settings)?;
-        let splits = tallow_data::open(&config.data.spec, &OpenOptions::default())?;
-        let resolved = resolve(config, &splits)?;
-        let config = &resolved.config;
-        let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;
+        let setup = setup(config, None)?;
         let folder = tempfile::tempdir()?;
-        let run = RunDir::create(folder.path().join("run"), config, splits.train.class_names())?;
-        let train = train_loader(&resolved, &splits)?;
-        let test = splits.test.clone().map(|dataset| eval_loader(&resolved, dataset)).transpose()?;
+        let dir = setup.create_dir(folder.path().join("run"))?;
+        let train = train_loader(&setup.resolved, &setup.splits)?;
+        let test = setup.splits.test.clone().map(|dataset| eval_loader(&setup.resolved, dataset)).transpose()?;
         let report = fit(Training {
-            config,
-            run: &run,
-            built: &built,
+            config: setup.config(),
+            dir: &dir,
+            network: setup.network(),
             loss,
-            optimizer: config.optim.build_for(&built).as_mut(),
+            optimizer: setup.optimizer().as_mut(),
             train: Split { name: "train", loader: &train },
             eval: test.as_ref().map(|loader| Split { name: "test", loader }),
             eval_chooses: false,

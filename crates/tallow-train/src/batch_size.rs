@@ -1,14 +1,14 @@
-//! Finds a batch size: the real model's training step on batches of powers of two, its time and its memory.
+//! Finds a batch size: the time and the memory of the model's training step, for powers of two.
 
 use std::time::{Duration, Instant};
 
 use tallow_data::{Batch, Loader};
-use tallow_models::Built;
 use tallow_nn::Mode;
+use tallow_optim::{Loss, Optimizer, Rates};
 
-use crate::config::TrainConfig;
-use crate::pass::Work;
-use crate::{Error, Loss, Optimizer, Rates, Result};
+use crate::step::TrainStep;
+use crate::transfer::{Frozen, drop_frozen};
+use crate::{Error, Network, Result, RunConfig};
 
 /// The smallest size that is tried.
 const SMALLEST: usize = 8;
@@ -24,14 +24,14 @@ const AS_FAST: f64 = 0.97;
 /// Larger sizes are not tried where two are this much slower than the best.
 const SLOWER: f64 = 0.8;
 
-/// What a batch size costs.
+/// The cost of a batch size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchCost {
     /// Samples a batch.
     pub batch_size: usize,
-    /// Seconds of a training step, loading left out: the fastest of those timed.
+    /// Seconds of a training step without loading: the fastest of those timed.
     pub step_s: f64,
-    /// The most memory that the process held during the steps, in bytes, where the system says it.
+    /// The peak memory of the process during the steps, in bytes, where the system reports it.
     pub peak_bytes: Option<u64>,
 }
 
@@ -54,21 +54,23 @@ impl BatchCost {
 /// # Errors
 /// Images that cannot be read; whatever the model or the loss fails with.
 pub fn measure_batch_sizes(
-    config: &TrainConfig,
-    built: &Built,
+    config: &RunConfig,
+    network: Network<'_>,
     loss: &dyn Loss,
     optimizer: &mut dyn Optimizer,
     loader: &Loader,
     most_bytes: u64,
 ) -> Result<Vec<BatchCost>> {
     let samples = loader.samples();
-    let work = Work {
-        model: built.model.as_ref(),
+    let frozen = Frozen::new(&config.transfer, network)?;
+    let frozen = frozen.start_epoch(network.store, 0);
+    let train_step = TrainStep {
+        model: network.model,
         loss,
         teacher: None,
-        constants: &[],
-        r_drop: config.r_drop,
-        precision: config.precision,
+        frozen,
+        r_drop: config.train.r_drop,
+        precision: config.train.precision,
         features: None,
     };
     let (mut costs, mut slower): (Vec<BatchCost>, u32) = (Vec::new(), 0);
@@ -79,8 +81,9 @@ pub fn measure_batch_sizes(
         loop {
             let started = Instant::now();
             let mut batch = batch.clone();
-            let input = work.input(&mut batch)?;
-            let (_, _, grads) = work.pass(&input, &batch, None, &Mode::train(0, times.len() as u64))?;
+            let input = train_step.input(&mut batch)?;
+            let (_, _, mut grads) = train_step.run(&input, &batch, None, &Mode::train(0, times.len() as u64))?;
+            drop_frozen(&mut grads, frozen);
             optimizer.step(&grads, Rates::new(0.0))?;
             let took = started.elapsed();
             times.push(took);
@@ -137,22 +140,22 @@ pub fn half_of_memory() -> u64 {
     memory::total().map_or(u64::MAX, |bytes| bytes / 2)
 }
 
-/// What Linux tells about memory.
+/// The memory figures of Linux.
 mod memory {
     use std::fs;
 
-    /// Makes the peak what is held now.
+    /// Resets the peak to the present use.
     pub fn forget_peak() {
-        // Where that is not allowed, the peak is that since the start: larger sizes come later and hold more.
+        // Where that is not allowed, the peak is that since the start: larger sizes come later and use more.
         let _ = fs::write("/proc/self/clear_refs", "5");
     }
 
-    /// The most bytes held since then.
+    /// The peak since then, in bytes.
     pub fn peak() -> Option<u64> {
         kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
     }
 
-    /// All there is.
+    /// The memory of the machine or the container, in bytes.
     pub fn total() -> Option<u64> {
         let machine = kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
         let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();

@@ -1,72 +1,77 @@
-//! Distillation: a finished run teaches another model what it sees in the same images.
+//! Distillation: the predictions of a trained run are part of the targets.
 
 use std::path::Path;
 
 use candle_core::{D, Device, Tensor};
 use serde::{Deserialize, Serialize};
+use tallow_infer::{Ensemble, TrainedRun};
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
-use tallow_nn::kernels::softmax::{cross_entropy, softmax};
+use tallow_nn::op::{cross_entropy, softmax};
+use tallow_optim::InvalidValue;
+use tallow_run::AugmentConfig;
 
-use crate::{Ensemble, Error, Finished, Result, RunConfig};
+use crate::{Error, Result, RunConfig};
 
-/// The `distill` table of a run's config.
+/// The `[distill]` section: distillation from a teacher run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DistillConfig {
     /// The directory of the teacher, a run or an ensemble that averages; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<String>,
-    /// What the student is taught: the teacher's probabilities, or its choice.
-    pub kind: Kind,
-    /// What both sides' logits are divided by under `soft`: the higher, the more the wrong classes say.
+    /// The target: the teacher's probabilities, or the class that it predicts.
+    pub kind: DistillKind,
+    /// The temperature of `soft`, above 0: the logits of both models are divided by it. A higher one gives more weight to the
+    /// wrong classes.
     pub temperature: f64,
-    /// The teacher's share of the loss, 0 to 1; the rest is the labels'.
+    /// The weight of the teacher's loss, 0 to 1; the loss of the labels has the rest.
     pub alpha: f64,
 }
 
 impl Default for DistillConfig {
     fn default() -> Self {
-        Self { teacher: None, kind: Kind::Soft, temperature: 3.0, alpha: 0.5 }
+        Self { teacher: None, kind: DistillKind::Soft, temperature: 3.0, alpha: 0.5 }
     }
 }
 
 impl DistillConfig {
-    /// The first key with a value that means nothing, and what is expected of it.
-    pub(crate) fn invalid(&self) -> Option<(&'static str, &'static str)> {
+    /// The first key whose value is out of range, and what is expected of it.
+    pub(crate) fn first_invalid(&self) -> Option<InvalidValue> {
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return Some(("temperature", "a number above 0"));
+            return Some(InvalidValue { key: "temperature", expected: "a number above 0" });
         }
-        (!(0.0..=1.0).contains(&self.alpha)).then_some(("alpha", "a fraction from 0 to 1"))
+        let alpha = InvalidValue { key: "alpha", expected: "a fraction from 0 to 1" };
+        (!(0.0..=1.0).contains(&self.alpha)).then_some(alpha)
     }
 }
 
-/// What of a teacher the student learns.
+/// The target that a teacher gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Its probabilities: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network".
+pub enum DistillKind {
+    /// The teacher's probabilities: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network".
     Soft,
-    /// The class it chooses: Touvron et al. 2020, DeiT, without the distillation token.
+    /// The class that the teacher predicts: Touvron et al. 2020, DeiT, without the distillation token.
     Hard,
 }
 
-/// A model, or an ensemble of them, whose answers are part of the loss.
+/// A model, or an ensemble of models, whose predictions are part of the loss.
 pub(crate) struct Teacher {
-    voices: Vec<Voice>,
+    models: Vec<TeacherModel>,
     config: DistillConfig,
 }
 
-/// A model and its share of the teacher's answer.
-struct Voice {
+/// A model of the teacher and its weight.
+struct TeacherModel {
     built: Built,
     share: f64,
-    /// What makes the student's pixels this model's: a factor and what is added, `[1, c, 1, 1]`.
+    /// The factor and the summand, `[1, c, 1, 1]`, that convert the student's normalised pixels to this model's.
     rescale: Option<[Tensor; 2]>,
 }
 
 impl Teacher {
-    /// The teacher that `config` names, if it does: a run, or an ensemble that averages.
+    /// The teacher that `config` names, if it names one: a run, or an ensemble that averages.
     ///
     /// # Errors
     /// A run without weights; one of other classes or another image size; an ensemble that votes or is stacked.
@@ -75,58 +80,58 @@ impl Teacher {
             return Ok(None);
         };
         let path = Path::new(teacher);
-        let voices = if Ensemble::is_at(path) {
+        let models = if Ensemble::is_at(path) {
             let ensemble = Ensemble::open(path)?;
             let Some(weights) = ensemble.rule().weights().map(<[f64]>::to_vec) else {
                 return Err(Error::Mismatch(format!(
-                    "distill.teacher: {teacher} votes or is stacked; give a run, or an ensemble by average, weighted or selection"
+                    "distill.teacher: {teacher} votes or is stacked; a teacher is a run, or an ensemble by average, weighted or selection"
                 )));
             };
             let shares = ensemble.into_members().into_iter().zip(weights).flat_map(|(member, weight)| {
                 let share = weight / member.runs.len() as f64;
                 member.runs.into_iter().map(move |run| (run, share))
             });
-            shares.map(|(run, share)| Voice::new(config, classes, run, share)).collect::<Result<_>>()?
+            shares.map(|(run, share)| TeacherModel::new(config, classes, run, share)).collect::<Result<_>>()?
         } else {
-            vec![Voice::new(config, classes, Finished::open(path)?, 1.0)?]
+            vec![TeacherModel::new(config, classes, TrainedRun::open(path)?, 1.0)?]
         };
-        Ok(Some(Self { voices, config: config.distill.clone() }))
+        Ok(Some(Self { models, config: config.distill.clone() }))
     }
 
-    /// What the student should say of a batch, `[n, k]`. To be asked before a tape records.
+    /// The teacher's target of a batch, `[n, k]`. Call it before a tape records.
     pub fn targets(&self, images: &Tensor) -> Result<Tensor> {
-        let logits = self.voices.iter().map(|voice| Ok((voice.share, voice.logits(images)?)));
+        let logits = self.models.iter().map(|model| Ok((model.share, model.logits(images)?)));
         targets(&self.config, &logits.collect::<Result<Vec<_>>>()?)
     }
 
-    /// The loss of the labels and of the teacher together.
+    /// The weighted sum of the loss of the labels and of the teacher's.
     pub fn loss(&self, labels: &Tensor, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let alpha = self.config.alpha;
         Ok(((labels * (1.0 - alpha))? + (divergence(&self.config, logits, targets)? * alpha)?)?)
     }
 }
 
-impl Voice {
-    fn new(student: &RunConfig, classes: &[String], run: Finished, share: f64) -> Result<Self> {
+impl TeacherModel {
+    fn new(student: &RunConfig, classes: &[String], run: TrainedRun, share: f64) -> Result<Self> {
         let (ours, theirs) = (&student.model.config, &run.config.model.config);
         let shape = |of: &ModelConfig| (of.in_chans, of.input_size.0, of.input_size.1);
-        if run.classes != classes || shape(ours) != shape(theirs) {
+        if run.classes() != classes || shape(ours) != shape(theirs) {
             return Err(Error::Mismatch(format!(
                 "distill.teacher: {} was trained on {} classes and images of {:?} (channels, height, width), this run has {} and {:?}: \
                  both need the same classes in the same order, and the same size",
-                run.run.path().display(),
-                run.classes.len(),
+                run.dir.path().display(),
+                run.classes().len(),
                 shape(theirs),
                 classes.len(),
                 shape(ours),
             )));
         }
-        let normalization = |config: &RunConfig| config.augment.mean.clone().zip(config.augment.std.clone());
-        let rescale = match (normalization(student), normalization(&run.config)) {
+        let normalization = |augment: &AugmentConfig| augment.mean.clone().zip(augment.std.clone());
+        let rescale = match (normalization(&student.augment), normalization(&run.config.augment)) {
             (Some(ours), Some(theirs)) if ours != theirs => Some(rescale(&ours, &theirs)?),
             _ => None,
         };
-        Ok(Self { built: run.built, share, rescale })
+        Ok(Self { built: run.classifier.built, share, rescale })
     }
 
     fn logits(&self, images: &Tensor) -> Result<Tensor> {
@@ -138,7 +143,7 @@ impl Voice {
     }
 }
 
-/// From pixels of one mean and deviation to those of another: `(x · std + mean − mean') / std'`.
+/// Converts pixels normalised by one mean and deviation to those of another: `(x · std + mean − mean') / std'`.
 fn rescale((mean, std): &(Vec<f32>, Vec<f32>), (to_mean, to_std): &(Vec<f32>, Vec<f32>)) -> Result<[Tensor; 2]> {
     let factor: Vec<f32> = std.iter().zip(to_std).map(|(std, to_std)| std / to_std).collect();
     let added =
@@ -147,14 +152,14 @@ fn rescale((mean, std): &(Vec<f32>, Vec<f32>), (to_mean, to_std): &(Vec<f32>, Ve
     Ok([tensor(factor)?, tensor(added)?])
 }
 
-/// The mean of several models' probabilities by their shares, or the class it chooses.
-fn targets(config: &DistillConfig, voices: &[(f64, Tensor)]) -> Result<Tensor> {
+/// The weighted mean of the models' probabilities, or the class with the highest mean.
+fn targets(config: &DistillConfig, models: &[(f64, Tensor)]) -> Result<Tensor> {
     let temperature = match config.kind {
-        Kind::Soft => config.temperature,
-        Kind::Hard => 1.0,
+        DistillKind::Soft => config.temperature,
+        DistillKind::Hard => 1.0,
     };
     let mut sum: Option<Tensor> = None;
-    for (share, logits) in voices {
+    for (share, logits) in models {
         let probabilities = (softmax(&(logits / temperature)?)? * *share)?;
         sum = Some(match sum {
             Some(sum) => (sum + probabilities)?,
@@ -163,8 +168,8 @@ fn targets(config: &DistillConfig, voices: &[(f64, Tensor)]) -> Result<Tensor> {
     }
     let mean = sum.ok_or_else(|| Error::Mismatch("distill.teacher: an ensemble without members".into()))?;
     match config.kind {
-        Kind::Soft => Ok(mean),
-        Kind::Hard => {
+        DistillKind::Soft => Ok(mean),
+        DistillKind::Hard => {
             let (n, k) = mean.dims2()?;
             let chosen = mean.argmax(D::Minus1)?.to_vec1::<u32>()?;
             let mut one_hot = vec![0f32; n * k];
@@ -180,8 +185,8 @@ fn targets(config: &DistillConfig, voices: &[(f64, Tensor)]) -> Result<Tensor> {
 /// the teacher's choice.
 fn divergence(config: &DistillConfig, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     match config.kind {
-        Kind::Hard => Ok(cross_entropy(logits, targets)?),
-        Kind::Soft => {
+        DistillKind::Hard => Ok(cross_entropy(logits, targets)?),
+        DistillKind::Soft => {
             let t = config.temperature;
             let p = targets.flatten_all()?.to_vec1::<f32>()?;
             let entropy: f64 = p.iter().filter(|p| **p > 0.0).map(|p| -f64::from(*p) * f64::from(*p).ln()).sum();
@@ -203,7 +208,7 @@ mod tests {
     fn divergences_are_pytorchs() -> Result<()> {
         let student = Tensor::new(&[[1f32, 2.0, -1.0], [0.5, 0.0, 3.0]], &Device::Cpu)?;
         let teacher = Tensor::new(&[[0f32, 1.0, 2.0], [3.0, 0.0, -1.0]], &Device::Cpu)?;
-        for (kind, expected) in [(Kind::Soft, 2.526_485), (Kind::Hard, 2.986_442_6)] {
+        for (kind, expected) in [(DistillKind::Soft, 2.526_485), (DistillKind::Hard, 2.986_442_6)] {
             let config = DistillConfig { kind, temperature: 2.0, ..DistillConfig::default() };
             let loss =
                 divergence(&config, &student, &targets(&config, &[(1.0, teacher.clone())])?)?.to_scalar::<f32>()?;

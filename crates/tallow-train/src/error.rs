@@ -1,17 +1,17 @@
-//! What can go wrong in a run, from its config to its last checkpoint.
+//! The errors of this crate.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 /// The result of anything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Errors of this crate. Each names the file, the key or the step concerned, and what to do.
+/// Errors of training, from the config to the last checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A key that the config does not have.
+    /// The config has an unknown key.
     #[error("{origin}: unknown key `{key}`; did you mean `{nearest}`? Keys here: {valid}")]
     UnknownKey {
-        /// Where it was written: a recipe, a file, `--set`.
+        /// The origin of the key: a recipe, a file, a setting.
         origin: String,
         /// The dotted key.
         key: String,
@@ -20,23 +20,23 @@ pub enum Error {
         /// All keys of its table.
         valid: String,
     },
-    /// A value of the wrong type or out of range.
+    /// A value has the wrong type or is out of range.
     #[error("{origin}: `{key}`: {reason}")]
     BadValue {
-        /// Where it was written: a recipe, a file, `--set`, the defaults.
+        /// The origin of the value: a recipe, a file, a setting, the defaults.
         origin: String,
         /// The dotted key.
         key: String,
-        /// What was found and what is expected.
+        /// The found and the expected value.
         reason: String,
     },
-    /// A `--set` that is not `key=value`.
-    #[error("--set {text}: expected key=value with a dotted key, as in --set train.epochs=8")]
+    /// A setting is not `key=value`.
+    #[error("`{text}`: expected key=value with a dotted key, as in train.epochs=8")]
     BadSetting {
-        /// What was given.
+        /// The setting.
         text: String,
     },
-    /// Config text that is not TOML.
+    /// A config file is not TOML.
     #[error("{origin}: this is not TOML: {message}")]
     NotToml {
         /// The recipe or file.
@@ -44,100 +44,70 @@ pub enum Error {
         /// The parser's message, with line and column.
         message: String,
     },
-    /// A recipe that does not exist.
+    /// A recipe does not exist.
     #[error("there is no recipe `{name}`; choose one of {valid}, or give the path of a .toml file")]
     UnknownRecipe {
-        /// What was asked for.
+        /// The name.
         name: String,
         /// The embedded recipes.
         valid: String,
     },
-    /// Config and data, or two parts of the config, that do not fit each other.
+    /// Config and data, or two parts of the config, do not fit each other.
     #[error("{0}")]
     Mismatch(String),
-    /// A file or folder that could not be read or written.
-    #[error("{}: cannot {action}: {source}{}", path.display(), hint(source))]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What was attempted.
-        action: &'static str,
-        /// Why it failed.
-        source: io::Error,
+    /// The data have no validation split, and none can be held out.
+    #[error("{data}: there is no validation split to compare trials on")]
+    NoValidationSplit {
+        /// The dataset.
+        data: String,
     },
-    /// A run directory that is already in use.
-    #[error("{}: this folder is not empty; choose another --out, or add --resume to `train` to continue the run in it", path.display())]
-    RunExists {
+    /// Cross-validation sets this key itself, or does not work with it.
+    #[error("`{key}`: {reason}")]
+    NotInCrossValidation {
+        /// The dotted key.
+        key: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A folder has no folds to continue.
+    #[error("{}: there are no folds to continue", path.display())]
+    NoFolds {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder that is no run directory.
-    #[error("{}: not a run directory: it has no {missing}; give the folder that `train --out` named", path.display())]
-    NotARun {
-        /// The folder.
-        path: PathBuf,
-        /// The file that every run has.
-        missing: &'static str,
-    },
-    /// An ensemble where one run is asked for.
-    #[error("{}: this is an ensemble, and one run is needed here: give one of those in {}", path.display(), path.join("members").display())]
-    AnEnsemble {
-        /// The folder.
+    /// A folder has other folds than are asked for.
+    #[error("{}: other folds: they were made from other data, or with another number of folds or repeats, or other groups", path.display())]
+    OtherFolds {
+        /// The table of folds.
         path: PathBuf,
     },
-    /// A run that cannot be a member of the ensemble that is to be made.
-    #[error("{}: {reason}", path.display())]
-    Member {
-        /// Its folder.
+    /// The folds in a folder were begun with another configuration.
+    #[error("{}: the folds were begun with another configuration", path.display())]
+    OtherFoldConfig {
+        /// The config file.
         path: PathBuf,
-        /// Why not, and what to do.
-        reason: String,
     },
-    /// A file of a run that does not hold what it should.
-    #[error("{}: {reason}", path.display())]
-    Broken {
-        /// The file.
+    /// Cross-validation was asked to stop.
+    #[error("{}: stopped in fold {fold}", path.display())]
+    FoldInterrupted {
+        /// The folder of the folds.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
-        reason: String,
+        /// The fold, counted from 1.
+        fold: usize,
     },
-    /// A checkpoint of another model, class count or optimiser than the run's config describes.
-    #[error("{}: this checkpoint does not fit the run: {reason}", path.display())]
-    OtherCheckpoint {
-        /// The checkpoint.
-        path: PathBuf,
-        /// What differs.
-        reason: String,
-    },
-    /// Saved optimiser or EMA state that does not fit.
-    #[error("saved state {name}: expected {expected}, found {found}; is it of another optimiser or model?")]
-    OptimizerState {
-        /// Its name.
-        name: String,
-        /// What the optimiser needs.
-        expected: String,
-        /// What the checkpoint has.
-        found: String,
-    },
-    /// Labels that do not fit the logits.
-    #[error("loss: expected {expected}, found {found}")]
-    Labels {
-        /// What the loss takes.
-        expected: String,
-        /// What it was given.
-        found: String,
-    },
-    /// Parameters that the loss does not reach.
+    /// No gradient reaches some parameters.
     #[error(
-        "no gradient reaches {names}: these parameters would never be trained. Are they used in `forward`, by operations that have a backward?"
+        "no gradient reaches {names}: these parameters would never be trained. Are they used in `forward`, by operations \
+         that have a backward?"
     )]
     NoGradient {
         /// The parameters.
         names: String,
     },
-    /// A loss that is NaN or infinite.
+    /// The loss is NaN or infinite.
     #[error(
-        "the loss is {loss} at step {step} (epoch {epoch}, batch {batch}). The batch: {samples}. {}. Lower optim.lr, clip gradients (train.clip_norm), or look at these samples",
+        "the loss is {loss} at step {step} (epoch {epoch}, batch {batch}). The batch: {samples}. {}. Lower optim.lr, clip \
+         gradients (train.clip_norm), or look at these samples",
         last_good(checkpoint)
     )]
     NonFiniteLoss {
@@ -151,12 +121,18 @@ pub enum Error {
         batch: u64,
         /// The ids of the batch's samples.
         samples: String,
-        /// The last checkpoint, from before it happened.
+        /// The last checkpoint before it.
         checkpoint: Option<PathBuf>,
     },
-    /// The run's logs.
+    /// The run directory.
     #[error(transparent)]
-    Log(#[from] crate::log::Error),
+    Run(#[from] tallow_run::Error),
+    /// A trained run: a teacher, a fold.
+    #[error(transparent)]
+    Infer(#[from] tallow_infer::Error),
+    /// The loss, the optimiser or the average.
+    #[error(transparent)]
+    Optim(#[from] tallow_optim::Error),
     /// The data.
     #[error(transparent)]
     Data(#[from] tallow_data::Error),
@@ -166,6 +142,9 @@ pub enum Error {
     /// The model.
     #[error(transparent)]
     Models(#[from] tallow_models::Error),
+    /// Pretrained or exported weights.
+    #[error(transparent)]
+    Export(#[from] tallow_export::Error),
     /// Layers and kernels.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),
@@ -177,21 +156,9 @@ pub enum Error {
     Candle(#[from] candle_core::Error),
 }
 
-impl Error {
-    /// For `map_err` on file operations.
-    pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Error {
-        let path = path.into();
-        move |source| Error::Io { path, action, source }
-    }
-}
-
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, then continue with --resume",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a folder that may be written to"
-        }
-        _ => "",
+impl From<tallow_run::log::Error> for Error {
+    fn from(error: tallow_run::log::Error) -> Self {
+        Self::Run(error.into())
     }
 }
 

@@ -4,99 +4,29 @@
 //! clip → step → average → log, evaluation, checkpoint. It depends on the seed, the config and the data alone: not on
 //! the number of threads, and not on where it was interrupted.
 
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use candle_core::{D, Tensor};
-use image::DynamicImage;
-use serde::Serialize;
-use tallow_data::Loader;
-use tallow_metrics::Evaluation;
-use tallow_models::Built;
+use tallow_infer::{TestTime, predict, reestimate_batch_norm};
 use tallow_nn::{Gradients, Mode, autocast, bf16_unit};
+use tallow_optim::clip::scale;
+use tallow_optim::optimizer::Sam;
+use tallow_optim::{Exact, PruningMask, Schedule};
+use tallow_run::RunDir;
 
-use crate::average::Average;
-use crate::checkpoint::{self, Checkpoint, Exact, Position, Running};
-use crate::clip::{clip, scale};
 use crate::config::{EarlyStoppingConfig, Precision};
 use crate::distill::Teacher;
-use crate::optim::Sam;
-use crate::pass::{Work, add};
-use crate::penalty::Penalties;
-use crate::probe::{Probe, batches as batches_of};
-use crate::record::{Record, stopped};
+use crate::linear_probe::{LinearProbe, batches as batches_of};
+use crate::position::{Position, Running};
+use crate::run_log::{RunLog, stopped};
 use crate::stages::Stages;
-use crate::swa::reestimate_statistics;
+use crate::step::{TrainStep, add_grads};
 use crate::transfer::{Frozen, check_gradients, drop_frozen};
-use crate::zeros::Zeros;
-use crate::{Error, Loss, Optimizer, Result, RunConfig, RunDir, Schedule, TestTime, predict};
+use crate::{Error, Result};
 
-/// What a training run works with.
-pub struct Training<'a> {
-    /// The complete config.
-    pub config: &'a RunConfig,
-    /// Where logs and checkpoints go. One that has a checkpoint is continued from it.
-    pub run: &'a RunDir,
-    /// The model that is trained, in place.
-    pub built: &'a Built,
-    /// What is made small.
-    pub loss: &'a dyn Loss,
-    /// What changes the parameters.
-    pub optimizer: &'a mut dyn Optimizer,
-    /// Training samples.
-    pub train: Split<'a>,
-    /// What is evaluated after each epoch.
-    pub eval: Option<Split<'a>>,
-    /// Whether `eval` is a validation split, by which the best epoch is chosen and early stopping decides. A test
-    /// split is only reported.
-    pub eval_chooses: bool,
-    /// A picture for TensorBoard, such as [`augmented_grid`](crate::augmented_grid)'s.
-    pub picture: Option<DynamicImage>,
-    /// Set it to end the run after the step under way, with a checkpoint to go on from.
-    pub stop: &'a AtomicBool,
-    /// Whether nothing is shown on the screen.
-    pub quiet: bool,
-    /// Called after each epoch with the number of epochs done and the evaluation, if there was one; false ends the run
-    /// there as `stop` does, with a checkpoint to go on from.
-    pub after_epoch: Option<AfterEpoch<'a>>,
-}
+pub use crate::training::{AfterEpoch, BestWeights, FitReport, Split, Training};
 
-/// Whether training goes on after so many epochs.
-pub type AfterEpoch<'a> = &'a mut dyn FnMut(u64, Option<&Evaluation>) -> bool;
-
-/// A split and the loader of its batches.
-#[derive(Clone, Copy)]
-pub struct Split<'a> {
-    /// What it is called in logs: train, validation, test.
-    pub name: &'a str,
-    /// Its batches.
-    pub loader: &'a Loader,
-}
-
-/// What came of a training run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FitReport {
-    /// Epochs done, those before a resume included.
-    pub epochs: u64,
-    /// Optimiser steps done.
-    pub steps: u64,
-    /// Seconds spent on training, evaluation and checkpoints left out.
-    pub train_s: f64,
-    /// Training images a second over `train_s`.
-    pub images_per_s: f64,
-    /// The mean training loss of the last whole epoch.
-    pub train_loss: f64,
-    /// The training accuracy of the last whole epoch, in 0 to 1, measured while the weights changed.
-    pub train_top1: f64,
-    /// The last evaluation, of the split named, if there was one.
-    pub evaluation: Option<(String, Evaluation)>,
-    /// Whether the run was asked to stop before its end: continue it with `--resume`.
-    pub interrupted: bool,
-    /// Whether it ended because the validation metric no longer improved.
-    pub stopped_early: bool,
-}
-
-/// Trains a model.
+/// Trains a model from the weights that it has, or continues the run from its last checkpoint.
 ///
 /// # Errors
 /// A parameter that no gradient reaches; a loss that is NaN or infinite; images that cannot be read; a run directory
@@ -104,8 +34,8 @@ pub struct FitReport {
 pub fn fit(training: Training<'_>) -> Result<FitReport> {
     let Training {
         config,
-        run,
-        built,
+        dir,
+        network,
         loss,
         optimizer,
         train,
@@ -116,55 +46,39 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         quiet,
         mut after_epoch,
     } = training;
-    let (options, model, store) = (&config.train, &built.model, &built.store);
-    let mut stages = Stages::new(config, built, train.loader)?;
+    let (options, model, store) = (&config.train, network.model, network.store);
+    let mut stages = Stages::new(config, network, train.loader)?;
     let most_batches = train.loader.batches() as u64;
     let steps_per_epoch = most_batches.div_ceil(options.accumulate);
     let schedule = Schedule::new(&config.schedule, config.optim.lr(), steps_per_epoch, options.epochs)
         .with_weight_decay(config.optim.common.weight_decay);
-    let penalties = Penalties::new(config);
-    let frozen = Frozen::new(&config.transfer, built)?;
+    let (penalties, clipping) = (config.penalties(), options.clipping());
+    let frozen = Frozen::new(&config.transfer, network)?;
     let teacher = Teacher::open(config, train.loader.class_names())?;
-    let mut average = Average::new(options, store)?;
-    // Between epochs one view of each image is enough; further ones would take longer than the epoch.
+    let mut average = options.weight_average(store)?;
+    // One view of each image between epochs: evaluating several would take longer than the epoch.
     let views = TestTime::default();
 
-    let mut position = Position::default();
-    if run.last().is_file() {
-        let checkpoint = Checkpoint::load(&run.last())?;
-        checkpoint.restore_model(store)?;
-        checkpoint.restore_optimizer(optimizer)?;
-        if let Some(ema) = average.begun_mut(checkpoint.position.epoch) {
-            checkpoint.restore_ema(ema)?;
-        }
-        position = checkpoint.position;
-    }
-
-    let zeros = if options.keep_zeros { Zeros::of(store)? } else { Zeros::default() };
-
-    let mut record = Record::new(run, &position, options.epochs, quiet)?;
+    let mut position = match dir.last().is_file() {
+        true => Position::restore(&dir.last(), network, &mut average, optimizer)?,
+        false => Position::default(),
+    };
+    let pruned = if options.keep_zeros { PruningMask::of(store)? } else { PruningMask::default() };
+    let mut log = RunLog::new(dir, &position, options.epochs, quiet)?;
     if position.step > 0 {
-        record.note(&format!("continuing at epoch {}, step {}", position.epoch + 1, position.step))?;
+        log.note(&format!("continuing at epoch {}, step {}", position.epoch + 1, position.step))?;
     } else if let Some(picture) = &picture {
-        record.image("train/augmented", picture)?;
+        log.image("train/augmented", picture)?;
     }
     if options.precision == Precision::Bf16 {
-        record.note(&match bf16_unit() {
+        log.note(&match bf16_unit() {
             Some(unit) => format!("bf16: training multiplies on {unit}, the last evaluation is in f32"),
             None => "bf16: this processor has neither AMX-BF16 nor AVX512-BF16; computing in f32".to_owned(),
         })?;
     }
-    let mut report = FitReport {
-        epochs: position.epoch,
-        steps: position.step,
-        train_s: 0.0,
-        images_per_s: 0.0,
-        train_loss: f64::NAN,
-        train_top1: f64::NAN,
-        evaluation: None,
-        interrupted: false,
-        stopped_early: false,
-    };
+    let mut report = FitReport::at(&position);
+    // Whether the weights in memory are those to evaluate.
+    let mut best_in_memory = false;
     let mut probe = None;
     let mut saved = Instant::now();
     let save_every = Duration::try_from_secs_f64(60.0 * options.checkpoint_every_minutes).unwrap_or_default();
@@ -179,18 +93,18 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         let batches = loader.batches() as u64;
         let in_schedule =
             |position: &Position, batch: u64, step: u64| stages.schedule_step(position.epoch, (batch, batches), step);
-        record.start_epoch(position.epoch, batches);
-        let constants = frozen.start_epoch(store, position.epoch);
+        log.start_epoch(position.epoch, batches);
+        let frozen_now = frozen.start_epoch(store, position.epoch);
         loss.start_epoch(position.epoch);
         let mut clock = Instant::now();
         if position.epoch == report.epochs || frozen.changes_at(position.epoch) {
-            probe = Probe::new(config, built, constants, train.loader, eval, &mut record)?;
+            probe = LinearProbe::new(config, network, frozen_now, train.loader, eval, &mut log)?;
         }
-        let work = Work {
-            model: model.as_ref(),
+        let train_step = TrainStep {
+            model,
             loss,
             teacher: teacher.as_ref(),
-            constants,
+            frozen: frozen_now,
             r_drop: options.r_drop,
             precision: options.precision,
             features: probe.as_ref().map(|probe| &probe.train),
@@ -200,27 +114,27 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
 
         for batch in batches_of(loader, probe.as_ref(), (position.epoch, position.batch)) {
             let mut batch = batch?;
-            record.skipped(&batch.skipped)?;
+            log.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
             let rates = schedule.after(in_schedule(&position, position.batch, position.step), &position.plateau);
             let mode = || Mode::train(options.seed, position.epoch * most_batches + position.batch);
-            let input = work.input(&mut batch)?;
+            let input = train_step.input(&mut batch)?;
             let taught = {
                 let _format = autocast(options.precision.into());
                 teacher.as_ref().map(|teacher| teacher.targets(&input)).transpose()?
             };
-            let (batch_loss, logits, mut grads) = work.pass(&input, &batch, taught.as_ref(), &mode())?;
+            let (batch_loss, logits, mut grads) = train_step.run(&input, &batch, taught.as_ref(), &mode())?;
             if !batch_loss.is_finite() {
-                return Err(non_finite(batch_loss, &position, loader.ids(&batch), run));
+                return Err(non_finite(batch_loss, &position, loader.ids(&batch), dir));
             }
-            drop_frozen(&mut grads, constants);
+            drop_frozen(&mut grads, frozen_now);
             if frozen.changes_at(position.epoch) && position.batch == 0 {
-                check_gradients(&grads, store, constants)?;
+                check_gradients(&grads, store, frozen_now)?;
             }
             if let Some(sam) = &config.optim.common.sam {
                 let climb = Sam::climb(sam, store, &grads)?;
-                grads = work.pass(&input, &batch, taught.as_ref(), &mode())?.2;
-                drop_frozen(&mut grads, constants);
+                grads = train_step.run(&input, &batch, taught.as_ref(), &mode())?.2;
+                drop_frozen(&mut grads, frozen_now);
                 climb.descend()?;
             }
             let targets = batch.targets.as_deref().filter(|_| config.data.multi_label);
@@ -229,7 +143,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             position.batch += 1;
 
             let mut grads = match pending.take() {
-                Some(sum) => add(sum, grads, store)?,
+                Some(sum) => add_grads(sum, grads, store)?,
                 None => grads,
             };
             pending_batches += 1;
@@ -242,24 +156,24 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             }
             pending_batches = 0;
             penalties.add(&mut grads, store)?;
-            clip(options, &mut grads, store)?;
+            clipping.apply(&mut grads, store)?;
             {
                 let _format = autocast(options.precision.into());
                 optimizer.step(&grads, rates)?;
             }
             penalties.constrain(store, &grads)?;
-            zeros.keep()?;
+            pruned.apply()?;
             position.step += 1;
             average.after_step(store, position.step)?;
             position.train_s += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            record.step(&position, f64::from(batch_loss), rates)?;
+            log.step(&position, f64::from(batch_loss), rates)?;
             let cycles = |batch, step| schedule.cycles_done(in_schedule(&position, batch, step));
             let cycle = cycles(position.batch, position.step);
             let before = position.batch.saturating_sub(options.accumulate);
             if options.snapshots && cycle > cycles(before, position.step - 1) {
                 let ema = average.begun(position.epoch);
-                checkpoint::save(&run.snapshot(cycle), &config.model.name, &position, store, ema, None)?;
+                position.save(&dir.snapshot(cycle), network, ema, None)?;
                 clock = Instant::now();
             }
 
@@ -267,8 +181,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let by_steps = options.checkpoint_every_steps > 0 && position.step % options.checkpoint_every_steps == 0;
             let by_time = !save_every.is_zero() && saved.elapsed() >= save_every;
             if stop || by_steps || by_time {
-                let ema = average.begun(position.epoch);
-                checkpoint::save(&run.last(), &config.model.name, &position, store, ema, Some(optimizer))?;
+                position.save(&dir.last(), network, average.begun(position.epoch), Some(optimizer))?;
                 (saved, clock) = (Instant::now(), Instant::now());
             }
             if stop {
@@ -278,7 +191,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         }
 
         average.after_epoch(position.epoch, store, || {
-            reestimate_statistics(model.as_ref(), store, loader, (options.seed, position.epoch))
+            reestimate_batch_norm(model, store, loader, (options.seed, position.epoch)).map_err(Error::from)
         })?;
         position.train_s += clock.elapsed().as_secs_f64();
         let ema = average.begun(position.epoch + 1);
@@ -289,13 +202,12 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         if let Some(eval) = eval {
             let evaluate = || {
                 let _format = autocast(options.precision.into());
-                let known =
-                    probe.as_ref().map(|probe| probe.predict(model.as_ref(), eval.loader)).transpose()?.flatten();
+                let known = probe.as_ref().map(|probe| probe.predict(model, eval.loader)).transpose()?.flatten();
                 let predictions = match known {
                     Some(predictions) => predictions,
-                    None => predict(model.as_ref(), eval.loader, &views)?,
+                    None => predict(model, eval.loader, &views)?,
                 };
-                predictions.evaluate(eval.loader.class_names())
+                Ok::<_, Error>(predictions.evaluate(eval.loader.class_names())?)
             };
             let evaluation = match ema {
                 Some(ema) => ema.with_average(store, evaluate)?,
@@ -316,18 +228,19 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             report.evaluation = Some((eval.name.to_owned(), evaluation));
         }
         let evaluation = report.evaluation.as_ref().map(|(split, evaluation)| (split.as_str(), evaluation));
-        record.epoch(&position, evaluation, lr)?;
+        log.epoch(&position, evaluation, lr)?;
         let seen = position.running.images.max(1) as f64;
         report.train_loss = position.running.loss.0 / seen;
         report.train_top1 = position.running.correct as f64 / seen;
         position = Position { epoch: position.epoch + 1, batch: 0, running: Running::default(), ..position };
-        // Before the checkpoint: who is killed in between is told again.
+        // Before the checkpoint: after a kill in between, the epoch runs again and is reported again.
         let evaluation = report.evaluation.as_ref().map(|(_, evaluation)| evaluation);
         let goes_on = after_epoch.as_mut().is_none_or(|after| after(position.epoch, evaluation));
+        best_in_memory = improved || !dir.best().is_file();
         if improved {
-            checkpoint::save(&run.best(), &config.model.name, &position, store, ema, None)?;
+            position.save(&dir.best(), network, ema, None)?;
         }
-        checkpoint::save(&run.last(), &config.model.name, &position, store, ema, Some(optimizer))?;
+        position.save(&dir.last(), network, ema, Some(optimizer))?;
         saved = Instant::now();
         if (stopped(stop) || !goes_on) && position.epoch < options.epochs {
             report.interrupted = true;
@@ -337,12 +250,17 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
 
     if report.interrupted {
         let (epoch, step) = (position.epoch + 1, position.step);
-        record.note(&format!("stopped in epoch {epoch} after step {step}; continue with --resume"))?;
+        log.note(&format!("stopped in epoch {epoch} after step {step}"))?;
     }
     if report.stopped_early {
-        record.note(&format!("no better epoch for {} epochs: stopped", position.epochs_since_best))?;
+        log.note(&format!("no better epoch for {} epochs: stopped", position.epochs_since_best))?;
     }
-    record.flush()?;
+    report.best = match (best_in_memory && !report.interrupted, average.into_begun(position.epoch)) {
+        (false, _) => BestWeights::Checkpoint(dir.weights()?),
+        (true, Some(average)) => BestWeights::Average(Box::new(average)),
+        (true, None) => BestWeights::InMemory,
+    };
+    report.epochs_log = log.finish()?;
     (report.epochs, report.steps, report.train_s) = (position.epoch, position.step, position.train_s);
     report.images_per_s = position.images as f64 / position.train_s.max(f64::MIN_POSITIVE);
     Ok(report)
@@ -352,8 +270,8 @@ fn gave_up(config: &EarlyStoppingConfig, position: &Position) -> bool {
     config.patience > 0 && position.epochs_since_best >= config.patience
 }
 
-/// Adds a batch to the sums of its epoch. Of logits of two passes the first counts. Where several classes can hold for a
-/// sample, `targets` says which: one that holds is right.
+/// Adds a batch to the sums of its epoch. Of the logits of two passes the first counts. For multi-label data a prediction is
+/// correct if its target is 1.
 fn count(running: &mut Running, loss: f32, logits: &Tensor, labels: &[u32], targets: Option<&[f32]>) -> Result<()> {
     let predicted = logits.detach().argmax(D::Minus1)?.to_vec1::<u32>()?;
     running.images += labels.len() as u64;
@@ -367,13 +285,13 @@ fn count(running: &mut Running, loss: f32, logits: &Tensor, labels: &[u32], targ
     Ok(())
 }
 
-fn non_finite(loss: f32, position: &Position, ids: Vec<String>, run: &RunDir) -> Error {
+fn non_finite(loss: f32, position: &Position, ids: Vec<String>, dir: &RunDir) -> Error {
     Error::NonFiniteLoss {
         loss,
         step: position.step,
         epoch: position.epoch + 1,
         batch: position.batch,
         samples: ids.join(", "),
-        checkpoint: Some(run.last()).filter(|path| path.is_file()),
+        checkpoint: Some(dir.last()).filter(|path| path.is_file()),
     }
 }

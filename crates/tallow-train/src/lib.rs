@@ -1,77 +1,68 @@
-//! Training: configuration, losses, optimisers, schedules, the loop, checkpoints and logs.
+//! Training: configuration, setup, the loop, and what is built on them.
 //!
-//! In the order in which a run uses them:
-//!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
-//! | [`config`] | defaults < recipe < `--set` → a typed, complete [`RunConfig`] |
-//! | [`run_dir`] | the run's folder, written before the first step |
-//! | [`loaders`] | batches of each split |
-//! | [`loss`], [`optim`], [`schedule`], [`clip`], [`average`], [`ema`], [`swa`] | the parts of a step |
+//! | [`config`] | defaults < recipe < settings → a typed [`RunConfig`], completed by the data |
+//! | [`pretrained`] | trained weights, found by file, folder or name, and loaded |
+//! | [`setup`](mod@setup) | data → config → model → weights, for every program that trains |
+//! | [`loaders`] | the batches of each split |
+//! | [`fit`](mod@fit) | the training loop |
+//! | [`train_run`](mod@train_run) | setup → a run directory with all its files |
 //! | [`stages`] | what changes between epochs: the sizes of batches and images |
-//! | [`transfer`] | trained weights: what of them stays as it is |
-//! | [`fit`](mod@fit) | the loop |
+//! | [`transfer`] | frozen parameters |
+//! | [`distill`] | distillation from a teacher |
 //! | [`lr_find`](mod@lr_find), [`batch_size`] | a sweep over learning rates, one over batch sizes |
-//! | [`checkpoint`] | from where a run goes on |
-//! | [`evaluate`], [`tta`] | logits of a whole split, from one or several views of each image |
-//! | [`out_of_fold`] | the predictions of a cross-validation's runs, put together |
-//! | [`embed`](mod@embed) | features of a whole split |
-//! | [`finished`], [`ensemble`], [`predictor`] | runs, and combinations of runs, to be used, also as one graph |
-//! | [`log`] | progress, `summary.csv`, TensorBoard |
+//! | [`trial`] | one trial of a hyper-parameter search |
+//! | [`crossval`], [`out_of_fold`] | cross-validation, and its out-of-fold predictions |
 //!
-//! A program of your own that trains is `crates/tallow-cli/src/train.rs`, some sixty lines.
+//! Losses, optimisers and schedules are in [`tallow_optim`], the run directory in [`tallow_run`], trained runs in
+//! [`tallow_infer`].
+//!
+//! # Example
+//! ```no_run
+//! use tallow_train::{FitOptions, load, setup, train_run};
+//!
+//! # fn main() -> tallow_train::Result<()> {
+//! let setup = setup(load("fast", &[])?, None)?;
+//! let dir = setup.create_dir("runs/mine")?;
+//! let trained = train_run(setup, dir, FitOptions::default())?;
+//! println!("training accuracy {:.1} %", 100.0 * trained.report.train_top1);
+//! # Ok(()) }
+//! ```
 
-pub mod average;
-pub mod batch;
 pub mod batch_size;
-pub mod checkpoint;
-pub mod clip;
 pub mod config;
+pub mod crossval;
 pub mod distill;
-pub mod ema;
-pub mod embed;
-pub mod ensemble;
-pub mod evaluate;
-pub mod finished;
 pub mod fit;
 pub mod loaders;
-pub mod log;
-pub mod loss;
 pub mod lr_find;
-pub mod optim;
+pub mod network;
 pub mod out_of_fold;
-pub mod predictor;
-pub mod run_dir;
-pub mod schedule;
+pub mod position;
+pub mod pretrained;
+pub mod setup;
 pub mod stages;
-pub mod swa;
+pub mod train_run;
 pub mod transfer;
-pub mod tta;
+pub mod trial;
 
 mod error;
-mod graph;
-mod pass;
-mod penalty;
-mod probe;
-mod record;
-mod zeros;
+mod linear_probe;
+mod run_log;
+mod step;
+mod training;
 
-pub use checkpoint::{Checkpoint, load_weights};
-pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, build_pipeline, load, resolve};
+pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, load, resolve};
+pub use crossval::{CrossValidation, cross_validate};
 pub use distill::DistillConfig;
-pub use embed::{Features, embed};
-pub use ensemble::Ensemble;
 pub use error::{Error, Result};
-pub use evaluate::{Predictions, one_class_names, predict, predictions_csv, several_class_names};
-pub use finished::Finished;
-pub use fit::{AfterEpoch, FitReport, Split, Training, fit};
-pub use loaders::{augmented_grid, eval_loader, train_loader};
-pub use loss::{Loss, LossConfig, LossContext};
-pub use optim::{OptimConfig, Optimizer};
+pub use fit::{AfterEpoch, BestWeights, FitReport, Split, Training, fit};
+pub use loaders::{augmented_grid, class_counts, eval_loader, train_loader};
+pub use network::Network;
 pub use out_of_fold::{MeanProbabilities, OutOfFold};
-pub use predictor::{Measured, Predictor};
-pub use run_dir::RunDir;
-pub use schedule::{Rates, Schedule, ScheduleConfig};
-pub use stages::{BatchGrowthConfig, ProgressiveConfig};
+pub use setup::{FitOptions, Setup, setup, setup_on};
+pub use stages::BatchGrowthConfig;
+pub use train_run::{TrainedOutcome, train_run};
 pub use transfer::TransferConfig;
-pub use tta::{TestTime, View};
+pub use trial::train_trial;

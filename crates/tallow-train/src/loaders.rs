@@ -1,4 +1,4 @@
-//! The loaders of a run's splits, and the picture of what its augmentation does.
+//! The loaders of a run's splits, and a picture of its augmented images.
 
 use std::sync::Arc;
 
@@ -8,8 +8,19 @@ use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 
 use crate::{Resolved, Result, RunConfig};
 
-/// Pictures a side of [`augmented_grid`].
+/// Pictures per side of [`augmented_grid`].
 const GRID: usize = 8;
+
+/// The number of training samples of each class.
+pub fn class_counts(train: &dyn Dataset) -> Vec<usize> {
+    let mut counts = vec![0; train.class_names().len()];
+    for index in 0..train.len() {
+        if let Some(count) = counts.get_mut(train.label(index)) {
+            *count += 1;
+        }
+    }
+    counts
+}
 
 /// The loader of training batches: augmented, in the order of `data.sampler`, from the index or the stream.
 ///
@@ -78,7 +89,7 @@ pub fn augmented_grid(loader: &Loader, pipeline: &Pipeline) -> Result<DynamicIma
         };
         let picture = pipeline.preview(image, &mut rng)?;
         let (left, top) = ((place % columns * width) as u32, (place / columns * height) as u32);
-        // Colours by way of RGBA, which any 8-bit picture can be written and read as.
+        // Pixels are converted to RGBA, which any 8-bit picture can be read and written as.
         for (x, y, pixel) in image::GenericImageView::pixels(&picture) {
             grid.put_pixel(left + x, top + y, pixel);
         }

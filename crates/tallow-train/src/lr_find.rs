@@ -1,14 +1,14 @@
-//! Finds a learning rate: a short training in which it climbs from far too low to far too high, and the loss is watched.
+//! Finds a learning rate: a short training in which the learning rate climbs from far too low to far too high.
 
 use tallow_data::Loader;
-use tallow_models::Built;
 use tallow_nn::Mode;
+use tallow_optim::{Loss, Optimizer, Rates};
 
-use crate::config::TrainConfig;
-use crate::pass::Work;
-use crate::{Error, Loss, Optimizer, Rates, Result};
+use crate::step::TrainStep;
+use crate::transfer::{Frozen, drop_frozen};
+use crate::{Error, Network, Result, RunConfig};
 
-/// How much of the smoothed loss is kept in each step.
+/// The decay of the smoothed loss per step.
 const SMOOTHING: f64 = 0.98;
 /// The sweep ends where the smoothed loss is above this many times its lowest.
 const EXPLODED: f64 = 4.0;
@@ -41,30 +41,30 @@ pub struct LrPoint {
     pub smoothed: f64,
 }
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LrSweep {
-    /// Step by step.
+    /// One point per step.
     pub points: Vec<LrPoint>,
     /// Whether the loss exploded before the end of the range.
     pub exploded: bool,
 }
 
-/// Trains with learning rates that climb exponentially, batch after batch (epoch after epoch, if there are few), until the
-/// range or the loss is at its end. The model and the optimiser are of no use afterwards.
+/// Trains with learning rates that climb exponentially from batch to batch, over several epochs if need be, until the end of the
+/// range or until the loss explodes. Frozen parameters stay frozen. Model and optimiser are of no use afterwards.
 ///
 /// # Errors
-/// A range that means nothing; images that cannot be read; whatever the model or the loss fails with.
+/// An empty range; images that cannot be read; an error of the model or the loss.
 ///
 /// # Source
 /// Smith 2017 (the range test); fastai's `lr_find`, whose smoothing and stop are used.
 pub fn lr_find(
     range: &LrRange,
-    built: &Built,
+    network: Network<'_>,
     loss: &dyn Loss,
     optimizer: &mut dyn Optimizer,
     loader: &Loader,
-    options: &TrainConfig,
+    config: &RunConfig,
 ) -> Result<LrSweep> {
     let LrRange { start, end, steps } = *range;
     if !(start > 0.0 && end > start && end.is_finite() && steps >= 2) {
@@ -72,13 +72,15 @@ pub fn lr_find(
             "a sweep from {start} to {end} in {steps} steps: give a start above 0, a higher end, and 2 steps or more"
         )));
     }
-    let work = Work {
-        model: built.model.as_ref(),
+    let frozen = Frozen::new(&config.transfer, network)?;
+    let frozen = frozen.start_epoch(network.store, 0);
+    let train_step = TrainStep {
+        model: network.model,
         loss,
         teacher: None,
-        constants: &[],
+        frozen,
         r_drop: None,
-        precision: options.precision,
+        precision: config.train.precision,
         features: None,
     };
     let mut sweep = LrSweep { points: Vec::with_capacity(steps), exploded: false };
@@ -91,8 +93,9 @@ pub fn lr_find(
                 return Ok(sweep);
             }
             let mut batch = batch?;
-            let input = work.input(&mut batch)?;
-            let (value, _, grads) = work.pass(&input, &batch, None, &Mode::train(options.seed, step as u64))?;
+            let input = train_step.input(&mut batch)?;
+            let (value, _, mut grads) =
+                train_step.run(&input, &batch, None, &Mode::train(config.train.seed, step as u64))?;
             if !value.is_finite() {
                 sweep.exploded = true;
                 return Ok(sweep);
@@ -107,6 +110,7 @@ pub fn lr_find(
                 sweep.exploded = true;
                 return Ok(sweep);
             }
+            drop_frozen(&mut grads, frozen);
             optimizer.step(&grads, Rates::new(lr))?;
         }
     }
@@ -114,7 +118,7 @@ pub fn lr_find(
 }
 
 impl LrSweep {
-    /// The points that suggestions go by: without the first tenth, where nothing is learnt yet, and without the last five.
+    /// The points that suggestions use: without the first tenth, where nothing is learnt yet, and without the last five.
     fn useful(&self) -> &[LrPoint] {
         let first = self.points.len() / 10;
         let last = self.points.len().saturating_sub(if self.points.len() > 15 { 5 } else { 0 });

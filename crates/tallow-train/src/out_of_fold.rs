@@ -1,11 +1,12 @@
-//! Out-of-fold predictions: what the runs of a cross-validation say of samples that they were not trained on.
+//! Out-of-fold predictions: the predictions of a cross-validation's runs on the samples that they hold out.
 
 use tallow_data::Dataset;
+use tallow_infer::{Predictions, multi_label_names, single_label_names};
 use tallow_metrics::{Evaluation, Scores, argmax, evaluate_multi_label, logit};
 
-use crate::{Error, Predictions, Result, one_class_names, several_class_names};
+use crate::{Error, Result};
 
-/// Sums of probabilities, a row a sample of the whole dataset.
+/// Sums of probabilities, one row per sample of the whole dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutOfFold {
     classes: usize,
@@ -13,7 +14,7 @@ pub struct OutOfFold {
     counts: Vec<u32>,
 }
 
-/// The mean probabilities of the samples that any fold predicted.
+/// The mean probabilities of the samples that some fold predicted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeanProbabilities {
     /// The samples' indices in the dataset, ascending.
@@ -25,13 +26,13 @@ pub struct MeanProbabilities {
 }
 
 impl OutOfFold {
-    /// None yet of `samples` samples of `classes` classes.
+    /// No predictions yet, of `samples` samples and `classes` classes.
     pub fn new(samples: usize, classes: usize) -> Self {
         Self { classes, sums: vec![0.0; samples * classes], counts: vec![0; samples] }
     }
 
-    /// Adds a fold's predictions of `held_out`, the indices of samples of `dataset`, in this order; those that could not be
-    /// read are missing from the predictions.
+    /// Adds a fold's predictions of `held_out`, indices of samples of `dataset` in this order. Samples that could not be read are
+    /// missing from the predictions.
     ///
     /// # Errors
     /// Predictions of other samples; logits that are not finite.
@@ -68,7 +69,7 @@ impl OutOfFold {
 }
 
 impl MeanProbabilities {
-    /// Every metric of them, all folds together.
+    /// All metrics, over all folds together.
     ///
     /// # Errors
     /// No samples.
@@ -80,16 +81,16 @@ impl MeanProbabilities {
         Ok(tallow_metrics::evaluate(&self.labels(dataset), Scores::Probabilities(&self.probabilities), classes)?)
     }
 
-    /// What each sample is and what it was taken for, in words: a class, or `a|b` where several can hold at once.
+    /// The names of the true and of the predicted class of each sample; for multi-label data `a|b`.
     ///
     /// # Errors
     /// A class without a name.
     pub fn names(&self, dataset: &dyn Dataset) -> Result<Vec<[String; 2]>> {
         let classes = dataset.class_names();
         if dataset.is_multi_label() {
-            return Ok(several_class_names(&self.targets(dataset), (&self.probabilities, 0.5), classes));
+            return Ok(multi_label_names(&self.targets(dataset), (&self.probabilities, 0.5), classes));
         }
-        one_class_names(&self.labels(dataset), &argmax(&self.probabilities, classes.len())?, classes)
+        Ok(single_label_names(&self.labels(dataset), &argmax(&self.probabilities, classes.len())?, classes)?)
     }
 
     fn labels(&self, dataset: &dyn Dataset) -> Vec<usize> {

@@ -1,17 +1,18 @@
-//! What changes between epochs: batches that grow, images that grow.
+//! What changes between epochs: the batch size and the image size.
 //!
-//! Both are functions of the epoch alone, so that a resumed run needs to know nothing of them.
+//! Both are functions of the epoch alone, so that they have no state in a checkpoint.
 
 use serde::{Deserialize, Serialize};
 use tallow_augment::{Interpolation, Pipeline, SizeParam, ops};
 use tallow_data::{Loader, LoaderConfig};
-use tallow_models::Built;
+use tallow_infer::batch::images;
 use tallow_nn::Mode;
+use tallow_optim::InvalidValue;
+use tallow_run::ProgressiveConfig;
 
-use crate::batch::images;
-use crate::{Error, Result, RunConfig};
+use crate::{Error, Network, Result, RunConfig};
 
-/// The `train.batch_growth` table: batches of `train.batch_size · factor^⌊epoch / every_epochs⌋` samples, epochs counted
+/// The `[train.batch_growth]` section: batches of `train.batch_size · factor^⌊epoch / every_epochs⌋` samples, epochs counted
 /// from 0.
 ///
 /// # Source
@@ -19,11 +20,11 @@ use crate::{Error, Result, RunConfig};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchGrowthConfig {
-    /// How many times larger batches become, above 1.
+    /// The factor by which batches grow, above 1.
     pub factor: f64,
-    /// After how many epochs each time, 1 or more.
+    /// The epochs between two growths, 1 or more.
     pub every_epochs: u64,
-    /// The most samples of a batch; no limit if absent.
+    /// The largest batch size; no limit if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<usize>,
 }
@@ -35,14 +36,14 @@ impl Default for BatchGrowthConfig {
 }
 
 impl BatchGrowthConfig {
-    /// The first key with a value that means nothing, and what is expected of it.
-    pub(crate) fn invalid(&self) -> Option<(&'static str, &'static str)> {
+    /// The first key whose value is out of range, and what is expected of it.
+    pub(crate) fn first_invalid(&self) -> Option<InvalidValue> {
         let checks = [
             (self.factor > 1.0 && self.factor.is_finite(), "factor", "a factor above 1"),
             (self.every_epochs > 0, "every_epochs", "1 or more"),
             (self.max != Some(0), "max", "1 or more"),
         ];
-        checks.into_iter().find(|(valid, _, _)| !valid).map(|(_, key, expected)| (key, expected))
+        checks.into_iter().find(|(valid, _, _)| !valid).map(|(_, key, expected)| InvalidValue { key, expected })
     }
 
     /// The samples of a batch in an epoch, counted from 0, where the first epoch has `first`.
@@ -54,46 +55,11 @@ impl BatchGrowthConfig {
     }
 }
 
-/// The `augment.progressive` table: training images grow in equal steps, each for an equal part of the epochs, to what
-/// the pipeline makes. The last epoch has that size; so has every evaluation.
-///
-/// # Source
-/// Howard 2018 (fastai's progressive resizing); Tan & Le 2021 (EfficientNetV2), whose steps are these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProgressiveConfig {
-    /// The shorter side in the first epoch, in pixels.
-    pub start: usize,
-    /// How many sizes there are, the first and the last included, 2 or more.
-    #[serde(default = "four")]
-    pub stages: u64,
-}
-
-fn four() -> u64 {
-    4
-}
-
-impl ProgressiveConfig {
-    /// The first key with a value that means nothing, and what is expected of it.
-    pub(crate) fn invalid(&self) -> Option<(&'static str, &'static str)> {
-        let checks =
-            [(self.start > 0, "start", "a side of 1 pixel or more"), (self.stages > 1, "stages", "2 sizes or more")];
-        checks.into_iter().find(|(valid, _, _)| !valid).map(|(_, key, expected)| (key, expected))
-    }
-
-    /// Height and width of the images in an epoch of `epochs`, counted from 0, that end as `(height, width)`.
-    pub fn size(&self, (height, width): (usize, usize), epoch: u64, epochs: u64) -> (usize, usize) {
-        let stages = self.stages.min(epochs).max(1);
-        let stage = (epoch * stages / epochs.max(1)).min(stages - 1);
-        if stage == stages - 1 {
-            return (height, width);
-        }
-        let short = height.min(width) as f64;
-        let start = (self.start as f64).min(short);
-        let side = start + (short - start) * stage as f64 / (stages - 1) as f64;
-        let scaled = |side_at_end: usize| ((side_at_end as f64 * side / short).round() as usize).max(1);
-        (scaled(height), scaled(width))
-    }
+/// The first key of `augment.progressive` whose value is out of range, and what is expected of it.
+pub(crate) fn progressive_invalid(config: &ProgressiveConfig) -> Option<InvalidValue> {
+    let checks =
+        [(config.start > 0, "start", "a side of 1 pixel or more"), (config.stages > 1, "stages", "2 sizes or more")];
+    checks.into_iter().find(|(valid, _, _)| !valid).map(|(_, key, expected)| InvalidValue { key, expected })
 }
 
 /// The training batches of every epoch.
@@ -117,7 +83,7 @@ impl<'a> Stages<'a> {
     ///
     /// # Errors
     /// Images that the model does not take; batches that are larger than the dataset where incomplete ones are left out.
-    pub fn new(config: &'a RunConfig, built: &Built, base: &'a Loader) -> Result<Self> {
+    pub fn new(config: &'a RunConfig, network: Network<'_>, base: &'a Loader) -> Result<Self> {
         let (height, width, channels) = base.pipeline().output_shape();
         let now = Stage { batch_size: base.config().batch_size, size: (height, width) };
         let stages = Self { config, base, now, changed: None };
@@ -133,9 +99,8 @@ impl<'a> Stages<'a> {
         sizes.dedup();
         for (h, w) in sizes.into_iter().filter(|size| *size != (height, width)) {
             let image = images(vec![0.0; h * w * channels], (1, h, w, channels))?;
-            built.model.forward(&image, &Mode::eval()).map_err(|error| {
-                let model = built.info.name();
-                Error::Mismatch(format!("augment.progressive: {model} takes no images of {h}×{w}: {error}"))
+            network.model.forward(&image, &Mode::eval()).map_err(|error| {
+                Error::Mismatch(format!("augment.progressive: {} takes no images of {h}×{w}: {error}", network.name))
             })?;
         }
         Ok(stages)
@@ -207,20 +172,5 @@ mod tests {
         let low = BatchGrowthConfig { max: Some(10), ..BatchGrowthConfig::default() };
         assert_eq!([low.batch_size(100, 0), low.batch_size(100, 9)], [100, 100]);
         assert_eq!(BatchGrowthConfig::default().batch_size(100, 10_000), usize::MAX);
-    }
-
-    #[test]
-    fn images_grow_in_equal_steps_for_equal_times_to_their_end() {
-        let progressive = ProgressiveConfig { start: 16, stages: 4 };
-        let sides = |epochs: u64| -> Vec<usize> {
-            (0..epochs).map(|epoch| progressive.size((28, 28), epoch, epochs).0).collect()
-        };
-        assert_eq!(sides(8), [16, 16, 20, 20, 24, 24, 28, 28]);
-        assert_eq!(sides(5), [16, 16, 20, 24, 28]);
-        assert_eq!(sides(2), [16, 28]);
-        assert_eq!(sides(1), [28]);
-        assert_eq!(progressive.size((32, 64), 0, 8), (16, 32));
-        // A start above the end is the end.
-        assert_eq!(ProgressiveConfig { start: 99, stages: 2 }.size((28, 28), 0, 2), (28, 28));
     }
 }

@@ -1,35 +1,35 @@
-//! Transfer learning: which parameters of a model with trained weights stay as they are, and for how long.
+//! Transfer learning: which parameters of a pretrained model are frozen, and for how long.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use tallow_models::Built;
 use tallow_nn::{Gradients, ParamStore};
+use tallow_optim::optimizer::is_classifier;
 
-use crate::optim::is_classifier;
-use crate::{Error, Result};
+use crate::{Error, Network, Result};
 
-/// Everything but the classifier and low-rank changes (`model.lora_rank`), as a pattern of `transfer.freeze`.
+/// The pattern of `transfer.freeze` for all parameters but the classifier and low-rank adapters (`model.lora_rank`).
 pub const BACKBONE: &str = "backbone";
 
-/// The `transfer` table of a run's config.
+/// The `[transfer]` section: pretrained weights and frozen parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransferConfig {
-    /// The weights to start from: a file, a folder, or `hf:OWNER/REPO[@REVISION]`; fresh ones if absent.
+    /// The weights to start from: a file, a folder, `hf:OWNER/REPO[@REVISION]`, or timm's `MODEL.TAG`; random ones if absent.
+    /// [`setup`](fn@crate::setup) loads them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<String>,
-    /// Whether their tensors are matched with the model's by order instead of name.
+    /// Whether their tensors are matched with the model's by order instead of by name.
     pub weights_by_order: bool,
     /// Whether tensors that are missing, unexpected or of another shape are reported instead of refused.
     pub allow_mismatch: bool,
-    /// Patterns of the parameters that stay as they are: a name or the module it is in (`layer1`), with `*` for
-    /// anything, or `backbone`. The running statistics of frozen BatchNorms stay as they are as well, and normalise.
+    /// Patterns of the frozen parameters: a name or a module (`layer1`), with `*` for any text, or `backbone`. Frozen BatchNorm
+    /// layers normalise with their running statistics, which do not change.
     pub freeze: Vec<String>,
-    /// Epochs after which everything is trained; never if absent.
+    /// Epochs after which all parameters are trained; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unfreeze_after_epochs: Option<u64>,
-    /// Whether a backbone that is frozen as a whole runs once over each image, where every epoch shows the same pixels, and
-    /// its features are kept in memory. Changes speed and memory, never results.
+    /// Whether the features of a backbone that is frozen as a whole are computed once and cached in memory, where every epoch
+    /// shows the same pixels. Changes speed and memory, never results.
     pub cache_features: bool,
 }
 
@@ -46,22 +46,22 @@ impl Default for TransferConfig {
     }
 }
 
-/// What of a model is frozen.
+/// The frozen parameters of a model.
 #[derive(Debug)]
 pub struct Frozen {
     parameters: Vec<Tensor>,
     patterns: Vec<String>,
     until: u64,
-    classifier: &'static str,
+    classifier: Option<String>,
 }
 
 impl Frozen {
-    /// What `config` freezes of a model.
+    /// The parameters that `config` freezes.
     ///
     /// # Errors
-    /// A pattern that matches nothing; patterns that leave nothing to be trained.
-    pub fn new(config: &TransferConfig, built: &Built) -> Result<Self> {
-        let (store, classifier) = (&built.store, built.info.preset.classifier);
+    /// A pattern that matches nothing; patterns that freeze the whole model.
+    pub fn new(config: &TransferConfig, network: Network<'_>) -> Result<Self> {
+        let (store, classifier) = (network.store, network.classifier);
         for pattern in &config.freeze {
             if !store.parameters().any(|(name, _)| matches(pattern, name, classifier)) {
                 let mut modules: Vec<&str> =
@@ -69,7 +69,7 @@ impl Frozen {
                 modules.dedup();
                 return Err(Error::Mismatch(format!(
                     "transfer.freeze: `{pattern}` matches no parameter of {}; its modules are {}",
-                    built.info.name(),
+                    network.name,
                     modules.join(", ")
                 )));
             }
@@ -80,18 +80,18 @@ impl Frozen {
         let until = config.unfreeze_after_epochs.unwrap_or(u64::MAX);
         if parameters.len() == store.parameters().count() && until > 0 {
             let patterns = config.freeze.join(", ");
-            return Err(Error::Mismatch(format!(
-                "transfer.freeze: {patterns} leaves nothing of the model to be trained"
-            )));
+            return Err(Error::Mismatch(format!("transfer.freeze: {patterns} leaves nothing of the model to train")));
         }
-        Ok(Self { parameters, patterns: config.freeze.clone(), until, classifier })
+        Ok(Self { parameters, patterns: config.freeze.clone(), until, classifier: classifier.map(str::to_owned) })
     }
 
     /// Freezes and unfreezes statistics for an epoch, counted from 0; returns the parameters that are frozen in it.
     pub fn start_epoch(&self, store: &ParamStore, epoch: u64) -> &[Tensor] {
         let holds = epoch < self.until;
         for (name, buffer) in store.buffers() {
-            buffer.freeze(holds && self.patterns.iter().any(|pattern| matches(pattern, name, self.classifier)));
+            buffer.freeze(
+                holds && self.patterns.iter().any(|pattern| matches(pattern, name, self.classifier.as_deref())),
+            );
         }
         if holds { &self.parameters } else { &[] }
     }
@@ -102,23 +102,23 @@ impl Frozen {
     }
 }
 
-/// Whether nothing but the classifier is trained: the backbone then makes the same of the same images in every epoch, if it
-/// draws no random numbers.
-pub(crate) fn only_the_classifier_is_trained(built: &Built, frozen: &[Tensor]) -> bool {
-    let classifier = built.info.preset.classifier;
+/// Whether only the classifier is trained: the backbone then computes the same features in every epoch, if it draws no random
+/// numbers.
+pub(crate) fn only_the_classifier_is_trained(network: Network<'_>, frozen: &[Tensor]) -> bool {
+    let Some(classifier) = network.classifier else { return false };
     let still = |var: &Tensor| frozen.iter().any(|parameter| parameter.id() == var.id());
-    built.store.parameters().all(|(name, var)| is_classifier(name, classifier) || still(var))
-        && built.store.buffers().all(|(name, buffer)| is_classifier(name, classifier) || buffer.is_frozen())
+    network.store.parameters().all(|(name, var)| is_classifier(name, classifier) || still(var))
+        && network.store.buffers().all(|(name, buffer)| is_classifier(name, classifier) || buffer.is_frozen())
 }
 
-/// Takes the gradients of frozen parameters away: those that came by way of Candle's ops.
+/// Removes the gradients of frozen parameters: Candle's own ops still compute them.
 pub(crate) fn drop_frozen(grads: &mut Gradients, frozen: &[Tensor]) {
     for parameter in frozen {
         grads.remove(parameter);
     }
 }
 
-/// Fails if a parameter that is to be trained has no gradient.
+/// Fails if a trained parameter has no gradient.
 pub(crate) fn check_gradients(grads: &Gradients, store: &ParamStore, frozen: &[Tensor]) -> Result<()> {
     let trained = |var: &Tensor| frozen.iter().all(|parameter| parameter.id() != var.id());
     let without = store.parameters().filter(|(_, var)| grads.get(var).is_none() && trained(var));
@@ -126,10 +126,10 @@ pub(crate) fn check_gradients(grads: &Gradients, store: &ParamStore, frozen: &[T
     if names.is_empty() { Ok(()) } else { Err(Error::NoGradient { names: names.join(", ") }) }
 }
 
-/// Whether a pattern stands for a parameter: for its whole name, or for a module that it is in.
-fn matches(pattern: &str, name: &str, classifier: &str) -> bool {
+/// Whether a pattern matches the whole name of a parameter, or a module that it is in.
+fn matches(pattern: &str, name: &str, classifier: Option<&str>) -> bool {
     if pattern == BACKBONE {
-        return !is_classifier(name, classifier) && !name.contains(".lora_");
+        return classifier.is_some_and(|classifier| !is_classifier(name, classifier)) && !name.contains(".lora_");
     }
     let ends = name.match_indices('.').map(|(end, _)| end).chain([name.len()]);
     ends.into_iter().any(|end| glob(pattern.as_bytes(), &name.as_bytes()[..end]))
@@ -168,7 +168,7 @@ mod tests {
             ("backbone", "blocks.0.attn.qkv.weight", true),
             ("backbone", "blocks.0.attn.qkv.lora_A.weight", false),
         ] {
-            assert_eq!(matches(pattern, name, "fc"), expected, "{pattern} {name}");
+            assert_eq!(matches(pattern, name, Some("fc")), expected, "{pattern} {name}");
         }
     }
 }

@@ -10,8 +10,9 @@ use std::sync::{Arc, OnceLock};
 
 use common::{GO, config, images, run};
 use tallow_data::{Dataset, OpenOptions, Subset};
-use tallow_train::ensemble::{Made, Method, Plan, build};
-use tallow_train::{Ensemble, Finished, Predictor, Result, RunDir, View};
+use tallow_infer::ensemble::{BuildReport, Method, Plan, build};
+use tallow_infer::{Ensemble, Predictor, Result, TrainedRun, View};
+use tallow_run::RunDir;
 
 /// Settings of every run here: a share of the bundled images held out, the same from each.
 const SHARED: &[&str] =
@@ -175,7 +176,7 @@ fn an_ensemble_is_a_function_of_images() -> Result<()> {
         };
         build(plan(&members, method, &out))?;
         let predictor = Predictor::open(&out)?;
-        let batch = predictor.first().batches(dataset.clone())?.next().expect("a batch")?;
+        let batch = predictor.first()?.batches(dataset.clone())?.next().expect("a batch")?;
         let found = predictor.forward(&batch)?.flatten_all()?.to_vec1::<f32>()?;
         let expected = predictor.predictions(dataset.clone())?.logits;
         assert_eq!(found.len(), expected.len());
@@ -226,8 +227,8 @@ fn members_with_other_class_orders_are_reordered() -> Result<()> {
     build(plan(&[runs().join("a"), turned.clone()], Method::Average, &out))?;
     let dataset = test_images();
     let ours = Predictor::open(&out)?.predictions(dataset.clone())?.probabilities()?;
-    let a = Finished::open(&runs().join("a"))?.predictions(dataset.clone())?.probabilities()?;
-    let b = Finished::open(&runs().join("b"))?.predictions(dataset)?.probabilities()?;
+    let a = TrainedRun::open(&runs().join("a"))?.predictions(dataset.clone())?.probabilities()?;
+    let b = TrainedRun::open(&runs().join("b"))?.predictions(dataset)?.probabilities()?;
     for (row, mean) in ours.chunks(10).enumerate() {
         for (class, mean) in mean.iter().enumerate() {
             // What b says in its first column is now said of the last class.
@@ -248,7 +249,7 @@ fn a_soup_of_equals_is_the_member_and_greedy_is_no_worse_than_the_best() -> Resu
     let out = folder.path().join("soup");
     build(plan(&[runs().join("a"), twin], Method::Soup, &out))?;
     let state = |path: &Path| -> Result<Vec<(String, Vec<f32>)>> {
-        let state = Finished::open(path)?.built.store.state_dict();
+        let state = TrainedRun::open(path)?.classifier.built.store.state_dict();
         state.into_iter().map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?))).collect()
     };
     assert_eq!(state(&out)?, state(&runs().join("a"))?);
@@ -256,7 +257,7 @@ fn a_soup_of_equals_is_the_member_and_greedy_is_no_worse_than_the_best() -> Resu
     assert!(matches!(Predictor::open(&out)?, Predictor::Run(_)));
 
     let greedy = folder.path().join("greedy");
-    let made: Made = build(plan(&paths(&["a", "b", "c"]), Method::Greedy, &greedy))?;
+    let made: BuildReport = build(plan(&paths(&["a", "b", "c"]), Method::Greedy, &greedy))?;
     let best = made.members.iter().filter_map(|i| Some(i.measured.as_ref()?.top1)).fold(0.0, f64::max);
     let result = made.result.as_ref().expect("a result").top1;
     assert!(result >= best, "{made}");
@@ -296,7 +297,7 @@ fn a_cross_validation_is_one_member_and_its_out_of_fold_table_is_fitted_on() -> 
 
     // On new images a member is the mean of its folds.
     let dataset = test_images();
-    let of = |run: &str| Finished::open(&runs().join(run))?.predictions(dataset.clone())?.probabilities();
+    let of = |run: &str| TrainedRun::open(&runs().join(run))?.predictions(dataset.clone())?.probabilities();
     let (a, b, c) = (of("a")?, of("b")?, of("c")?);
     let ours = Predictor::open(&out)?.predictions(dataset.clone())?.probabilities()?;
     for (i, p) in ours.iter().enumerate() {
@@ -315,7 +316,7 @@ fn a_cross_validation_is_one_member_and_its_out_of_fold_table_is_fitted_on() -> 
     assert!(error(&members, Method::Stack).contains("line 3: 1 stands in line 2 as well"));
     fs::remove_file(first.join("oof.csv")).and_then(|()| fs::remove_file(second.join("oof.csv"))).expect("removed");
     assert!(error(&members, Method::Stack).contains("without oof.csv"));
-    assert!(error(&members, Method::Soup).contains("give its folds"));
+    assert!(error(&members, Method::Soup).contains("its folds can"));
     // An ensemble of cross-validations has no validation split of its own.
     assert!(Predictor::open(&out)?.splits(None)?.validation.is_none());
     Ok(())
@@ -332,7 +333,7 @@ fn snapshots_end_each_cycle_and_make_an_ensemble() -> Result<()> {
     assert_eq!(run.snapshots().len(), 2);
     // The second cycle ends with the run.
     let weights = |path: PathBuf| -> Result<Vec<f32>> {
-        let built = Finished::with_weights(RunDir::open(&cycles)?, &path)?.built;
+        let built = TrainedRun::with_weights(RunDir::open(&cycles)?, &path)?.classifier.built;
         let parameters = built.store.parameters().map(|(_, var)| Ok(var.flatten_all()?.to_vec1::<f32>()?));
         Ok(parameters.collect::<Result<Vec<_>>>()?.concat())
     };
@@ -345,7 +346,7 @@ fn snapshots_end_each_cycle_and_make_an_ensemble() -> Result<()> {
     assert_eq!(made.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(), ["cycles-1", "cycles-2"]);
     let dataset = test_images();
     let of = |cycle| {
-        let snapshot = Finished::with_weights(RunDir::open(&cycles)?, &run.snapshot(cycle))?;
+        let snapshot = TrainedRun::with_weights(RunDir::open(&cycles)?, &run.snapshot(cycle))?;
         snapshot.predictions(dataset.clone())?.probabilities()
     };
     let (one, two) = (of(1)?, of(2)?);
@@ -369,7 +370,7 @@ fn what_cannot_be_combined_is_refused_with_the_reason() -> Result<()> {
         path
     };
     let a = runs().join("a");
-    contains(refused(std::slice::from_ref(&a), Method::Average), &["needs two members, found 1", "--snapshots"]);
+    contains(refused(std::slice::from_ref(&a), Method::Average), &["needs two members, found 1"]);
     contains(refused(&[a.clone(), a.clone()], Method::Average), &["given twice"]);
     contains(refused(&[a.clone(), folder.path().into()], Method::Average), &["not a run directory"]);
 
@@ -380,7 +381,10 @@ fn what_cannot_be_combined_is_refused_with_the_reason() -> Result<()> {
         &["seeded", "validation split differs", "trained on", "data.split_seed"],
     );
     let without = other("without", &["model.name=small_cnn", "train.epochs=1"]);
-    contains(refused(&[a.clone(), without], Method::Weighted), &["without a validation split", "crossval", "--data"]);
+    contains(
+        refused(&[a.clone(), without], Method::Weighted),
+        &["without a validation split", "data.validation_fraction"],
+    );
     // An average needs nothing held out; but its validation split is the first member's alone, and left out.
     build(plan(&[a.clone(), seeded.clone()], Method::Average, &out))?;
     assert!(Predictor::open(&out)?.splits(None)?.validation.is_none());
@@ -393,7 +397,7 @@ fn what_cannot_be_combined_is_refused_with_the_reason() -> Result<()> {
     let wide = other("wide", &["train.epochs=1", "data.validation_fraction=0.02", "data.split_seed=7"]);
     let unlike = [a.clone(), wide];
     let error = build(plan(&unlike, Method::Soup, &soup)).expect_err("another architecture").to_string();
-    contains(error, &["wide", "model.name", "resnet9", "small_cnn", "--method average"]);
+    contains(error, &["wide", "model.name", "resnet9", "small_cnn", "equal models"]);
 
     let renamed = folder.path().join("renamed");
     copy(&a, &renamed);
@@ -405,7 +409,7 @@ fn what_cannot_be_combined_is_refused_with_the_reason() -> Result<()> {
     contains(error, &["other classes", "here is no Dress", "only here is cat"]);
 
     for (data, split, parts) in [
-        (None, Some("train"), &["believes them too much"][..]),
+        (None, Some("train"), &["trained on it"][..]),
         (None, Some("test"), &["chooses nothing"]),
         (None, Some("tset"), &["expected train, validation or test"]),
         (Some("fashion-mnist-6k"), None, &["was trained on fashion-mnist-6k"]),

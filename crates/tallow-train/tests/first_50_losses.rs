@@ -11,8 +11,8 @@ use common::{Run, config, run};
 use serde::Deserialize;
 use tallow_data::{OpenOptions, Subset};
 use tallow_models::Built;
+use tallow_optim::loss::{Loss, Targets};
 use tallow_train::Result;
-use tallow_train::loss::{Loss, Targets};
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -51,7 +51,7 @@ fn set_weights(built: Built) -> Built {
 struct Recording(Box<dyn Loss>, Rc<RefCell<Vec<f32>>>);
 
 impl Loss for Recording {
-    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> Result<Tensor> {
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> tallow_optim::Result<Tensor> {
         let loss = self.0.loss(logits, targets)?;
         self.1.borrow_mut().push(loss.to_scalar()?);
         Ok(loss)

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use common::{Counting, GO, Then, config, images, run, tensors};
-use tallow_train::loss::Loss;
-use tallow_train::{Error, Result, load_weights};
+use tallow_optim::loss::Loss;
+use tallow_run::checkpoint::load_weights;
+use tallow_train::{Error, Result};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")

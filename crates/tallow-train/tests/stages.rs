@@ -12,9 +12,9 @@ use common::{Counting, GO, Run, Then, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_models::{Built, Model};
 use tallow_nn::Mode;
+use tallow_optim::loss::{Loss, LossContext};
 use tallow_train::batch_size::{choose_batch_size, measure_batch_sizes};
-use tallow_train::loss::{Loss, LossContext};
-use tallow_train::{Error, Result, resolve, train_loader};
+use tallow_train::{Error, Network, Result, class_counts, resolve, train_loader};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -128,10 +128,11 @@ fn batch_sizes_are_measured_up_to_the_dataset() -> Result<()> {
         all.map(|(name, tensor)| (name, values(&tensor))).collect()
     };
     let before = weights();
-    let loss = config.loss.build(&LossContext::of(splits.train.as_ref()))?;
-    let mut optimizer = config.optim.build_for(&built);
+    let loss = config.loss.build(&LossContext { class_counts: class_counts(splits.train.as_ref()) })?;
+    let mut optimizer = config.optim.build(&built.store, Some(built.info.preset.classifier));
     let loader = train_loader(&resolved, &splits)?;
-    let costs = measure_batch_sizes(&config.train, &built, loss.as_ref(), optimizer.as_mut(), &loader, u64::MAX)?;
+    let costs =
+        measure_batch_sizes(config, Network::from(&built), loss.as_ref(), optimizer.as_mut(), &loader, u64::MAX)?;
     let sizes: Vec<usize> = costs.iter().map(|cost| cost.batch_size).collect();
     assert!(sizes == [8, 16, 32] || sizes == [8, 16], "{sizes:?}");
     assert!(costs.iter().all(|cost| cost.step_s > 0.0));

@@ -8,10 +8,12 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Tensor;
 use common::{Counting, GO, Run, Then, config, images, run, tensors};
+use tallow_infer::TrainedRun;
 use tallow_models::{Built, Model};
 use tallow_nn::Mode;
-use tallow_train::loss::Loss;
-use tallow_train::{Error, Result, RunDir};
+use tallow_optim::loss::Loss;
+use tallow_run::RunDir;
+use tallow_train::{Error, Result};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -38,7 +40,7 @@ fn overfits_32_images() -> Result<()> {
     // summary.csv has a header and a row an epoch; the run's model loads with the best weights.
     let summary = std::fs::read_to_string(folder.path().join("summary.csv")).expect("a summary");
     assert_eq!(summary.lines().count(), 26);
-    RunDir::open(folder.path())?.model()?;
+    TrainedRun::open(folder.path())?;
     Ok(())
 }
 
@@ -134,16 +136,25 @@ fn a_checkpoint_of_another_model_or_a_broken_one_is_refused() -> Result<()> {
     run(config(FULL), images(32), folder.path(), &GO).fit(|loss| loss)?;
     let wider = [FULL, &["model.width=8", "train.epochs=3"]].concat();
     let error = run(config(&wider), images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ());
-    assert!(matches!(&error, Err(Error::OtherCheckpoint { reason, .. }) if reason.contains("shape")), "{error:?}");
+    assert!(
+        matches!(&error, Err(Error::Run(tallow_run::Error::OtherCheckpoint { reason, .. })) if reason.contains("shape")),
+        "{error:?}"
+    );
     let adam = [FULL, &["optim.name=adam"]].concat();
     let error = run(config(&adam), images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ());
-    assert!(matches!(&error, Err(Error::OtherCheckpoint { reason, .. }) if reason.contains("exp_avg")), "{error:?}");
+    assert!(
+        matches!(&error, Err(Error::Run(tallow_run::Error::OtherCheckpoint { reason, .. })) if reason.contains("exp_avg")),
+        "{error:?}"
+    );
 
     let path = RunDir::open(folder.path())?.last();
     let bytes = std::fs::read(&path).expect("the checkpoint");
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("a shorter one");
     let error = run(config(FULL), images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ());
-    assert!(matches!(&error, Err(Error::Broken { path: named, .. }) if *named == path), "{error:?}");
+    assert!(
+        matches!(&error, Err(Error::Run(tallow_run::Error::Broken { path: named, .. })) if *named == path),
+        "{error:?}"
+    );
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use common::{GO, config, images, run, tensors};
 use tallow_data::Splits;
+use tallow_infer::ensemble::{Method, Plan, build};
+use tallow_infer::{TestTime, TrainedRun, predict};
 use tallow_models::Built;
-use tallow_train::ensemble::{Method, Plan, build};
-use tallow_train::{Error, Finished, Result, TestTime, eval_loader, predict, resolve};
+use tallow_train::{Error, Result, eval_loader, resolve};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -168,7 +169,7 @@ fn probe(settings: &[&str], folder: &std::path::Path) -> Result<(bool, Option<ta
     run.validation = Some(images(20));
     let (report, _) = run.fit(|loss| loss)?;
     let log = std::fs::read_to_string(folder.join("log.txt")).expect("a log");
-    Ok((log.contains("features are kept"), report.evaluation.map(|(_, evaluation)| evaluation)))
+    Ok((log.contains("features are cached"), report.evaluation.map(|(_, evaluation)| evaluation)))
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn teachers_that_do_not_fit_are_refused() -> Result<()> {
     let resized = "[{op=\"Resize\",size=[32,32]}]";
     let error = refusal(teacher.path(), &[&format!("augment.train={resized}"), &format!("augment.eval={resized}")]);
     assert!(error.contains("(1, 28, 28)") && error.contains("(1, 32, 32)"), "{error}");
-    Finished::open(teacher.path())?.copy_to(copy.path())?;
+    TrainedRun::open(teacher.path())?.copy_to(copy.path())?;
     ensemble(Method::Vote, &[teacher.path(), copy.path()], vote.path())?;
     let error = refusal(vote.path(), &[]);
     assert!(error.contains("votes or is stacked"), "{error}");
@@ -255,7 +256,7 @@ fn an_ensemble_teaches_the_mean_of_its_members() -> Result<()> {
         run(config(&["train.epochs=1", &seed]), images(32), teacher.path(), &GO).fit(|loss| loss)?;
     }
     let [first, second] = teachers.each_ref().map(|teacher| teacher.path());
-    Finished::open(first)?.copy_to(copy.path())?;
+    TrainedRun::open(first)?.copy_to(copy.path())?;
     ensemble(Method::Average, &[first, copy.path()], twice.path())?;
     ensemble(Method::Average, &[first, second], both.path())?;
     let alone = taught_by(first, &[])?;

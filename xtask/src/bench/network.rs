@@ -5,8 +5,9 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::{Mode, Tape, keep_packed_weights};
-use tallow_train::loss::Targets;
-use tallow_train::{LossContext, Rates, RunConfig};
+use tallow_optim::Rates;
+use tallow_optim::loss::{LossContext, Targets};
+use tallow_train::RunConfig;
 
 use super::{median, peak_bytes, seconds};
 
@@ -51,7 +52,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
     let labels: Vec<u32> = (0..args.batch).map(|i| (i % num_classes) as u32).collect();
     let RunConfig { loss, optim, .. } = RunConfig::default();
     let loss = loss.build(&LossContext::default())?;
-    let mut optimizer = optim.build(&built.store);
+    let mut optimizer = optim.build(&built.store, None);
 
     let _format = args.precision.autocast()?;
     let _kept = keep_packed_weights(); // a training step keeps none

@@ -1,4 +1,4 @@
-//! Layers of configuration: defaults, below a recipe, below `--set`.
+//! Layers of configuration: defaults, a recipe over them, settings over both.
 //!
 //! Tables are merged key by key. Where a later layer gives a table another `name` — another optimiser, schedule, loss
 //! or model — the keys that earlier layers gave it are dropped: they were meant for the other one.
@@ -6,21 +6,21 @@
 use std::fs;
 use std::path::Path;
 
+use tallow_optim::optimizer::OptimCommon;
+use tallow_optim::schedule::ScheduleCommon;
+use tallow_optim::table::{self, FailureKind};
 use toml::{Table, Value};
 
-use super::de::{self, FailureKind};
 use super::nearest::nearest_key;
 use super::{RunConfig, recipes};
-use crate::optim::OptimCommon;
-use crate::schedule::ScheduleCommon;
 use crate::{Error, Result};
 
-/// One `--set key=value`.
+/// One setting `key=value`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     key: Vec<String>,
     value: Value,
-    text: String,
+    origin: String,
 }
 
 impl Setting {
@@ -40,13 +40,18 @@ impl Setting {
             Some(value) => value,
             None => Value::String(value.trim().to_owned()),
         };
-        Ok(Self { key, value, text: format!("--set {text}") })
+        Ok(Self { key, value, origin: format!("setting {text}") })
     }
 
-    /// A string for `key`, from the command line flag `flag`: never read as TOML.
-    pub fn string(flag: &str, key: &str, value: &str) -> Self {
+    /// A string for `key`, which is not read as TOML; messages call it `origin` and the value.
+    pub fn string(origin: &str, key: &str, value: &str) -> Self {
         let key = key.split('.').map(str::to_owned).collect();
-        Self { key, value: Value::String(value.to_owned()), text: format!("{flag} {value}") }
+        Self { key, value: Value::String(value.to_owned()), origin: format!("{origin} {value}") }
+    }
+
+    /// The same setting, which messages call `origin`.
+    pub fn from_origin(self, origin: impl Into<String>) -> Self {
+        Self { origin: origin.into(), ..self }
     }
 
     /// The tables down to the value.
@@ -67,7 +72,7 @@ pub fn load(recipe: &str, settings: &[Setting]) -> Result<RunConfig> {
     let (origin, text) = match recipes::RECIPES.iter().find(|known| known.name == recipe) {
         Some(known) => (format!("recipe {}", known.name), known.text.to_owned()),
         None if recipe.ends_with(".toml") => {
-            let text = fs::read_to_string(recipe).map_err(Error::io(recipe, "read this recipe"))?;
+            let text = fs::read_to_string(recipe).map_err(tallow_run::Error::io(recipe, "read this recipe"))?;
             (recipe.to_owned(), text)
         }
         None => {
@@ -83,14 +88,14 @@ pub fn load(recipe: &str, settings: &[Setting]) -> Result<RunConfig> {
 /// # Errors
 /// As [`load`].
 pub fn read(path: &Path, settings: &[Setting]) -> Result<RunConfig> {
-    let text = fs::read_to_string(path).map_err(Error::io(path, "read this config"))?;
+    let text = fs::read_to_string(path).map_err(tallow_run::Error::io(path, "read this config"))?;
     layered(&path.display().to_string(), &text, settings)
 }
 
 fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> {
     let not_toml = |error: toml::de::Error| Error::NotToml { origin: origin.to_owned(), message: error.to_string() };
     let file: Table = toml::from_str(text).map_err(not_toml)?;
-    // All of --set is one layer, so that its order on the command line does not matter.
+    // All settings are one layer, so that their order does not matter.
     let mut set = Table::new();
     for setting in settings {
         merge(&mut set, setting.table(), &mut |_, _| {});
@@ -105,13 +110,13 @@ fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> 
             key == set || key.starts_with(&format!("{set}.")) || set.starts_with(&format!("{key}."))
         };
         match settings.iter().rev().find(under) {
-            Some(setting) => setting.text.clone(),
+            Some(setting) => setting.origin.clone(),
             None if holds(&file, key) => origin.to_owned(),
             None => "defaults".to_owned(),
         }
     };
-    let config: RunConfig = de::from_table(merged).map_err(|failure| explain(failure, &origin_of))?;
-    match config.invalid() {
+    let config: RunConfig = table::from_table(merged).map_err(|failure| explain(failure, &origin_of))?;
+    match config.first_invalid() {
         None => Ok(config),
         Some((key, expected)) => {
             let reason = format!("expected {expected}");
@@ -122,7 +127,8 @@ fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> 
 
 /// The default config as a table. Without the model's own defaults: which of them apply is the model's affair.
 fn defaults() -> Result<Table> {
-    let mut table = Table::try_from(RunConfig::default()).map_err(|error| Error::Mismatch(error.to_string()))?;
+    let mut table =
+        Table::try_from(RunConfig::default()).map_err(tallow_run::Error::serialize("the default config"))?;
     if let Some(Value::Table(model)) = table.get_mut("model") {
         model.retain(|key, _| key == "name");
     }
@@ -163,7 +169,7 @@ fn holds(table: &Table, key: &str) -> bool {
         .is_some()
 }
 
-fn explain(failure: de::Failure, origin_of: &impl Fn(&str) -> String) -> Error {
+fn explain(failure: table::Failure, origin_of: &impl Fn(&str) -> String) -> Error {
     let path = failure.path();
     match failure.kind {
         FailureKind::UnknownKey { key, valid } => {

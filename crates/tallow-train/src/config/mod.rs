@@ -1,9 +1,8 @@
-//! The configuration of a run: one typed struct, layered from defaults, a recipe and `--set`, completed by the data.
+//! The configuration of a run: one typed struct, layered from defaults, a recipe and settings, completed by the data.
 //!
 //! [`load`] layers and checks what can be checked without data; [`resolve`] fills in what follows from the data:
 //! class count, channels, input size, pixel statistics. The result is what a run directory keeps.
 
-mod de;
 mod layers;
 mod nearest;
 mod recipes;
@@ -12,49 +11,43 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
-
-use serde::{Deserialize, Deserializer, Serialize};
-use tallow_augment::PipelineConfig;
-use tallow_augment::batch::MixConfig;
-use tallow_data::{ClassOrder, FoldOptions, OnCorrupt, OpenOptions, Sampler};
+use serde::{Deserialize, Serialize};
+use tallow_data::{OpenOptions, Sampler};
 use tallow_metrics::Metric;
-use tallow_models::ModelConfig;
-use toml::Table;
+use tallow_nn::ParamStore;
+use tallow_optim::optimizer::OptimMethod;
+use tallow_optim::schedule::ScheduleMethod;
+use tallow_optim::{Clipping, InvalidValue, LossConfig, OptimConfig, Penalties, ScheduleConfig, WeightAverage};
+use tallow_run::{AugmentConfig, DataConfig, EvalConfig, ModelChoice, RunDir, RunSections};
 
-pub(crate) use de::common_and_own;
 pub use layers::{Setting, load, read};
 pub use recipes::{RECIPES, Recipe};
-pub use resolve::{Resolved, build_pipeline, resolve};
+pub use resolve::{Resolved, resolve};
 
-use crate::optim::OptimMethod;
-use crate::schedule::Curve;
-use crate::tta::View;
-use crate::{
-    BatchGrowthConfig, DistillConfig, LossConfig, OptimConfig, ProgressiveConfig, ScheduleConfig, TransferConfig,
-};
+use crate::stages::progressive_invalid;
+use crate::{BatchGrowthConfig, DistillConfig, Result, TransferConfig};
 
-/// Everything that decides the outcome of a run.
+/// The complete configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// Where the samples come from.
+    /// The dataset.
     pub data: DataConfig,
-    /// Which network.
+    /// The architecture.
     pub model: ModelChoice,
-    /// Which weights it starts from, and what of them stays.
+    /// Pretrained weights and frozen parameters.
     pub transfer: TransferConfig,
-    /// What is done to pixels.
+    /// Preprocessing and augmentation.
     pub augment: AugmentConfig,
-    /// What is made small.
+    /// The loss to minimise.
     pub loss: LossConfig,
-    /// Who else teaches.
+    /// Distillation from a teacher run.
     pub distill: DistillConfig,
-    /// How.
+    /// The optimiser.
     pub optim: OptimConfig,
-    /// How fast.
+    /// The learning-rate schedule.
     pub schedule: ScheduleConfig,
-    /// How long, in which portions, and what is saved.
+    /// The training loop: epochs, batches, checkpoints.
     pub train: TrainConfig,
 }
 
@@ -68,215 +61,67 @@ impl Default for RunConfig {
             loss: LossConfig::CrossEntropy(Default::default()),
             distill: DistillConfig::default(),
             optim: OptimMethod::Sgd(Default::default()).into(),
-            schedule: Curve::Cosine(Default::default()).into(),
+            schedule: ScheduleMethod::Cosine(Default::default()).into(),
             train: TrainConfig::default(),
         }
     }
 }
 
-/// The `data` table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// A dataset's name, a folder with one sub-folder a class, or a CSV manifest.
-    pub spec: String,
-    /// The folder in which named datasets are looked for first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_dir: Option<PathBuf>,
-    /// The share of the training samples that is split off, stratified, for validation; 0 to below 1. Has no effect
-    /// on a dataset that brings its own validation split.
-    pub validation_fraction: f64,
-    /// The fold of the training samples that is left out of them: one run of a cross-validation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fold: Option<FoldOptions>,
-    /// What that split is drawn from, for runs that are to share it, such as members of an ensemble; `train.seed` if
-    /// absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub split_seed: Option<u64>,
-    /// The column (of a manifest or a table, or the key in a shard's JSON) of each sample's group: the validation split
-    /// and folds take whole groups.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_column: Option<String>,
-    /// The column or key of each sample's time: the validation split takes the latest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time_column: Option<String>,
-    /// The column of images in Parquet files, where it has none of the usual names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_column: Option<String>,
-    /// The column of labels in Parquet files, or the key in a shard's JSON, where it has none of the usual names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label_column: Option<String>,
-    /// The folder of decoded images that are kept from epoch to epoch and run to run; none are if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache: Option<PathBuf>,
-    /// The short side that JPEG files may be decoded smaller to, in pixels: at 1/2, 1/4 or 1/8, as Pillow's `Image.draft`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub draft: Option<u32>,
-    /// The short side that images in the cache are brought to, in pixels, where it is longer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_side: Option<usize>,
-    /// Whether training samples are streamed from WebDataset's shards, without an index of them.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub stream: bool,
-    /// Samples of an epoch of a stream; what `_info.json` counts if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub samples_per_epoch: Option<usize>,
-    /// How classes of a folder or a manifest are ordered: natural (`img2` before `img10`) or lexical.
-    pub class_order: ClassOrder,
-    /// Whether several classes can hold for a sample. The dataset says it; noted here for who uses the run later.
-    pub multi_label: bool,
-    /// What to do about an image that cannot be read.
-    pub on_corrupt: OnCorrupt,
-    /// In which order, and how often, samples are drawn.
-    pub sampler: Sampler,
-    /// Threads that decode and augment, 1 or more. Changes speed, never results.
-    pub workers: usize,
-    /// Finished batches that wait at most. Changes speed and memory, never results.
-    pub prefetch: usize,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            spec: "fashion-mnist-6k".to_owned(),
-            data_dir: None,
-            validation_fraction: 0.0,
-            fold: None,
-            split_seed: None,
-            group_column: None,
-            time_column: None,
-            image_column: None,
-            label_column: None,
-            cache: None,
-            draft: None,
-            cache_side: None,
-            stream: false,
-            samples_per_epoch: None,
-            class_order: ClassOrder::Natural,
-            multi_label: false,
-            on_corrupt: OnCorrupt::Stop,
-            sampler: Sampler::Shuffled,
-            workers: 1,
-            prefetch: 2,
-        }
-    }
-}
-
-/// The `model` table: a `name`, and beside it the keys of [`ModelConfig`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ModelChoice {
-    /// The architecture, by timm's name.
-    pub name: String,
-    /// What it is built with. `num_classes`, `in_chans` and `input_size` follow from the data.
-    #[serde(flatten)]
-    pub config: ModelConfig,
-}
-
-impl Default for ModelChoice {
-    fn default() -> Self {
-        Self { name: "resnet9".to_owned(), config: ModelConfig::default() }
-    }
-}
-
-impl<'de> Deserialize<'de> for ModelChoice {
-    // By hand: serde's `flatten` cannot tell a misspelt key from one that is somebody else's.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = Table::deserialize(deserializer)?;
-        let name = match table.remove("name") {
-            Some(toml::Value::String(name)) => name,
-            Some(other) => {
-                return Err(serde::de::Error::custom(format!("`name` must be a model's name, found {other}")));
-            }
-            None => Self::default().name,
-        };
-        Ok(Self { name, config: de::from_table_within(table)? })
-    }
-}
-
-/// The `augment` table.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AugmentConfig {
-    /// The pipeline of training images; chosen by the image size if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train: Option<PipelineConfig>,
-    /// The pipeline of evaluated images, without chance; chosen by the image size if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub eval: Option<PipelineConfig>,
-    /// Whether training images are prepared as evaluated ones are, without chance.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub train_as_eval: bool,
-    /// Mixup and CutMix of training batches.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mix: Option<MixConfig>,
-    /// Training images that grow from epoch to epoch, for models that take any size.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub progressive: Option<ProgressiveConfig>,
-    /// Test-time augmentation: kinds of views that are evaluated beside each image itself, the probabilities averaged.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tta: Vec<View>,
-    /// Mean of each channel in units of pixel / 255; measured on the training split if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel in units of pixel / 255; measured if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub std: Option<Vec<f32>>,
-}
-
-/// The `train` table.
+/// The `[train]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Passes over the training samples, 1 or more.
+    /// Epochs, 1 or more.
     pub epochs: u64,
-    /// Samples a batch, 1 or more.
+    /// Samples per batch, 1 or more.
     pub batch_size: usize,
-    /// Batches that grow from epoch to epoch.
+    /// Growth of the batch size from epoch to epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_growth: Option<BatchGrowthConfig>,
-    /// Samples a batch in evaluation: memory and speed only.
+    /// Samples per batch in evaluation, 1 or more. Changes memory and speed, never results.
     pub eval_batch_size: usize,
-    /// Whether the incomplete batch at the end of an epoch is left out.
+    /// Whether the incomplete batch at the end of an epoch is dropped.
     pub drop_last: bool,
-    /// Batches whose gradients are averaged before each step, 1 or more.
+    /// Gradient accumulation: batches whose gradients are averaged before each step, 1 or more.
     pub accumulate: u64,
-    /// What every random number of the run is drawn from.
+    /// The seed of all random numbers of the run.
     pub seed: u64,
     /// The number format of the arithmetic.
     pub precision: Precision,
-    /// The highest L2 norm of all gradients together; larger ones are scaled down to it.
+    /// Gradient clipping: the highest L2 norm of all gradients together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// The largest value of a gradient, either side of 0; larger ones are cut off.
+    /// Gradient clipping: the largest absolute value of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
-    /// Adaptive gradient clipping: the largest norm of a gradient in units of its weights' norm; 0.01 say.
+    /// Adaptive gradient clipping: the largest norm of a gradient in units of its weights' norm, such as 0.01.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_agc: Option<f64>,
-    /// The decay of the weights' moving average, which is evaluated in their place; 0.999 say, off if absent.
+    /// The decay of the exponential moving average of the weights, which is evaluated in their place, such as 0.999; off if
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// Whether the average's decay climbs to `ema_decay` by `1 − (1 + step)^(−2/3)`.
+    /// Whether the decay of the average rises to `ema_decay` by `1 − (1 + step)^(−2/3)`.
     pub ema_warmup: bool,
-    /// Epochs at the end whose weights are averaged, all alike (SWA), and evaluated in the weights' place; 0 for none.
+    /// Stochastic weight averaging (SWA): the number of last epochs whose weights are averaged; 0 for none.
     pub swa_epochs: u64,
-    /// R-Drop: how much two passes over the same batch, with different dropout, are asked to agree; off if absent.
+    /// The weight of R-Drop, the divergence of two passes over each batch with different dropout; off if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r_drop: Option<f64>,
-    /// How much weight matrices are asked to be orthogonal, 0 or more.
+    /// The weight of the orthogonality penalty, 0 or more.
     pub orthogonal: f64,
     /// The highest L2 norm of the weights of an output; larger ones are scaled down after each step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<f64>,
-    /// Whether weights that are zero at the start stay so: filters that were pruned.
+    /// Whether weights that are zero at the start stay zero: pruned filters.
     pub keep_zeros: bool,
-    /// What the best epoch is judged by, and how long to wait for a better one.
+    /// The metric of the best epoch, and early stopping.
     pub early_stopping: EarlyStoppingConfig,
-    /// Whether the weights at the end of each cycle of `schedule.name = "cosine_restarts"` are kept, for an ensemble.
+    /// Whether the weights at the end of each cycle of `schedule.name = "cosine_restarts"` are saved, for an ensemble.
     pub snapshots: bool,
-    /// Optimiser steps between two checkpoints, beside those at the end of each epoch; 0 for none.
+    /// Optimiser steps between two checkpoints, in addition to those at the end of each epoch; 0 for none.
     pub checkpoint_every_steps: u64,
-    /// Minutes between two checkpoints, beside those at the end of each epoch; 0 for none.
+    /// Minutes between two checkpoints, in addition to those at the end of each epoch; 0 for none.
     pub checkpoint_every_minutes: f64,
 }
 
@@ -309,13 +154,31 @@ impl Default for TrainConfig {
     }
 }
 
-/// The number format of the arithmetic of training steps. Weights, and evaluation, are f32 in either.
+impl TrainConfig {
+    /// The kinds of gradient clipping.
+    pub(crate) fn clipping(&self) -> Clipping {
+        Clipping { value: self.clip_value, adaptive: self.clip_agc, norm: self.clip_norm }
+    }
+
+    /// The average of the weights: `ema_decay`, `swa_epochs`, or none.
+    pub(crate) fn weight_average(&self, store: &ParamStore) -> Result<WeightAverage> {
+        Ok(match self.ema_decay {
+            Some(decay) => WeightAverage::exponential(store, decay, self.ema_warmup)?,
+            None if self.swa_epochs > 0 => {
+                WeightAverage::equal_from(store, self.epochs.saturating_sub(self.swa_epochs))?
+            }
+            None => WeightAverage::none(),
+        })
+    }
+}
+
+/// The number format of the arithmetic of training steps. Weights and evaluation are f32 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floating point.
     F32,
-    /// The factors of convolutions and linear layers in bfloat16, their sums and all else in f32; see
+    /// The inputs of convolutions and linear layers in bfloat16, their sums and all else in f32; see
     /// [`tallow_nn::autocast`].
     Bf16,
 }
@@ -329,13 +192,13 @@ impl From<Precision> for tallow_nn::Precision {
     }
 }
 
-/// The `train.early_stopping` table. It needs a validation split: the test split never chooses anything.
+/// The `[train.early_stopping]` section. It needs a validation split: the test split never chooses anything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStoppingConfig {
     /// The validation metric that chooses the best checkpoint.
     pub metric: &'static Metric,
-    /// Epochs without a better value after which the run ends; 0 for never.
+    /// Early stopping: epochs without improvement after which the run ends; 0 for never.
     pub patience: u64,
 }
 
@@ -346,29 +209,51 @@ impl Default for EarlyStoppingConfig {
 }
 
 impl RunConfig {
-    /// How to open the dataset `data.spec`; `classes` are those of a finished run, whose order must be kept.
-    pub fn open_options(&self, classes: Option<Vec<String>>) -> OpenOptions {
-        OpenOptions {
-            data_dir: self.data.data_dir.clone(),
-            class_order: self.data.class_order,
-            classes,
-            validation_fraction: self.data.validation_fraction,
-            fold: self.data.fold,
-            seed: self.data.split_seed.unwrap_or(self.train.seed),
-            group_column: self.data.group_column.clone(),
-            time_column: self.data.time_column.clone(),
-            image_column: self.data.image_column.clone(),
-            label_column: self.data.label_column.clone(),
-            cache: self.data.cache.clone(),
-            draft: self.data.draft,
-            cache_side: self.data.cache_side,
-            stream: self.data.stream,
-            samples_per_epoch: self.data.samples_per_epoch,
+    /// The config of the run in `dir`, under `settings`.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn of_run(dir: &RunDir, settings: &[Setting]) -> Result<Self> {
+        read(&dir.config_path(), settings)
+    }
+
+    /// The config as TOML.
+    ///
+    /// # Errors
+    /// A value that TOML cannot hold.
+    pub fn to_toml(&self) -> Result<String> {
+        Ok(toml::to_string_pretty(self).map_err(tallow_run::Error::serialize("config.toml"))?)
+    }
+
+    /// The sections that inference needs.
+    pub fn sections(&self) -> RunSections {
+        let TrainConfig { eval_batch_size, batch_size, drop_last, seed, .. } = self.train;
+        RunSections {
+            data: self.data.clone(),
+            model: self.model.clone(),
+            augment: self.augment.clone(),
+            train: EvalConfig { eval_batch_size, batch_size, drop_last, seed },
         }
     }
 
-    /// The first dotted key with a value that means nothing, and what is expected of it.
-    fn invalid(&self) -> Option<(String, &'static str)> {
+    /// The penalties on the weights.
+    pub(crate) fn penalties(&self) -> Penalties {
+        let common = &self.optim.common;
+        Penalties {
+            l1: common.l1,
+            spare_norm_and_bias: common.no_decay_on_norm_and_bias,
+            orthogonal: self.train.orthogonal,
+            max_norm: self.train.max_norm,
+        }
+    }
+
+    /// The options to open `data.spec` with; `classes` are those of a trained run, whose order must be kept.
+    pub fn open_options(&self, classes: Option<Vec<String>>) -> OpenOptions {
+        self.data.open_options(self.train.seed, classes)
+    }
+
+    /// The first dotted key whose value is out of range, and what is expected of it.
+    fn first_invalid(&self) -> Option<(String, &'static str)> {
         let train = &self.train;
         let fraction = |x: f64| (0.0..1.0).contains(&x);
         let positive = |x: f64| x > 0.0 && x.is_finite();
@@ -378,28 +263,28 @@ impl RunConfig {
             (
                 self.data.stream || self.data.samples_per_epoch.is_none(),
                 "data.samples_per_epoch",
-                "data.stream = true beside it",
+                "data.stream = true with it",
             ),
             (self.data.samples_per_epoch != Some(0), "data.samples_per_epoch", "1 or more"),
             (
                 !self.data.stream || self.data.validation_fraction == 0.0,
                 "data.validation_fraction",
-                "0 beside data.stream: samples that have no index cannot be divided; give shards of their own",
+                "0 with data.stream: give validation shards",
             ),
-            (!self.data.stream || self.data.fold.is_none(), "data.fold", "none beside data.stream"),
-            (!self.data.stream || self.data.group_column.is_none(), "data.group_column", "none beside data.stream"),
-            (!self.data.stream || self.data.time_column.is_none(), "data.time_column", "none beside data.stream"),
-            (!self.data.stream || self.data.cache.is_none(), "data.cache", "none beside data.stream"),
+            (!self.data.stream || self.data.fold.is_none(), "data.fold", "none with data.stream"),
+            (!self.data.stream || self.data.group_column.is_none(), "data.group_column", "none with data.stream"),
+            (!self.data.stream || self.data.time_column.is_none(), "data.time_column", "none with data.stream"),
+            (!self.data.stream || self.data.cache.is_none(), "data.cache", "none with data.stream"),
             (
                 !self.data.stream
                     || matches!(self.data.sampler, Sampler::Shuffled | Sampler::Sequential | Sampler::Shards(_)),
                 "data.sampler",
-                "shuffled, sequential or { shards = 1000 } beside data.stream: others need an index of the samples",
+                "shuffled, sequential or { shards = 1000 } with data.stream: other samplers need an index of the samples",
             ),
             (
                 !self.data.stream || !self.loss.needs_class_counts(),
                 "loss.name",
-                "a loss without class counts beside data.stream, which knows none; cross_entropy with class_weights, say",
+                "a loss without class counts with data.stream, which has none, such as cross_entropy with class_weights",
             ),
             (train.epochs > 0, "train.epochs", "1 or more"),
             (train.batch_size > 0, "train.batch_size", "1 or more"),
@@ -412,22 +297,22 @@ impl RunConfig {
             (train.r_drop.is_none_or(positive), "train.r_drop", "a factor above 0"),
             (train.orthogonal >= 0.0 && train.orthogonal.is_finite(), "train.orthogonal", "0 or more"),
             (train.ema_decay.is_none_or(fraction), "train.ema_decay", "a decay from 0 to below 1"),
-            (!train.ema_warmup || train.ema_decay.is_some(), "train.ema_warmup", "train.ema_decay beside it"),
+            (!train.ema_warmup || train.ema_decay.is_some(), "train.ema_warmup", "train.ema_decay with it"),
             (train.swa_epochs <= train.epochs, "train.swa_epochs", "at most train.epochs"),
             (
                 train.swa_epochs == 0 || train.ema_decay.is_none(),
                 "train.swa_epochs",
-                "0 beside train.ema_decay: a run has one average",
+                "0 with train.ema_decay: a run has one average",
             ),
             (
                 !train.snapshots || self.schedule.cycles().is_some(),
                 "train.snapshots",
-                "schedule.name = \"cosine_restarts\" beside it, whose cycles they end",
+                "schedule.name = \"cosine_restarts\" with it, whose cycles the snapshots end",
             ),
             (
                 !train.snapshots || train.swa_epochs == 0,
                 "train.snapshots",
-                "false beside train.swa_epochs: an average over cycles has no use for their ends",
+                "false with train.swa_epochs: an average over cycles has no use for snapshots",
             ),
             (
                 self.schedule.common.weight_decay_end.is_none() || self.optim.common.weight_decay > 0.0,
@@ -436,19 +321,19 @@ impl RunConfig {
             ),
             (train.checkpoint_every_minutes >= 0.0, "train.checkpoint_every_minutes", "0 or more"),
         ];
-        let nested = |table: &str, found: Option<(&str, &'static str)>| {
-            found.map(|(key, expected)| (format!("{table}.{key}"), expected))
+        let nested = |table: &str, found: Option<InvalidValue>| {
+            found.map(|InvalidValue { key, expected }| (format!("{table}.{key}"), expected))
         };
         let first = checks.into_iter().find(|(valid, _, _)| !valid);
         first
             .map(|(_, key, expected)| (key.to_owned(), expected))
-            .or_else(|| nested("train.batch_growth", train.batch_growth.as_ref().and_then(BatchGrowthConfig::invalid)))
             .or_else(|| {
-                nested("augment.progressive", self.augment.progressive.as_ref().and_then(ProgressiveConfig::invalid))
+                nested("train.batch_growth", train.batch_growth.as_ref().and_then(BatchGrowthConfig::first_invalid))
             })
-            .or_else(|| nested("loss", self.loss.invalid()))
-            .or_else(|| nested("distill", self.distill.invalid()))
-            .or_else(|| nested("optim", self.optim.invalid()))
-            .or_else(|| nested("schedule", self.schedule.invalid()))
+            .or_else(|| nested("augment.progressive", self.augment.progressive.as_ref().and_then(progressive_invalid)))
+            .or_else(|| nested("loss", self.loss.validate().err()))
+            .or_else(|| nested("distill", self.distill.first_invalid()))
+            .or_else(|| nested("optim", self.optim.validate().err()))
+            .or_else(|| nested("schedule", self.schedule.validate().err()))
     }
 }

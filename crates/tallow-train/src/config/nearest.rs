@@ -13,7 +13,8 @@ pub(super) fn nearest_key(key: &str, path: &str, valid: &[&str]) -> String {
     if let Ok(table) = Table::try_from(RunConfig::default()) {
         leaves("", &table, &mut elsewhere);
     }
-    let distance = |candidate: &String| strsim::levenshtein(name, candidate.rsplit('.').next().unwrap_or(candidate));
+    let distance =
+        |candidate: &String| tallow_base::nearest::distance(name, candidate.rsplit('.').next().unwrap_or(candidate));
     // The first of equals wins: keys of its own table come first.
     here.chain(elsewhere).min_by_key(distance).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 /// A named config to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipe {
-    /// The name for `--recipe`.
+    /// The name that [`load`](super::load) takes.
     pub name: &'static str,
     /// Its TOML text, comments included.
     pub text: &'static str,

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tallow_augment::{Normalization, Pipeline, PipelineConfig, Size};
+use tallow_augment::{Normalization, Pipeline, PipelineConfig, Preprocessing, Size};
 use tallow_data::{Sampler, Splits};
+use tallow_optim::loss::Labels;
+use tallow_run::{AugmentConfig, build_pipeline};
 
-use super::{AugmentConfig, RunConfig};
+use super::RunConfig;
 use crate::{Error, Result};
 
-/// Images up to this side are taken as they are; larger ones are scaled and cropped to the model's input size.
-const SMALL: usize = 64;
-/// The share of the scaled image's side that evaluation crops, torchvision's 224 of 256.
-const CROP_SHARE: f64 = 0.875;
 /// Samples in the buffer of a stream by the sampler `shuffled`.
 const STREAM_BUFFER: usize = 1000;
 
 /// A complete config, and the pipelines built from it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// What the run directory keeps.
+    /// The complete config, which the run directory keeps.
     pub config: RunConfig,
     /// For training images.
     pub train: Arc<Pipeline>,
@@ -57,7 +55,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         ));
     }
     config.data.multi_label = dataset.is_multi_label();
-    if config.data.multi_label && !config.loss.takes_several_labels() {
+    if config.data.multi_label && config.loss.labels() == Labels::Single {
         return Err(Error::Mismatch(format!(
             "{}: several labels a sample need loss.name = \"binary_cross_entropy\" or \"asymmetric_multi_label\": other \
              losses take one class a sample",
@@ -78,7 +76,11 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let train = build_pipeline(&train_ops, channels, &normalization, image)?;
     let (height, width, _) = train.output_shape();
     let size = Size { height, width };
-    let eval_ops = config.augment.eval.take().map_or_else(|| default_eval(image, size), Ok)?;
+    let mut eval_ops = config.augment.eval.take().unwrap_or_else(|| Preprocessing::default_ops(image, size));
+    if image != size {
+        // The run directory keeps the size of the model's input, not that of the images.
+        eval_ops = Preprocessing::sized(&eval_ops, image);
+    }
     let eval = build_pipeline(&eval_ops, channels, &normalization, image)?;
     // Purely convolutional networks may be evaluated on larger images than they are trained on (Touvron et al. 2019).
     if train.output_shape() != eval.output_shape() && !preset.family.starts_with("cnn/") {
@@ -137,26 +139,8 @@ fn normalization(config: &RunConfig, splits: &Splits) -> Result<Normalization> {
     }
 }
 
-/// The pipeline of `config`. Ops that set no size are enough where all images have one, that of `image`.
-///
-/// # Errors
-/// A pipeline that cannot be built.
-pub fn build_pipeline(
-    config: &PipelineConfig,
-    channels: usize,
-    normalization: &Normalization,
-    image: Size,
-) -> Result<Pipeline> {
-    match config.build(channels, normalization) {
-        Err(tallow_augment::Error::SizeNotConstant { .. }) => {
-            Ok(config.build_for_input(channels, normalization, image)?)
-        }
-        built => Ok(built?),
-    }
-}
-
 fn default_train(image: Size, (height, width): (usize, usize)) -> Result<PipelineConfig> {
-    let ops = if is_small(image) {
+    let ops = if Preprocessing::is_small(image) {
         let size = [image.height, image.width];
         let padding = image.height.max(image.width) / 8;
         json!([{ "op": "Resize", "size": size }, { "op": "RandomCrop", "size": size, "padding": padding }])
@@ -168,8 +152,8 @@ fn default_train(image: Size, (height, width): (usize, usize)) -> Result<Pipelin
 
 /// Gives training the pipeline of evaluation.
 fn as_eval(augment: &mut AugmentConfig, image: Size, (height, width): (usize, usize)) -> Result<()> {
-    let made = if is_small(image) { image } else { Size { height, width } };
-    let eval = augment.eval.clone().map_or_else(|| default_eval(image, made), Ok)?;
+    let made = if Preprocessing::is_small(image) { image } else { Size { height, width } };
+    let eval = augment.eval.clone().unwrap_or_else(|| Preprocessing::default_ops(image, made));
     if augment.train.as_ref().is_some_and(|train| *train != eval) {
         return Err(Error::Mismatch(
             "augment.train_as_eval takes the pipeline of evaluation for training: leave augment.train out".into(),
@@ -177,21 +161,6 @@ fn as_eval(augment: &mut AugmentConfig, image: Size, (height, width): (usize, us
     }
     (augment.train, augment.eval) = (Some(eval.clone()), Some(eval));
     Ok(())
-}
-
-fn default_eval(image: Size, made: Size) -> Result<PipelineConfig> {
-    let size = [made.height, made.width];
-    let ops = if is_small(image) {
-        json!([{ "op": "Resize", "size": size }])
-    } else {
-        let short = (made.height.min(made.width) as f64 / CROP_SHARE).round() as usize;
-        json!([{ "op": "Resize", "size": short }, { "op": "CenterCrop", "size": size }])
-    };
-    pipeline(ops)
-}
-
-fn is_small(image: Size) -> bool {
-    image.height.max(image.width) <= SMALL
 }
 
 fn pipeline(ops: serde_json::Value) -> Result<PipelineConfig> {

@@ -1,7 +1,12 @@
 //! Layers, typos and ranges of the config.
 
+use tallow_augment::batch::MixConfig;
+use tallow_data::FoldOptions;
+use tallow_run::{ProgressiveConfig, View};
+use toml::Table;
+
 use super::*;
-use crate::{Error, Result};
+use crate::Error;
 
 fn settings(texts: &[&str]) -> Vec<Setting> {
     texts.iter().map(|text| Setting::parse(text).expect(text)).collect()
@@ -75,7 +80,7 @@ fn a_typo_is_named_with_its_origin_and_the_nearest_key() {
     ] {
         let message = message(&[set]);
         let key = set.split('=').next().unwrap_or_default();
-        for part in [format!("--set {set}"), format!("`{key}`"), format!("`{nearest}`")] {
+        for part in [format!("setting {set}"), format!("`{key}`"), format!("`{nearest}`")] {
             assert!(message.contains(&part), "{set}: {message}");
         }
     }
@@ -100,7 +105,7 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
         ("optim.lookahead={ kk = 3 }", "optim.lookahead", "unknown key `kk`"),
     ] {
         let message = message(&[set]);
-        for part in [&format!("--set {set}"), &format!("`{key}`"), part] {
+        for part in [&format!("setting {set}"), &format!("`{key}`"), part] {
             assert!(message.contains(part), "{set}: {message}");
         }
     }
@@ -109,49 +114,8 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
     assert!(matches!(Setting::parse("train.epochs"), Err(Error::BadSetting { .. })));
     assert!(matches!(Setting::parse("train..epochs=1"), Err(Error::BadSetting { .. })));
     assert!(matches!(load("fsat", &[]), Err(Error::UnknownRecipe { .. })));
-    assert!(matches!(load("missing.toml", &[]), Err(Error::Io { .. })));
+    assert!(matches!(load("missing.toml", &[]), Err(Error::Run(tallow_run::Error::Io { .. }))));
 }
-
-const LOSSES: &[&str] = &[
-    "cross_entropy",
-    "binary_cross_entropy",
-    "focal",
-    "class_balanced",
-    "ldam",
-    "asymmetric_multi_label",
-    "asymmetric_single_label",
-    "poly1",
-    "symmetric_cross_entropy",
-    "generalised_cross_entropy",
-];
-const OPTIMISERS: &[&str] = &[
-    "sgd",
-    "adam",
-    "adamw",
-    "nadam",
-    "radam",
-    "rmsprop",
-    "rmsprop_tf",
-    "adagrad",
-    "lamb",
-    "lars",
-    "lion",
-    "adan",
-    "muon",
-];
-const SCHEDULES: &[&str] = &[
-    "constant",
-    "step",
-    "multi_step",
-    "exponential",
-    "polynomial",
-    "cosine",
-    "cosine_restarts",
-    "one_cycle",
-    "triangular",
-    "wsd",
-    "plateau",
-];
 
 #[test]
 fn the_page_names_every_key() {
@@ -195,12 +159,12 @@ fn the_page_names_every_key() {
     let whole = |table: Table, kind: &str| -> serde_json::Result<serde_json::Value> {
         let mut config = Table::try_from(RunConfig::default()).expect("TOML");
         config.insert(kind.to_owned(), toml::Value::Table(table));
-        let config: RunConfig = de::from_table(config).expect(kind);
-        assert_eq!(config.invalid(), None);
+        let config: RunConfig = tallow_optim::table::from_table(config).expect(kind);
+        assert_eq!(config.first_invalid(), None);
         Ok(serde_json::to_value(config)?[kind].clone())
     };
     let mut named_tables = Vec::new();
-    for name in LOSSES {
+    for name in LossConfig::NAMES {
         let optional = match *name {
             "cross_entropy" => "class_weights = [1.0]",
             "binary_cross_entropy" => "target_threshold = 0.2",
@@ -210,11 +174,11 @@ fn the_page_names_every_key() {
         };
         named_tables.push(whole(named(&format!("name = \"{name}\"\n{optional}")), "loss"));
     }
-    for name in OPTIMISERS {
+    for name in OptimMethod::NAMES {
         let text = format!("name = \"{name}\"\nsam = {{ adaptive = true }}\nlookahead = {{ k = 5 }}");
         named_tables.push(whole(named(&text), "optim"));
     }
-    for name in SCHEDULES {
+    for name in ScheduleMethod::NAMES {
         let optional = match *name {
             "multi_step" => "milestones = [3]",
             "triangular" => "step_down_epochs = 1.0",

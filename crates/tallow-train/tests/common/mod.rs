@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use tallow_data::{Dataset, OpenOptions, Splits, Subset};
 use tallow_models::Built;
-use tallow_train::loss::{Loss, LossContext, Targets};
+use tallow_optim::loss::{Loss, LossContext, Targets};
+use tallow_run::RunDir;
 use tallow_train::*;
 
 /// The first `count` bundled training images.
@@ -52,17 +53,18 @@ impl Run<'_> {
         let built = (self.prepare)(built);
         let run = match RunDir::open(self.folder) {
             Ok(run) => run,
-            Err(_) => RunDir::create(self.folder, config, self.train.class_names())?,
+            Err(_) => RunDir::create(self.folder, &config.to_toml()?, self.train.class_names())?,
         };
         let train = train_loader(&resolved, &splits)?;
+        let context = LossContext { class_counts: class_counts(splits.train.as_ref()) };
         let chooses = self.validation.is_some();
         let eval = self.validation.map(|dataset| eval_loader(&resolved, dataset)).transpose()?;
         let report = fit(Training {
             config,
-            run: &run,
-            built: &built,
-            loss: wrap(config.loss.build(&LossContext::of(splits.train.as_ref()))?).as_ref(),
-            optimizer: config.optim.build_for(&built).as_mut(),
+            dir: &run,
+            network: Network::from(&built),
+            loss: wrap(config.loss.build(&context)?).as_ref(),
+            optimizer: config.optim.build(&built.store, Some(built.info.preset.classifier)).as_mut(),
             train: Split { name: "train", loader: &train },
             eval: eval.as_ref().map(|loader| Split { name: "validation", loader }),
             eval_chooses: chooses,
@@ -105,7 +107,7 @@ impl Loss for Counting<'_> {
         self.inner.start_epoch(epoch);
     }
 
-    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> Result<Tensor> {
+    fn loss(&self, logits: &Tensor, targets: Targets<'_>) -> tallow_optim::Result<Tensor> {
         let loss = self.inner.loss(logits, targets)?;
         self.calls.borrow_mut().push(loss.to_scalar()?);
         if self.calls.borrow().len() != self.at {
@@ -113,7 +115,7 @@ impl Loss for Counting<'_> {
         }
         match self.then {
             Then::Stop(stop) => stop.store(true, Ordering::Relaxed),
-            Then::Die => return Err(Error::Mismatch("killed".to_owned())),
+            Then::Die => return Err(candle_core::Error::Msg("killed".to_owned()).into()),
             Then::Nan => return Ok((loss * f64::NAN)?),
         }
         Ok(loss)

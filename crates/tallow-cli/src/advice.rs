@@ -1,0 +1,112 @@
+//! What the user of a command can do about an error of the libraries, which know no command line.
+
+use std::io::ErrorKind;
+
+use tallow_infer::ensemble::MemberProblem;
+
+use crate::program;
+
+/// The advice for an error, if there is some.
+pub fn advice(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        (cause.downcast_ref().and_then(of_train))
+            .or_else(|| cause.downcast_ref().and_then(of_infer))
+            .or_else(|| cause.downcast_ref().and_then(of_run))
+            .or_else(|| cause.downcast_ref().and_then(of_export))
+    })
+}
+
+fn of_train(error: &tallow_train::Error) -> Option<String> {
+    use tallow_train::Error;
+    Some(match error {
+        Error::Run(error) => return of_run(error),
+        Error::Infer(error) => return of_infer(error),
+        Error::Export(error) => return of_export(error),
+        Error::NotInCrossValidation { .. } => "leave it out".into(),
+        Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),
+        Error::OtherFoldConfig { .. } => "give the same options, or none, or another --out".into(),
+        Error::FoldInterrupted { path, .. } => {
+            format!("continue with: {} crossval --resume --out {}", program::name(), path.display())
+        }
+        _ => return None,
+    })
+}
+
+fn of_infer(error: &tallow_infer::Error) -> Option<String> {
+    use tallow_infer::Error;
+    let advice = match error {
+        Error::Run(error) => return of_run(error),
+        Error::Export(error) => return of_export(error),
+        Error::NotAFold { .. } => "--split held_out is for the folds of a cross-validation: choose another split",
+        Error::MultiLabelData { .. } => "give data with one label per sample",
+        Error::TooFewMembers { .. } => "give more runs, or --snapshots for those of one run",
+        Error::StackOfMultiLabel => "take --method weighted or selection",
+        Error::FitOnTrain | Error::FitOnTest => "take --split validation, or other data by --data",
+        Error::Member { problem, .. } => return of_member(problem).map(str::to_owned),
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+fn of_member(problem: &MemberProblem) -> Option<&'static str> {
+    Some(match problem {
+        MemberProblem::GivenTwice => "--method weighted finds weights",
+        MemberProblem::SnapshotsOfFolds => "leave --snapshots out",
+        MemberProblem::NoSnapshots => {
+            "train with --set train.snapshots=true --set schedule.name=cosine_restarts to keep some"
+        }
+        MemberProblem::NoOutOfFold => "give folders of cross-validations alone, or runs alone",
+        MemberProblem::NoValidation
+        | MemberProblem::FoldsWithoutOutOfFold
+        | MemberProblem::OtherValidation { .. }
+        | MemberProblem::OtherData { .. } => "make the members by `crossval`, or give other data by --data",
+        MemberProblem::TrainedOn { .. } => "leave --data out to take its validation split",
+        MemberProblem::FoldsInSoup => "give its folds, or another --method",
+        MemberProblem::ClassOrder | MemberProblem::OtherModel { .. } | MemberProblem::VotesInGraph => {
+            "take --method average"
+        }
+        MemberProblem::CropsInGraph => "take hflip, vflip or shift by --tta",
+        _ => return None,
+    })
+}
+
+fn of_export(error: &tallow_export::Error) -> Option<String> {
+    use tallow_export::Error;
+    let advice = match error {
+        Error::OtherModel { found, .. } => return Some(format!("add --model {found}")),
+        Error::OtherArchitecture { fits_by_order: true, .. } => "add --weights-by-order to match them by order",
+        Error::OtherArchitecture { .. } => "give the architecture and the options that the weights were saved with",
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+fn of_run(error: &tallow_run::Error) -> Option<String> {
+    use tallow_run::Error;
+    let advice = match error {
+        Error::RunExists { .. } => "choose another --out, or add --resume to continue what is in it",
+        Error::NotARun { .. } => "give the folder that `train --out` named",
+        Error::NoCheckpoint { .. } => "continue it with `train --resume --out`",
+        Error::OtherSplit { .. } => "bring them back, or start a new run",
+        Error::Io { source, .. } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then continue with --resume",
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a folder that may be written to",
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn advice_is_found_below_transparent_errors_and_contexts() {
+        let exists = || tallow_run::Error::RunExists { path: "runs/a".into() };
+        let nested = tallow_train::Error::Infer(tallow_infer::Error::Run(exists()));
+        for error in [anyhow::Error::from(exists()), anyhow::Error::from(nested).context("fold 3")] {
+            let advice = super::advice(&error).unwrap_or_default();
+            assert!(advice.contains("--resume"), "{error:#}: {advice}");
+        }
+    }
+}
