@@ -1,6 +1,6 @@
-//! Finds the valid names nearest to a misspelt one.
+//! Suggestions for a misspelt name.
 
-/// The `count` candidates with the fewest edits to `name`, nearest first; letter case and the separators
+/// The `count` candidates with the smallest edit distance to `name`, the nearest first. Letter case and the separators
 /// `-` and `_` do not count.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
     let letters = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");

@@ -1,4 +1,4 @@
-//! Convolutions of the mobile families: padded evenly as PyTorch does, or as TensorFlow's SAME.
+//! A convolution with its padding: none, even as in PyTorch, or TensorFlow's SAME.
 
 use candle_core::Tensor;
 use tallow_nn::graph::{Op, record};
@@ -7,47 +7,57 @@ use tallow_nn::memory;
 use tallow_nn::tape::{Backward, Output, emit};
 use tallow_nn::{Builder, Init, Result};
 
-/// Zeros around an image.
+/// The padding of an image with zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Padding {
     /// `kernel / 2` on each side.
     Even,
-    /// TensorFlow's SAME: as many as give ⌈size / stride⌉ outputs, the odd one below and on the right.
+    /// TensorFlow's SAME: as many zeros as give ⌈size / stride⌉ outputs, an odd one below and on the right.
     Same,
+    /// No zeros.
+    Valid,
 }
 
-/// What a convolution is; its weight starts normal by fan-out, as TensorFlow's do, its bias at zero.
+/// The configuration of a convolution. A bias starts at zero.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvSpec {
     pub inputs: usize,
     pub outputs: usize,
-    pub kernel: usize,
+    /// Height, width.
+    pub kernel: (usize, usize),
     pub stride: usize,
     pub groups: usize,
     pub bias: bool,
     pub padding: Padding,
+    /// Initial values of the weight. By default normal by the fan-out of one group, as in TensorFlow.
+    pub init: Option<Init>,
 }
 
 impl ConvSpec {
-    /// Of stride 1, without groups or bias, padded evenly.
+    /// A square kernel with stride 1 and even padding, without groups and bias.
     pub(crate) fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
-        ConvSpec { inputs, outputs, kernel, stride: 1, groups: 1, bias: false, padding: Padding::Even }
+        let kernel = (kernel, kernel);
+        ConvSpec { inputs, outputs, kernel, stride: 1, groups: 1, bias: false, padding: Padding::Even, init: None }
+    }
+
+    /// The same with one group a channel.
+    pub(crate) fn depthwise(channels: usize, kernel: usize) -> Self {
+        ConvSpec { groups: channels, ..ConvSpec::new(channels, channels, kernel) }
     }
 
     pub(crate) fn build(self, b: &Builder) -> Result<PaddedConv2d> {
-        let ConvSpec { inputs, outputs, kernel, stride, groups, bias, padding } = self;
-        // With stride 1 and an odd kernel the two are the same.
-        let dynamic = (padding == Padding::Same && stride > 1).then_some((kernel, stride));
-        let fan_out = (kernel * kernel * outputs / groups).max(1) as f32;
-        let options = Conv2dOptions {
-            stride,
-            padding: if dynamic.is_some() { 0 } else { kernel / 2 },
-            groups,
-            bias,
-            init: Init::Normal((2.0 / fan_out).sqrt()),
-            ..Default::default()
+        let ConvSpec { inputs, outputs, kernel, stride, groups, bias, padding, init } = self;
+        // With stride 1 and an odd kernel, even padding and SAME are equal.
+        let same = (padding == Padding::Same && stride > 1).then_some((kernel, stride));
+        let fan_out = (kernel.0 * kernel.1 * outputs / groups).max(1) as f32;
+        let init = init.unwrap_or(Init::Normal((2.0 / fan_out).sqrt()));
+        let options = Conv2dOptions { stride, groups, bias, init, ..Default::default() };
+        let padding = match padding {
+            _ if same.is_some() => (0, 0),
+            Padding::Valid => (0, 0),
+            Padding::Even | Padding::Same => (kernel.0 / 2, kernel.1 / 2),
         };
-        Ok(PaddedConv2d { conv: Conv2d::new(inputs, outputs, kernel, options, b)?, same: dynamic })
+        Ok(PaddedConv2d { conv: Conv2d::rectangular(inputs, outputs, kernel, padding, options, b)?, same })
     }
 }
 
@@ -55,8 +65,8 @@ impl ConvSpec {
 #[derive(Debug, Clone)]
 pub(crate) struct PaddedConv2d {
     pub(crate) conv: Conv2d,
-    /// Kernel and stride, where the padding depends on the size of the image.
-    same: Option<(usize, usize)>,
+    /// Kernel and stride of a convolution whose padding depends on the size of the image.
+    same: Option<((usize, usize), usize)>,
 }
 
 impl PaddedConv2d {
@@ -64,7 +74,7 @@ impl PaddedConv2d {
         self.conv.forward(&self.pad(x)?)
     }
 
-    /// `x` with the zeros that [`conv`](Self::conv) does not put around it itself.
+    /// `x` with the padding that [`conv`](Self::conv) does not add itself.
     pub(crate) fn pad(&self, x: &Tensor) -> Result<Tensor> {
         match self.same {
             Some((kernel, stride)) => pad_same(x, kernel, stride),
@@ -73,12 +83,13 @@ impl PaddedConv2d {
     }
 }
 
-/// `[n, c, h, w]` with the zeros around that TensorFlow's SAME puts there.
-fn pad_same(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
+/// `[n, c, h, w]` with TensorFlow's SAME padding.
+pub(crate) fn pad_same(x: &Tensor, kernel: (usize, usize), stride: usize) -> Result<Tensor> {
     let images = memory::channels_last("pad_same", x)?;
     let (n, h, w, c) = images.dims4()?;
-    let total = |size: usize| ((size.div_ceil(stride).max(1) - 1) * stride + kernel).saturating_sub(size);
-    let (vertical, horizontal) = (total(h), total(w));
+    let total =
+        |size: usize, kernel: usize| ((size.div_ceil(stride).max(1) - 1) * stride + kernel).saturating_sub(size);
+    let (vertical, horizontal) = (total(h, kernel.0), total(w, kernel.1));
     if vertical == 0 && horizontal == 0 {
         return Ok(x.clone());
     }
@@ -103,18 +114,18 @@ fn pad_same(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
     Ok(record(y, &[x], step))
 }
 
-/// Images inside larger ones: rows, and values a row, of both.
+/// Images inside padded images: rows, and values per row, of both.
 struct Pad {
     n: usize,
     inner: (usize, usize),
     outer: (usize, usize),
-    /// Where the inner one begins.
+    /// The offset of the inner image.
     at: (usize, usize),
     channels: usize,
 }
 
 impl Pad {
-    /// Where each row of the inner images begins, in the inner and in the outer ones.
+    /// The offsets of each row of the inner images, in the inner and in the padded images.
     fn rows(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (0..self.n * self.inner.0).map(|row| {
             let (image, y) = (row / self.inner.0, row % self.inner.0);
