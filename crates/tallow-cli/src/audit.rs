@@ -1,4 +1,4 @@
-//! `tallow audit`: what is wrong with a dataset.
+//! `tallow audit`: finds problems in a dataset.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,49 +29,50 @@ pub struct Args {
     /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
     #[arg(value_name = "DATA")]
     data: String,
-    /// A run on this dataset: its features find outliers, near duplicates and order, its predictions wrong labels in the splits it was not trained on
+    /// A run on this dataset. Its features reveal outliers and near duplicates; its predictions reveal wrong labels in the
+    /// splits that it was not trained on
     #[arg(long, value_name = "RUN")]
     run: Option<PathBuf>,
-    /// Out-of-fold predictions (`id,label,p_CLASS…`): they find wrong labels
+    /// Out-of-fold predictions (`id,label,p_CLASS…`) from which wrong labels are found
     #[arg(long, value_name = "FILE")]
     oof: Option<PathBuf>,
-    /// Make them: train so many folds into OUT/crossval, or go on with those there; damaged images are left out
+    /// Make out-of-fold predictions: train K folds in OUT/crossval, or resume them; damaged images are skipped
     #[arg(long, value_name = "K", conflicts_with = "oof")]
     cross_validate: Option<usize>,
-    /// Where issues.csv, index.html and, with --apply, the manifest are written
+    /// The folder for issues.csv, index.html and, with --apply, the cleaned manifest
     #[arg(long, value_name = "DIR", default_value = "runs/audit")]
     out: PathBuf,
-    /// Where a named dataset's files are
+    /// The folder with the files of a named dataset
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Order classes by code points, as torchvision does, instead of as people do
+    /// Sort classes by code point (10 before 2), as torchvision does
     #[arg(long)]
     lexical: bool,
-    /// The score below which a sample is an issue: dark=0.4; 0 switches a kind off
+    /// Report samples that score below SCORE, such as dark=0.4; 0 disables a check; may be repeated
     #[arg(long, value_name = "KIND=SCORE")]
     threshold: Vec<String>,
-    /// How wrong labels are chosen
+    /// How wrong labels are selected
     #[arg(long, value_name = "FILTER", default_value = "prune_by_noise_rate", value_parser = parse_filter)]
     filter: Filter,
-    /// How wrong labels are scored
+    /// How wrong labels are ranked
     #[arg(long, value_name = "METHOD", default_value = "self_confidence", value_parser = parse_rank)]
     rank_by: RankBy,
-    /// Pictures in each section of the page
+    /// Images in each section of the page
     #[arg(long, value_name = "N", default_value_t = 60)]
     pictures: usize,
-    /// Write a cleaned manifest, which `train --data` takes; the dataset itself is left alone
+    /// Write a cleaned manifest for `train --data`; the dataset itself is not changed
     #[arg(long)]
     apply: bool,
-    /// Kinds of issues whose training samples are dropped, or none
+    /// Drop training samples with these kinds of issues, or none
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', default_value = "leakage,exact_duplicate,wrong_label")]
     drop: Vec<String>,
-    /// Give samples with a wrong label the suggested one instead of dropping them
+    /// Correct wrong labels to the suggested class instead of dropping the samples
     #[arg(long, requires = "apply")]
     relabel: bool,
-    /// Filter noisy pictures (3 × 3 median)
+    /// Denoise noisy images with a 3 × 3 median filter
     #[arg(long, requires = "apply")]
     denoise: bool,
-    #[command(flatten, next_help_heading = "How --cross-validate trains")]
+    #[command(flatten, next_help_heading = "Training of --cross-validate")]
     method: Method,
 }
 
@@ -96,14 +97,14 @@ pub fn run(args: Args) -> Result<()> {
     let options = OpenOptions { data_dir: args.data_dir.clone(), class_order, classes, ..OpenOptions::default() };
     let splits = tallow_data::open(&args.data, &options)?;
     if splits.train.is_multi_label() && (args.cross_validate.is_some() || args.oof.is_some()) {
-        bail!("{}: wrong labels are found where a sample has one: leave --cross-validate and --oof out", args.data);
+        bail!("{}: --cross-validate and --oof find wrong labels only where each sample has one label", args.data);
     }
     let samples = Samples::new(&splits);
     let oof = match args.cross_validate {
         Some(folds) => Some(out_of_fold(&args, folds)?),
         None if args.method.settings()?.is_empty() && args.method.recipe == "default" => args.oof.clone(),
         None => {
-            bail!("--model, --recipe, --set and the like say how --cross-validate trains: add it, or leave them out")
+            bail!("training options such as --model, --recipe and --set need --cross-validate")
         }
     };
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
@@ -113,7 +114,7 @@ pub fn run(args: Args) -> Result<()> {
     let scanned = scan(&samples, |_| bar.inc(1));
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
-    println!("{} images looked at in {seconds:.1} s", samples.len());
+    println!("scanned {} images in {seconds:.1} s", samples.len());
 
     let mut issues = checks::find(&samples, &scanned, &config);
     issues.extend(duplicates::find(&samples, &scanned, &config));
@@ -169,9 +170,10 @@ fn out_of_fold(args: &Args, folds: usize) -> Result<PathBuf> {
 fn config(args: &Args) -> Result<AuditConfig> {
     let mut config = AuditConfig { filter: args.filter, rank_by: args.rank_by, ..AuditConfig::default() };
     for setting in &args.threshold {
-        let (kind, score) =
-            setting.split_once('=').with_context(|| format!("--threshold {setting}: expected KIND=SCORE"))?;
-        let score = score.parse().with_context(|| format!("--threshold {setting}: `{score}` is no number"))?;
+        let (kind, score) = setting
+            .split_once('=')
+            .with_context(|| format!("--threshold {setting}: expected KIND=SCORE, such as dark=0.4"))?;
+        let score = score.parse().with_context(|| format!("--threshold {setting}: `{score}` is not a number"))?;
         config.thresholds.insert(Kind::parse(kind)?, score);
     }
     config.check()?;
@@ -186,7 +188,7 @@ fn policy(args: &Args) -> Result<Policy> {
     Ok(Policy { drop, relabel: args.relabel, denoise: args.denoise })
 }
 
-/// What a run's features tell of every split, and its predictions of those that it was not trained on.
+/// Issues that a run's features show in every split, and its predictions in the splits that it was not trained on.
 fn with_run(finished: &TrainedRun, samples: &Samples, config: &AuditConfig, warn: bool) -> Result<Vec<Issue>> {
     let mut issues = Vec::new();
     for (split, dataset) in samples.parts() {
@@ -208,7 +210,9 @@ fn with_run(finished: &TrainedRun, samples: &Samples, config: &AuditConfig, warn
         issues.extend(labels::find(samples, &probabilities, &rows, config));
     }
     if warn {
-        println!("train: a model knows the labels that it was trained on; to find wrong ones, give --cross-validate");
+        println!(
+            "train: a model has fitted the labels that it was trained on; find wrong ones there with --cross-validate"
+        );
     }
     Ok(issues)
 }

@@ -1,4 +1,4 @@
-//! `tallow augment`: a picture of what an augmentation does to real samples.
+//! `tallow augment`: draws augmented samples of a dataset as a grid.
 
 use std::path::{Path, PathBuf};
 
@@ -20,25 +20,25 @@ pub struct Args {
     /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
     #[arg(value_name = "DATA", default_value = "fashion-mnist-6k")]
     spec: String,
-    /// An op (RandAugment, AugMix, GaussianBlur, …), AutoAugment-NAME, a string of timm's, or a TOML file with `ops`
+    /// An op (RandAugment, AugMix, GaussianBlur, …), AutoAugment-NAME, a timm config string, or a TOML file with `ops`
     #[arg(long, value_name = "NAME|FILE")]
     policy: String,
-    /// The picture to write
+    /// The image file to write
     #[arg(long, value_name = "FILE", default_value = "grid.png")]
     out: PathBuf,
-    /// Samples: rows
+    /// The number of samples (rows)
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     samples: u32,
-    /// Draws of each sample: columns behind the original
+    /// Augmented versions of each sample (columns after the original)
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=100))]
     draws: u32,
-    /// Side of each picture in pixels
+    /// The side of each image in pixels
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..=1024))]
     size: u32,
-    /// Which samples, and which draws
+    /// The seed of the augmentation
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where a named dataset's files are
+    /// The folder with the files of a named dataset
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `--batch-size auto` of `tallow train`: measures the real step and chooses.
+//! `--batch-size auto` of `tallow train`: measures training steps and chooses a batch size.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use tallow_train::batch_size::{choose_batch_size, half_of_memory};
 
 use crate::program;
 
-/// Samples a batch, as an argument.
+/// The argument of `--batch-size`.
 #[derive(Debug, Clone, Copy)]
 pub enum BatchSize {
     /// To be measured.

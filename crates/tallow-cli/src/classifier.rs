@@ -1,4 +1,4 @@
-//! What classifies pictures, as a command's arguments: a run, an ensemble, or an architecture with any weights.
+//! Arguments that select a classifier: a run, an ensemble, or an architecture with weights.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,32 +9,31 @@ use tallow_export::{LoadOptions, Pretrained};
 use tallow_infer::{Classifier, Predictor, View, find_pretrained};
 use tallow_models::{Built, ModelConfig};
 
-/// How a run or an ensemble sees, or what classifies in place of one.
+/// The test-time augmentation of a run or an ensemble, or an architecture with weights in place of a run.
 #[derive(clap::Args)]
 pub struct ClassifierArgs {
-    /// Test-time augmentation in place of the run's: none, or views whose probabilities are averaged, such as hflip,shift
-    /// (docs/augment.md)
+    /// Test-time augmentation that replaces the run's: none, or views to average, such as hflip,shift (docs/augment.md)
     #[arg(long, value_name = "none|VIEW,…", conflicts_with = "model")]
     tta: Option<String>,
-    /// Instead of a run: an architecture …
+    /// Classify with this architecture and --weights instead of a run
     #[arg(long, value_name = "NAME", requires = "weights")]
     pub model: Option<String>,
-    /// … with this many classes [default: the architecture's]
+    /// The number of classes of the weights [default: the architecture's]
     #[arg(long, value_name = "N", requires = "model")]
     classes: Option<usize>,
-    /// … with these weights: a file, a folder, or hf:OWNER/REPO, with @REVISION behind it if wanted
+    /// Weights for --model: a file, a folder, or hf:OWNER/REPO[@REVISION]
     #[arg(long, value_name = "hf:REPO|FILE|DIR", requires = "model")]
     weights: Option<String>,
-    /// … matched with the model's by order instead of name
+    /// Match the weights with the model's by order instead of by name
     #[arg(long, requires = "model")]
     weights_by_order: bool,
-    /// … whose classes have these names, one a line
+    /// A text file with one class name per line
     #[arg(long, value_name = "FILE", requires = "model")]
     labels: Option<PathBuf>,
 }
 
 impl ClassifierArgs {
-    /// The run or the ensemble in this directory; without one, the architecture that they name.
+    /// Opens the run or the ensemble in `run`; without one, the architecture of --model.
     pub fn open(&self, run: Option<&Path>) -> Result<Predictor> {
         if let Some(run) = run {
             let mut predictor = Predictor::open(run)?;
@@ -57,7 +56,7 @@ impl ClassifierArgs {
         Ok(Predictor::from_model(model, Classifier::new(built, classes, pipeline)))
     }
 
-    /// The architecture with its weights for images of these channels and this size.
+    /// Builds the architecture of --model with its weights, for images with these channels and this size.
     pub fn build_for(&self, in_chans: usize, input_size: (usize, usize)) -> Result<Built> {
         let (model, pretrained) = self.find()?;
         let preset = tallow_models::find(model)?;
@@ -78,18 +77,18 @@ impl ClassifierArgs {
         let options = LoadOptions { by_order: self.weights_by_order, allow_mismatch: false };
         let report = pretrained.load(built, options)?;
         if !report.is_complete() {
-            bail!("{report}\nthe classifier has no weights: give --classes as the weights have it");
+            bail!("{report}\nthe weights have another number of classes: give it by --classes");
         }
         Ok(())
     }
 }
 
-/// The names of so many classes, one per line of a file.
+/// Reads the names of `count` classes, one per line.
 pub fn class_names(path: &Path, count: usize) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
     if names.len() != count {
-        bail!("{}: {} names, the model has {count} classes", path.display(), names.len());
+        bail!("{}: expected {count} class names, one per line, found {}", path.display(), names.len());
     }
     Ok(names)
 }

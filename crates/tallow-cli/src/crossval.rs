@@ -1,4 +1,4 @@
-//! `tallow crossval`: a run for every fold of the training split, and what they say together.
+//! `tallow crossval`: trains a run per fold of the training split and summarises the held-out predictions.
 
 use std::path::PathBuf;
 
@@ -19,29 +19,29 @@ use crate::train::{STOP, catch_ctrl_c, free_name};
   tallow crossval --out runs/cv --resume
   tallow audit photos/ --oof runs/cv/oof.csv
 
-Each fold is a run directory, OUT/fold-0, OUT/fold-1, …; what it holds out is evaluated after its last epoch alone, and
-chooses nothing. What the intervals mean is in docs/crossval.md.")]
+Each fold is a run directory: OUT/fold-0, OUT/fold-1, … Its held-out samples are evaluated once, after the last epoch, and
+select nothing. docs/crossval.md explains the intervals.")]
 pub struct Args {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
     method: Method,
-    /// Folds: each holds one part in so many of the training split out [default: 5, or those of --resume]
+    /// The number of folds [default: 5; with --resume, as before]
     #[arg(long, value_name = "K")]
     folds: Option<usize>,
-    /// Divide once more into other folds, so many times in all [default: 1, or those of --resume]
+    /// Repeat the cross-validation with other folds, N times in all [default: 1; with --resume, as before]
     #[arg(long, value_name = "N")]
     repeats: Option<usize>,
-    /// The column of a manifest or a table whose groups (patient, scene) are held out whole
+    /// A column with a group (patient, scene) per sample; a group is never divided between folds
     #[arg(long, value_name = "COLUMN")]
     group: Option<String>,
-    /// The folder of the folds, made if absent [default: runs/crossval-MODEL-DATA, numbered]
+    /// The folder for the folds [default: runs/crossval-MODEL-DATA, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the folds in --out, in the middle of one if need be
+    /// Resume the cross-validation in --out
     #[arg(long, requires = "out")]
     resume: bool,
-    /// Print the result alone
+    /// Print only the result
     #[arg(long, short)]
     quiet: bool,
 }
@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<()> {
     catch_ctrl_c()?;
     let report = cross_validate(&CrossValidation { config: &config, folds, repeats, out: &out, resume }, quiet)?;
     println!("\n{}", report.metrics);
-    println!("\nall held-out samples together: {}", report.out_of_fold.totals());
+    println!("\nall held-out samples: {}", report.out_of_fold.totals());
     let out = out.display();
     println!("{out}: crossval.json, oof.csv, folds.csv, fold-0 …");
     if report.out_of_fold.multi_label.is_none() {

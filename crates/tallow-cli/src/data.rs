@@ -1,4 +1,4 @@
-//! `tallow data`: what a dataset holds; `tallow data convert`: the same samples in another format.
+//! `tallow data`: describes a dataset; `tallow data convert`: writes it in another format.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,12 +11,12 @@ use tallow_data::{ClassOrder, Format, OnCorrupt, OpenOptions, Splits, WriteOptio
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// A dataset's name, a folder with a sub-folder for each class, a manifest, Parquet files, shards
+    /// A dataset's name, a folder with one sub-folder per class, a CSV manifest, Parquet files, or WebDataset shards
     #[arg(value_name = "SPEC", default_value = "fashion-mnist-6k")]
     spec: String,
     #[command(flatten)]
     source: Source,
-    /// What to do about images that cannot be read: stop, or skip and list them
+    /// What to do with images that cannot be read: stop, or skip and list them
     #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], default_value = "stop", hide_default_value = true, hide_possible_values = true)]
     on_corrupt: String,
 }
@@ -29,28 +29,28 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Source {
-    /// Where a named dataset's files are
+    /// The folder with the files of a named dataset
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Order classes by code points, as torchvision does, instead of as people do
+    /// Sort classes by code point (10 before 2), as torchvision does
     #[arg(long)]
     lexical: bool,
 }
 
 #[derive(clap::Args)]
 struct Convert {
-    /// What to convert: a dataset's name, a folder with a sub-folder for each class, a manifest, Parquet files, shards
+    /// The dataset to convert: a name, a folder with one sub-folder per class, a CSV manifest, Parquet files, or shards
     #[arg(value_name = "SRC")]
     spec: String,
-    /// The folder to write: empty, or not there yet
+    /// The folder to write; it must be empty or absent
     #[arg(value_name = "DST")]
     to: PathBuf,
     #[command(flatten)]
     source: Source,
-    /// The format
+    /// The format to write
     #[arg(long = "to", value_name = "FORMAT", value_parser = Format::ALL.map(|(name, _)| name))]
     format: String,
-    /// Samples in each Parquet file or shard
+    /// Samples per Parquet file or shard
     #[arg(long, value_name = "N", default_value_t = WriteOptions::default().samples_per_file)]
     samples_per_file: usize,
 }

@@ -1,4 +1,4 @@
-//! `tallow ensemble`: several runs, or several snapshots of one, that answer together.
+//! `tallow ensemble`: combines several runs, or several snapshots of one run.
 
 use std::path::PathBuf;
 
@@ -17,29 +17,33 @@ use crate::run::{choose, evaluate, warn_of};
   tallow evaluate runs/abc --tta hflip,shift
   tallow predict runs/abc shoe.png
 
-Methods: vote, average; weighted (lowest log loss), selection (greedy, with replacement), stack (logistic regression),
-all three fitted on the validation split that the members share, on out-of-fold predictions, or on --data;
-soup, greedy (one model from averaged weights). docs/ensemble.md says when to take which.")]
+Methods:
+  vote, average                 need no data
+  weighted, selection, stack    minimise the log loss, select greedily, or fit a logistic regression, on the members' shared
+                                validation split, on out-of-fold predictions, or on --data
+  soup, greedy                  average the weights into one model
+
+docs/ensemble.md explains when to use which.")]
 pub struct Args {
     /// Run directories, or folders that `tallow crossval` made
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// How they are combined
+    /// How to combine the members
     #[arg(long, value_name = "METHOD", value_parser = parse_method)]
     method: Method,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Take the snapshots that each run kept (train.snapshots) in its place
+    /// Use the snapshots of each run (train.snapshots) as members
     #[arg(long)]
     snapshots: bool,
-    /// Fit on other data, with the same classes, that no member was trained on
+    /// Fit on this dataset: the same classes, unseen by every member
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
-    /// The split to fit on: train, validation or test [default: validation; of --data, what it has]
+    /// The split to fit on: train, validation or test [default: validation, or the one that --data has]
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
-    /// The inverse penalty of --method stack, as scikit-learn's C [default: cross-validated]
+    /// The inverse regularisation strength of --method stack, scikit-learn's C [default: cross-validated]
     #[arg(long, value_name = "C", value_parser = parse_c)]
     c: Option<f64>,
 }
@@ -80,7 +84,7 @@ pub fn run(args: Args) -> Result<()> {
                 println!("{members}\n");
             }
         }
-        _ => println!("\nno split is left to measure it on: evaluate it with --data"),
+        _ => println!("\nno split is left for an evaluation: evaluate with --data"),
     }
     println!("next: {tallow} evaluate {path}    {tallow} predict {path} IMAGE…", tallow = program::name());
     Ok(())

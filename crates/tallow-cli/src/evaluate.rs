@@ -1,4 +1,4 @@
-//! `tallow evaluate`: a run or an ensemble measured on a split.
+//! `tallow evaluate`: evaluates a run or an ensemble on a split.
 
 use anyhow::{Context as _, Result, bail};
 use tallow_infer::{Predictor, View};
@@ -9,14 +9,14 @@ use crate::run::{RunArg, choose, evaluate};
 pub struct Args {
     #[command(flatten)]
     run: RunArg,
-    /// Another dataset with the same classes [default: the one the run was trained on]
+    /// Another dataset with the same classes [default: the run's dataset]
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
-    /// train, validation or test, or held_out of a fold of a cross-validation [default: test, else validation]
+    /// The split: train, validation or test; held_out for a fold of a cross-validation [default: test, else validation]
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
-    /// Test-time augmentation in place of the run's: none, or kinds of views whose probabilities are averaged, such as
-    /// hflip,shift: hflip, vflip, shift, five_crop, ten_crop, scales (docs/augment.md)
+    /// Test-time augmentation that replaces the run's: none, or views to average, such as hflip,shift; views: hflip, vflip,
+    /// shift, five_crop, ten_crop, scales (docs/augment.md)
     #[arg(long, value_name = "none|VIEW,…")]
     tta: Option<String>,
 }
@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let (name, dataset) = match args.split.as_deref() {
         Some("held_out") if args.data.is_some() => {
-            bail!("--split held_out is of the run's own dataset: leave --data out")
+            bail!("--split held_out belongs to the run's own dataset: omit --data")
         }
         Some("held_out") => ("held_out", predictor.held_out()?),
         split => choose(&predictor.splits(args.data.as_deref())?, split)?,

@@ -1,4 +1,4 @@
-//! `tallow export`: weights of any source as a folder in timm's layout, or as an ONNX file.
+//! `tallow export`: writes weights in timm's layout, or as an ONNX file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,40 +17,39 @@ use crate::run::{choose, first_line, warn_of};
 #[command(after_help = "Examples:
   tallow export runs/r9 --out shoes
   tallow export runs/r9 --out shoes.onnx                           # for ONNX Runtime, TensorRT, a browser
-  tallow export runs/r9 --out shoes.int8.onnx --int8               # the same in 8 bits: a quarter of the size, faster
-  tallow export runs/ab --out ab.onnx --tta hflip                  # an ensemble as one file; the mean over mirror images
-  tallow export resnet18.pth --model resnet18 --out resnet18       # timm's or torchvision's names, as train --pretrained
+  tallow export runs/r9 --out shoes.int8.onnx --int8               # int8: a quarter of the size, faster
+  tallow export runs/ab --out ab.onnx --tta hflip                  # an ensemble as one file, averaged over mirrored views
+  tallow export resnet18.pth --model resnet18 --out resnet18       # weights with timm's or torchvision's names
   tallow export runs/repvgg --reparameterize --out repvgg-deploy   # for timm.utils.reparameterize_model")]
 pub struct Args {
-    /// The directory of a run, a weights file, a folder with one, hf:OWNER/REPO, or timm's MODEL.TAG
+    /// A run or an ensemble, a weights file, a folder with one, hf:OWNER/REPO, or timm's MODEL.TAG
     #[arg(value_name = "RUN|FILE|DIR|hf:REPO")]
     weights: String,
-    /// The folder to write, model.safetensors and config.json; or the file, if its name ends in .onnx
+    /// The folder for model.safetensors and config.json, or an ONNX file if the name ends in .onnx
     #[arg(long, value_name = "DIR|FILE.onnx")]
     out: PathBuf,
-    /// The architecture [default: what config.json beside the weights says]
+    /// The architecture [default: from the config.json beside the weights]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// How many classes the weights have [default: as config.json says, else the architecture's]
+    /// The number of classes of the weights [default: from config.json, else the architecture's]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
-    /// The names of the classes, one a line [default: as config.json says]
+    /// A text file with one class name per line [default: from config.json]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Match the weights with the model's by order instead of name
+    /// Match the weights with the model's by order instead of by name
     #[arg(long)]
     weights_by_order: bool,
-    /// A RepVGG's blocks as the one convolution each that they amount to
+    /// Fuse each block of a RepVGG into one convolution
     #[arg(long)]
     reparameterize: bool,
-    /// An ONNX file of a run in 8 bits: ranges from its training images, the accuracy before and after
+    /// Quantise a run to int8 (ONNX only), calibrated on its training images; prints the accuracy before and after
     #[arg(long)]
     int8: bool,
-    /// Training images that the ranges are taken from
+    /// The number of training images for the calibration of --int8
     #[arg(long, value_name = "N", default_value_t = 512, requires = "int8")]
     calibration: usize,
-    /// Views of each image that an ONNX file of a run or an ensemble averages: hflip, vflip, shift [default: none, the image
-    /// as it is]
+    /// Views that the ONNX file averages: hflip, vflip, shift [default: none]
     #[arg(long, value_name = "KINDS", conflicts_with = "int8")]
     tta: Option<String>,
 }
@@ -58,7 +57,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let onnx = args.out.extension().is_some_and(|extension| extension == "onnx");
     if args.int8 && !onnx {
-        bail!("--int8 is for an ONNX file: let --out end in .onnx");
+        bail!("--int8 writes an ONNX file: --out must end in .onnx");
     }
     if Ensemble::is_at(Path::new(&args.weights)) || args.tta.is_some() {
         return whole(&args, onnx);
@@ -66,12 +65,12 @@ pub fn run(args: Args) -> Result<()> {
     let pretrained = find_pretrained(&args.weights)?;
     let known = pretrained.info.as_ref();
     let Some(model) = args.model.as_deref().or(known.map(|info| info.architecture.as_str())) else {
-        bail!("{}: there is no config.json beside it that says what model this is: add --model NAME", args.weights);
+        bail!("{}: no config.json beside the weights names the architecture: add --model NAME", args.weights);
     };
     let built = pretrained.build(model, args.classes)?;
     let report = pretrained.load(&built, LoadOptions { by_order: args.weights_by_order, allow_mismatch: false })?;
     if !report.is_complete() {
-        bail!("{report}\nthe classifier has no weights: give --classes as the weights have it");
+        bail!("{report}\nthe weights have another number of classes: give it by --classes");
     }
     let names = match (&args.labels, known) {
         (Some(path), _) => class_names(path, built.info.config.num_classes)?,
@@ -83,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
     warn_of(&info.preprocessing);
     info.num_batches_tracked = known.map_or(0, |info| info.num_batches_tracked);
     if onnx && args.reparameterize {
-        bail!("an ONNX file has a RepVGG's blocks as one convolution each in any case: leave --reparameterize out");
+        bail!("an ONNX file always has fused RepVGG blocks: omit --reparameterize");
     }
     if onnx {
         if args.int8 {
@@ -124,7 +123,7 @@ fn describe(args: &Args, what: &str, info: &CheckpointInfo) {
     println!("mean {mean:?}, std {std:?}; labels and the rest: metadata `config`");
 }
 
-/// Writes an ensemble, or a run with several views of each image, as one ONNX file.
+/// Writes an ensemble, or a run that averages several views of each image, as one ONNX file.
 fn whole(args: &Args, onnx: bool) -> Result<()> {
     let path = Path::new(&args.weights);
     if !onnx {
@@ -135,10 +134,13 @@ fn whole(args: &Args, onnx: bool) -> Result<()> {
         );
     }
     if args.int8 {
-        bail!("{}: --int8 takes one model: export the ensemble's members by themselves", path.display());
+        bail!("{}: --int8 quantises a single model: export the members separately", path.display());
     }
     if args.model.is_some() || args.classes.is_some() || args.weights_by_order || args.reparameterize {
-        bail!("{}: a run or an ensemble says itself what it is: leave the other options out", path.display());
+        bail!(
+            "{}: a run or an ensemble needs no --model, --classes, --weights-by-order or --reparameterize: omit them",
+            path.display()
+        );
     }
     let mut predictor = Predictor::open(path)?;
     predictor.set_tta(&View::parse_list(args.tta.as_deref().unwrap_or("none"))?)?;
@@ -162,10 +164,10 @@ fn whole(args: &Args, onnx: bool) -> Result<()> {
     Ok(())
 }
 
-/// Calibrates a run on its own training images, writes the file, and says what it costs.
+/// Quantises a run, calibrated on its training images, and prints the accuracy before and after.
 fn in_8_bits(args: &Args, info: &CheckpointInfo) -> Result<()> {
     let run = Path::new(&args.weights);
-    let mut finished = TrainedRun::open(run).context("--int8 takes its ranges from the images of a run")?;
+    let mut finished = TrainedRun::open(run).context("--int8 is calibrated on the training images of a run")?;
     let splits = finished.splits(None)?;
     if splits.stream.is_some() {
         bail!(
@@ -184,7 +186,7 @@ fn in_8_bits(args: &Args, info: &CheckpointInfo) -> Result<()> {
     if let Ok((name, dataset)) = choose(&splits, None) {
         println!("in f32:    {}", first_line(&finished, name, dataset.clone())?);
         finished.classifier.built = int8.simulate(finished.classifier.built)?;
-        println!("in 8 bits: {}", first_line(&finished, name, dataset)?);
+        println!("in int8:   {}", first_line(&finished, name, dataset)?);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `tallow lr-find`: a sweep over learning rates, its curve as a picture, and what it suggests.
+//! `tallow lr-find`: a sweep over learning rates that draws the loss and suggests a rate.
 
 use std::path::PathBuf;
 
@@ -13,23 +13,23 @@ use crate::options::set;
 #[command(after_help = "Examples:
   tallow lr-find
   tallow lr-find --data fashion-mnist --model resnet9 --set optim.name=adamw --out lr.svg
-  tallow train --set optim.lr=0.05        # with what it suggested
+  tallow train --set optim.lr=0.05        # with the suggested rate
 
-Model, loss, optimiser and augmentation are those of the recipe and --set; the schedule is the sweep.")]
+The recipe and --set choose the model, the loss, the optimiser and the augmentation. The sweep replaces the schedule.")]
 pub struct Args {
-    /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
+    /// A dataset's name, a folder with one sub-folder per class, or a CSV manifest
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
-    /// Where a named dataset's files are
+    /// The folder with the files of a named dataset
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
     /// The architecture; `tallow models` lists them
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// The configuration to start from: default, fast, or a TOML file
+    /// The recipe: default, fast, … (docs/train.md), or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     recipe: String,
-    /// Change a key of the configuration; may be repeated
+    /// Set a key of the config; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The first learning rate
@@ -38,10 +38,10 @@ pub struct Args {
     /// The last learning rate
     #[arg(long, default_value_t = 10.0, value_name = "LR")]
     end: f64,
-    /// Steps between them
+    /// The number of training steps
     #[arg(long, default_value_t = 100, value_name = "N")]
     steps: usize,
-    /// Where the curve is drawn
+    /// The SVG file for the curve
     #[arg(long, default_value = "lr-find.svg", value_name = "FILE")]
     out: PathBuf,
 }
@@ -83,10 +83,10 @@ pub fn run(args: Args) -> Result<()> {
     );
     match (sweep.valley(), sweep.steepest()) {
         (Some(valley), Some(steepest)) => {
-            println!("valley    {valley:.2e}   the middle of the longest fall: try optim.lr={valley:.1e}");
+            println!("valley    {valley:.2e}   middle of the longest fall: try optim.lr={valley:.1e}");
             println!("steepest  {steepest:.2e}   where the loss falls fastest");
         }
-        _ => println!("the loss never fell: is the range too low, or does the model not train at all?"),
+        _ => println!("the loss never fell: the range may be too low, or the model does not train"),
     }
     Ok(())
 }

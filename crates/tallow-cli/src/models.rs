@@ -1,13 +1,13 @@
-//! `tallow models`: the registry as a table.
+//! `tallow models`: lists the architectures.
 
 use anyhow::Result;
 use candle_core::Device;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only names that contain this
+    /// List only names that contain this text
     filter: Option<String>,
-    /// As comma-separated values, numbers in full
+    /// Print comma-separated values with exact numbers
     #[arg(long)]
     csv: bool,
 }

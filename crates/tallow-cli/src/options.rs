@@ -1,49 +1,48 @@
-//! The options that say what is trained: those of `train`, which `crossval` and `audit --cross-validate` take too.
+//! The training options that `train`, `crossval` and `audit --cross-validate` share.
 
 use anyhow::Result;
 use tallow_train::Setting;
 
-/// Which samples.
+/// Options that select the data.
 #[derive(clap::Args)]
 pub struct Source {
-    /// A dataset's name (fashion-mnist-6k, fashion-mnist, mnist, cifar10, …), a folder with a sub-folder for each
-    /// class, or a CSV manifest
+    /// A dataset's name (fashion-mnist-6k, fashion-mnist, mnist, cifar10, …), a folder with one sub-folder per class, a CSV
+    /// manifest, Parquet files, or WebDataset shards
     #[arg(long, value_name = "SPEC")]
     pub data: Option<String>,
-    /// Where a named dataset's files are
+    /// The folder with the files of a named dataset
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// Keep decoded images in files in this folder, for later epochs and runs
+    /// Cache decoded images in this folder for later epochs and runs
     #[arg(long, value_name = "DIR")]
     pub cache: Option<String>,
 }
 
-/// Which model, how it is trained, and from where it starts.
+/// Options that select the model, the recipe and the initial weights.
 #[derive(clap::Args)]
 pub struct Method {
     /// The architecture; `tallow models` lists them
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
-    /// The configuration to start from: default, fast, strong, finetune, … (docs/train.md), or a TOML file
+    /// The recipe: default, fast, strong, finetune, … (docs/train.md), or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     pub recipe: String,
-    /// Change a key of the configuration, such as train.epochs=8; may be repeated
+    /// Set a key of the config, such as train.epochs=8; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Trained weights to start from: a file (.safetensors, .pth, .bin), a folder, hf:OWNER/REPO@REVISION of the
-    /// Hub, or timm's MODEL.TAG
+    /// Pretrained weights: a file (.safetensors, .pth, .bin), a folder, hf:OWNER/REPO[@REVISION], or timm's MODEL.TAG
     #[arg(long, value_name = "hf:REPO|MODEL.TAG|FILE|DIR")]
     pub pretrained: Option<String>,
-    /// Match their tensors with the model's by order instead of name
+    /// Match pretrained weights with the model's by order instead of by name
     #[arg(long, requires = "pretrained")]
     pub weights_by_order: bool,
-    /// Report tensors that are missing, unexpected or of another shape instead of stopping
+    /// Continue although pretrained tensors are missing, unexpected or of another shape; they are listed
     #[arg(long, requires = "pretrained")]
     pub allow_mismatch: bool,
-    /// Leave parameters as they are: a module (layer1), a pattern (*.bn1), or backbone; may be repeated
+    /// Freeze parameters: a module (layer1), a pattern (*.bn1), or backbone; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub freeze: Vec<String>,
-    /// What to do about images that cannot be read: stop, or skip and list them
+    /// What to do with images that cannot be read: stop, or skip and list them
     #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], hide_possible_values = true)]
     pub on_corrupt: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `tallow predict`: classes of images from a run or an ensemble, or logits of a tensor from any weights.
+//! `tallow predict`: classifies images with a run, an ensemble or any weights; computes the logits of a tensor.
 
 use std::path::{Path, PathBuf};
 
@@ -22,18 +22,18 @@ pub struct Args {
     /// The images to classify
     #[arg(value_name = "IMAGE", required_unless_present = "model")]
     images: Vec<PathBuf>,
-    /// How many classes to show for each image
+    /// The number of classes to print per image
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     topk: u32,
-    /// How to print them
+    /// The output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
     classifier: ClassifierArgs,
-    /// … applied, instead of images, to the tensor `input` [n, c, h, w] in f32 of this file
+    /// Apply --model to the f32 tensor `input` [n, c, h, w] of this safetensors file instead of images
     #[arg(long, value_name = "FILE", requires_all = ["model", "logits"])]
     tensor: Option<PathBuf>,
-    /// … with the tensor `logits` [n, k] written to this file
+    /// The safetensors file for the tensor `logits` [n, k] of --tensor
     #[arg(long, value_name = "FILE", requires = "tensor")]
     logits: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `tallow prune`: a run's weakest filters set to zero.
+//! `tallow prune`: sets a run's filters of the smallest norm to zero.
 
 use std::path::PathBuf;
 
@@ -12,21 +12,21 @@ use crate::run::{RunArg, choose, first_line, warn_of};
 #[command(after_help = "Example:
   tallow prune runs/r9 --ratio 0.5 --out runs/half
   tallow train --model resnet9 --recipe fast --pretrained runs/half --set train.keep_zeros=true --out runs/tuned
-  tallow export runs/tuned --out shoes.onnx                        # without the filters that are zero")]
+  tallow export runs/tuned --out shoes.onnx                        # leaves the zero filters out")]
 pub struct Args {
     #[command(flatten)]
     run: RunArg,
-    /// The share of the filters to set to zero, in each convolution whose filters nothing but other layers sees
+    /// The fraction of the filters to set to zero in each convolution that can be pruned
     #[arg(long, value_name = "0 to 1")]
     ratio: f64,
-    /// The directory of the pruned run
+    /// The run directory to write
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
 pub fn run(args: Args) -> Result<()> {
     if Ensemble::is_at(&args.run.run) {
-        bail!("{}: an ensemble is several models: prune its members", args.run.run.display());
+        bail!("{}: this is an ensemble: prune its members", args.run.run.display());
     }
     let finished = TrainedRun::open(&args.run.run)?;
     let splits = finished.splits(None)?;
@@ -39,7 +39,7 @@ pub fn run(args: Args) -> Result<()> {
     let pruned_run = TrainedRun { dir: copy, ..finished };
     warn_of(&pruned_run.preprocessing);
     pruned_run.export(0)?;
-    println!("{} of the {} filters of {} convolutions are zero now", pruned.zero, pruned.filters, pruned.layers);
+    println!("set {} of the {} filters of {} convolutions to zero", pruned.zero, pruned.filters, pruned.layers);
     if let (Some(before), Some(after)) = (before, after) {
         println!("before: {before}\nafter:  {after}");
     }

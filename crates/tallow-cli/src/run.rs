@@ -1,4 +1,4 @@
-//! What the commands share: a run's export and description, the choice of a split, a run as an argument.
+//! Code that several commands share: evaluation of a split, the headline of a run, the choice of a split.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub fn warn_of(preprocessing: &Preprocessing) {
 pub fn evaluate(predictor: &Predictor, split: &str, dataset: Arc<dyn Dataset>) -> Result<Measured> {
     let measured = predictor.evaluate(split, dataset)?;
     if let Some(what) = predictor.fitted_on().filter(|what| what.starts_with(&format!("{split},"))) {
-        eprintln!("note: this ensemble was fitted on {what}: on the {split} split it looks better than it is");
+        eprintln!("note: this ensemble was fitted on {what}: its scores on the {split} split are too optimistic");
     }
     list_skipped(&measured);
     Ok(measured)
@@ -37,13 +37,13 @@ pub fn list_skipped(measured: &Measured) {
     }
 }
 
-/// What is said first of a split: its name, how many images, loss and accuracy.
+/// The summary of a split: its name, the number of images, loss and accuracy.
 pub fn first_line(run: &TrainedRun, split: &str, dataset: Arc<dyn Dataset>) -> Result<String> {
     let evaluation = run.predictions(dataset)?.evaluate(run.classes())?.to_string();
     Ok(format!("{split}: {}", evaluation.lines().next().unwrap_or_default()))
 }
 
-/// The lines that say what is about to be trained.
+/// The lines printed before training: data, model, run directory.
 pub fn headline(setup: &Setup, dir: &RunDir) -> String {
     let (config, splits) = (setup.config(), &setup.splits);
     let count = |split: &Option<Arc<dyn Dataset>>, name| match split {
@@ -68,10 +68,10 @@ pub fn headline(setup: &Setup, dir: &RunDir) -> String {
     text
 }
 
-/// The split of this name; without a name, the test split, else the validation split.
+/// The split called `name`; without a name, the test split, else the validation split.
 pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<dyn Dataset>)> {
     if splits.stream.is_some() && name == Some("train") {
-        anyhow::bail!("--split train: this run streams it; give some of its shards by --data to have them indexed");
+        anyhow::bail!("--split train: this run streams its training split: give some of its shards by --data");
     }
     let test = splits.test.clone().map(|dataset| ("test", dataset));
     let validation = splits.validation.clone().map(|dataset| ("validation", dataset));
@@ -83,9 +83,9 @@ pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<
         Some(other) => anyhow::bail!("--split {other}: expected train, validation, test, or held_out of a fold"),
     };
     found.with_context(|| match name {
-        Some(name) => format!("the dataset has no {name} split; --split train is always there"),
+        Some(name) => format!("the dataset has no {name} split; every dataset has --split train"),
         None => {
-            "the dataset has neither a test nor a validation split; --split train evaluates what was trained on".into()
+            "the dataset has neither a test nor a validation split; --split train evaluates the training samples".into()
         }
     })
 }
@@ -93,7 +93,7 @@ pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<
 /// A run directory as an argument.
 #[derive(clap::Args)]
 pub struct RunArg {
-    /// A directory that `tallow train` or `tallow ensemble` made
+    /// The directory of a run or an ensemble
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
 }

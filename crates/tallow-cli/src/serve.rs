@@ -1,4 +1,4 @@
-//! `tallow serve`: a run or an ensemble behind HTTP.
+//! `tallow serve`: serves predictions of a run or an ensemble over HTTP.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -18,16 +18,16 @@ pub struct Args {
     /// The directory of a run or an ensemble
     #[arg(value_name = "RUN", required_unless_present = "model", conflicts_with = "model")]
     run: Option<PathBuf>,
-    /// Where to listen; 0.0.0.0:8000 is open to other machines, port 0 any free port
+    /// The address to listen on; 0.0.0.0:8000 accepts other machines, port 0 takes a free port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
     addr: String,
-    /// Pictures that the model takes together at most
+    /// The largest batch of images
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     max_batch: u16,
-    /// Requests at a time; one more is told to come back
+    /// Requests at a time; further ones get status 503
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     max_requests: u16,
-    /// The largest request, in MB
+    /// The largest request body, in MB
     #[arg(long, value_name = "MB", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     max_body: u16,
     #[command(flatten)]
@@ -36,8 +36,8 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let classifier = args.classifier.open(args.run.as_deref())?;
-    let listener =
-        TcpListener::bind(&args.addr).with_context(|| format!("--addr {}: choose another port or host", args.addr))?;
+    let listener = TcpListener::bind(&args.addr)
+        .with_context(|| format!("cannot listen on --addr {}: choose another port or host", args.addr))?;
     let options = Options {
         max_batch: args.max_batch.into(),
         max_body_bytes: usize::from(args.max_body) << 20,

@@ -28,25 +28,24 @@ pub struct Args {
     source: Source,
     #[command(flatten)]
     method: Method,
-    /// The run directory; made if absent [default: runs/MODEL-DATA, numbered]
+    /// The run directory [default: runs/MODEL-DATA, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Samples a batch, or auto: a few steps of each power of two are measured, the smallest of the fastest is taken, and
-    /// config.toml keeps it
+    /// The batch size, or auto: measure a few steps at each power of two and take the smallest of the fastest
     #[arg(long, value_name = "N|auto")]
     batch_size: Option<BatchSize>,
-    /// Go on with the run in --out from its last checkpoint
+    /// Resume the run in --out from its last checkpoint
     #[arg(long, requires = "out", conflicts_with_all = ["recipe", "pretrained", "batch_size"])]
     resume: bool,
-    /// Print nothing but errors
+    /// Print only errors
     #[arg(long, short)]
     quiet: bool,
 }
 
-/// Set by Ctrl-C: the step under way is finished and saved.
+/// Set by Ctrl-C: training ends after the current step, with a checkpoint.
 pub static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Makes Ctrl-C set [`STOP`].
+/// Sets [`STOP`] at Ctrl-C.
 pub fn catch_ctrl_c() -> Result<()> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {

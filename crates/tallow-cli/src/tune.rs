@@ -1,4 +1,4 @@
-//! `tallow tune`: a space file → trials, each a run of its own → the best config as a recipe.
+//! `tallow tune`: a search-space file → trials, each in its own run directory → the best config as a recipe.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use crate::train::{STOP, catch_ctrl_c};
 
 #[derive(clap::Args)]
 #[command(after_help = r#"A space file:
-  recipe = "fast"                         # what every trial starts from
+  recipe = "fast"                         # the base of every trial
   set = ["train.epochs=9"]
   [study]
   method = "tpe"                          # or random, grid
@@ -31,12 +31,12 @@ use crate::train::{STOP, catch_ctrl_c};
   "model.width" = { low = 16, high = 64, step = 16 }
   "loss.label_smoothing" = { choices = [0.0, 0.1] }
 
-The same command goes on after a kill or Ctrl-C; a higher study.trials goes on after the end."#)]
+The same command resumes a search that was stopped. To extend a finished search, raise study.trials."#)]
 pub struct Args {
-    /// The space file: what is searched, and how
+    /// The search-space file
     #[arg(value_name = "SPACE.toml")]
     space: PathBuf,
-    /// The folder of the search: study.sqlite, trials/, trials.csv, best.toml, pictures [default: runs/tune-SPACE]
+    /// The folder for study.sqlite, trials/, trials.csv, best.toml and plots [default: runs/tune-SPACE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// A dataset's name, a folder or a manifest, as for train
@@ -45,7 +45,7 @@ pub struct Args {
     /// The architecture
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Change a key of the configuration for all trials; may be repeated
+    /// Set a key of the config for all trials; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -69,7 +69,7 @@ fn default_recipe() -> String {
     "default".to_owned()
 }
 
-/// What every trial shares.
+/// The state of a search.
 struct Search {
     out: PathBuf,
     recipe: String,
@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<()> {
     let flags = flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
     let sets = file.set.iter().chain(&args.set).map(|text| set(text));
     let settings: Vec<Setting> = flags.map(Ok).chain(sets).collect::<Result<_>>()?;
-    // Whatever is wrong with the config shows before the first trial.
+    // Errors of the config appear before the first trial.
     let middle = tallow_tune::Point(space.parameters().map(|(_, domain)| domain.coordinate(0.5)).collect());
     let config = config_at(&file.recipe, &settings, &space, &middle)?;
     tallow_models::find(&config.model.name)?;
@@ -113,7 +113,7 @@ pub fn run(args: Args) -> Result<()> {
 
     let known = search.study.trials()?.len();
     if known > 0 {
-        println!("going on after {known} trials in {}", search.out.display());
+        println!("resuming after {known} trials in {}", search.out.display());
     }
     while let Some(next) = search.study.next()? {
         if STOP.load(Ordering::Relaxed) {
@@ -126,7 +126,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     search.report()?;
     if STOP.load(Ordering::Relaxed) {
-        bail!("stopped by Ctrl-C; the same command goes on");
+        bail!("stopped by Ctrl-C; the same command resumes the search");
     }
     Ok(())
 }

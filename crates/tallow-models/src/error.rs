@@ -1,42 +1,42 @@
-//! What can go wrong when a model is named, configured or built.
+//! Errors of finding, configuring and building a model.
 
-/// The result of anything in this crate that can fail before a forward pass.
+/// The result of functions that find, configure or build a model.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Errors of this crate. Forward passes fail with [`tallow_nn::Error`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No preset has this name.
-    #[error("no model is named `{name}`: did you mean {}? `cargo xtask models` lists them all", nearest.join(" or "))]
+    #[error("no model is named `{name}`: did you mean {}?", nearest.join(" or "))]
     UnknownModel {
-        /// The name found.
+        /// The unknown name.
         name: String,
-        /// The nearest valid names, best first.
+        /// The most similar names, the best first.
         nearest: Vec<&'static str>,
     },
-    /// A key is set that this architecture has no use for.
+    /// A key is set that the architecture does not use.
     #[error("model.{key} is set, but {model} does not use it: leave it out ({model} uses {uses})")]
     UnusedKey {
-        /// The key found.
+        /// The key.
         key: &'static str,
-        /// The preset.
+        /// The name of the preset.
         model: &'static str,
-        /// The optional keys that it does use.
+        /// The optional keys that it uses.
         uses: String,
     },
-    /// A key has a value that the architecture cannot honour.
+    /// A key has a value that the architecture does not support.
     #[error("model.{key} must be {expected} for {model}, found {found}")]
     BadValue {
         /// The key.
         key: &'static str,
-        /// The preset.
+        /// The name of the preset.
         model: &'static str,
-        /// What is allowed.
+        /// The supported values.
         expected: String,
-        /// What the config says.
+        /// The value in the config.
         found: String,
     },
-    /// A layer could not be built or run.
+    /// A layer cannot be built or run.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),
 }

@@ -1,22 +1,23 @@
 //! Image classification architectures under timm's names and state-dict keys.
 //!
-//! - [`list`] and [`find`]: the presets, one row a name.
-//! - [`build`]: a preset and a [`ModelConfig`] → a [`Model`] with its parameters.
-//! - [`Built::macs`]: how many multiply-accumulates one image costs.
+//! - [`list`] and [`find`]: the presets.
+//! - [`build`]: a name and a [`ModelConfig`] → a [`Model`] with its parameters. [`build_zeroed`] draws no initial values.
+//! - [`Built::macs`]: the multiply-accumulates of one image.
+//! - [`resample_pos_embed`]: a transformer's position embeddings for another image size. [`reparameterize`]: the branches of
+//!   a RepVGG as one convolution.
 //!
-//! One file a family in `cnn/`, `vit/` and `hybrid/`; `registry.rs` is the table of them, `layers/`
-//! what they share.
-//! - [`resample_pos_embed`]: a transformer's position embeddings for another image size; [`reparameterize`]: a RepVGG's
-//!   branches as one convolution.
+//! The modules, from the bottom: `config` and `preset` describe a model, `model` is what a model can do, `layers` are
+//! blocks that families share, `cnn`, `vit` and `hybrid` hold one family a file, `registry` lists the families.
 
 mod cnn;
 mod config;
 mod error;
+mod family;
 mod hybrid;
 mod layers;
 mod model;
+mod preset;
 mod registry;
-mod suggest;
 mod vit;
 
 pub use cnn::repvgg::reparameterize;
@@ -24,4 +25,10 @@ pub use config::{Key, ModelConfig, Stem};
 pub use error::{Error, Result};
 pub use layers::pos_embed::resample_pos_embed;
 pub use model::{Built, Model, ModelInfo};
-pub use registry::{Arch, Preset, build, build_zeroed, find, list};
+pub use preset::Preset;
+pub use registry::{build, build_zeroed, find, list, num_features};
+
+/// The examples of the README run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,84 +1,88 @@
-//! What every architecture offers, and what `build` hands over.
+//! The trait [`Model`], and the struct of a model with its parameters that `build` returns.
+
+use std::borrow::Cow;
 
 use candle_core::{DType, Device, Tensor};
 use tallow_nn::{Mode, ParamStore, Result};
 
 use crate::config::ModelConfig;
-use crate::registry::Preset;
+use crate::preset::Preset;
 
-/// An image classifier: a backbone and a classifier on it.
+/// An image classifier: a backbone and a classifier.
 pub trait Model: Send + Sync {
-    /// Logits of a batch of images.
+    /// Computes the logits of a batch of images.
     ///
     /// # Shapes
     /// `[n, in_chans, h, w]` → `[n, num_classes]`.
     ///
     /// # Errors
-    /// An input of another shape or type.
+    /// An input of another shape or dtype.
     fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         self.forward_head(&self.forward_features(images, mode)?, mode)
     }
 
-    /// What the backbone makes of the images, before pooling.
+    /// Computes the features of the backbone, before pooling.
     ///
     /// # Shapes
     /// `[n, in_chans, h, w]` → `[n, num_features, h', w']`.
     ///
     /// # Errors
-    /// An input of another shape or type.
+    /// An input of another shape or dtype.
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor>;
 
-    /// What the classifier needs of the features, as small as can be: [`forward_head`](Self::forward_head) makes the same of
-    /// both, to the bit. For keeping features of many images.
+    /// Reduces the features to what the classifier needs, for keeping the features of many images:
+    /// [`forward_head`](Self::forward_head) returns the same logits for both, bit for bit.
     ///
     /// # Shapes
-    /// `[n, num_features, h', w']` → `[n, num_features, 1, 1]` where the mean or the maximum of each channel is all; `[n,
-    /// tokens, num_features]` → the first of them where those are; else the features.
+    /// `[n, num_features, h', w']` → `[n, num_features, 1, 1]` if the classifier pools each channel; `[n, tokens,
+    /// num_features]` → `[n, first tokens, num_features]` if it reads the first tokens. By default the features
+    /// themselves.
     ///
     /// # Errors
-    /// An input of another shape or type.
+    /// An input of another shape or dtype.
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
         Ok(features.clone())
     }
 
-    /// Pooling, dropout, classifier.
+    /// Computes the logits from the features: pooling, dropout, classifier.
     ///
     /// # Shapes
     /// `[n, num_features, h', w']` → `[n, num_classes]`.
     ///
     /// # Errors
-    /// An input of another shape or type.
+    /// An input of another shape or dtype.
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor>;
 
-    /// The logits of the classifier, and apart from them those of the distillation token's where the model has one: labels
-    /// teach the first and a teacher the second. [`forward_head`](Self::forward_head) gives their mean.
+    /// Computes the logits of the classifier and, if the model has one, of the distillation token's classifier. In
+    /// distillation the labels train the first and the teacher trains the second. [`forward_head`](Self::forward_head)
+    /// returns their mean.
     ///
     /// # Shapes
     /// `[n, num_features, h', w']` → `[n, num_classes]` each.
     ///
     /// # Errors
-    /// An input of another shape or type.
+    /// An input of another shape or dtype.
     fn forward_heads(&self, features: &Tensor, mode: &Mode) -> Result<(Tensor, Option<Tensor>)> {
         Ok((self.forward_head(features, mode)?, None))
     }
 }
 
-/// A model, its parameters and what it was built from.
+/// A model with its parameters and its description. `model`, `store` and `info` may be those of a model of your own.
 pub struct Built {
     /// The forward pass.
     pub model: Box<dyn Model>,
     /// Parameters and buffers, in timm's order and under timm's names.
     pub store: ParamStore,
-    /// Name, configuration, layout.
+    /// Preset and configuration.
     pub info: ModelInfo,
 }
 
 impl Built {
-    /// Multiply-accumulates of convolutions and linear layers for one image of the configured size, as
-    /// the papers and fvcore count them. Measured on a forward pass, not derived.
+    /// Counts the multiply-accumulates of convolutions, linear layers and attention for one image of the configured
+    /// size, by a forward pass. Papers and fvcore count the same.
     ///
     /// # Errors
-    /// When the forward pass fails.
+    /// The forward pass fails.
     pub fn macs(&self) -> Result<u64> {
         let ModelConfig { in_chans, input_size: (h, w), .. } = self.info.config;
         let image = Tensor::zeros((1, in_chans, h, w), DType::F32, &Device::Cpu)?;
@@ -93,15 +97,27 @@ impl std::fmt::Debug for Built {
     }
 }
 
-/// What a model was built from.
+/// The description of a model.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {
-    /// The row of the registry.
-    pub preset: &'static Preset,
+    /// The architecture's row of the registry, or a preset of your own.
+    pub preset: Cow<'static, Preset>,
     /// The configuration that it was built with.
     pub config: ModelConfig,
-    /// Channels of the features that the classifier sees.
+    /// The number of channels of the features.
     pub num_features: usize,
+}
+
+impl From<Preset> for Cow<'static, Preset> {
+    fn from(preset: Preset) -> Self {
+        Cow::Owned(preset)
+    }
+}
+
+impl From<&'static Preset> for Cow<'static, Preset> {
+    fn from(preset: &'static Preset) -> Self {
+        Cow::Borrowed(preset)
+    }
 }
 
 impl ModelInfo {

@@ -4,15 +4,17 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use common::{fill, images};
-use tallow_models::{Built, Error, Key, ModelConfig, Preset, Stem, build, find, list};
+use tallow_models::{
+    Built, Error, Key, Model, ModelConfig, ModelInfo, Preset, Stem, build, build_zeroed, find, list, num_features,
+};
 use tallow_nn::graph::{self, Dim};
-use tallow_nn::{Mode, Tape};
+use tallow_nn::{Mode, ParamStore, Tape};
 
 /// One preset a family, the first listed, its smallest, and each that has a part of its own: the others differ in depth and
 /// width. All of them, which takes long, with `TALLOW_ALL_PRESETS=1`.
 fn representatives() -> Vec<&'static Preset> {
     if std::env::var_os("TALLOW_ALL_PRESETS").is_some() {
-        return list().iter().collect();
+        return list().to_vec();
     }
     const PARTS: &[&str] = &[
         "resnet50",
@@ -31,8 +33,8 @@ fn representatives() -> Vec<&'static Preset> {
         "vit_tiny_r_s16_p8_224",
     ];
     let mut found: Vec<&Preset> = PARTS.iter().map(|name| find(name).unwrap()).collect();
-    for preset in list() {
-        if found.iter().all(|p| std::mem::discriminant(&p.arch) != std::mem::discriminant(&preset.arch)) {
+    for &preset in list() {
+        if found.iter().all(|other| other.family != preset.family) {
             found.push(preset);
         }
     }
@@ -84,6 +86,7 @@ fn every_family_runs_at_one_and_three_channels() {
             assert_eq!(eval, logits(&built, &Mode::eval()), "{}: evaluation repeats itself", preset.name);
             let (h, w) = built.info.config.input_size;
             let features = built.model.forward_features(&images((2, in_chans, h, w)), &Mode::eval()).unwrap();
+            assert_eq!(built.info.num_features, num_features(preset.name, &built.info.config).unwrap());
             // [n, c, h, w], or [n, tokens, c].
             assert!(features.dims()[1..].contains(&built.info.num_features), "{}", preset.name);
         }
@@ -232,6 +235,41 @@ fn every_preset_is_well_formed() {
         assert_eq!(preset.std.len(), preset.in_chans, "{}", preset.name);
         preset.config().check(preset).unwrap();
     }
+}
+
+/// `fixed_input_size` is true exactly where the shapes of the parameters follow the input size.
+#[test]
+fn fixed_input_size_says_whether_parameters_depend_on_the_size() {
+    for preset in representatives() {
+        let (h, w) = size(preset);
+        let [shapes, larger] = [(h, w), (2 * h, 2 * w)].map(|input_size| {
+            let config = ModelConfig { input_size, ..small(preset, 1).info.config };
+            let built = build_zeroed(preset.name, &config, &Device::Cpu).unwrap();
+            built.store.parameters().map(|(name, var)| (name.to_owned(), var.dims().to_vec())).collect::<Vec<_>>()
+        });
+        assert_eq!(preset.fixed_input_size, shapes != larger, "{}", preset.name);
+    }
+}
+
+/// A model that stands in no registry, in the struct that training and export take.
+#[test]
+fn a_model_of_ones_own_needs_no_registry() {
+    struct Mean;
+    impl Model for Mean {
+        fn forward_features(&self, images: &Tensor, _mode: &Mode) -> tallow_nn::Result<Tensor> {
+            Ok(images.clone())
+        }
+        fn forward_head(&self, features: &Tensor, _mode: &Mode) -> tallow_nn::Result<Tensor> {
+            Ok(features.mean((2, 3))?)
+        }
+    }
+    let preset = Preset { classifier: "none", ..Preset::imagenet("mean", "mine") };
+    let config = ModelConfig { num_classes: 3, input_size: (8, 8), ..preset.config() };
+    let (model, store) =
+        ParamStore::build(0, &Device::Cpu, |_| Ok::<Box<dyn Model>, tallow_nn::Error>(Box::new(Mean))).unwrap();
+    let built = Built { model, store, info: ModelInfo { preset: preset.into(), config, num_features: 3 } };
+    let logits = built.model.forward(&images((2, 3, 8, 8)), &Mode::eval()).unwrap();
+    assert_eq!((built.info.name(), logits.dims()), ("mean", &[2, 3][..]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tallow_infer::{Ensemble, TrainedRun};
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
-use tallow_nn::kernels::softmax::{cross_entropy, softmax};
+use tallow_nn::op::{cross_entropy, softmax};
 use tallow_optim::InvalidValue;
 use tallow_run::AugmentConfig;
 
@@ -15,6 +15,7 @@ use crate::{Error, Result, RunConfig};
 
 /// The `[distill]` section: distillation from a teacher run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DistillConfig {
     /// The directory of the teacher, a run or an ensemble that averages; none if absent.
@@ -48,6 +49,7 @@ impl DistillConfig {
 
 /// The target that a teacher gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DistillKind {
     /// The teacher's probabilities: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network".

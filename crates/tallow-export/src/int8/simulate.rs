@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use tallow_models::{Built, Model};
 use tallow_nn::Mode;
 use tallow_nn::graph::{Value, observe};
-use tallow_nn::kernels::quantize::fake_quantize;
+use tallow_nn::op::fake_quantize;
 
 use super::{Int8, Levels, product, to_int8};
 use crate::error::Result;

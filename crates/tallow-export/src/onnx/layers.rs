@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::graph::{Node, Value};
-use tallow_nn::kernels::conv2d::ConvConfig;
+use tallow_nn::op::ConvConfig;
 
 use super::lower::{Form, Lowering};
 use super::shape::sizes;

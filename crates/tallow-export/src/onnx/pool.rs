@@ -1,7 +1,7 @@
 //! Pooling in ONNX's operators.
 
 use tallow_nn::graph::Node;
-use tallow_nn::kernels::pool::PoolConfig;
+use tallow_nn::op::PoolConfig;
 
 use super::lower::Lowering;
 use super::shape::sizes;

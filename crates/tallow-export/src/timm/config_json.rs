@@ -19,7 +19,7 @@ impl CheckpointInfo {
             "custom_load": false,
             "input_size": [self.model.in_chans, size.height, size.width],
             // If true, timm builds the model for `input_size` instead of its own default.
-            "fixed_input_size": tallow_models::find(&self.architecture).is_ok_and(|preset| preset.fixed_input_size()),
+            "fixed_input_size": tallow_models::find(&self.architecture).is_ok_and(|preset| preset.fixed_input_size),
             "interpolation": interpolation,
             "crop_pct": crop_pct,
             "crop_mode": crop_mode,
@@ -168,7 +168,8 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
         return Err(refused(&path, "label_names".into(), &expected, &format!("{labels} names")));
     }
     Ok(CheckpointInfo {
-        num_features: preset.num_features(&model),
+        num_features: tallow_models::num_features(&config.architecture, &model)
+            .map_err(|source| Error::Model { path: path.clone(), source })?,
         architecture: config.architecture,
         model,
         global_pool: preset.global_pool.to_string(),

@@ -29,7 +29,7 @@ pub struct CheckpointInfo {
 impl CheckpointInfo {
     /// The description of a model, with its preset's preprocessing ([`preset_preprocessing`]).
     pub fn new(info: &ModelInfo, label_names: Vec<String>) -> Self {
-        let preset = info.preset;
+        let preset = &info.preset;
         CheckpointInfo {
             architecture: preset.name.to_string(),
             model: info.config.clone(),

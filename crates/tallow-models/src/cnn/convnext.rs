@@ -1,121 +1,127 @@
-//! ConvNeXt: a ResNet rebuilt after the transformers: 7×7 depthwise convolutions, LayerNorm, wide MLPs.
+//! ConvNeXt: a ResNet with the design of transformers: 7×7 depthwise convolutions, LayerNorm, wide MLPs.
 //!
-//! Liu et al. 2022, <https://arxiv.org/abs/2201.03545>; V2, Woo et al. 2023,
-//! <https://arxiv.org/abs/2301.00808>, normalises responses within the MLP instead of scaling the branch.
-//! Atto to nano are timm's.
+//! Liu et al. 2022, <https://arxiv.org/abs/2201.03545>. V2, Woo et al. 2023, <https://arxiv.org/abs/2301.00808>, has
+//! global response normalisation inside the MLP instead of LayerScale. The sizes atto to nano are timm's.
 //!
-//! Reference: timm's `convnext_*` and `convnextv2_*`. Weight names are its own: `stem.0`, `stem.1`,
-//! `stages.1.downsample.0` (norm) and `.1`, `stages.0.blocks.0.gamma`, `.conv_dw`, `.norm`, `.mlp.fc1`,
-//! `.mlp.grn`, `.mlp.fc2`, `head.norm`, `head.fc`. Up to nano `fc1` and `fc2` are 1×1
-//! convolutions. Initial values too: normal of 0.02 truncated at 2, biases zero, `gamma` 1e-6.
-//! Drop path grows linearly from block to block.
+//! Reference: timm's `convnext_*` and `convnextv2_*`. Weight names are timm's: `stem.0`, `stem.1`,
+//! `stages.1.downsample.0` (norm) and `.1`, `stages.0.blocks.0.gamma`, `.conv_dw`, `.norm`, `.mlp.fc1`, `.mlp.grn`,
+//! `.mlp.fc2`, `head.norm`, `head.fc`. In the sizes up to nano `fc1` and `fc2` are 1×1 convolutions. Initial values
+//! are timm's: normal of 0.02 truncated at 2, zero for biases, 1e-6 for `gamma`. Drop path grows linearly from block
+//! to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Gelu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear, checkpoint};
-use tallow_nn::ops::permute;
+use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear, checkpoint};
+use tallow_nn::op::Activation::Gelu;
+use tallow_nn::op::{activate, add_activate, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::grn::GlobalResponseNorm;
+use crate::layers::head::ClassifierHead;
 use crate::layers::layer_norm2d::LayerNorm2d;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::{TRUNCATED, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// What tells one ConvNeXt from another.
+/// A variant of ConvNeXt.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    /// Channels of the first stage; each next one has twice as many.
+pub(crate) struct ConvNextVariant {
+    /// Channels of the first stage; each stage has twice as many as the one before.
     width: usize,
     /// Blocks in each of the four stages.
     depths: [usize; 4],
-    /// Whether the MLPs are written as 1×1 convolutions.
+    /// Whether the linear layers of the MLPs are 1×1 convolutions.
     conv_mlp: bool,
-    /// Response normalisation instead of LayerScale.
+    /// Global response normalisation instead of LayerScale.
     v2: bool,
 }
 
-impl Layout {
-    const fn new(width: usize, depths: [usize; 4]) -> Layout {
-        Layout { width, depths, conv_mlp: false, v2: false }
+impl ConvNextVariant {
+    const fn new(width: usize, depths: [usize; 4]) -> ConvNextVariant {
+        ConvNextVariant { width, depths, conv_mlp: false, v2: false }
     }
 
-    const fn conv(self) -> Layout {
-        Layout { conv_mlp: true, ..self }
+    const fn conv(self) -> ConvNextVariant {
+        ConvNextVariant { conv_mlp: true, ..self }
     }
 
-    const fn v2(self) -> Layout {
-        Layout { v2: true, ..self }
+    const fn v2(self) -> ConvNextVariant {
+        ConvNextVariant { v2: true, ..self }
     }
 
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+    /// The number of channels of the features.
+    fn num_features(self) -> usize {
         8 * self.width
     }
 }
 
-const ATTO: Layout = Layout::new(40, [2, 2, 6, 2]).conv();
-const NANO: Layout = Layout::new(80, [2, 2, 8, 2]).conv();
-const TINY: Layout = Layout::new(96, [3, 3, 9, 3]);
+const ATTO: ConvNextVariant = ConvNextVariant::new(40, [2, 2, 6, 2]).conv();
+const NANO: ConvNextVariant = ConvNextVariant::new(80, [2, 2, 8, 2]).conv();
+const TINY: ConvNextVariant = ConvNextVariant::new(96, [3, 3, 9, 3]);
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("convnext_atto", 0.875, ATTO),
-    preset("convnext_femto", 0.875, Layout { width: 48, ..ATTO }),
-    preset("convnext_pico", 0.875, Layout { width: 64, ..ATTO }),
-    preset("convnext_nano", 0.95, NANO),
-    preset("convnext_tiny", 0.95, TINY),
-    preset("convnext_small", 0.95, Layout::new(96, [3, 3, 27, 3])),
-    preset("convnext_base", 0.875, Layout::new(128, [3, 3, 27, 3])),
-    preset("convnextv2_atto", 0.875, ATTO.v2()),
-    preset("convnextv2_nano", 0.875, NANO.v2()),
-    preset("convnextv2_tiny", 0.875, TINY.v2()),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations];
+
+const VARIANTS: &[(Preset, ConvNextVariant)] = &[
+    (preset("convnext_atto", 0.875), ATTO),
+    (preset("convnext_femto", 0.875), ConvNextVariant { width: 48, ..ATTO }),
+    (preset("convnext_pico", 0.875), ConvNextVariant { width: 64, ..ATTO }),
+    (preset("convnext_nano", 0.95), NANO),
+    (preset("convnext_tiny", 0.95), TINY),
+    (preset("convnext_small", 0.95), ConvNextVariant::new(96, [3, 3, 27, 3])),
+    (preset("convnext_base", 0.875), ConvNextVariant::new(128, [3, 3, 27, 3])),
+    (preset("convnextv2_atto", 0.875), ATTO.v2()),
+    (preset("convnextv2_nano", 0.875), NANO.v2()),
+    (preset("convnextv2_tiny", 0.875), TINY.v2()),
 ];
 
-/// Preprocessing is that of timm's default weights.
-const fn preset(name: &'static str, crop_pct: f32, layout: Layout) -> Preset {
+/// The preprocessing of timm's default weights.
+const fn preset(name: &'static str, crop_pct: f32) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations],
+        keys: KEYS,
         min_input_size: 32,
         crop_pct,
         interpolation: "bicubic",
         first_conv: "stem.0",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "cnn/convnext", Arch::ConvNext(layout))
+        ..Preset::imagenet(name, "cnn/convnext")
     }
 }
 
 const EPS: f32 = 1e-6;
 
-pub(crate) struct ConvNext {
+pub(crate) static FAMILY: FamilyTable<ConvNextVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(ConvNext::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct ConvNext {
     stem: Conv2d,
     stem_norm: LayerNorm2d,
     stages: Vec<Stage>,
-    norm: LayerNorm,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl ConvNext {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let total = layout.depths.iter().sum();
+    fn new(variant: ConvNextVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let total = variant.depths.iter().sum();
         let stage = |index: usize| {
-            let before: usize = layout.depths[..index].iter().sum();
+            let before: usize = variant.depths[..index].iter().sum();
             let drop_path = |i| drop_path_rate(config.drop_path_rate, before + i, total);
-            Stage::new(layout, index, drop_path, config.checkpoint_activations, &b.pp("stages").pp(index))
+            Stage::new(variant, index, drop_path, config.checkpoint_activations, &b.pp("stages").pp(index))
         };
         let head = b.pp("head");
         Ok(ConvNext {
-            stem: patches(config.in_chans, layout.width, 4, &b.pp("stem").pp(0))?,
-            stem_norm: LayerNorm2d::new(layout.width, EPS, &b.pp("stem").pp(1))?,
-            stages: (0..layout.depths.len()).map(stage).collect::<Result<_>>()?,
-            norm: LayerNorm::new(layout.num_features(), EPS, &head.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(layout.num_features(), config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+            stem: patches(config.in_chans, variant.width, 4, &b.pp("stem").pp(0))?,
+            stem_norm: LayerNorm2d::new(variant.width, EPS, &b.pp("stem").pp(1))?,
+            stages: (0..variant.depths.len()).map(stage).collect::<Result<_>>()?,
+            classifier: ClassifierHead::with_norm(
+                LayerNorm::new(variant.num_features(), EPS, &head.pp("norm"))?,
+                Linear::new(variant.num_features(), config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -134,36 +140,35 @@ impl Model for ConvNext {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.norm.forward(&global_avg_pool(features)?)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
 struct Stage {
-    /// But for the first: a norm, and 2×2 patches as pixels.
+    /// A norm and a 2×2 convolution of stride 2; the first stage has none.
     downsample: Option<(LayerNorm2d, Conv2d)>,
     blocks: Vec<Block>,
-    /// Whether a block's activations are computed again instead of kept.
+    /// Whether the backward pass recomputes the activations inside blocks.
     checkpoint: bool,
 }
 
 impl Stage {
     fn new(
-        layout: Layout,
+        variant: ConvNextVariant,
         index: usize,
         drop_path: impl Fn(usize) -> f32,
         checkpoint: bool,
         b: &Builder,
     ) -> Result<Self> {
-        let channels = layout.width << index;
+        let channels = variant.width << index;
         let downsample = if index > 0 {
             let (b, inputs) = (b.pp("downsample"), channels / 2);
             Some((LayerNorm2d::new(inputs, EPS, &b.pp(0))?, patches(inputs, channels, 2, &b.pp(1))?))
         } else {
             None
         };
-        let block = |i| Block::new(layout, channels, drop_path(i), &b.pp("blocks").pp(i));
-        let blocks = (0..layout.depths[index]).map(block).collect::<Result<_>>()?;
+        let block = |i| Block::new(variant, channels, drop_path(i), &b.pp("blocks").pp(i));
+        let blocks = (0..variant.depths[index]).map(block).collect::<Result<_>>()?;
         Ok(Stage { downsample, blocks, checkpoint })
     }
 
@@ -191,17 +196,17 @@ struct Block {
 }
 
 impl Block {
-    fn new(layout: Layout, channels: usize, drop_path: f32, b: &Builder) -> Result<Self> {
+    fn new(variant: ConvNextVariant, channels: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let depthwise = Conv2dOptions { padding: 3, groups: channels, ..biased() };
         let (mlp, hidden) = (b.pp("mlp"), 4 * channels);
-        let linear = |inputs, outputs, name: &str| PixelLinear::new(layout.conv_mlp, inputs, outputs, &mlp.pp(name));
+        let linear = |inputs, outputs, name: &str| PixelLinear::new(variant.conv_mlp, inputs, outputs, &mlp.pp(name));
         let grn = || GlobalResponseNorm::new(hidden, &mlp.pp("grn"));
         Ok(Block {
-            gamma: (!layout.v2).then(|| LayerScale::new(channels, 1e-6, b)).transpose()?,
+            gamma: (!variant.v2).then(|| LayerScale::new(channels, 1e-6, b)).transpose()?,
             conv_dw: Conv2d::new(channels, channels, 7, depthwise, &b.pp("conv_dw"))?,
             norm: LayerNorm2d::new(channels, EPS, &b.pp("norm"))?,
             fc1: linear(channels, hidden, "fc1")?,
-            grn: layout.v2.then(grn).transpose()?,
+            grn: variant.v2.then(grn).transpose()?,
             fc2: linear(hidden, channels, "fc2")?,
             drop_path: DropPath::new(drop_path)?,
         })
@@ -221,7 +226,7 @@ impl Block {
     }
 }
 
-/// The same linear layer on each pixel, under either of timm's shapes.
+/// A linear layer on each pixel, with a weight of either of timm's shapes.
 #[derive(Clone)]
 enum PixelLinear {
     Conv(Conv2d),
@@ -245,7 +250,7 @@ impl PixelLinear {
     }
 }
 
-/// Patches of `side`×`side` pixels, side by side, as one pixel each.
+/// A convolution whose kernel and stride are `side`: each patch of `side`×`side` pixels becomes one pixel.
 fn patches(inputs: usize, outputs: usize, side: usize, b: &Builder) -> Result<Conv2d> {
     Conv2d::new(inputs, outputs, side, Conv2dOptions { stride: side, ..biased() }, b)
 }

@@ -1,85 +1,94 @@
-//! DenseNet: each layer sees the outputs of all layers before it in its block.
+//! DenseNet: each layer of a block receives the outputs of all layers before it.
 //!
-//! Huang et al. 2016, <https://arxiv.org/abs/1608.06993>: DenseNet-BC, a growth of 32 channels a layer,
-//! 1×1 bottlenecks of four times that, transitions that halve channels and size.
+//! Huang et al. 2016, <https://arxiv.org/abs/1608.06993>: DenseNet-BC with 32 new channels a layer, 1×1 bottlenecks of
+//! four times that, and transitions that halve channels and size.
 //!
-//! Reference: timm's `densenet*`. Weight names are its own: `features.conv0`, `features.norm0`,
-//! `features.denseblock1.denselayer1.norm1`, `.conv1`, `.norm2`, `.conv2`, …,
-//! `features.transition1.norm`, `.conv`, …, `features.norm5`, `classifier`. Initial values too: Kaiming
-//! normal by fan-in, PyTorch's default for the classifier's weight, its bias zero.
+//! Reference: timm's `densenet*`. Weight names are timm's: `features.conv0`, `features.norm0`,
+//! `features.denseblock1.denselayer1.norm1`, `.conv1`, `.norm2`, `.conv2`, …, `features.transition1.norm`, `.conv`, …,
+//! `features.norm5`, `classifier`. Initial values are timm's: Kaiming normal by fan-in; for the classifier PyTorch's
+//! default weight and a bias of zero.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Linear};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// What tells one DenseNet from another.
+/// A variant of DenseNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct DenseNetVariant {
     /// Layers in each of the four blocks.
     blocks: [usize; 4],
 }
 
-/// Channels that each layer adds.
+/// The number of channels that each layer adds.
 const GROWTH: usize = 32;
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+impl DenseNetVariant {
+    /// The number of channels of the features.
+    fn num_features(self) -> usize {
         let [a, b, c, d] = self.blocks;
         [a, b, c].into_iter().fold(2 * GROWTH, |channels, layers| (channels + layers * GROWTH) / 2) + d * GROWTH
     }
 }
 
-/// Preprocessing is that of timm's default weights, `ra_in1k` and `tv_in1k`.
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("densenet121", [6, 12, 24, 16]),
-    preset("densenet169", [6, 12, 32, 32]),
-    preset("densenet201", [6, 12, 48, 32]),
+const KEYS: &[Key] = &[Key::DropRate];
+
+const VARIANTS: &[(Preset, DenseNetVariant)] = &[
+    (preset("densenet121"), DenseNetVariant { blocks: [6, 12, 24, 16] }),
+    (preset("densenet169"), DenseNetVariant { blocks: [6, 12, 32, 32] }),
+    (preset("densenet201"), DenseNetVariant { blocks: [6, 12, 48, 32] }),
 ];
 
-const fn preset(name: &'static str, blocks: [usize; 4]) -> Preset {
+/// The preprocessing of timm's default weights, `ra_in1k` and `tv_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate],
-        // The stem divides by 4, three transitions by 2 each.
+        keys: KEYS,
+        // The stem divides the size by 4, each of the three transitions by 2.
         min_input_size: 29,
         interpolation: "bicubic",
         first_conv: "features.conv0",
         classifier: "classifier",
-        ..Preset::imagenet(name, "cnn/densenet", Arch::DenseNet(Layout { blocks }))
+        ..Preset::imagenet(name, "cnn/densenet")
     }
 }
 
-pub(crate) struct DenseNet {
+pub(crate) static FAMILY: FamilyTable<DenseNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(DenseNet::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct DenseNet {
     conv0: Conv2d,
     norm0: BatchNorm2d,
-    /// Each block, and the transition behind it but for the last.
+    /// Each block with the transition after it; the last block has none.
     blocks: Vec<(Vec<DenseLayer>, Option<Transition>)>,
     norm5: BatchNorm2d,
-    dropout: Dropout,
-    classifier: Linear,
+    classifier: ClassifierHead,
 }
 
 impl DenseNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(variant: DenseNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let features = b.pp("features");
         let mut channels = 2 * GROWTH;
         let conv0 = conv(config.in_chans, channels, 7, 2, &features.pp("conv0"))?;
         let norm0 = norm(channels, &features.pp("norm0"))?;
         let mut blocks = Vec::new();
-        for (i, count) in layout.blocks.into_iter().enumerate() {
+        for (i, count) in variant.blocks.into_iter().enumerate() {
             let block = features.pp(format!("denseblock{}", i + 1));
             let layer = |j| DenseLayer::new(channels + j * GROWTH, &block.pp(format!("denselayer{}", j + 1)));
             let layers = (0..count).map(layer).collect::<Result<Vec<_>>>()?;
             channels += count * GROWTH;
-            let transition = if i + 1 < layout.blocks.len() {
+            let transition = if i + 1 < variant.blocks.len() {
                 let transition = Transition::new(channels, &features.pp(format!("transition{}", i + 1)))?;
                 channels /= 2;
                 Some(transition)
@@ -94,8 +103,10 @@ impl DenseNet {
             norm0,
             blocks,
             norm5: norm(channels, &features.pp("norm5"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            classifier: Linear::new(channels, config.num_classes, true, init, &b.pp("classifier"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(channels, config.num_classes, true, init, &b.pp("classifier"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -121,12 +132,11 @@ impl Model for DenseNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.classifier.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
-/// Norm and activation before each convolution; from all channels so far to the new ones.
+/// Two pre-activation convolutions that compute the new channels from all channels so far.
 struct DenseLayer {
     norm1: BatchNorm2d,
     conv1: Conv2d,
@@ -150,7 +160,7 @@ impl DenseLayer {
     }
 }
 
-/// Half the channels, half the size.
+/// Halves the channels and the size.
 struct Transition {
     norm: BatchNorm2d,
     conv: Conv2d,

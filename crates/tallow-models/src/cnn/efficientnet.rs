@@ -1,11 +1,12 @@
-//! EfficientNet: one searched network, deepened and widened together.
+//! EfficientNet: one network found by search, scaled in depth and width together.
 //!
-//! Tan & Le 2019, <https://arxiv.org/abs/1905.11946>. Reference: timm's `efficientnet_b0` to `b4`. The network
-//! itself is in `mobile/`.
+//! Tan & Le 2019, <https://arxiv.org/abs/1905.11946>. Reference: timm's `efficientnet_b0` to `b4`. The network is in
+//! `mobile/`.
 
-use super::mobile::{INCEPTION, Layout, preset};
-use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::activation::Activation::Silu;
+use super::mobile::{INCEPTION, MobileVariant, family, preset};
+use crate::family::FamilyTable;
+use crate::preset::Preset;
+use tallow_nn::op::Activation::Silu;
 
 const STAGES: &[&[&str]] = &[
     &["ds_r1_k3_s1_e1_c16_se0.25"],
@@ -17,16 +18,20 @@ const STAGES: &[&[&str]] = &[
     &["ir_r1_k3_s1_e6_c320_se0.25"],
 ];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    row("efficientnet_b0", 1.0, 1.0, 224),
-    Preset { mean: INCEPTION, std: INCEPTION, crop_pct: 0.9, ..row("efficientnet_b1", 1.0, 1.1, 240) },
-    row("efficientnet_b2", 1.1, 1.2, 256),
-    row("efficientnet_b3", 1.2, 1.4, 288),
-    row("efficientnet_b4", 1.4, 1.8, 320),
+pub(crate) static FAMILY: FamilyTable<MobileVariant> = family(VARIANTS);
+
+const VARIANTS: &[(Preset, MobileVariant)] = &[
+    (row("efficientnet_b0", 224), scaled(1.0, 1.0)),
+    (Preset { mean: INCEPTION, std: INCEPTION, crop_pct: 0.9, ..row("efficientnet_b1", 240) }, scaled(1.0, 1.1)),
+    (row("efficientnet_b2", 256), scaled(1.1, 1.2)),
+    (row("efficientnet_b3", 288), scaled(1.2, 1.4)),
+    (row("efficientnet_b4", 320), scaled(1.4, 1.8)),
 ];
 
-const fn row(name: &'static str, channels: f64, depth: f64, size: usize) -> Preset {
-    let layout = Layout { activation: Silu, ..Layout::new(STAGES) };
-    let arch = Arch::EfficientNet(layout.scaled(channels, depth));
-    Preset { input_size: (size, size), ..preset(name, "cnn/efficientnet", arch) }
+const fn row(name: &'static str, size: usize) -> Preset {
+    Preset { input_size: (size, size), ..preset(name, "cnn/efficientnet") }
+}
+
+const fn scaled(channels: f64, depth: f64) -> MobileVariant {
+    MobileVariant { activation: Silu, ..MobileVariant::new(STAGES) }.scaled(channels, depth)
 }

@@ -1,10 +1,11 @@
-//! EfficientNet-Lite: EfficientNet for phones, with ReLU6, without squeeze-excite, stem and head unscaled.
+//! EfficientNet-Lite: EfficientNet with ReLU6 and without squeeze-excite; stem and head are not scaled.
 //!
 //! Liu 2020, <https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite>. Reference: timm's
-//! `tf_efficientnet_lite0` to `lite4`, with TensorFlow's padding and epsilon. The network itself is in `mobile/`.
+//! `tf_efficientnet_lite0` to `lite4`, with TensorFlow's padding and epsilon. The network is in `mobile/`.
 
-use super::mobile::{Head, INCEPTION, Layout, preset};
-use crate::registry::{Arch, Preset};
+use super::mobile::{Head, INCEPTION, MobileVariant, family, preset};
+use crate::family::FamilyTable;
+use crate::preset::Preset;
 
 const STAGES: &[&[&str]] = &[
     &["ds_r1_k3_s1_e1_c16"],
@@ -16,27 +17,32 @@ const STAGES: &[&[&str]] = &[
     &["ir_r1_k3_s1_e6_c320"],
 ];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    row("tf_efficientnet_lite0", 1.0, 1.0, 224, 0.875),
-    row("tf_efficientnet_lite1", 1.0, 1.1, 240, 0.882),
-    row("tf_efficientnet_lite2", 1.1, 1.2, 260, 0.89),
-    Preset { interpolation: "bilinear", ..row("tf_efficientnet_lite3", 1.2, 1.4, 300, 0.904) },
-    Preset { interpolation: "bilinear", ..row("tf_efficientnet_lite4", 1.4, 1.8, 380, 0.92) },
+pub(crate) static FAMILY: FamilyTable<MobileVariant> = family(VARIANTS);
+
+const VARIANTS: &[(Preset, MobileVariant)] = &[
+    (row("tf_efficientnet_lite0", 224, 0.875), scaled(1.0, 1.0)),
+    (row("tf_efficientnet_lite1", 240, 0.882), scaled(1.0, 1.1)),
+    (row("tf_efficientnet_lite2", 260, 0.89), scaled(1.1, 1.2)),
+    (Preset { interpolation: "bilinear", ..row("tf_efficientnet_lite3", 300, 0.904) }, scaled(1.2, 1.4)),
+    (Preset { interpolation: "bilinear", ..row("tf_efficientnet_lite4", 380, 0.92) }, scaled(1.4, 1.8)),
 ];
 
-const fn row(name: &'static str, channels: f64, depth: f64, size: usize, crop_pct: f32) -> Preset {
-    let layout = Layout {
-        scale_stem_from: f64::INFINITY,
-        fix_first_last: true,
-        head: Head::ConvOf(1280),
-        ..Layout::new(STAGES)
-    };
-    let arch = Arch::EfficientNetLite(layout.scaled(channels, depth).tensorflow());
+const fn row(name: &'static str, size: usize, crop_pct: f32) -> Preset {
     Preset {
         input_size: (size, size),
         crop_pct,
         mean: INCEPTION,
         std: INCEPTION,
-        ..preset(name, "cnn/efficientnet_lite", arch)
+        ..preset(name, "cnn/efficientnet_lite")
     }
+}
+
+const fn scaled(channels: f64, depth: f64) -> MobileVariant {
+    let variant = MobileVariant {
+        scale_stem_from: f64::INFINITY,
+        fix_first_last: true,
+        head: Head::ConvOf(1280),
+        ..MobileVariant::new(STAGES)
+    };
+    variant.scaled(channels, depth).tensorflow()
 }

@@ -1,11 +1,12 @@
 //! EfficientNetV2: full convolutions instead of depthwise ones in the early stages, for training speed.
 //!
 //! Tan & Le 2021, <https://arxiv.org/abs/2104.00298>. Reference: timm's `tf_efficientnetv2_b0` and
-//! `tf_efficientnetv2_s`, with TensorFlow's padding and epsilon. The network itself is in `mobile/`.
+//! `tf_efficientnetv2_s`, with TensorFlow's padding and epsilon. The network is in `mobile/`.
 
-use super::mobile::{INCEPTION, Layout, preset};
-use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::activation::Activation::Silu;
+use super::mobile::{INCEPTION, MobileVariant, family, preset};
+use crate::family::FamilyTable;
+use crate::preset::Preset;
+use tallow_nn::op::Activation::Silu;
 
 const BASE: &[&[&str]] = &[
     &["cn_r1_k3_s1_e1_c16_skip"],
@@ -25,17 +26,21 @@ const SMALL: &[&[&str]] = &[
     &["ir_r15_k3_s2_e6_c256_se0.25"],
 ];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    row("tf_efficientnetv2_b0", 192, Layout { round_limit: 0.0, ..Layout::new(BASE) }),
-    Preset {
-        mean: INCEPTION,
-        std: INCEPTION,
-        crop_pct: 1.0,
-        ..row("tf_efficientnetv2_s", 300, Layout { stem: 24, ..Layout::new(SMALL) })
-    },
-];
+pub(crate) static FAMILY: FamilyTable<MobileVariant> = family(VARIANTS);
 
-const fn row(name: &'static str, size: usize, layout: Layout) -> Preset {
-    let arch = Arch::EfficientNetV2(Layout { activation: Silu, ..layout }.tensorflow());
-    Preset { input_size: (size, size), ..preset(name, "cnn/efficientnetv2", arch) }
-}
+const VARIANTS: &[(Preset, MobileVariant)] = &[
+    (
+        Preset { input_size: (192, 192), ..preset("tf_efficientnetv2_b0", "cnn/efficientnetv2") },
+        MobileVariant { activation: Silu, round_limit: 0.0, ..MobileVariant::new(BASE) }.tensorflow(),
+    ),
+    (
+        Preset {
+            input_size: (300, 300),
+            mean: INCEPTION,
+            std: INCEPTION,
+            crop_pct: 1.0,
+            ..preset("tf_efficientnetv2_s", "cnn/efficientnetv2")
+        },
+        MobileVariant { activation: Silu, stem: 24, ..MobileVariant::new(SMALL) }.tensorflow(),
+    ),
+];

@@ -1,54 +1,53 @@
-//! GhostNet: half of each layer's channels from a cheap operation on the other half.
+//! GhostNet: half of each layer's channels come from a cheap operation on the other half.
 //!
-//! Han et al. 2019, <https://arxiv.org/abs/1911.11907>. A ghost module computes half of its channels
-//! with a 1×1 convolution and the other half, their ghosts, with a depthwise 3×3 on those. A block is
-//! two of them, with a depthwise convolution between where it halves the size.
+//! Han et al. 2019, <https://arxiv.org/abs/1911.11907>. A ghost module computes half of its channels with a 1×1
+//! convolution and the other half with a depthwise 3×3 convolution of those. A block is two ghost modules; blocks that
+//! halve the size have a depthwise convolution between them.
 //!
-//! Reference: timm's `ghostnet_100`. Weight names are its own: `conv_stem`, `bn1`,
-//! `blocks.1.0.ghost1.primary_conv.0` (convolution) and `.1` (norm), `….cheap_operation.0`,
-//! `….conv_dw`, `….bn_dw`, `….se.conv_reduce`, `….ghost2.…`, `….shortcut.0` to `.3`, `blocks.9.0.conv`,
-//! `blocks.9.0.bn1`, `conv_head`, `classifier`. Initial values are PyTorch's defaults, but for the
-//! biases of convolutions, which start at zero.
+//! Reference: timm's `ghostnet_100`. Weight names are timm's: `conv_stem`, `bn1`, `blocks.1.0.ghost1.primary_conv.0`
+//! (convolution) and `.1` (norm), `….cheap_operation.0`, `….conv_dw`, `….bn_dw`, `….se.conv_reduce`, `….ghost2.…`,
+//! `….shortcut.0` to `.3`, `blocks.9.0.conv`, `blocks.9.0.bn1`, `conv_head`, `classifier`. Initial values are
+//! PyTorch's defaults.
+//!
+//! Deviation from timm: biases of convolutions start at zero.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{self, Hardsigmoid, Identity, Relu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
-use tallow_nn::ops::reshape;
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::layers::{Conv2d, Conv2dOptions};
+use tallow_nn::op::Activation::{self, Hardsigmoid, Identity, Relu};
+use tallow_nn::op::{activate, add_activate, global_avg_pool, reshape};
+use tallow_nn::{Builder, Mode, Result};
 
 use super::linear;
 use crate::config::{Key, ModelConfig};
-use crate::layers::average_map;
+use crate::family::{FamilyTable, boxed};
 use crate::layers::concat::concat_channels;
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::head::ClassifierHead;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
+use crate::layers::{PYTORCH_DEFAULT, average_map};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     interpolation: "bicubic",
     first_conv: "conv_stem",
     classifier: "classifier",
-    ..Preset::imagenet("ghostnet_100", "cnn/ghostnet", Arch::GhostNet)
-}];
+    ..Preset::imagenet("ghostnet_100", "cnn/ghostnet")
+};
 
 const STEM_WIDTH: usize = 16;
-/// Channels of the last convolution before pooling, and of the one behind it.
+/// Channels of the last convolution before pooling, and of the one after it.
 const FEATURES: usize = 960;
 const HIDDEN: usize = 1280;
 
-/// Channels that the classifier's head sees.
-pub(crate) fn num_features() -> usize {
-    FEATURES
-}
-
-/// What tells one block from another.
+/// The configuration of a block.
 #[derive(Clone, Copy)]
 struct BlockSpec {
-    /// Of the depthwise convolutions.
+    /// Kernel size of the depthwise convolutions.
     kernel: usize,
     /// Channels between the two ghost modules.
     hidden: usize,
@@ -84,19 +83,24 @@ const STAGES: [&[BlockSpec]; 9] = [
     ],
 ];
 
-pub(crate) struct GhostNet {
-    stem: ConvNorm,
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(GhostNet::new(config, b)),
+    num_features: |(), _| FEATURES,
+};
+
+struct GhostNet {
+    stem: ConvNormAct,
     blocks: Vec<Block>,
-    last: ConvNorm,
+    last: ConvNormAct,
     conv_head: Conv2d,
-    dropout: Dropout,
-    classifier: Linear,
+    classifier: ClassifierHead,
 }
 
 impl GhostNet {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let root = |conv: &str, norm: &str, b: &Builder| (b.pp(conv), b.pp(norm));
-        let stem = ConvNorm::new(Shape::new(config.in_chans, STEM_WIDTH, 3, 2), Relu, root("conv_stem", "bn1", b))?;
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let spec = ConvSpec { stride: 2, ..ConvSpec::new(config.in_chans, STEM_WIDTH, 3) };
+        let stem = layer(("conv_stem", "bn1"), spec, Relu, b)?;
         let mut inputs = STEM_WIDTH;
         let mut blocks = Vec::new();
         for (stage, specs) in STAGES.iter().enumerate() {
@@ -105,26 +109,28 @@ impl GhostNet {
                 inputs = spec.outputs;
             }
         }
-        let last = root("conv", "bn1", &b.pp("blocks").pp(STAGES.len()).pp(0));
-        let head = Conv2dOptions { bias: true, init: DEFAULT, ..Default::default() };
+        let last = b.pp("blocks").pp(STAGES.len()).pp(0);
+        let head = Conv2dOptions { bias: true, init: PYTORCH_DEFAULT, ..Default::default() };
         Ok(GhostNet {
             stem,
             blocks,
-            last: ConvNorm::new(Shape::new(inputs, FEATURES, 1, 1), Relu, last)?,
+            last: layer(("conv", "bn1"), ConvSpec::new(inputs, FEATURES, 1), Relu, &last)?,
             conv_head: Conv2d::new(FEATURES, HIDDEN, 1, head, &b.pp("conv_head"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            classifier: linear(HIDDEN, config.num_classes, &b.pp("classifier"))?,
+            classifier: ClassifierHead::new(
+                linear(HIDDEN, config.num_classes, &b.pp("classifier"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
 
 impl Model for GhostNet {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self.stem.forward(images, mode)?;
+        let mut x = self.stem.forward_unfolded(images, mode)?;
         for block in &self.blocks {
             x = block.forward(&x, mode)?;
         }
-        self.last.forward(&x, mode)
+        self.last.forward_unfolded(&x, mode)
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
@@ -136,31 +142,29 @@ impl Model for GhostNet {
         let (n, c) = pooled.dims2()?;
         let x = activate(&self.conv_head.forward(&reshape(&pooled, (n, c, 1, 1))?)?, Relu)?;
         let x = reshape(&x, (n, x.dims()[1]))?;
-        self.classifier.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.classify(&x, mode)
     }
 }
 
 struct Block {
     ghost1: Ghost,
-    /// Depthwise, where the size is halved.
-    conv_dw: Option<ConvNorm>,
+    /// A depthwise convolution, in blocks that halve the size.
+    conv_dw: Option<ConvNormAct>,
     se: Option<SqueezeExcite>,
     ghost2: Ghost,
-    /// A depthwise and a 1×1 convolution, where size or channels change.
-    shortcut: Option<(ConvNorm, ConvNorm)>,
+    /// A depthwise and a 1×1 convolution, in blocks that change the size or the channels.
+    shortcut: Option<(ConvNormAct, ConvNormAct)>,
 }
 
 impl Block {
     fn new(inputs: usize, spec: BlockSpec, b: &Builder) -> Result<Self> {
         let BlockSpec { kernel, hidden, outputs, squeeze_excite, stride } = spec;
         let ghost1 = Ghost::new(inputs, hidden, Relu, &b.pp("ghost1"))?;
-        let conv_dw = (stride > 1).then(|| {
-            let names = (b.pp("conv_dw"), b.pp("bn_dw"));
-            ConvNorm::new(Shape::depthwise(hidden, kernel, stride), Identity, names)
-        });
+        let depthwise = |channels| ConvSpec { stride, ..ConvSpec::depthwise(channels, kernel) };
+        let conv_dw = (stride > 1).then(|| layer(("conv_dw", "bn_dw"), depthwise(hidden), Identity, b));
         let conv_dw = conv_dw.transpose()?;
         let se = squeeze_excite.then(|| {
-            // A quarter, to the nearest multiple of 4.
+            // A quarter, rounded to a multiple of 4.
             let reduced = (hidden / 4 + 2) / 4 * 4;
             let names = ("conv_reduce", "conv_expand");
             SqueezeExcite::new(hidden, reduced, names, Relu, Hardsigmoid, &b.pp("se"))
@@ -172,8 +176,8 @@ impl Block {
         } else {
             let b = b.pp("shortcut");
             Some((
-                ConvNorm::new(Shape::depthwise(inputs, kernel, stride), Identity, (b.pp(0), b.pp(1)))?,
-                ConvNorm::new(Shape::new(inputs, outputs, 1, 1), Identity, (b.pp(2), b.pp(3)))?,
+                layer(("0", "1"), depthwise(inputs), Identity, &b)?,
+                layer(("2", "3"), ConvSpec::new(inputs, outputs, 1), Identity, &b)?,
             ))
         };
         Ok(Block { ghost1, conv_dw, se, ghost2, shortcut })
@@ -182,7 +186,7 @@ impl Block {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut y = self.ghost1.forward(x, mode)?;
         if let Some(conv) = &self.conv_dw {
-            y = conv.forward(&y, mode)?;
+            y = conv.forward_unfolded(&y, mode)?;
         }
         if let Some(se) = &self.se {
             y = se.forward(&y)?;
@@ -190,77 +194,38 @@ impl Block {
         let y = self.ghost2.forward(&y, mode)?;
         match &self.shortcut {
             Some((depthwise, pointwise)) => {
-                add_activate(&y, &pointwise.forward(&depthwise.forward(x, mode)?, mode)?, Identity)
+                add_activate(&y, &pointwise.forward_unfolded(&depthwise.forward_unfolded(x, mode)?, mode)?, Identity)
             }
             None => add_activate(&y, x, Identity),
         }
     }
 }
 
-/// Half of the channels, and the ghosts of each.
+/// A ghost module: half of the channels, and as many computed from them.
 struct Ghost {
-    primary: ConvNorm,
-    cheap: ConvNorm,
+    primary: ConvNormAct,
+    cheap: ConvNormAct,
 }
 
 impl Ghost {
     fn new(inputs: usize, outputs: usize, activation: Activation, b: &Builder) -> Result<Self> {
-        let names = |name: &str| (b.pp(name).pp(0), b.pp(name).pp(1));
+        let layer = |spec, name: &str| layer(("0", "1"), spec, activation, &b.pp(name));
         let half = outputs / 2;
         Ok(Ghost {
-            primary: ConvNorm::new(Shape::new(inputs, half, 1, 1), activation, names("primary_conv"))?,
-            cheap: ConvNorm::new(Shape::depthwise(half, 3, 1), activation, names("cheap_operation"))?,
+            primary: layer(ConvSpec::new(inputs, half, 1), "primary_conv")?,
+            cheap: layer(ConvSpec::depthwise(half, 3), "cheap_operation")?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let primary = self.primary.forward(x, mode)?;
-        let ghosts = self.cheap.forward(&primary, mode)?;
+        let primary = self.primary.forward_unfolded(x, mode)?;
+        let ghosts = self.cheap.forward_unfolded(&primary, mode)?;
         concat_channels(&[primary, ghosts])
     }
 }
 
-/// PyTorch's default for convolutions.
-const DEFAULT: Init = Init::KaimingUniform(2.236_068);
-
-#[derive(Clone, Copy)]
-struct Shape {
-    inputs: usize,
-    outputs: usize,
-    kernel: usize,
-    stride: usize,
-    groups: usize,
-}
-
-impl Shape {
-    fn new(inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Self {
-        Shape { inputs, outputs, kernel, stride, groups: 1 }
-    }
-
-    fn depthwise(channels: usize, kernel: usize, stride: usize) -> Self {
-        Shape { inputs: channels, outputs: channels, kernel, stride, groups: channels }
-    }
-}
-
-/// A convolution, a norm and an activation, the two named apart.
-struct ConvNorm {
-    conv: Conv2d,
-    norm: BatchNorm2d,
-    activation: Activation,
-}
-
-impl ConvNorm {
-    fn new(shape: Shape, activation: Activation, (conv, norm): (Builder, Builder)) -> Result<Self> {
-        let Shape { inputs, outputs, kernel, stride, groups } = shape;
-        let options = Conv2dOptions { stride, groups, padding: kernel / 2, init: DEFAULT, ..Default::default() };
-        Ok(ConvNorm {
-            conv: Conv2d::new(inputs, outputs, kernel, options, &conv)?,
-            norm: BatchNorm2d::new(outputs, Default::default(), &norm)?,
-            activation,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.norm.forward_act(&self.conv.forward(x)?, self.activation, mode)
-    }
+/// A layer under the names `names`.
+fn layer(names: (&str, &str), spec: ConvSpec, activation: Activation, b: &Builder) -> Result<ConvNormAct> {
+    let spec = ConvSpec { init: Some(PYTORCH_DEFAULT), ..spec };
+    ConvNormAct::named(names, spec, Default::default(), activation, b)
 }

@@ -1,61 +1,71 @@
-//! Inception v3: convolutions of several shapes side by side, large ones taken apart into rows and columns.
+//! Inception v3: parallel convolutions, the large ones factorised into rows and columns.
 //!
 //! Szegedy et al. 2015, <https://arxiv.org/abs/1512.00567>, without the auxiliary classifier.
 //!
-//! Reference: timm's `inception_v3`. Weight names are its own: `Conv2d_1a_3x3.conv`,
-//! `Conv2d_1a_3x3.bn`, …, `Mixed_5b.branch5x5_1.conv`, …, `fc`. Initial values too: normal of 0.1 truncated
-//! at 2 everywhere, PyTorch's default for `fc`'s bias. `drop_rate` is the dropout before `fc`.
+//! Reference: timm's `inception_v3`. Weight names are timm's: `Conv2d_1a_3x3.conv`, `Conv2d_1a_3x3.bn`, …,
+//! `Mixed_5b.branch5x5_1.conv`, …, `fc`. Initial values are timm's: normal of 0.1 truncated at 2, PyTorch's default
+//! for the bias of `fc`. `drop_rate` is the dropout before `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::layers::Linear;
+use tallow_nn::op::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::conv_norm::{ConvNorm, Shape, chain};
+use super::inception::{Shape, chain, conv};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
 use crate::layers::concat::concat_channels;
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// Channels that the classifier sees.
-pub(crate) const NUM_FEATURES: usize = 2048;
+/// The number of channels of the features.
+const NUM_FEATURES: usize = 2048;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     input_size: (299, 299),
     min_input_size: 75,
     mean: &[0.5; 3],
     std: &[0.5; 3],
     interpolation: "bicubic",
     first_conv: "Conv2d_1a_3x3.conv",
-    ..Preset::imagenet("inception_v3", "cnn/inception_v3", Arch::InceptionV3)
-}];
+    ..Preset::imagenet("inception_v3", "cnn/inception_v3")
+};
 
 const INIT: Init = Init::TruncatedNormal { std: 0.1, limit: 2.0 };
 const fn same(height: usize, width: usize) -> Shape {
     Shape::same(height, width, INIT)
 }
-/// 3×3 of stride 2, without padding.
+/// 3×3 of stride 2 without padding.
 const HALVING: Shape = Shape::valid(3, 2, INIT);
 const ONE: Shape = same(1, 1);
 const THREE: Shape = same(3, 3);
 const ROW: Shape = same(1, 7);
 const COLUMN: Shape = same(7, 1);
 
-/// A convolution of a chain: its name, its outputs, its shape.
+/// A convolution of a chain: name, outputs, shape.
 type Link = (&'static str, usize, Shape);
 
-pub(crate) struct InceptionV3 {
-    /// A max-pooling follows each.
-    stem: [Vec<ConvNorm>; 2],
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(InceptionV3::new(config, b)),
+    num_features: |(), _| NUM_FEATURES,
+};
+
+struct InceptionV3 {
+    /// Max-pooling follows each part.
+    stem: [Vec<ConvNormAct>; 2],
     modules: Vec<Module>,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl InceptionV3 {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let stride1 = Shape::valid(3, 1, INIT);
         let first: &[Link] =
             &[("Conv2d_1a_3x3", 32, HALVING), ("Conv2d_2a_3x3", 32, stride1), ("Conv2d_2b_3x3", 64, THREE)];
@@ -75,15 +85,17 @@ impl InceptionV3 {
                 expanded(1280, &b.pp("Mixed_7b"))?,
                 expanded(2048, &b.pp("Mixed_7c"))?,
             ],
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear {
-                weight: b.pp("fc").param("weight", &[config.num_classes, NUM_FEATURES], INIT)?,
-                bias: Some(b.pp("fc").param(
-                    "bias",
-                    &[config.num_classes],
-                    Init::Uniform(1.0 / (NUM_FEATURES as f32).sqrt()),
-                )?),
-            },
+            classifier: ClassifierHead::new(
+                Linear {
+                    weight: b.pp("fc").param("weight", &[config.num_classes, NUM_FEATURES], INIT)?,
+                    bias: Some(b.pp("fc").param(
+                        "bias",
+                        &[config.num_classes],
+                        Init::Uniform(1.0 / (NUM_FEATURES as f32).sqrt()),
+                    )?),
+                },
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -105,27 +117,26 @@ impl Model for InceptionV3 {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
-/// Branches side by side, and one of a pooling.
+/// Parallel branches, one of them a pooling.
 struct Module {
     branches: Vec<Branch>,
     pool: Pool,
 }
 
 struct Branch {
-    chain: Vec<ConvNorm>,
-    /// What the chain ends in: convolutions side by side, or nothing.
-    fork: Vec<ConvNorm>,
+    chain: Vec<ConvNormAct>,
+    /// Parallel convolutions at the end of the chain, or none.
+    fork: Vec<ConvNormAct>,
 }
 
 enum Pool {
-    /// 3×3 of stride 1, then a 1×1 convolution.
-    Average(ConvNorm),
-    /// 3×3 of stride 2.
+    /// 3×3 average pooling of stride 1, then a 1×1 convolution.
+    Average(ConvNormAct),
+    /// 3×3 max-pooling of stride 2.
     Max,
 }
 
@@ -150,7 +161,7 @@ impl Module {
     }
 }
 
-/// Mixed_5: up to 5×5, the 5×5 once more as two of 3×3.
+/// Mixed_5: branches of 1×1, 5×5 and two 3×3 convolutions.
 fn small(inputs: usize, pooled: usize, b: &Builder) -> Result<Module> {
     let branches = vec![
         branch(inputs, &[("branch1x1", 64, ONE)], b)?,
@@ -164,7 +175,7 @@ fn small(inputs: usize, pooled: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches, pool: average(inputs, pooled, b)? })
 }
 
-/// Mixed_6a: half the size.
+/// Mixed_6a: halves the size.
 fn first_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     let double: &[Link] =
         &[("branch3x3dbl_1", 64, ONE), ("branch3x3dbl_2", 96, THREE), ("branch3x3dbl_3", 96, HALVING)];
@@ -172,7 +183,7 @@ fn first_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches, pool: Pool::Max })
 }
 
-/// Mixed_6b to e: 7×7 as rows and columns of `c` channels.
+/// Mixed_6b to e: 7×7 convolutions as rows and columns of `c` channels.
 fn factorised(inputs: usize, c: usize, b: &Builder) -> Result<Module> {
     let double: &[Link] = &[
         ("branch7x7dbl_1", c, ONE),
@@ -189,7 +200,7 @@ fn factorised(inputs: usize, c: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches, pool: average(inputs, 192, b)? })
 }
 
-/// Mixed_7a: half the size.
+/// Mixed_7a: halves the size.
 fn second_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     let seven: &[Link] = &[
         ("branch7x7x3_1", 192, ONE),
@@ -201,10 +212,10 @@ fn second_reduction(inputs: usize, b: &Builder) -> Result<Module> {
     Ok(Module { branches: vec![branch(inputs, three, b)?, branch(inputs, seven, b)?], pool: Pool::Max })
 }
 
-/// Mixed_7b and c: a row and a column side by side.
+/// Mixed_7b and c: branches that end in a row and a column in parallel.
 fn expanded(inputs: usize, b: &Builder) -> Result<Module> {
-    let fork = |name: &str| -> Result<Vec<ConvNorm>> {
-        let part = |letter, shape| ConvNorm::new(384, 384, shape, &b.pp(format!("{name}{letter}")));
+    let fork = |name: &str| -> Result<Vec<ConvNormAct>> {
+        let part = |letter, shape| conv(384, 384, shape, &b.pp(format!("{name}{letter}")));
         Ok(vec![part('a', same(1, 3))?, part('b', same(3, 1))?])
     };
     let branches = vec![
@@ -223,14 +234,14 @@ fn branch(inputs: usize, chain: &[Link], b: &Builder) -> Result<Branch> {
 }
 
 fn average(inputs: usize, outputs: usize, b: &Builder) -> Result<Pool> {
-    Ok(Pool::Average(ConvNorm::new(inputs, outputs, ONE, &b.pp("branch_pool"))?))
+    Ok(Pool::Average(conv(inputs, outputs, ONE, &b.pp("branch_pool"))?))
 }
 
-fn links(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNorm>> {
+fn links(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNormAct>> {
     let link = |&(name, outputs, shape): &Link| {
-        let conv = ConvNorm::new(inputs, outputs, shape, &b.pp(name));
+        let layer = conv(inputs, outputs, shape, &b.pp(name));
         inputs = outputs;
-        conv
+        layer
     };
     links.iter().map(link).collect()
 }

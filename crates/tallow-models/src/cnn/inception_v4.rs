@@ -1,29 +1,33 @@
-//! Inception v4: v3's modules made uniform, and more of them.
+//! Inception v4: uniform modules, more of them than in v3.
 //!
 //! Szegedy et al. 2016, <https://arxiv.org/abs/1602.07261>.
 //!
-//! Reference: timm's `inception_v4`. Weight names are its own: `features.0.conv`, `features.0.bn`, …,
-//! `features.6.branch1.0.conv`, …, `last_linear`. Initial values too: PyTorch's default. `drop_rate` is the
-//! dropout before the classifier.
+//! Reference: timm's `inception_v4`. Weight names are timm's: `features.0.conv`, `features.0.bn`, …,
+//! `features.6.branch1.0.conv`, …, `last_linear`. Initial values are PyTorch's defaults. `drop_rate` is the dropout
+//! before the classifier.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::op::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::conv_norm::{ConvNorm, Shape, chain};
+use super::inception::{Shape, chain, conv};
 use super::linear;
 use crate::config::{Key, ModelConfig};
-use crate::layers::average_map;
+use crate::family::{FamilyTable, boxed};
 use crate::layers::concat::concat_channels;
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::head::ClassifierHead;
+use crate::layers::{PYTORCH_DEFAULT, average_map};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// Channels that the classifier sees.
-pub(crate) const NUM_FEATURES: usize = 1536;
+/// The number of channels of the features.
+const NUM_FEATURES: usize = 1536;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     input_size: (299, 299),
     min_input_size: 75,
     mean: &[0.5; 3],
@@ -31,44 +35,48 @@ pub(crate) const PRESETS: &[Preset] = &[Preset {
     interpolation: "bicubic",
     first_conv: "features.0.conv",
     classifier: "last_linear",
-    ..Preset::imagenet("inception_v4", "cnn/inception_v4", Arch::InceptionV4)
-}];
+    ..Preset::imagenet("inception_v4", "cnn/inception_v4")
+};
 
-/// PyTorch's default: a slope of √5.
-const INIT: Init = Init::KaimingUniform(2.236_068);
+const INIT: Init = PYTORCH_DEFAULT;
 const fn same(height: usize, width: usize) -> Shape {
     Shape::same(height, width, INIT)
 }
 /// 3×3 without padding.
 const VALID: Shape = Shape::valid(3, 1, INIT);
-/// The same of stride 2.
+/// 3×3 of stride 2 without padding.
 const HALVING: Shape = Shape::valid(3, 2, INIT);
 const ONE: Shape = same(1, 1);
 const THREE: Shape = same(3, 3);
 const ROW: Shape = same(1, 7);
 const COLUMN: Shape = same(7, 1);
 
-/// A convolution of a chain: its outputs, its shape.
+/// A convolution of a chain: outputs, shape.
 type Link = (usize, Shape);
 
-pub(crate) struct InceptionV4 {
-    stem: Vec<ConvNorm>,
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(InceptionV4::new(config, b)),
+    num_features: |(), _| NUM_FEATURES,
+};
+
+struct InceptionV4 {
+    stem: Vec<ConvNormAct>,
     modules: Vec<Module>,
-    dropout: Dropout,
-    last_linear: Linear,
+    classifier: ClassifierHead,
 }
 
 impl InceptionV4 {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let features = b.pp("features");
         let stem = sequence(config.in_chans, &[(32, HALVING), (32, VALID), (64, THREE)], &features)?;
         let mut modules = Vec::new();
-        // The stem's three convolutions come first in the sequence.
+        // The stem's three convolutions are modules 0 to 2.
         for index in 3..22 {
             let b = features.pp(index);
             modules.push(match index {
                 3 => {
-                    let conv = ConvNorm::new(64, 96, HALVING, &b.pp("conv"))?;
+                    let conv = conv(64, 96, HALVING, &b.pp("conv"))?;
                     Module(vec![Branch::MaxPool, Branch::Chain(vec![conv])])
                 }
                 4 => {
@@ -76,7 +84,7 @@ impl InceptionV4 {
                     Module::new(160, &[&[(64, ONE), (96, VALID)], &rows], &b)?
                 }
                 5 => {
-                    let conv = ConvNorm::new(192, 192, HALVING, &b.pp("conv"))?;
+                    let conv = conv(192, 192, HALVING, &b.pp("conv"))?;
                     Module(vec![Branch::Chain(vec![conv]), Branch::MaxPool])
                 }
                 6..=9 => inception_a(&b)?,
@@ -95,8 +103,10 @@ impl InceptionV4 {
         Ok(InceptionV4 {
             stem,
             modules,
-            dropout: Dropout::new(config.drop_rate)?,
-            last_linear: linear(NUM_FEATURES, config.num_classes, &b.pp("last_linear"))?,
+            classifier: ClassifierHead::new(
+                linear(NUM_FEATURES, config.num_classes, &b.pp("last_linear"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -112,31 +122,30 @@ impl Model for InceptionV4 {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.last_linear.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
-/// Branches side by side.
+/// Parallel branches.
 struct Module(Vec<Branch>);
 
 enum Branch {
-    Chain(Vec<ConvNorm>),
-    /// A chain that ends in a row and a column side by side.
-    Fork(Vec<ConvNorm>, [ConvNorm; 2]),
-    /// 3×3 of stride 1 over the pixels there are, then a 1×1 convolution.
-    Average(ConvNorm),
-    /// 3×3 of stride 2.
+    Chain(Vec<ConvNormAct>),
+    /// A chain that ends in a row and a column in parallel.
+    Fork(Vec<ConvNormAct>, [ConvNormAct; 2]),
+    /// 3×3 average pooling of stride 1 that excludes the padding, then a 1×1 convolution.
+    Average(ConvNormAct),
+    /// 3×3 max-pooling of stride 2.
     MaxPool,
 }
 
 impl Module {
-    /// Chains under `branch0`, `branch1`, …; one of a single convolution has no number within.
+    /// Chains named `branch0`, `branch1`, …; the layers of a chain are numbered unless there is only one.
     fn new(inputs: usize, chains: &[&[Link]], b: &Builder) -> Result<Self> {
         let branch = |(i, links): (usize, &&[Link])| {
             let b = b.pp(format!("branch{i}"));
             Ok(Branch::Chain(match **links {
-                [(outputs, shape)] => vec![ConvNorm::new(inputs, outputs, shape, &b)?],
+                [(outputs, shape)] => vec![conv(inputs, outputs, shape, &b)?],
                 _ => sequence(inputs, links, &b)?,
             }))
         };
@@ -184,16 +193,16 @@ fn inception_b(b: &Builder) -> Result<Module> {
 
 fn inception_c(b: &Builder) -> Result<Module> {
     let (row, column) = (same(1, 3), same(3, 1));
-    let conv = |inputs, outputs, shape, name: &str| ConvNorm::new(inputs, outputs, shape, &b.pp(name));
-    let first = conv(1536, 256, ONE, "branch0")?;
-    let second = vec![conv(1536, 384, ONE, "branch1_0")?];
-    let second_fork = [conv(384, 256, row, "branch1_1a")?, conv(384, 256, column, "branch1_1b")?];
+    let layer = |inputs, outputs, shape, name: &str| conv(inputs, outputs, shape, &b.pp(name));
+    let first = layer(1536, 256, ONE, "branch0")?;
+    let second = vec![layer(1536, 384, ONE, "branch1_0")?];
+    let second_fork = [layer(384, 256, row, "branch1_1a")?, layer(384, 256, column, "branch1_1b")?];
     let third = vec![
-        conv(1536, 384, ONE, "branch2_0")?,
-        conv(384, 448, column, "branch2_1")?,
-        conv(448, 512, row, "branch2_2")?,
+        layer(1536, 384, ONE, "branch2_0")?,
+        layer(384, 448, column, "branch2_1")?,
+        layer(448, 512, row, "branch2_2")?,
     ];
-    let third_fork = [conv(512, 256, row, "branch2_3a")?, conv(512, 256, column, "branch2_3b")?];
+    let third_fork = [layer(512, 256, row, "branch2_3a")?, layer(512, 256, column, "branch2_3b")?];
     Ok(Module(vec![
         Branch::Chain(vec![first]),
         Branch::Fork(second, second_fork),
@@ -203,15 +212,15 @@ fn inception_c(b: &Builder) -> Result<Module> {
 }
 
 fn average(inputs: usize, outputs: usize, b: &Builder) -> Result<Branch> {
-    Ok(Branch::Average(ConvNorm::new(inputs, outputs, ONE, &b.pp("branch3").pp(1))?))
+    Ok(Branch::Average(conv(inputs, outputs, ONE, &b.pp("branch3").pp(1))?))
 }
 
-/// One after the other, numbered from 0.
-fn sequence(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNorm>> {
+/// A chain whose layers are numbered from 0.
+fn sequence(mut inputs: usize, links: &[Link], b: &Builder) -> Result<Vec<ConvNormAct>> {
     let link = |(i, &(outputs, shape)): (usize, &Link)| {
-        let conv = ConvNorm::new(inputs, outputs, shape, &b.pp(i));
+        let layer = conv(inputs, outputs, shape, &b.pp(i));
         inputs = outputs;
-        conv
+        layer
     };
     links.iter().enumerate().map(link).collect()
 }

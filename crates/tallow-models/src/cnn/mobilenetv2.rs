@@ -1,10 +1,11 @@
-//! MobileNetV2: inverted residuals, narrow between blocks and wide within.
+//! MobileNetV2: inverted residuals, narrow between blocks and wide inside them.
 //!
-//! Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>. Reference: timm's `mobilenetv2_050/100/140`. The
-//! network itself is in `mobile/`.
+//! Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>. Reference: timm's `mobilenetv2_050/100/140`. The network
+//! is in `mobile/`.
 
-use super::mobile::{Head, Layout, preset};
-use crate::registry::{Arch, Preset};
+use super::mobile::{Head, MobileVariant, family, preset};
+use crate::family::FamilyTable;
+use crate::preset::Preset;
 
 const STAGES: &[&[&str]] = &[
     &["ds_r1_k3_s1_c16"],
@@ -16,10 +17,14 @@ const STAGES: &[&[&str]] = &[
     &["ir_r1_k3_s1_e6_c320"],
 ];
 
-pub(crate) const PRESETS: &[Preset] =
-    &[row("mobilenetv2_050", 0.5), row("mobilenetv2_100", 1.0), row("mobilenetv2_140", 1.4)];
+pub(crate) static FAMILY: FamilyTable<MobileVariant> = family(VARIANTS);
 
-const fn row(name: &'static str, channel_multiplier: f64) -> Preset {
-    let layout = Layout { head: Head::ConvAtLeast(1280), ..Layout::new(STAGES) };
-    preset(name, "cnn/mobilenetv2", Arch::MobileNetV2(layout.scaled(channel_multiplier, 1.0)))
+const VARIANTS: &[(Preset, MobileVariant)] = &[
+    (preset("mobilenetv2_050", "cnn/mobilenetv2"), scaled(0.5)),
+    (preset("mobilenetv2_100", "cnn/mobilenetv2"), scaled(1.0)),
+    (preset("mobilenetv2_140", "cnn/mobilenetv2"), scaled(1.4)),
+];
+
+const fn scaled(channel_multiplier: f64) -> MobileVariant {
+    MobileVariant { head: Head::ConvAtLeast(1280), ..MobileVariant::new(STAGES) }.scaled(channel_multiplier, 1.0)
 }

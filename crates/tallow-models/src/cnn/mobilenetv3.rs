@@ -1,11 +1,13 @@
-//! MobileNetV3: searched inverted residuals with squeeze-excite and hard swish, the last layer after pooling.
+//! MobileNetV3: inverted residuals found by search, with squeeze-excite and hard swish; the last layer follows the
+//! pooling.
 //!
-//! Howard et al. 2019, <https://arxiv.org/abs/1905.02244>. Reference: timm's `mobilenetv3_small_050/075/100`
-//! and `mobilenetv3_large_100`. The network itself is in `mobile/`.
+//! Howard et al. 2019, <https://arxiv.org/abs/1905.02244>. Reference: timm's `mobilenetv3_small_050/075/100` and
+//! `mobilenetv3_large_100`. The network is in `mobile/`.
 
-use super::mobile::{Head, Layout, Squeeze, preset};
-use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::activation::Activation::Hardswish;
+use super::mobile::{Head, MobileVariant, Squeeze, family, preset};
+use crate::family::FamilyTable;
+use crate::preset::Preset;
+use tallow_nn::op::Activation::Hardswish;
 
 const SMALL: &[&[&str]] = &[
     &["ds_r1_k3_s2_e1_c16_se0.25_nre"],
@@ -26,27 +28,26 @@ const LARGE: &[&[&str]] = &[
     &["cn_r1_k1_s1_c960"],
 ];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    row("mobilenetv3_small_050", SMALL, 0.5, 576, 1024),
-    row("mobilenetv3_small_075", SMALL, 0.75, 576, 1024),
-    row("mobilenetv3_small_100", SMALL, 1.0, 576, 1024),
-    row("mobilenetv3_large_100", LARGE, 1.0, 960, 1280),
+pub(crate) static FAMILY: FamilyTable<MobileVariant> = family(VARIANTS);
+
+const VARIANTS: &[(Preset, MobileVariant)] = &[
+    (preset("mobilenetv3_small_050", "cnn/mobilenetv3"), small(0.5)),
+    (preset("mobilenetv3_small_075", "cnn/mobilenetv3"), small(0.75)),
+    (preset("mobilenetv3_small_100", "cnn/mobilenetv3"), small(1.0)),
+    (preset("mobilenetv3_large_100", "cnn/mobilenetv3"), variant(LARGE, 960, 1280)),
 ];
 
-const fn row(
-    name: &'static str,
-    stages: &'static [&'static [&'static str]],
-    channel_multiplier: f64,
-    features: usize,
-    hidden: usize,
-) -> Preset {
-    let layout = Layout {
+const fn small(channel_multiplier: f64) -> MobileVariant {
+    variant(SMALL, 576, 1024).scaled(channel_multiplier, 1.0)
+}
+
+const fn variant(stages: &'static [&'static [&'static str]], features: usize, hidden: usize) -> MobileVariant {
+    MobileVariant {
         stem: 16,
         scale_stem_from: 0.75,
         head: Head::AfterPool { features, hidden, norm: false },
         activation: Hardswish,
         squeeze: Squeeze::OfHidden,
-        ..Layout::new(stages)
-    };
-    preset(name, "cnn/mobilenetv3", Arch::MobileNetV3(layout.scaled(channel_multiplier, 1.0)))
+        ..MobileVariant::new(stages)
+    }
 }

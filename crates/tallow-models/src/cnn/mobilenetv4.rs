@@ -1,11 +1,12 @@
-//! MobileNetV4: universal inverted bottlenecks, each with the depthwise convolutions that the search left it.
+//! MobileNetV4: universal inverted bottlenecks, each with zero to two depthwise convolutions.
 //!
-//! Qin et al. 2024, <https://arxiv.org/abs/2404.10518>. Reference: timm's `mobilenetv4_conv_small/medium`; the
-//! hybrids, with attention, are not here. The network itself is in `mobile/`.
+//! Qin et al. 2024, <https://arxiv.org/abs/2404.10518>. Reference: timm's `mobilenetv4_conv_small/medium`. The hybrid
+//! variants with attention are not implemented. The network is in `mobile/`.
 
-use super::mobile::{Head, Layout, preset};
-use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::activation::Activation::Relu;
+use super::mobile::{Head, MobileVariant, family, preset};
+use crate::family::FamilyTable;
+use crate::preset::Preset;
+use tallow_nn::op::Activation::Relu;
 
 const SMALL: &[&[&str]] = &[
     &["cn_r1_k3_s2_e1_c32", "cn_r1_k1_s1_e1_c32"],
@@ -47,17 +48,21 @@ const MEDIUM: &[&[&str]] = &[
     &["cn_r1_k1_s1_c960"],
 ];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    row("mobilenetv4_conv_small", SMALL),
-    Preset { input_size: (256, 256), crop_pct: 0.95, ..row("mobilenetv4_conv_medium", MEDIUM) },
+pub(crate) static FAMILY: FamilyTable<MobileVariant> = family(VARIANTS);
+
+const VARIANTS: &[(Preset, MobileVariant)] = &[
+    (preset("mobilenetv4_conv_small", "cnn/mobilenetv4"), variant(SMALL)),
+    (
+        Preset { input_size: (256, 256), crop_pct: 0.95, ..preset("mobilenetv4_conv_medium", "cnn/mobilenetv4") },
+        variant(MEDIUM),
+    ),
 ];
 
-const fn row(name: &'static str, stages: &'static [&'static [&'static str]]) -> Preset {
-    let layout = Layout {
+const fn variant(stages: &'static [&'static [&'static str]]) -> MobileVariant {
+    MobileVariant {
         scale_stem_from: 1.0,
         head: Head::AfterPool { features: 960, hidden: 1280, norm: true },
         activation: Relu,
-        ..Layout::new(stages)
-    };
-    preset(name, "cnn/mobilenetv4", Arch::MobileNetV4(layout))
+        ..MobileVariant::new(stages)
+    }
 }

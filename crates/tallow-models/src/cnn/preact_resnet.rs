@@ -1,95 +1,101 @@
-//! Pre-activation ResNet: norm and ReLU before each convolution, nothing on the sum.
+//! Pre-activation ResNet: BatchNorm and ReLU come before each convolution, and the sum is not activated.
 //!
-//! He et al. 2016, <https://arxiv.org/abs/1603.05027>, for images of some 32 pixels: a 3×3 convolution of
-//! stride 1 as stem, four stages of 64 to 512 channels.
+//! He et al. 2016, <https://arxiv.org/abs/1603.05027>. The networks here are for images of about 32 pixels: the stem
+//! is a 3×3 convolution of stride 1, and four stages have 64 to 512 channels.
 //!
-//! timm has no such model at this size; the reference is the same network written in PyTorch
-//! (`fixtures/scripts/models.py`). Weight names in the manner of timm's ResNets: `conv1`;
-//! `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`, in bottlenecks `layer1.0.bn3`,
-//! `layer1.0.conv3`, and `layer1.0.downsample` (the 1×1 convolution where the shape changes); `norm`; `fc`.
-//! Initial values: Kaiming normal by fan-out, PyTorch's default for `fc`.
+//! timm has no such model for this size. Reference: the same network in PyTorch (`fixtures/scripts/models.py`). Weight
+//! names follow timm's ResNets: `conv1`; `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`; in
+//! bottlenecks also `layer1.0.bn3` and `layer1.0.conv3`; `layer1.0.downsample` (the 1×1 convolution where the shape
+//! changes); `norm`; `fc`. Initial values: Kaiming normal by fan-out, PyTorch's default for `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, DropPath, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, DropPath};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// What tells one of them from another.
+/// A variant of the pre-activation ResNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct PreactResNetVariant {
     /// Blocks in each of the four stages.
     blocks: [usize; 4],
     /// Three convolutions a block (1×1, 3×3, 1×1 up to four times the channels) instead of two 3×3.
     bottleneck: bool,
 }
 
-impl Layout {
+impl PreactResNetVariant {
     fn expansion(self) -> usize {
         if self.bottleneck { 4 } else { 1 }
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     pub(crate) fn num_features(self) -> usize {
         512 * self.expansion()
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("preact_resnet18", [2, 2, 2, 2], false),
-    preset("preact_resnet34", [3, 4, 6, 3], false),
-    preset("preact_resnet50", [3, 4, 6, 3], true),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
+
+const VARIANTS: &[(Preset, PreactResNetVariant)] = &[
+    (preset("preact_resnet18"), PreactResNetVariant { blocks: [2, 2, 2, 2], bottleneck: false }),
+    (preset("preact_resnet34"), PreactResNetVariant { blocks: [3, 4, 6, 3], bottleneck: false }),
+    (preset("preact_resnet50"), PreactResNetVariant { blocks: [3, 4, 6, 3], bottleneck: true }),
 ];
 
-/// Preprocessing is CIFAR-10's.
-const fn preset(name: &'static str, blocks: [usize; 4], bottleneck: bool) -> Preset {
+/// Mean and standard deviation of CIFAR-10.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         input_size: (32, 32),
         num_classes: 10,
         mean: &[0.4914, 0.4822, 0.4465],
         std: &[0.2470, 0.2435, 0.2616],
         crop_pct: 1.0,
-        ..Preset::imagenet(name, "cnn/preact_resnet", Arch::PreactResNet(Layout { blocks, bottleneck }))
+        ..Preset::imagenet(name, "cnn/preact_resnet")
     }
 }
 
-pub(crate) struct PreactResNet {
+pub(crate) static FAMILY: FamilyTable<PreactResNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(PreactResNet::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct PreactResNet {
     conv1: Conv2d,
     blocks: Vec<Block>,
     norm: BatchNorm2d,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl PreactResNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(variant: PreactResNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
         let conv1 = conv(config.in_chans, 64, 3, 1, &b.pp("conv1"))?;
-        let total = layout.blocks.iter().sum();
+        let total = variant.blocks.iter().sum();
         let (mut blocks, mut inputs) = (Vec::new(), 64);
-        for (stage, count) in layout.blocks.into_iter().enumerate() {
+        for (stage, count) in variant.blocks.into_iter().enumerate() {
             for i in 0..count {
                 let channels = 64 << stage;
                 let stride = if i == 0 && stage > 0 { 2 } else { 1 };
                 let drop_path = drop_path_rate(config.drop_path_rate, blocks.len(), total);
                 let b = b.pp(format!("layer{}", stage + 1)).pp(i);
-                blocks.push(Block::new(layout, inputs, channels, stride, drop_path, &b)?);
-                inputs = channels * layout.expansion();
+                blocks.push(Block::new(variant, inputs, channels, stride, drop_path, &b)?);
+                inputs = channels * variant.expansion();
             }
         }
         Ok(PreactResNet {
             conv1,
             blocks,
             norm: BatchNorm2d::new(inputs, Default::default(), &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: linear(inputs, config.num_classes, &b.pp("fc"))?,
+            classifier: ClassifierHead::new(linear(inputs, config.num_classes, &b.pp("fc"))?, config.drop_rate)?,
         })
     }
 }
@@ -108,8 +114,7 @@ impl Model for PreactResNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
@@ -121,10 +126,17 @@ struct Block {
 }
 
 impl Block {
-    fn new(layout: Layout, inputs: usize, channels: usize, stride: usize, drop_path: f32, b: &Builder) -> Result<Self> {
-        let outputs = channels * layout.expansion();
+    fn new(
+        variant: PreactResNetVariant,
+        inputs: usize,
+        channels: usize,
+        stride: usize,
+        drop_path: f32,
+        b: &Builder,
+    ) -> Result<Self> {
+        let outputs = channels * variant.expansion();
         // Of each convolution: inputs, outputs, kernel, stride.
-        let convs = if layout.bottleneck {
+        let convs = if variant.bottleneck {
             vec![(inputs, channels, 1, 1), (channels, channels, 3, stride), (channels, outputs, 1, 1)]
         } else {
             vec![(inputs, channels, 3, stride), (channels, outputs, 3, 1)]
@@ -146,7 +158,7 @@ impl Block {
         let (mut y, mut shortcut) = (x.clone(), x.clone());
         for (i, (norm, conv)) in self.layers.iter().enumerate() {
             let activated = norm.forward_act(&y, Relu, mode)?;
-            // A shortcut that must change the shape starts from the activated input; others are the identity.
+            // A shortcut that changes the shape starts from the activated input; the others are the identity.
             if let (0, Some(downsample)) = (i, &self.downsample) {
                 shortcut = downsample.forward(&activated)?;
             }

@@ -1,42 +1,43 @@
-//! RepVGG: a VGG whose 3×3 convolutions are trained as three branches.
+//! RepVGG: a VGG whose 3×3 convolutions are trained as three parallel branches.
 //!
-//! Ding et al. 2021, <https://arxiv.org/abs/2101.03697>. Each block is the sum of a 3×3 convolution,
-//! a 1×1 convolution and, where the shape stays, the input itself, each behind a norm of its own. All
-//! three are linear: an evaluation that records no gradients folds them into one 3×3 convolution, and
-//! [`reparameterize`] writes the weights of that one.
+//! Ding et al. 2021, <https://arxiv.org/abs/2101.03697>. A block is the sum of a 3×3 convolution, a 1×1 convolution
+//! and, where the shape stays the same, the input, each followed by its own BatchNorm. The sum is linear, so an
+//! evaluation that records no gradients folds it into one 3×3 convolution. [`reparameterize`] returns the weights of
+//! that convolution.
 //!
-//! Reference: timm's `repvgg_a0/a1`, as they are trained. Weight names are its own:
-//! `stem.conv_kxk.conv`, `stem.conv_kxk.bn`, `stem.conv_1x1.conv`, `stages.0.1.identity`,
-//! `stages.0.1.conv_kxk.conv`, …, `head.fc`. Drop path is timm's, not the paper's: on the two
-//! convolutions of a block that keeps the shape, linearly more from block to block.
+//! Reference: timm's `repvgg_a0/a1` in the form for training. Weight names are timm's: `stem.conv_kxk.conv`,
+//! `stem.conv_kxk.bn`, `stem.conv_1x1.conv`, `stages.0.1.identity`, `stages.0.1.conv_kxk.conv`, …, `head.fc`. Drop
+//! path follows timm, not the paper: it applies to the two convolutions of blocks that keep the shape, and grows
+//! linearly from block to block.
 //!
-//! Deviation: norms start at 1, not around 0.1.
+//! Deviation from timm: norms start at 1, not around 0.1.
 
 use candle_core::{Device, Tensor};
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear, batch_norm_affine};
+use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Linear, batch_norm_affine};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::add_activate;
 use tallow_nn::tape::records;
 use tallow_nn::{Builder, Error, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
-use crate::layers::conv_bn_act::ConvBnAct;
-use crate::layers::same_pad::ConvSpec;
+use crate::family::{FamilyTable, boxed};
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::head::ClassifierHead;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// What tells one RepVGG from another.
+/// A variant of RepVGG.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    /// Channels of the four stages; the stem has the first.
+pub(crate) struct RepVggVariant {
+    /// Channels of the four stages; the stem has those of the first.
     widths: [usize; 4],
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+impl RepVggVariant {
+    /// The number of channels of the features.
+    fn num_features(self) -> usize {
         self.widths[3]
     }
 }
@@ -44,32 +45,41 @@ impl Layout {
 /// Blocks of the four stages.
 const DEPTHS: [usize; 4] = [2, 4, 14, 1];
 
-pub(crate) const PRESETS: &[Preset] =
-    &[preset("repvgg_a0", [48, 96, 192, 1280]), preset("repvgg_a1", [64, 128, 256, 1280])];
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-const fn preset(name: &'static str, widths: [usize; 4]) -> Preset {
+const VARIANTS: &[(Preset, RepVggVariant)] = &[
+    (preset("repvgg_a0"), RepVggVariant { widths: [48, 96, 192, 1280] }),
+    (preset("repvgg_a1"), RepVggVariant { widths: [64, 128, 256, 1280] }),
+];
+
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         first_conv: "stem.conv_kxk.conv",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "cnn/repvgg", Arch::RepVgg(Layout { widths }))
+        ..Preset::imagenet(name, "cnn/repvgg")
     }
 }
 
-pub(crate) struct RepVgg {
+pub(crate) static FAMILY: FamilyTable<RepVggVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(RepVgg::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct RepVgg {
     stem: Block,
     /// `stages.0`, `stages.1`, …, one after the other.
     blocks: Vec<Block>,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl RepVgg {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let mut inputs = layout.widths[0];
+    fn new(variant: RepVggVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let mut inputs = variant.widths[0];
         let stem = Block::new(config.in_chans, inputs, 2, 0.0, &b.pp("stem"))?;
         let mut blocks = Vec::new();
-        for (stage, (width, depth)) in layout.widths.into_iter().zip(DEPTHS).enumerate() {
+        for (stage, (width, depth)) in variant.widths.into_iter().zip(DEPTHS).enumerate() {
             let b = b.pp("stages").pp(stage);
             for i in 0..depth {
                 let stride = if i == 0 { 2 } else { 1 };
@@ -82,8 +92,10 @@ impl RepVgg {
         Ok(RepVgg {
             stem,
             blocks,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(inputs, config.num_classes, true, Init::Normal(0.01), &head.pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(inputs, config.num_classes, true, Init::Normal(0.01), &head.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -102,17 +114,16 @@ impl Model for RepVgg {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
 /// The sum of the branches, then ReLU.
 struct Block {
-    /// Where the block's output has the shape of its input.
+    /// The norm of the input, in blocks that keep the shape.
     identity: Option<BatchNorm2d>,
-    conv_kxk: ConvBnAct,
-    conv_1x1: ConvBnAct,
+    conv_kxk: ConvNormAct,
+    conv_1x1: ConvNormAct,
     drop_path: DropPath,
 }
 
@@ -120,7 +131,7 @@ impl Block {
     fn new(inputs: usize, outputs: usize, stride: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let conv = |kernel, name: &str| {
             let spec = ConvSpec { stride, ..ConvSpec::new(inputs, outputs, kernel) };
-            ConvBnAct::new(spec, Default::default(), Identity, &b.pp(name))
+            ConvNormAct::new(spec, Default::default(), Identity, &b.pp(name))
         };
         let same = stride == 1 && inputs == outputs;
         let identity = same.then(|| BatchNorm2d::new(outputs, Default::default(), &b.pp("identity")));
@@ -156,8 +167,8 @@ impl Block {
     }
 }
 
-/// Weight and bias of the 3×3 convolution that a 3×3 convolution, a 1×1 convolution and the input, each scaled and shifted,
-/// add up to. Without a third norm the input is left out.
+/// Weight and bias of the 3×3 convolution that is the sum of a 3×3 convolution, a 1×1 convolution and the input, each
+/// scaled and shifted by its norm. Without a third norm the input is not part of the sum.
 fn fold(wide: &Tensor, narrow: &Tensor, norms: &[(Vec<f32>, Vec<f32>)]) -> Result<(Tensor, Vec<f32>)> {
     let (outputs, inputs, kernel, _) = wide.dims4()?;
     let (area, centre) = (kernel * kernel, kernel * kernel / 2);
@@ -177,12 +188,12 @@ fn fold(wide: &Tensor, narrow: &Tensor, norms: &[(Vec<f32>, Vec<f32>)]) -> Resul
     Ok((Tensor::from_vec(weight, (outputs, inputs, kernel, kernel), &Device::Cpu)?, bias))
 }
 
-/// The state dict of a RepVGG whose blocks are one convolution each, `stem.reparam_conv.weight` and `.bias`, as timm names
-/// them: it loads into `timm.utils.reparameterize_model(timm.create_model(…))`. `state` is that of [`crate::Built::store`]; what
-/// is not a block's stays as it is.
+/// The state dict of a RepVGG with one convolution a block, `stem.reparam_conv.weight` and `.bias`. It loads into
+/// `timm.utils.reparameterize_model(timm.create_model(…))`. `state` is the state dict of [`crate::Built::store`];
+/// parameters outside of blocks are copied.
 ///
 /// # Errors
-/// A block of which a part is missing, or of another shape.
+/// A block with a missing parameter or with a parameter of another shape.
 pub fn reparameterize(state: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>> {
     const WIDE: &str = "conv_kxk.conv.weight";
     let find = |name: String| {
@@ -263,8 +274,8 @@ mod tests {
         );
         assert_eq!(names[names.len() - 2..], ["head.fc.weight", "head.fc.bias"]);
         assert_eq!(names.len(), 2 * (1 + DEPTHS.iter().sum::<usize>()) + 2);
-        let layout = Layout { widths: [48, 96, 192, 1280] };
-        let model = tallow_nn::ParamStore::build(0, &Device::Cpu, |b| RepVgg::new(layout, &built.info.config, b));
+        let variant = RepVggVariant { widths: [48, 96, 192, 1280] };
+        let model = tallow_nn::ParamStore::build(0, &Device::Cpu, |b| RepVgg::new(variant, &built.info.config, b));
         let (model, store) = model.unwrap();
         for (name, tensor) in built.store.state_dict() {
             store.set(&name, &tensor).unwrap();

@@ -1,30 +1,32 @@
-//! ResNet-9: eight convolutions and a linear layer, for images of some 32 pixels.
+//! ResNet-9: eight convolutions and a linear layer, for images of about 32 pixels.
 //!
-//! After the DAWNBench entries of David Page (2018,
-//! <https://github.com/davidcpage/cifar10-fast>), at half their width by default, with global
-//! max-pooling before an unscaled classifier.
+//! The network follows the DAWNBench entries of David Page (2018, <https://github.com/davidcpage/cifar10-fast>). It
+//! has half their width by default, and global max-pooling before an unscaled classifier.
 //!
-//! Weight names are those of the same network written as PyTorch's `nn.Sequential`:
-//! `0.0` (convolution), `0.1` (norm); `1`, `3` and `4` alike, with 2×2 max-pooling behind them;
-//! `2.f.0.0`, `2.f.0.1`, `2.f.1.0`, `2.f.1.1` (residual) and `5` alike; `8` (classifier).
-//! Initial values are PyTorch's defaults.
+//! Reference: the same network as PyTorch's `nn.Sequential` (`fixtures/scripts/models.py`). Weight names: `0.0`
+//! (convolution) and `0.1` (norm); `1`, `3` and `4` likewise, each followed by 2×2 max-pooling; `2.f.0.0`, `2.f.0.1`,
+//! `2.f.1.0`, `2.f.1.1` (a residual branch) and `5` likewise; `8` (classifier). Initial values are PyTorch's defaults.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::pool::global_max_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Linear};
-use tallow_nn::ops::reshape;
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::layers::Linear;
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::{add_activate, global_max_pool, reshape};
+use tallow_nn::{Builder, Mode, Result};
 
 use super::{halve, linear};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
+use crate::layers::PYTORCH_DEFAULT;
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::padded_conv::ConvSpec;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::elementwise::add_activate;
+use crate::preset::Preset;
 
-/// Preprocessing is Fashion-MNIST's.
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::Width],
+const KEYS: &[Key] = &[Key::Width];
+
+/// Mean and standard deviation of Fashion-MNIST.
+const PRESET: Preset = Preset {
+    keys: KEYS,
     input_size: (28, 28),
     min_input_size: 8,
     in_chans: 1,
@@ -35,34 +37,35 @@ pub(crate) const PRESETS: &[Preset] = &[Preset {
     global_pool: "max",
     first_conv: "0.0",
     classifier: "8",
-    ..Preset::imagenet("resnet9", "cnn/resnet9", Arch::ResNet9)
-}];
+    ..Preset::imagenet("resnet9", "cnn/resnet9")
+};
 
 const DEFAULT_WIDTH: usize = 32;
 
-/// Channels after the first convolution.
+/// The number of channels after the first convolution.
 fn width(config: &ModelConfig) -> usize {
     config.width.unwrap_or(DEFAULT_WIDTH)
 }
 
-/// Channels that the classifier sees.
-pub(crate) fn num_features(config: &ModelConfig) -> usize {
-    8 * width(config)
-}
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(ResNet9::new(config, b)),
+    num_features: |(), config| 8 * width(config),
+};
 
-pub(crate) struct ResNet9 {
+struct ResNet9 {
     trunk: Trunk,
-    layer3: ConvNormRelu,
+    layer3: ConvNormAct,
     residual2: Residual,
     classifier: Linear,
 }
 
 impl ResNet9 {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let width = width(config);
         Ok(ResNet9 {
             trunk: Trunk::new(config.in_chans, width, b)?,
-            layer3: ConvNormRelu::new(4 * width, 8 * width, &b.pp(4))?,
+            layer3: conv_norm_relu(4 * width, 8 * width, &b.pp(4))?,
             residual2: Residual::new(8 * width, &b.pp(5))?,
             classifier: linear(8 * width, config.num_classes, &b.pp(8))?,
         })
@@ -89,19 +92,19 @@ impl Model for ResNet9 {
 
 /// The first five convolutions: `[n, in_chans, h, w]` → `[n, 4 · width, h / 4, w / 4]`.
 pub(crate) struct Trunk {
-    prep: ConvNormRelu,
-    layer1: ConvNormRelu,
+    prep: ConvNormAct,
+    layer1: ConvNormAct,
     residual1: Residual,
-    layer2: ConvNormRelu,
+    layer2: ConvNormAct,
 }
 
 impl Trunk {
     pub(crate) fn new(in_chans: usize, width: usize, b: &Builder) -> Result<Self> {
         Ok(Trunk {
-            prep: ConvNormRelu::new(in_chans, width, &b.pp(0))?,
-            layer1: ConvNormRelu::new(width, 2 * width, &b.pp(1))?,
+            prep: conv_norm_relu(in_chans, width, &b.pp(0))?,
+            layer1: conv_norm_relu(width, 2 * width, &b.pp(1))?,
             residual1: Residual::new(2 * width, &b.pp(2))?,
-            layer2: ConvNormRelu::new(2 * width, 4 * width, &b.pp(3))?,
+            layer2: conv_norm_relu(2 * width, 4 * width, &b.pp(3))?,
         })
     }
 
@@ -113,38 +116,24 @@ impl Trunk {
     }
 }
 
-struct ConvNormRelu {
-    conv: Conv2d,
-    norm: BatchNorm2d,
-}
-
-impl ConvNormRelu {
-    fn new(inputs: usize, outputs: usize, b: &Builder) -> Result<Self> {
-        let init = Init::KaimingUniform(5f32.sqrt());
-        let options = Conv2dOptions { padding: 1, init, ..Default::default() };
-        Ok(ConvNormRelu {
-            conv: Conv2d::new(inputs, outputs, 3, options, &b.pp(0))?,
-            norm: BatchNorm2d::new(outputs, Default::default(), &b.pp(1))?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.norm.forward_conv(&self.conv, x, Relu, mode)
-    }
+/// 3×3; the norm is the next module of PyTorch's `nn.Sequential`.
+fn conv_norm_relu(inputs: usize, outputs: usize, b: &Builder) -> Result<ConvNormAct> {
+    let spec = ConvSpec { init: Some(PYTORCH_DEFAULT), ..ConvSpec::new(inputs, outputs, 3) };
+    ConvNormAct::named(("0", "1"), spec, Default::default(), Relu, b)
 }
 
 /// `x + f(x)`; the sum is not activated again.
 struct Residual {
-    first: ConvNormRelu,
-    second: ConvNormRelu,
+    first: ConvNormAct,
+    second: ConvNormAct,
 }
 
 impl Residual {
     fn new(channels: usize, b: &Builder) -> Result<Self> {
         let b = b.pp("f");
         Ok(Residual {
-            first: ConvNormRelu::new(channels, channels, &b.pp(0))?,
-            second: ConvNormRelu::new(channels, channels, &b.pp(1))?,
+            first: conv_norm_relu(channels, channels, &b.pp(0))?,
+            second: conv_norm_relu(channels, channels, &b.pp(1))?,
         })
     }
 

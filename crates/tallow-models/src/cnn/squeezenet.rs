@@ -1,46 +1,54 @@
-//! SqueezeNet: AlexNet's accuracy with a fiftieth of its parameters.
+//! SqueezeNet: fire modules, a fiftieth of AlexNet's parameters for the same accuracy.
 //!
-//! Iandola et al. 2016, <https://arxiv.org/abs/1602.07360>, version 1.1: a fire module squeezes channels by
-//! a 1×1 convolution, then expands them by 1×1 and 3×3 ones side by side.
+//! Iandola et al. 2016, <https://arxiv.org/abs/1602.07360>, version 1.1. A fire module reduces the channels by a 1×1
+//! convolution and expands them by parallel 1×1 and 3×3 convolutions.
 //!
-//! Reference: torchvision's `squeezenet1_1` (timm has none). Weight names are its own: `features.0`,
-//! `features.3.squeeze`, `.expand1x1`, `.expand3x3`, …, `classifier.1`. Initial values too: Kaiming uniform
-//! by fan-in, normal of 0.01 for the classifier. `drop_rate` is the dropout before the classifier
-//! (torchvision's 0.5). The logits are the means of a ReLU, so never negative, as in torchvision.
+//! Reference: torchvision's `squeezenet1_1`; timm has none. Weight names are torchvision's: `features.0`,
+//! `features.3.squeeze`, `.expand1x1`, `.expand3x3`, …, `classifier.1`. Initial values are torchvision's: Kaiming
+//! uniform by fan-in, normal of 0.01 for the classifier. `drop_rate` is the dropout before the classifier (0.5 in
+//! torchvision). A ReLU precedes the final average, so logits are never negative, as in torchvision.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, Dropout};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{activate, global_avg_pool};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::halve_up;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::concat::concat_channels;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// Channels that the classifier sees.
-pub(crate) const NUM_FEATURES: usize = 512;
+/// The number of channels of the features.
+const NUM_FEATURES: usize = 512;
 
-pub(crate) const PRESETS: &[Preset] = &[Preset {
-    keys: &[Key::DropRate],
+const KEYS: &[Key] = &[Key::DropRate];
+
+const PRESET: Preset = Preset {
+    keys: KEYS,
     min_input_size: 17,
     first_conv: "features.0",
     classifier: "classifier.1",
-    ..Preset::imagenet("squeezenet1_1", "cnn/squeezenet", Arch::SqueezeNet)
-}];
+    ..Preset::imagenet("squeezenet1_1", "cnn/squeezenet")
+};
 
-/// Of each fire module: its place in torchvision's sequence, its inputs, and the channels that it squeezes
-/// to; it expands to eight times as many. A pooling stands before the first of each group.
+/// The fire modules in groups, with max-pooling before each group: index in torchvision's sequence, inputs, squeezed
+/// channels. A module has eight times as many outputs as squeezed channels.
 const FIRES: [&[(usize, usize, usize)]; 3] = [
     &[(3, 64, 16), (4, 128, 16)],
     &[(6, 128, 32), (7, 256, 32)],
     &[(9, 256, 48), (10, 384, 48), (11, 384, 64), (12, 512, 64)],
 ];
 
-pub(crate) struct SqueezeNet {
+pub(crate) static FAMILY: FamilyTable<()> = FamilyTable {
+    variants: &[(PRESET, ())],
+    build: |(), _, config, b| boxed(SqueezeNet::new(config, b)),
+    num_features: |(), _| NUM_FEATURES,
+};
+
+struct SqueezeNet {
     conv: Conv2d,
     groups: Vec<Vec<Fire>>,
     dropout: Dropout,
@@ -48,7 +56,7 @@ pub(crate) struct SqueezeNet {
 }
 
 impl SqueezeNet {
-    pub(crate) fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
+    fn new(config: &ModelConfig, b: &Builder) -> Result<Self> {
         let features = b.pp("features");
         let first = Conv2dOptions { stride: 2, ..conv_options(0) };
         let last = Conv2dOptions { init: Init::Normal(0.01), ..conv_options(0) };

@@ -1,85 +1,97 @@
-//! Wide ResNet: fewer, wider pre-activation blocks, for images of some 32 pixels.
+//! Wide ResNet: few, wide pre-activation blocks, for images of about 32 pixels.
 //!
-//! Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>. WRN-d-k has d = 6n + 4
-//! layers, n blocks in each of three stages of 16k, 32k and 64k channels. `wide_resnet28_10` is
-//! WRN-28-10; the keys `depth` and `width` give any other.
+//! Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>. WRN-d-k has d = 6n + 4 layers: n blocks in each of
+//! three stages of 16k, 32k and 64k channels. `wide_resnet28_10` is WRN-28-10; the keys `depth` and `width` give the
+//! others.
 //!
-//! timm has no such model, so the weight names are ours, in the manner of its ResNets: `conv1`;
-//! `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`, and `layer1.0.downsample`
-//! (the 1×1 convolution where the channels change); `norm`; `fc`.
+//! timm has no such model. Reference: the same network in PyTorch (`fixtures/scripts/models.py`). Weight names follow
+//! timm's ResNets: `conv1`; `layer1.0.bn1`, `layer1.0.conv1`, `layer1.0.bn2`, `layer1.0.conv2`, `layer1.0.downsample`
+//! (the 1×1 convolution where the channels change); `norm`; `fc`. Initial values: Kaiming normal by fan-out as in the
+//! authors' code, PyTorch's default for `fc`.
 //!
-//! `drop_rate` is the dropout between a block's two convolutions (the paper's 0.3 on CIFAR).
-//! Initial values: Kaiming normal by fan-out as in the authors' code, PyTorch's default for `fc`.
+//! `drop_rate` is the dropout between the two convolutions of a block (0.3 on CIFAR in the paper).
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout, Linear};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout};
+use tallow_nn::op::Activation::{Identity, Relu};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::average_map;
+use crate::layers::head::ClassifierHead;
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
-use tallow_nn::kernels::elementwise::add_activate;
+use crate::preset::Preset;
+use tallow_nn::op::add_activate;
 
-/// What tells one Wide ResNet from another.
+/// A variant of Wide ResNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    /// Convolutions and the classifier, shortcuts left out: 6n + 4.
+pub(crate) struct WideResNetVariant {
+    /// The number of convolutions and linear layers without shortcuts: 6n + 4.
     depth: usize,
     /// The widening factor k.
     width: usize,
 }
 
-impl Layout {
-    /// This layout with what the config says otherwise.
+impl WideResNetVariant {
+    /// This variant with the overrides of the config.
     ///
     /// # Errors
-    /// A depth that is not 6n + 4; a width of 0.
-    pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<Layout> {
+    /// A depth that is not 6n + 4.
+    pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<WideResNetVariant> {
         let depth = config.depth.unwrap_or(self.depth);
         if depth < 10 || depth % 6 != 4 {
             return Err(preset.bad_value("depth", "6n + 4: 10, 16, 22, 28, 34, 40, …", depth));
         }
-        Ok(Layout { depth, width: config.width.unwrap_or(self.width) })
+        Ok(WideResNetVariant { depth, width: config.width.unwrap_or(self.width) })
     }
 
-    /// Channels that the classifier sees.
+    /// The number of channels of the features.
     pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
         64 * config.width.unwrap_or(self.width)
     }
 }
 
-pub(crate) const PRESETS: &[Preset] =
-    &[preset("wide_resnet16_4", 16, 4), preset("wide_resnet28_10", 28, 10), preset("wide_resnet40_4", 40, 4)];
+const KEYS: &[Key] = &[Key::DropRate, Key::Width, Key::Depth];
 
-/// Preprocessing is CIFAR-10's.
-const fn preset(name: &'static str, depth: usize, width: usize) -> Preset {
+const VARIANTS: &[(Preset, WideResNetVariant)] = &[
+    (preset("wide_resnet16_4"), WideResNetVariant { depth: 16, width: 4 }),
+    (preset("wide_resnet28_10"), WideResNetVariant { depth: 28, width: 10 }),
+    (preset("wide_resnet40_4"), WideResNetVariant { depth: 40, width: 4 }),
+];
+
+/// Mean and standard deviation of CIFAR-10.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::Width, Key::Depth],
+        keys: KEYS,
         input_size: (32, 32),
         num_classes: 10,
         mean: &[0.4914, 0.4822, 0.4465],
         std: &[0.2470, 0.2435, 0.2616],
         crop_pct: 1.0,
-        ..Preset::imagenet(name, "cnn/wide_resnet", Arch::WideResNet(Layout { depth, width }))
+        ..Preset::imagenet(name, "cnn/wide_resnet")
     }
 }
 
-pub(crate) struct WideResNet {
+pub(crate) static FAMILY: FamilyTable<WideResNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, preset, config, b| boxed(WideResNet::new(variant.with(preset, config)?, config, b)),
+    num_features: |variant, config| variant.num_features(config),
+};
+
+struct WideResNet {
     conv1: Conv2d,
     layer1: Vec<PreActBlock>,
     layer2: Vec<PreActBlock>,
     layer3: Vec<PreActBlock>,
     norm: BatchNorm2d,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl WideResNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { depth, width } = layout;
+    fn new(variant: WideResNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let WideResNetVariant { depth, width } = variant;
         let stage = |name: &str, inputs: usize, channels: usize, stride: usize| -> Result<Vec<PreActBlock>> {
             (0..(depth - 4) / 6)
                 .map(|i| {
@@ -94,7 +106,7 @@ impl WideResNet {
             layer2: stage("layer2", 16 * width, 32 * width, 2)?,
             layer3: stage("layer3", 32 * width, 64 * width, 2)?,
             norm: BatchNorm2d::new(64 * width, Default::default(), &b.pp("norm"))?,
-            fc: linear(64 * width, config.num_classes, &b.pp("fc"))?,
+            classifier: ClassifierHead::new(linear(64 * width, config.num_classes, &b.pp("fc"))?, 0.0)?,
         })
     }
 }
@@ -112,12 +124,12 @@ impl Model for WideResNet {
         average_map(features)
     }
 
-    fn forward_head(&self, features: &Tensor, _mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&global_avg_pool(features)?)
+    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
+        self.classifier.forward(features, mode)
     }
 }
 
-/// Norm and activation come before each convolution (He et al. 2016, <https://arxiv.org/abs/1603.05027>).
+/// A block with norm and activation before each convolution (He et al. 2016, <https://arxiv.org/abs/1603.05027>).
 struct PreActBlock {
     bn1: BatchNorm2d,
     conv1: Conv2d,
@@ -144,7 +156,7 @@ impl PreActBlock {
         let activated = self.bn1.forward_act(x, Relu, mode)?;
         let y = self.bn2.forward_conv(&self.conv1, &activated, Relu, mode)?;
         let y = self.conv2.forward(&self.dropout.forward(&y, mode)?)?;
-        // A shortcut that must change the shape starts from the activated input; others are the identity.
+        // A shortcut that changes the shape starts from the activated input; the others are the identity.
         let shortcut = match &self.downsample {
             Some(conv) => conv.forward(&activated)?,
             None => x.clone(),

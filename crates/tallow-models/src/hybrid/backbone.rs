@@ -1,4 +1,4 @@
-//! The convolutions that hybrid Vision Transformers cut their patches from.
+//! The convolutional backbones of hybrid Vision Transformers.
 
 use candle_core::Tensor;
 use tallow_nn::{Builder, Mode, Result};
@@ -6,21 +6,21 @@ use tallow_nn::{Builder, Mode, Result};
 use super::resnetv2::ResNetV2;
 use crate::cnn::resnet9::Trunk;
 
-/// Which convolutions, and how many.
+/// The kind and size of a backbone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Backbone {
-    /// None: patches are cut from the image.
+    /// No backbone: patches are cut from the image.
     None,
     /// The stem of a ResNetV2: a 7×7 convolution and pooling.
     Stem,
-    /// A ResNetV2: four stages of this many blocks behind the stem.
+    /// A ResNetV2: the stem and four stages of this many blocks.
     Stages([usize; 4]),
     /// The first five convolutions of a ResNet-9 of this width.
     ResNet9(usize),
 }
 
 impl Backbone {
-    /// Pixels of the image for one of the result.
+    /// The side, in pixels of the image, of one pixel of the result.
     pub(crate) const fn stride(self) -> usize {
         match self {
             Backbone::None => 1,
@@ -29,7 +29,7 @@ impl Backbone {
         }
     }
 
-    /// Channels of the result.
+    /// The number of channels of the result.
     pub(crate) const fn channels(self, in_chans: usize) -> usize {
         match self {
             Backbone::None => in_chans,
@@ -49,7 +49,7 @@ impl Backbone {
     }
 }
 
-/// A [`Backbone`] with its weights.
+/// The layers of a [`Backbone`].
 pub(crate) enum Convolutions {
     None,
     ResNetV2(ResNetV2),

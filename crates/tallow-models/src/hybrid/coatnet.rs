@@ -1,57 +1,37 @@
-//! CoAtNet: two stages of inverted residuals, then two of transformers, each halving the map.
+//! CoAtNet: two stages of inverted residuals and two stages of transformers, each of which halves the feature map.
 //!
-//! Dai et al. 2021, <https://arxiv.org/abs/2106.04803>. Attention has a learned bias for how far apart
-//! two pixels lie.
+//! Dai et al. 2021, <https://arxiv.org/abs/2106.04803>. Attention has a learned bias for the offset of two pixels.
 //!
-//! Reference: timm's `coatnet_*_rw_224`, and its `test_coatnet`, which is small enough for images of 32
-//! pixels. Weight names are its own: `stem.conv1`, `stages.0.blocks.0.conv2_kxk`,
-//! `stages.2.blocks.0.attn.rel_pos.relative_position_bias_table`, `norm`, `head.fc`. Initial values: Kaiming
-//! normal by fan-out for convolutions, Xavier uniform in transformers. Drop path grows linearly from
-//! block to block. The size is fixed when the model is built, and a multiple of 32.
+//! Reference: timm's `coatnet_*_rw_224` and `test_coatnet`, which fits images of 32 pixels. Weight names are timm's:
+//! `stem.conv1`, `stages.0.blocks.0.conv2_kxk`, `stages.2.blocks.0.attn.rel_pos.relative_position_bias_table`, `norm`,
+//! `head.fc`. Initial values: Kaiming normal by fan-out for convolutions, Xavier uniform in transformers. Drop path
+//! grows linearly from block to block. The input size is fixed when the model is built and is a multiple of 32. The
+//! network is in `maxxvit.rs`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Gelu, Relu, Silu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, Linear};
+use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath};
+use tallow_nn::op::Activation::{Gelu, Relu, Silu};
+use tallow_nn::op::{activate, image, tokens};
 use tallow_nn::{Builder, Init, Mode, Result};
 
-use super::mbconv::{Downsample, MbConv, MbConvStyle, Stem, halve};
+use super::maxxvit::{Block, EPS, MaxxVit, Place, RelPosAttention, Sizes};
+use super::mbconv::{Downsample, MbConv, MbConvStyle, halve};
 use crate::config::{Key, ModelConfig};
-use crate::layers::attention::split_heads;
+use crate::family::{FamilyTable, boxed};
+use crate::layers::add;
 use crate::layers::layer_norm2d::LayerNorm2d;
-use crate::layers::rel_pos::RelPosBias;
-use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
-use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// Channels of a head.
-const HEAD: usize = 32;
-const EPS: f32 = 1e-6;
-
-/// What tells one CoAtNet from another.
+/// A variant of CoAtNet.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    stem: [usize; 2],
-    /// Channels of each stage.
-    widths: [usize; 4],
-    /// Blocks of each stage.
-    depths: [usize; 4],
+pub(crate) struct CoAtNetVariant {
+    sizes: Sizes,
     conv: MbConvStyle,
     /// Whether the shortcut's convolution of a transformer block has a bias.
     shortcut_bias: bool,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.widths[3]
-    }
-}
-
-/// As in timm's first models.
+/// The style of timm's first models.
 const EARLY: MbConvStyle = MbConvStyle {
     pool: true,
     bias: false,
@@ -61,7 +41,7 @@ const EARLY: MbConvStyle = MbConvStyle {
     squeeze: 4,
 };
 
-/// As in timm's later ones, MaxViT among them.
+/// The style of timm's later models.
 const LATE: MbConvStyle = MbConvStyle {
     pool: true,
     bias: true,
@@ -71,126 +51,85 @@ const LATE: MbConvStyle = MbConvStyle {
     squeeze: 4,
 };
 
-pub(crate) const PRESETS: &[Preset] = &[
-    Preset { input_size: (160, 160), ..late("test_coatnet", [16, 32], [32, 64, 96, 128], [1, 1, 2, 1], LATE) },
-    late("coatnet_pico_rw_224", [32, 64], [64, 128, 256, 512], [2, 3, 5, 2], MbConvStyle { pool: false, ..LATE }),
-    Preset { crop_pct: 0.9, ..late("coatnet_nano_rw_224", [32, 64], [64, 128, 256, 512], [3, 4, 6, 3], LATE) },
-    early("coatnet_0_rw_224", [2, 3, 7, 2], EARLY),
-    early("coatnet_1_rw_224", [2, 6, 14, 2], MbConvStyle { pool: false, ..EARLY }),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
+
+const VARIANTS: &[(Preset, CoAtNetVariant)] = &[
+    (
+        Preset { input_size: (160, 160), ..preset("test_coatnet") },
+        late(Sizes { stem: [16, 32], widths: [32, 64, 96, 128], depths: [1, 1, 2, 1] }, LATE),
+    ),
+    (preset("coatnet_pico_rw_224"), late(narrow([2, 3, 5, 2]), MbConvStyle { pool: false, ..LATE })),
+    (Preset { crop_pct: 0.9, ..preset("coatnet_nano_rw_224") }, late(narrow([3, 4, 6, 3]), LATE)),
+    (preset("coatnet_0_rw_224"), early(wide([2, 3, 7, 2]), EARLY)),
+    (preset("coatnet_1_rw_224"), early(wide([2, 6, 14, 2]), MbConvStyle { pool: false, ..EARLY })),
 ];
 
-const fn late(
-    name: &'static str,
-    stem: [usize; 2],
-    widths: [usize; 4],
-    depths: [usize; 4],
-    conv: MbConvStyle,
-) -> Preset {
-    preset(name, Layout { stem, widths, depths, conv, shortcut_bias: true })
+const fn narrow(depths: [usize; 4]) -> Sizes {
+    Sizes { stem: [32, 64], widths: [64, 128, 256, 512], depths }
 }
 
-const fn early(name: &'static str, depths: [usize; 4], conv: MbConvStyle) -> Preset {
-    let widths = [96, 192, 384, 768];
-    preset(name, Layout { stem: [32, 64], widths, depths, conv, shortcut_bias: false })
+const fn wide(depths: [usize; 4]) -> Sizes {
+    Sizes { stem: [32, 64], widths: [96, 192, 384, 768], depths }
 }
 
-/// Preprocessing is that of timm's default weights, `sw_in1k`.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+const fn late(sizes: Sizes, conv: MbConvStyle) -> CoAtNetVariant {
+    CoAtNetVariant { sizes, conv, shortcut_bias: true }
+}
+
+const fn early(sizes: Sizes, conv: MbConvStyle) -> CoAtNetVariant {
+    CoAtNetVariant { sizes, conv, shortcut_bias: false }
+}
+
+/// The preprocessing of timm's default weights, `sw_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: 32,
         size_multiple: 32,
+        fixed_input_size: true,
         mean: &[0.5; 3],
         std: &[0.5; 3],
         crop_pct: 0.95,
         interpolation: "bicubic",
         first_conv: "stem.conv1",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "hybrid/coatnet", Arch::CoAtNet(layout))
+        ..Preset::imagenet(name, "hybrid/coatnet")
     }
 }
 
-pub(crate) struct CoAtNet {
-    stem: Stem,
-    blocks: Vec<Block>,
-    norm: LayerNorm2d,
-    dropout: Dropout,
-    fc: Linear,
+pub(crate) static FAMILY: FamilyTable<CoAtNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(coatnet(variant, config, b)),
+    num_features: |variant, _| variant.sizes.widths[3],
+};
+
+fn coatnet(variant: CoAtNetVariant, config: &ModelConfig, b: &Builder) -> Result<MaxxVit<CoAtNetBlock>> {
+    let (h, w) = config.input_size;
+    let block = |place: Place, b: &Builder| {
+        Ok(if place.stage < 2 {
+            let Place { inputs, outputs, stride, drop_path, .. } = place;
+            let conv = MbConv::new((inputs, outputs), stride, variant.conv, drop_path, b)?;
+            CoAtNetBlock::Conv(Box::new(conv))
+        } else {
+            let size = (h >> (place.stage + 2), w >> (place.stage + 2));
+            CoAtNetBlock::Transformer(Box::new(TransformerBlock::new(place, size, variant.shortcut_bias, b)?))
+        })
+    };
+    MaxxVit::new(variant.sizes, config, block, b)
 }
 
-enum Block {
+enum CoAtNetBlock {
     Conv(Box<MbConv>),
     Transformer(Box<TransformerBlock>),
 }
 
-impl CoAtNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { stem, widths, depths, conv, shortcut_bias } = layout;
-        let total: usize = depths.iter().sum();
-        let (h, w) = config.input_size;
-        let stem_layers = Stem::new(config.in_chans, stem, &b.pp("stem"))?;
-        let (mut blocks, mut inputs) = (Vec::with_capacity(total), stem[1]);
-        for (stage, outputs) in widths.into_iter().enumerate() {
-            for i in 0..depths[stage] {
-                let b = b.pp("stages").pp(stage).pp("blocks").pp(i);
-                let stride = if i == 0 { 2 } else { 1 };
-                let drop_path = drop_path_rate(config.drop_path_rate, blocks.len(), total);
-                blocks.push(if stage < 2 {
-                    Block::Conv(Box::new(MbConv::new((inputs, outputs), stride, conv, drop_path, &b)?))
-                } else {
-                    let spec = TransformerSpec {
-                        inputs,
-                        outputs,
-                        downsample: stride == 2,
-                        shortcut_bias,
-                        size: (h >> (stage + 2), w >> (stage + 2)),
-                        drop_path,
-                    };
-                    Block::Transformer(Box::new(TransformerBlock::new(spec, &b)?))
-                });
-                inputs = outputs;
-            }
+impl Block for CoAtNetBlock {
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        match self {
+            CoAtNetBlock::Conv(block) => block.forward(x, mode),
+            CoAtNetBlock::Transformer(block) => block.forward(x, mode),
         }
-        Ok(CoAtNet {
-            stem: stem_layers,
-            blocks,
-            norm: LayerNorm2d::new(inputs, EPS, &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(inputs, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
-        })
     }
-}
-
-impl Model for CoAtNet {
-    fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self.stem.forward(images, mode)?;
-        for block in &self.blocks {
-            x = match block {
-                Block::Conv(block) => block.forward(&x, mode)?,
-                Block::Transformer(block) => block.forward(&x, mode)?,
-            };
-        }
-        self.norm.forward(&x)
-    }
-
-    fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        average_map(features)
-    }
-
-    fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
-    }
-}
-
-struct TransformerSpec {
-    inputs: usize,
-    outputs: usize,
-    /// Whether the block halves the map first.
-    downsample: bool,
-    shortcut_bias: bool,
-    /// Of the map that is attended to.
-    size: (usize, usize),
-    drop_path: f32,
 }
 
 /// Attention and MLP over the pixels of `[n, c, h, w]`; its linear layers are 1×1 convolutions.
@@ -198,36 +137,35 @@ struct TransformerBlock {
     shortcut: Option<Downsample>,
     norm1: LayerNorm2d,
     qkv: Conv2d,
-    rel_pos: RelPosBias,
+    attention: RelPosAttention,
     proj: Conv2d,
     norm2: LayerNorm2d,
     fc1: Conv2d,
     fc2: Conv2d,
-    heads: usize,
     drop_path: DropPath,
 }
 
 impl TransformerBlock {
-    fn new(spec: TransformerSpec, b: &Builder) -> Result<Self> {
-        let TransformerSpec { inputs, outputs, downsample, shortcut_bias, size, drop_path } = spec;
+    /// `size` is that of the map that is attended to; `shortcut_bias` is for the shortcut's convolution.
+    fn new(place: Place, size: (usize, usize), shortcut_bias: bool, b: &Builder) -> Result<Self> {
+        let Place { inputs, outputs, stride, drop_path, .. } = place;
+        let downsample = stride == 2;
         let conv = |inputs: usize, outputs: usize, b: Builder| {
             let options = Conv2dOptions { bias: true, init: Init::XavierUniform, ..Default::default() };
             Conv2d::new(inputs, outputs, 1, options, &b)
         };
         let (attn, mlp) = (b.pp("attn"), b.pp("mlp"));
-        let heads = inputs / HEAD;
         let shortcut = || Downsample::new(inputs, outputs, shortcut_bias, &b.pp("shortcut"));
         Ok(TransformerBlock {
             shortcut: downsample.then(shortcut).transpose()?,
-            // Where the map is halved, timm has the norm and the pooling behind it as one.
+            // In blocks that halve the map, timm's `norm1` contains norm and pooling.
             norm1: LayerNorm2d::new(inputs, EPS, &if downsample { b.pp("norm1").pp("norm") } else { b.pp("norm1") })?,
             qkv: conv(inputs, 3 * inputs, attn.pp("qkv"))?,
-            rel_pos: RelPosBias::new(size, heads, &attn.pp("rel_pos"))?,
+            attention: RelPosAttention::new(inputs, size, &attn)?,
             proj: conv(inputs, outputs, attn.pp("proj"))?,
             norm2: LayerNorm2d::new(outputs, EPS, &b.pp("norm2"))?,
             fc1: conv(outputs, 4 * outputs, mlp.pp("fc1"))?,
             fc2: conv(4 * outputs, outputs, mlp.pp("fc2"))?,
-            heads,
             drop_path: DropPath::new(drop_path)?,
         })
     }
@@ -241,17 +179,15 @@ impl TransformerBlock {
             }
             None => x.clone(),
         };
-        let x = add(&shortcut, &self.drop_path.forward(&self.attention(&y)?, mode)?)?;
+        let x = add(&shortcut, &self.drop_path.forward(&self.attend(&y)?, mode)?)?;
         let y = activate(&self.fc1.forward(&self.norm2.forward(&x)?)?, Gelu)?;
         add(&x, &self.drop_path.forward(&self.fc2.forward(&y)?, mode)?)
     }
 
-    fn attention(&self, x: &Tensor) -> Result<Tensor> {
+    fn attend(&self, x: &Tensor) -> Result<Tensor> {
         let qkv = self.qkv.forward(x)?;
         let (_, _, h, w) = qkv.dims4()?;
-        let [q, k, v] = split_heads(&tokens(&qkv)?, self.heads, [HEAD; 3])?;
-        let scale = 1.0 / (HEAD as f32).sqrt();
-        let y = attention(&q, &k, &v, self.heads, scale, Some(&self.rel_pos.forward()?))?;
+        let y = self.attention.forward(&tokens(&qkv)?)?;
         self.proj.forward(&image(&y, (h, w))?)
     }
 }

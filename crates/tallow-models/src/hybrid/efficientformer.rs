@@ -1,34 +1,35 @@
-//! EfficientFormer: pooling mixes the pixels, attention only in the last blocks.
+//! EfficientFormer: pooling mixes the pixels; only the last blocks have attention.
 //!
-//! Li et al. 2022, <https://arxiv.org/abs/2206.01191>. Four stages of a residual branch that subtracts a
-//! pixel from its neighbours' mean and one that is an MLP of 1×1 convolutions; the last block or blocks
-//! attend, with LeViT's bias. Two classifiers, one of them for distillation: the logits are their mean,
-//! in training too.
+//! Li et al. 2022, <https://arxiv.org/abs/2206.01191>. A block has two residual branches: the difference between the
+//! neighbourhood's mean and the pixel, and an MLP of 1×1 convolutions. The last blocks have attention with LeViT's
+//! bias. There are two classifiers, one of them for distillation. The logits are their mean, in training too unless
+//! there is a teacher.
 //!
-//! Reference: timm's `efficientformer_*`. Weight names are its own: `stem.conv1`,
-//! `stages.0.blocks.0.mlp.fc1`, `stages.3.blocks.4.token_mixer.qkv`, `norm`, `head`, `head_dist`. Initial
-//! values: Kaiming normal for convolutions, truncated normal for linear layers. Drop path grows linearly
-//! from block to block. The size is fixed when the model is built; timm knows 224 pixels alone.
-//! `token_mixer.attention_bias_idxs` is no parameter; it is there because timm's files hold it.
+//! Reference: timm's `efficientformer_*`. Weight names are timm's: `stem.conv1`, `stages.0.blocks.0.mlp.fc1`,
+//! `stages.3.blocks.4.token_mixer.qkv`, `norm`, `head`, `head_dist`. The buffer `token_mixer.attention_bias_idxs` is a
+//! constant that timm's files contain. Initial values: Kaiming normal for convolutions, truncated normal for linear
+//! layers. Drop path grows linearly from block to block.
+//!
+//! Deviation from timm: the input size is fixed when the model is built, but need not be 224 pixels.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::activation::Activation::{Gelu, Identity, Relu};
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::op::Activation::{self, Gelu, Identity, Relu};
+use tallow_nn::op::{attention, global_avg_pool, image, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::poolformer::pool_difference;
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
-use crate::layers::conv_norm::ConvNorm;
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::distance_bias::DistanceBias;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate, mean_of_heads};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const HEADS: usize = 8;
 const KEY_DIM: usize = 32;
@@ -36,45 +37,53 @@ const VALUE_DIM: usize = 4 * KEY_DIM;
 const EPS: f32 = 1e-5;
 const SCALE_INIT: f32 = 1e-5;
 
-/// What tells one EfficientFormer from another.
+/// A variant of EfficientFormer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct EfficientFormerVariant {
     /// Channels of each stage.
     widths: [usize; 4],
     /// Blocks of each stage.
     depths: [usize; 4],
-    /// Blocks that attend, at the end.
+    /// The number of blocks with attention, at the end.
     attending: usize,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.widths[3]
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("efficientformer_l1", [48, 96, 224, 448], [3, 2, 6, 4], 1),
-    preset("efficientformer_l3", [64, 128, 320, 512], [4, 4, 12, 6], 4),
+const VARIANTS: &[(Preset, EfficientFormerVariant)] = &[
+    (
+        preset("efficientformer_l1"),
+        EfficientFormerVariant { widths: [48, 96, 224, 448], depths: [3, 2, 6, 4], attending: 1 },
+    ),
+    (
+        preset("efficientformer_l3"),
+        EfficientFormerVariant { widths: [64, 128, 320, 512], depths: [4, 4, 12, 6], attending: 4 },
+    ),
 ];
 
-/// Preprocessing is that of timm's default weights, `snap_dist_in1k`.
-const fn preset(name: &'static str, widths: [usize; 4], depths: [usize; 4], attending: usize) -> Preset {
+/// The preprocessing of timm's default weights, `snap_dist_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
+        fixed_input_size: true,
         crop_pct: 0.95,
         interpolation: "bicubic",
         first_conv: "stem.conv1",
         classifier: "head",
-        ..Preset::imagenet(name, "hybrid/efficientformer", Arch::EfficientFormer(Layout { widths, depths, attending }))
+        ..Preset::imagenet(name, "hybrid/efficientformer")
     }
 }
 
-pub(crate) struct EfficientFormer {
-    stem: [ConvNorm; 2],
+pub(crate) static FAMILY: FamilyTable<EfficientFormerVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(EfficientFormer::new(variant, config, b)),
+    num_features: |variant, _| variant.widths[3],
+};
+
+struct EfficientFormer {
+    stem: [ConvNormAct; 2],
     stages: Vec<Stage>,
-    /// Over tokens, behind all stages.
+    /// Blocks over tokens, after all stages.
     attending: Vec<AttentionBlock>,
     norm: LayerNorm,
     dropout: Dropout,
@@ -83,33 +92,35 @@ pub(crate) struct EfficientFormer {
 }
 
 struct Stage {
-    downsample: Option<ConvNorm>,
+    downsample: Option<ConvNormAct>,
     blocks: Vec<PoolBlock>,
 }
 
 impl EfficientFormer {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { widths, depths, attending } = layout;
+    fn new(variant: EfficientFormerVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let EfficientFormerVariant { widths, depths, attending } = variant;
         let total: usize = depths.iter().sum();
         let stem = b.pp("stem");
         let half = widths[0] / 2;
         let stem = [
-            conv_norm((config.in_chans, half), 3, 2, &stem.pp("conv1"), &stem.pp("norm1"))?,
-            conv_norm((half, widths[0]), 3, 2, &stem.pp("conv2"), &stem.pp("norm2"))?,
+            conv_norm((config.in_chans, half), (3, 2), ("conv1", "norm1"), Relu, &stem)?,
+            conv_norm((half, widths[0]), (3, 2), ("conv2", "norm2"), Relu, &stem)?,
         ];
         let side = |pixels: usize| (0..5).fold(pixels, |pixels, _| pixels.div_ceil(2));
         let size = (side(config.input_size.0), side(config.input_size.1));
         let (mut stages, mut attention, mut before) = (Vec::new(), Vec::new(), 0);
         for stage in 0..4 {
             let b = b.pp("stages").pp(stage);
-            let down = b.pp("downsample");
-            let downsample = || conv_norm((widths[stage - 1], widths[stage]), 3, 2, &down.pp("conv"), &down.pp("norm"));
-            let downsample = (stage > 0).then(downsample).transpose()?;
+            let downsample = (stage > 0).then(|| {
+                let channels = (widths[stage - 1], widths[stage]);
+                conv_norm(channels, (3, 2), ("conv", "norm"), Identity, &b.pp("downsample"))
+            });
+            let downsample = downsample.transpose()?;
             let pooling = depths[stage] - if stage == 3 { attending } else { 0 };
             let mut blocks = Vec::new();
             for i in 0..depths[stage] {
                 let drop_path = drop_path_rate(config.drop_path_rate, before + i, total);
-                // In timm a module that flattens the map stands before the attending blocks.
+                // timm counts the module that flattens the map before the attention blocks.
                 if i < pooling {
                     blocks.push(PoolBlock::new(widths[stage], drop_path, &b.pp("blocks").pp(i))?);
                 } else {
@@ -136,11 +147,11 @@ impl Model for EfficientFormer {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut x = images.clone();
         for conv in &self.stem {
-            x = conv.forward(&x, Relu, mode)?;
+            x = conv.forward(&x, mode)?;
         }
         for Stage { downsample, blocks } in &self.stages {
             if let Some(conv) = downsample {
-                x = conv.forward(&x, Identity, mode)?;
+                x = conv.forward(&x, mode)?;
             }
             for block in blocks {
                 x = block.forward(&x, mode)?;
@@ -168,26 +179,23 @@ impl Model for EfficientFormer {
     }
 }
 
-/// A convolution with bias, and a BatchNorm.
+/// A convolution with bias, a BatchNorm, and an activation.
 fn conv_norm(
     (inputs, outputs): (usize, usize),
-    kernel: usize,
-    stride: usize,
-    conv: &Builder,
-    norm: &Builder,
-) -> Result<ConvNorm> {
-    let options = Conv2dOptions { stride, padding: kernel / 2, bias: true, ..Default::default() };
-    Ok(ConvNorm {
-        conv: Conv2d::new(inputs, outputs, kernel, options, conv)?,
-        norm: BatchNorm2d::new(outputs, Default::default(), norm)?,
-    })
+    (kernel, stride): (usize, usize),
+    names: (&str, &str),
+    activation: Activation,
+    b: &Builder,
+) -> Result<ConvNormAct> {
+    let spec = ConvSpec { stride, bias: true, ..ConvSpec::new(inputs, outputs, kernel) };
+    ConvNormAct::named(names, spec, Default::default(), activation, b)
 }
 
-/// Pooling and an MLP of 1×1 convolutions, each a scaled residual branch.
+/// Pooling and an MLP of 1×1 convolutions, each a residual branch with LayerScale.
 struct PoolBlock {
     ls1: LayerScale,
-    fc1: ConvNorm,
-    fc2: ConvNorm,
+    fc1: ConvNormAct,
+    fc2: ConvNormAct,
     ls2: LayerScale,
     drop_path: DropPath,
 }
@@ -196,13 +204,10 @@ impl PoolBlock {
     fn new(dim: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let ls1 = LayerScale::new(dim, SCALE_INIT, &b.pp("ls1"))?;
         let mlp = b.pp("mlp");
-        let fc = |i: usize, inputs, outputs| {
-            conv_norm((inputs, outputs), 1, 1, &mlp.pp(format!("fc{i}")), &mlp.pp(format!("norm{i}")))
-        };
         Ok(PoolBlock {
             ls1,
-            fc1: fc(1, dim, 4 * dim)?,
-            fc2: fc(2, 4 * dim, dim)?,
+            fc1: conv_norm((dim, 4 * dim), (1, 1), ("fc1", "norm1"), Gelu, &mlp)?,
+            fc2: conv_norm((4 * dim, dim), (1, 1), ("fc2", "norm2"), Identity, &mlp)?,
             ls2: LayerScale::new(dim, SCALE_INIT, &b.pp("ls2"))?,
             drop_path: DropPath::new(drop_path)?,
         })
@@ -211,13 +216,12 @@ impl PoolBlock {
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.ls1.forward_2d(&pool_difference(x)?)?;
         let x = add(x, &self.drop_path.forward(&y, mode)?)?;
-        let y = self.fc1.forward(&x, Gelu, mode)?;
-        let y = self.fc2.forward(&y, Identity, mode)?;
+        let y = self.fc2.forward(&self.fc1.forward(&x, mode)?, mode)?;
         add(&x, &self.drop_path.forward(&self.ls2.forward_2d(&y)?, mode)?)
     }
 }
 
-/// Attention and MLP over tokens, each a scaled residual branch behind its norm.
+/// Attention and MLP over tokens, each a pre-norm residual branch with LayerScale.
 struct AttentionBlock {
     norm1: LayerNorm,
     bias: DistanceBias,

@@ -1,97 +1,91 @@
-//! LeViT: a convolutional stem, then three stages of attention that shrink like a convolutional network's.
+//! LeViT: a convolutional stem and three stages of attention whose feature maps shrink as in a convolutional network.
 //!
-//! Graham et al. 2021, <https://arxiv.org/abs/2104.01136>. BatchNorm behind each linear layer,
-//! Hardswish, narrow keys and wide values, a learned bias for how far apart two tokens lie. Two
-//! classifiers, one of them for distillation: the logits are their mean, in training too unless a teacher teaches it.
+//! Graham et al. 2021, <https://arxiv.org/abs/2104.01136>. BatchNorm follows each linear layer, the activation is
+//! Hardswish, keys are narrow and values wide, and scores have a learned bias for the distance of two tokens. There
+//! are two classifiers, one of them for distillation. The logits are their mean, in training too unless there is a
+//! teacher.
 //!
-//! Reference: timm's `levit_*` (without `_conv`). Weight names are its own: `stem.conv1.linear`,
+//! Reference: timm's `levit_*` (without `_conv`). Weight names are timm's: `stem.conv1.linear`,
 //! `stages.0.blocks.0.attn.attention_biases`, `.attn.qkv.linear`, `.mlp.ln1.linear`,
-//! `stages.1.downsample.attn_downsample.q.ln`, `head.bn`, `head.linear`, `head_dist`. The size is
-//! fixed when the model is built. Drop path is the same in every block.
+//! `stages.1.downsample.attn_downsample.q.ln`, `head.bn`, `head.linear`, `head_dist`. The input size is fixed when the
+//! model is built. Drop path has the same rate in every block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{self, Hardswish, Identity};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
-use tallow_nn::ops::{narrow, reshape};
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::op::Activation::{self, Hardswish, Identity};
+use tallow_nn::op::{activate, attention, global_avg_pool, image, narrow, reshape, tokens};
+use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::split_heads;
-use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::distance_bias::DistanceBias;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::windows::pad;
-use crate::layers::{TRUNCATED, add, average_map, mean_of_heads};
+use crate::layers::{PYTORCH_DEFAULT, TRUNCATED, add, average_map, mean_of_heads};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// PyTorch's default for linear layers.
-const LINEAR_INIT: Init = Init::KaimingUniform(2.236_068);
-
-/// What tells one LeViT from another.
+/// A variant of LeViT.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct LevitVariant {
     /// Channels of each stage.
     widths: [usize; 3],
-    /// Channels of a head's keys.
+    /// Channels of the keys of a head.
     key_dim: usize,
     heads: [usize; 3],
     /// Blocks of each stage.
     depths: [usize; 3],
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.widths[2]
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("levit_128s", [128, 256, 384], 16, [4, 6, 8], [2, 3, 4]),
-    preset("levit_128", [128, 256, 384], 16, [4, 8, 12], [4, 4, 4]),
-    preset("levit_192", [192, 288, 384], 32, [3, 5, 6], [4, 4, 4]),
-    preset("levit_256", [256, 384, 512], 32, [4, 6, 8], [4, 4, 4]),
+const VARIANTS: &[(Preset, LevitVariant)] = &[
+    (preset("levit_128s"), LevitVariant { widths: [128, 256, 384], key_dim: 16, heads: [4, 6, 8], depths: [2, 3, 4] }),
+    (preset("levit_128"), LevitVariant { widths: [128, 256, 384], key_dim: 16, heads: [4, 8, 12], depths: [4, 4, 4] }),
+    (preset("levit_192"), LevitVariant { widths: [192, 288, 384], key_dim: 32, heads: [3, 5, 6], depths: [4, 4, 4] }),
+    (preset("levit_256"), LevitVariant { widths: [256, 384, 512], key_dim: 32, heads: [4, 6, 8], depths: [4, 4, 4] }),
 ];
 
-/// Preprocessing is that of timm's default weights, `fb_dist_in1k`.
-const fn preset(
-    name: &'static str,
-    widths: [usize; 3],
-    key_dim: usize,
-    heads: [usize; 3],
-    depths: [usize; 3],
-) -> Preset {
+/// The preprocessing of timm's default weights, `fb_dist_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: 16,
         size_multiple: 16,
+        fixed_input_size: true,
         crop_pct: 0.9,
         interpolation: "bicubic",
         first_conv: "stem.conv1.linear",
         classifier: "head.linear",
-        ..Preset::imagenet(name, "hybrid/levit", Arch::Levit(Layout { widths, key_dim, heads, depths }))
+        ..Preset::imagenet(name, "hybrid/levit")
     }
 }
 
-pub(crate) struct Levit {
-    stem: Vec<ConvNorm>,
+pub(crate) static FAMILY: FamilyTable<LevitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(Levit::new(variant, config, b)),
+    num_features: |variant, _| variant.widths[2],
+};
+
+struct Levit {
+    stem: Vec<ConvNormAct>,
     stages: Vec<Stage>,
     head: NormLinear,
     head_dist: NormLinear,
 }
 
 impl Levit {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { widths, key_dim, heads, depths } = layout;
+    fn new(variant: LevitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let LevitVariant { widths, key_dim, heads, depths } = variant;
         let stem = (0..4).map(|i| {
             let channels = widths[0] >> (3 - i);
             let inputs = if i == 0 { config.in_chans } else { channels / 2 };
-            let spec = ConvNormSpec { kernel: 3, stride: 2, name: "linear", ..Default::default() };
-            ConvNorm::new(inputs, channels, spec, &b.pp("stem").pp(format!("conv{}", i + 1)))
+            let spec = ConvSpec { stride: 2, ..ConvSpec::new(inputs, channels, 3) };
+            let activation = if i < 3 { Hardswish } else { Identity };
+            let b = b.pp("stem").pp(format!("conv{}", i + 1));
+            ConvNormAct::named(("linear", "bn"), spec, Default::default(), activation, &b)
         });
         let stem = stem.collect::<Result<_>>()?;
         let mut size = (config.input_size.0 / 16, config.input_size.1 / 16);
@@ -119,9 +113,8 @@ impl Levit {
 impl Model for Levit {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let mut x = images.clone();
-        for (i, conv) in self.stem.iter().enumerate() {
-            let last = i + 1 == self.stem.len();
-            x = conv.forward(&x, if last { Identity } else { Hardswish }, mode)?;
+        for conv in &self.stem {
+            x = conv.forward(&x, mode)?;
         }
         let mut size = (x.dims()[2], x.dims()[3]);
         let mut x = tokens(&x)?;
@@ -156,7 +149,7 @@ struct Stage {
     blocks: Vec<Block>,
 }
 
-/// A linear layer without bias and a BatchNorm, whose statistics run over all tokens.
+/// A linear layer without bias and a BatchNorm over all tokens.
 struct LinearNorm {
     linear: Linear,
     bn: BatchNorm2d,
@@ -166,7 +159,7 @@ impl LinearNorm {
     fn new(inputs: usize, outputs: usize, scale: f32, b: &Builder) -> Result<Self> {
         let norm = BatchNormOptions { weight_init: scale, ..Default::default() };
         Ok(LinearNorm {
-            linear: Linear::new(inputs, outputs, false, LINEAR_INIT, &b.pp("linear"))?,
+            linear: Linear::new(inputs, outputs, false, PYTORCH_DEFAULT, &b.pp("linear"))?,
             bn: BatchNorm2d::new(outputs, norm, &b.pp("bn"))?,
         })
     }
@@ -224,7 +217,7 @@ impl Block {
     }
 }
 
-/// `x + mlp(x)`; the branch starts as nothing.
+/// `x + mlp(x)`; the last norm starts at zero.
 struct MlpBranch {
     ln1: LinearNorm,
     ln2: LinearNorm,
@@ -247,13 +240,13 @@ impl MlpBranch {
     }
 }
 
-/// What tells one attention from another.
+/// The configuration of an attention layer.
 #[derive(Clone, Copy)]
 struct AttentionSpec {
     heads: usize,
     key_dim: usize,
     value_dim: usize,
-    /// Of the map that keys and values come from.
+    /// Height and width of the map that keys and values come from.
     size: (usize, usize),
 }
 
@@ -290,7 +283,7 @@ impl Attention {
     }
 }
 
-/// Attention whose queries are every other token, down and across.
+/// Attention whose queries are every second token in both directions.
 struct AttentionDownsample {
     bias: DistanceBias,
     kv: LinearNorm,

@@ -1,43 +1,20 @@
-//! The convolutional half of CoAtNet and MaxViT: their stem, and pre-norm inverted residuals.
+//! The inverted residual of CoAtNet and MaxViT, with a norm before it.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::activation::Activation::{Identity, Sigmoid, Silu};
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath};
+use tallow_nn::op::Activation::{Identity, Sigmoid, Silu};
+use tallow_nn::op::{Activation, PoolConfig, avg_pool2d};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::layers::add;
 use crate::layers::squeeze_excite::SqueezeExcite;
 
-/// Two convolutions of 3×3, the first of stride 2.
-pub(super) struct Stem {
-    conv1: Conv2d,
-    norm1: BatchNorm2d,
-    conv2: Conv2d,
-}
-
-impl Stem {
-    pub(super) fn new(inputs: usize, widths: [usize; 2], b: &Builder) -> Result<Self> {
-        let wide = |stride| Conv2dOptions { stride, padding: 1, ..Default::default() };
-        Ok(Stem {
-            conv1: Conv2d::new(inputs, widths[0], 3, wide(2), &b.pp("conv1"))?,
-            norm1: BatchNorm2d::new(widths[0], Default::default(), &b.pp("norm1"))?,
-            conv2: Conv2d::new(widths[0], widths[1], 3, wide(1), &b.pp("conv2"))?,
-        })
-    }
-
-    pub(super) fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.conv2.forward(&self.norm1.forward_conv(&self.conv1, x, Silu, mode)?)
-    }
-}
-
-/// 2×2 average pooling; a last odd row or column is dropped.
+/// 2×2 average pooling; an odd last row or column is dropped.
 pub(super) fn halve(x: &Tensor) -> Result<Tensor> {
     avg_pool2d(x, PoolConfig::square(2, 2, 0), false)
 }
 
-/// The shortcut of a block that halves the map: average pooling, and a 1×1 convolution where channels change.
+/// The shortcut of a block that halves the map: average pooling, and a 1×1 convolution if the channels change.
 pub(super) struct Downsample {
     expand: Option<Conv2d>,
 }
@@ -55,24 +32,24 @@ impl Downsample {
     }
 }
 
-/// How the models' inverted residuals differ.
+/// The variants of the inverted residual.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct MbConvStyle {
-    /// Whether average pooling halves the map, rather than the 3×3 convolution's stride.
+    /// Whether average pooling halves the map instead of the stride of the 3×3 convolution.
     pub(super) pool: bool,
-    /// Whether the shortcut's and the last convolution have a bias.
+    /// Whether the shortcut's convolution and the last one have a bias.
     pub(super) bias: bool,
-    /// Whether squeeze-excite comes before the second norm rather than after it.
+    /// Whether squeeze-excite precedes the second norm instead of following it.
     pub(super) early_squeeze: bool,
     /// Whether an activation follows the first norm.
     pub(super) activate_first: bool,
-    /// Of squeeze-excite.
+    /// The hidden activation of squeeze-excite.
     pub(super) squeeze_activation: Activation,
-    /// Channels within the block for one within squeeze-excite.
+    /// Hidden channels of the block divided by those of squeeze-excite.
     pub(super) squeeze: usize,
 }
 
-/// Norm, 1×1 up to four times the channels, 3×3 channel by channel, squeeze-excite, 1×1 down.
+/// Norm, 1×1 expansion to four times the channels, 3×3 depthwise, squeeze-excite, 1×1 projection.
 ///
 /// # Source
 /// Sandler et al. 2018 with Hu et al. 2017; timm's `MbConvBlock` in maxxvit.
@@ -113,7 +90,7 @@ impl MbConv {
         let conv1_1x1 = Conv2d::new(inputs, hidden, 1, plain(false), &b.pp("conv1_1x1"))?;
         let norm1 = norm("norm1", hidden)?;
         let conv2_kxk = Conv2d::new(hidden, hidden, 3, depthwise, &b.pp("conv2_kxk"))?;
-        // The order of the weights is that of the layers.
+        // Parameters are defined in the order of the layers.
         let (norm2, se) = if style.early_squeeze {
             let se = squeeze("se_early")?;
             (norm("norm2", hidden)?, se)

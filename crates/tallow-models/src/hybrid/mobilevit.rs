@@ -1,36 +1,35 @@
-//! MobileViT: inverted residuals, and transformers over the pixels that share a place in their patch.
+//! MobileViT: inverted residuals, and transformers over the pixels at the same position of each patch.
 //!
-//! Mehta & Rastegari 2021, <https://arxiv.org/abs/2110.02178>. MobileViTv2, 2022,
-//! <https://arxiv.org/abs/2206.02680>, replaces attention by one of linear cost: a softmax over the
-//! patches weighs the keys into one context vector, which scales every value.
+//! Mehta & Rastegari 2021, <https://arxiv.org/abs/2110.02178>. MobileViTv2, 2022, <https://arxiv.org/abs/2206.02680>,
+//! replaces attention by one of linear cost: a softmax over the patches weighs the keys into one context vector, which
+//! scales every value.
 //!
-//! Reference: timm's `mobilevit_*` and `mobilevitv2_*`. Weight names are its own: `stem.conv`,
-//! `stages.0.0.conv1_1x1.conv`, `stages.2.1.conv_kxk.conv`, `stages.2.1.transformer.0.attn.qkv`
-//! (v2: `.attn.qkv_proj`), `final_conv.conv`, `head.fc`. Initial values: Kaiming normal by fan-out, the
-//! last norm of each residual branch zero. A map that patches of 2×2 do not divide is resized, as in
-//! timm. Drop path grows linearly from block to block.
+//! Reference: timm's `mobilevit_*` and `mobilevitv2_*`. Weight names are timm's: `stem.conv`,
+//! `stages.0.0.conv1_1x1.conv`, `stages.2.1.conv_kxk.conv`, `stages.2.1.transformer.0.attn.qkv` (v2:
+//! `.attn.qkv_proj`), `final_conv.conv`, `head.fc`. Initial values: Kaiming normal by fan-out, zero for the last norm
+//! of each residual branch. A feature map that patches of 2×2 do not divide is resized, as in timm. Drop path grows
+//! linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu, Silu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{matmul, narrow, permute, reshape};
-use tallow_nn::{Builder, Init, Mode, Result};
+use tallow_nn::layers::{BatchNormOptions, Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
+use tallow_nn::op::Activation::{self, Identity, Relu, Silu};
+use tallow_nn::op::{activate, matmul, narrow, permute, reshape, scale_channels, softmax};
+use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::block::{Block, BlockSpec};
 use crate::layers::concat::concat_channels;
-use crate::layers::conv_norm::{ConvNorm, ConvNormSpec};
+use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::group_norm::GroupNorm;
+use crate::layers::head::ClassifierHead;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::resize::bilinear;
 use crate::layers::{add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
-/// Pixels of a patch's side.
+/// The side of a patch, in pixels.
 const PATCH: usize = 2;
 const HEADS: usize = 4;
 const EPS: f32 = 1e-5;
@@ -40,28 +39,28 @@ const RESIDUALS: [usize; 5] = [1, 2, 1, 1, 1];
 /// Transformer blocks of each stage.
 const TRANSFORMERS: [usize; 5] = [0, 0, 2, 4, 3];
 
-/// What tells one MobileViT from another.
+/// A variant of MobileViT.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct MobileVitVariant {
     stem: usize,
     /// Channels of each stage.
     widths: [usize; 5],
-    /// How many times wider an inverted residual is within.
+    /// Hidden channels of an inverted residual, as a multiple of its inputs.
     expansion: usize,
     version: Version,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Version {
-    /// Channels of the tokens of the last three stages; channels of the last convolution.
+    /// `tokens`: channels of the tokens of the last three stages. `features`: channels of the last convolution.
     One { tokens: [usize; 3], features: usize },
-    /// Tokens have half as many channels as the map.
+    /// Tokens have half as many channels as the feature map.
     Two,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+impl MobileVitVariant {
+    /// The number of channels of the features.
+    fn num_features(self) -> usize {
         match self.version {
             Version::One { features, .. } => features,
             Version::Two => self.widths[4],
@@ -70,33 +69,39 @@ impl Layout {
 
     /// Inverted residuals of a stage.
     fn residuals(self, stage: usize) -> usize {
-        // The first version has one more in its second stage.
+        // The second stage of the first version has one more.
         RESIDUALS[stage] + usize::from(stage == 1 && self.version != Version::Two)
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    one("mobilevit_xxs", [16, 24, 48, 64, 80], 2, [64, 80, 96], 320),
-    one("mobilevit_xs", [32, 48, 64, 80, 96], 4, [96, 120, 144], 384),
-    one("mobilevit_s", [32, 64, 96, 128, 160], 4, [144, 192, 240], 640),
-    two("mobilevitv2_050", 16),
-    two("mobilevitv2_075", 24),
-    two("mobilevitv2_100", 32),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::ZeroInitLast];
+
+const VARIANTS: &[(Preset, MobileVitVariant)] = &[
+    (preset("mobilevit_xxs"), one([16, 24, 48, 64, 80], 2, [64, 80, 96], 320)),
+    (preset("mobilevit_xs"), one([32, 48, 64, 80, 96], 4, [96, 120, 144], 384)),
+    (preset("mobilevit_s"), one([32, 64, 96, 128, 160], 4, [144, 192, 240], 640)),
+    (preset_v2("mobilevitv2_050"), two(16)),
+    (preset_v2("mobilevitv2_075"), two(24)),
+    (preset_v2("mobilevitv2_100"), two(32)),
 ];
 
-const fn one(name: &'static str, widths: [usize; 5], expansion: usize, tokens: [usize; 3], features: usize) -> Preset {
-    preset(name, Layout { stem: 16, widths, expansion, version: Version::One { tokens, features } })
+const fn one(widths: [usize; 5], expansion: usize, tokens: [usize; 3], features: usize) -> MobileVitVariant {
+    MobileVitVariant { stem: 16, widths, expansion, version: Version::One { tokens, features } }
 }
 
-const fn two(name: &'static str, stem: usize) -> Preset {
+const fn two(stem: usize) -> MobileVitVariant {
     let widths = [2 * stem, 4 * stem, 8 * stem, 12 * stem, 16 * stem];
-    Preset { crop_pct: 0.888, ..preset(name, Layout { stem, widths, expansion: 2, version: Version::Two }) }
+    MobileVitVariant { stem, widths, expansion: 2, version: Version::Two }
 }
 
-/// Preprocessing is that of timm's default weights, `cvnets_in1k`: pixels from 0 to 1 as they are.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+const fn preset_v2(name: &'static str) -> Preset {
+    Preset { crop_pct: 0.888, ..preset(name) }
+}
+
+/// The preprocessing of timm's default weights, `cvnets_in1k`: pixels from 0 to 1, not normalised.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::ZeroInitLast],
+        keys: KEYS,
         input_size: (256, 256),
         mean: &[0.0; 3],
         std: &[1.0; 3],
@@ -104,30 +109,35 @@ const fn preset(name: &'static str, layout: Layout) -> Preset {
         interpolation: "bicubic",
         first_conv: "stem.conv",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "hybrid/mobilevit", Arch::MobileVit(layout))
+        ..Preset::imagenet(name, "hybrid/mobilevit")
     }
 }
 
-pub(crate) struct MobileVit {
-    stem: ConvNorm,
+pub(crate) static FAMILY: FamilyTable<MobileVitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(MobileVit::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct MobileVit {
+    stem: ConvNormAct,
     stages: Vec<StageBlock>,
-    final_conv: Option<ConvNorm>,
-    dropout: Dropout,
-    fc: Linear,
+    final_conv: Option<ConvNormAct>,
+    classifier: ClassifierHead,
 }
 
 impl MobileVit {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { stem, widths, expansion, version } = layout;
-        // A transformer with its convolutions counts as one block.
+    fn new(variant: MobileVitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let MobileVitVariant { stem, widths, expansion, version } = variant;
+        // A transformer with its convolutions counts as one block for drop path.
         let transformers = TRANSFORMERS.iter().filter(|depth| **depth > 0).count();
-        let total = (0..5).map(|stage| layout.residuals(stage)).sum::<usize>() + transformers;
-        let spec = ConvNormSpec { kernel: 3, stride: 2, ..Default::default() };
-        let stem_conv = ConvNorm::new(config.in_chans, stem, spec, &b.pp("stem"))?;
+        let total = (0..5).map(|stage| variant.residuals(stage)).sum::<usize>() + transformers;
+        let spec = ConvSpec { stride: 2, ..ConvSpec::new(config.in_chans, stem, 3) };
+        let stem_conv = conv(spec, Silu, &b.pp("stem"))?;
         let (mut stages, mut inputs) = (Vec::new(), stem);
         for (stage, channels) in widths.into_iter().enumerate() {
             let b = b.pp("stages").pp(stage);
-            let residuals = layout.residuals(stage);
+            let residuals = variant.residuals(stage);
             for i in 0..residuals {
                 let spec = ResidualSpec {
                     inputs,
@@ -153,9 +163,7 @@ impl MobileVit {
             }
         }
         let final_conv = match version {
-            Version::One { features, .. } => {
-                Some(ConvNorm::new(inputs, features, Default::default(), &b.pp("final_conv"))?)
-            }
+            Version::One { features, .. } => Some(conv(ConvSpec::new(inputs, features, 1), Silu, &b.pp("final_conv"))?),
             Version::Two => None,
         };
         let classifier = Init::Normal(0.01);
@@ -163,15 +171,17 @@ impl MobileVit {
             stem: stem_conv,
             stages,
             final_conv,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(layout.num_features(), config.num_classes, true, classifier, &b.pp("head").pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(variant.num_features(), config.num_classes, true, classifier, &b.pp("head").pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
 
 impl Model for MobileVit {
     fn forward_features(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let mut x = self.stem.forward(images, Silu, mode)?;
+        let mut x = self.stem.forward(images, mode)?;
         for block in &self.stages {
             x = match block {
                 StageBlock::Residual(block) => block.forward(&x, mode)?,
@@ -180,7 +190,7 @@ impl Model for MobileVit {
             };
         }
         match &self.final_conv {
-            Some(conv) => conv.forward(&x, Silu, mode),
+            Some(conv) => conv.forward(&x, mode),
             None => Ok(x),
         }
     }
@@ -190,7 +200,7 @@ impl Model for MobileVit {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
@@ -209,11 +219,11 @@ struct ResidualSpec {
     drop_path: f32,
 }
 
-/// 1×1 up, 3×3 channel by channel, 1×1 down; a shortcut where the shape stays.
+/// 1×1 expansion, 3×3 depthwise, 1×1 projection; blocks that keep the shape have a shortcut.
 struct InvertedResidual {
-    conv1_1x1: ConvNorm,
-    conv2_kxk: ConvNorm,
-    conv3_1x1: ConvNorm,
+    conv1_1x1: ConvNormAct,
+    conv2_kxk: ConvNormAct,
+    conv3_1x1: ConvNormAct,
     shortcut: bool,
     drop_path: DropPath,
 }
@@ -222,38 +232,49 @@ impl InvertedResidual {
     fn new(spec: ResidualSpec, b: &Builder) -> Result<Self> {
         let ResidualSpec { inputs, hidden, outputs, stride, zero_init_last, drop_path } = spec;
         let shortcut = stride == 1 && inputs == outputs;
-        let depthwise = ConvNormSpec { kernel: 3, stride, groups: hidden, ..Default::default() };
-        let last = ConvNormSpec { scale: if shortcut && zero_init_last { 0.0 } else { 1.0 }, ..Default::default() };
+        let weight_init = if shortcut && zero_init_last { 0.0 } else { 1.0 };
+        let norm = BatchNormOptions { weight_init, ..Default::default() };
+        let last = ConvSpec::new(hidden, outputs, 1);
         Ok(InvertedResidual {
-            conv1_1x1: ConvNorm::new(inputs, hidden, Default::default(), &b.pp("conv1_1x1"))?,
-            conv2_kxk: ConvNorm::new(hidden, hidden, depthwise, &b.pp("conv2_kxk"))?,
-            conv3_1x1: ConvNorm::new(hidden, outputs, last, &b.pp("conv3_1x1"))?,
+            conv1_1x1: conv(ConvSpec::new(inputs, hidden, 1), Silu, &b.pp("conv1_1x1"))?,
+            conv2_kxk: conv(depthwise(hidden, stride), Silu, &b.pp("conv2_kxk"))?,
+            conv3_1x1: ConvNormAct::new(last, norm, Identity, &b.pp("conv3_1x1"))?,
             shortcut,
             drop_path: DropPath::new(drop_path)?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.conv2_kxk.forward(&self.conv1_1x1.forward(x, Silu, mode)?, Silu, mode)?;
-        let y = self.drop_path.forward(&self.conv3_1x1.forward(&y, Identity, mode)?, mode)?;
+        let y = self.conv2_kxk.forward(&self.conv1_1x1.forward(x, mode)?, mode)?;
+        let y = self.drop_path.forward(&self.conv3_1x1.forward(&y, mode)?, mode)?;
         if self.shortcut { add(x, &y) } else { Ok(y) }
     }
 }
 
-/// Height and width that patches divide.
+fn conv(spec: ConvSpec, activation: Activation, b: &Builder) -> Result<ConvNormAct> {
+    ConvNormAct::new(spec, Default::default(), activation, b)
+}
+
+/// A 3×3 depthwise convolution.
+fn depthwise(channels: usize, stride: usize) -> ConvSpec {
+    let init = Some(Init::KaimingNormal(Fan::Out));
+    ConvSpec { stride, init, ..ConvSpec::depthwise(channels, 3) }
+}
+
+/// Height and width rounded up to multiples of the patch.
 fn divided(x: &Tensor) -> Result<(usize, usize)> {
     let (_, _, h, w) = x.dims4()?;
     Ok((h.next_multiple_of(PATCH), w.next_multiple_of(PATCH)))
 }
 
-/// `[n, c, h, w]` → `[n, places in a patch, patches, c]`.
+/// `[n, c, h, w]` → `[n, positions in a patch, patches, c]`.
 fn unfold(x: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     let x = reshape(&permute(x, (0, 2, 3, 1))?, vec![n, h / PATCH, PATCH, w / PATCH, PATCH, c])?;
     reshape(&permute(&x, vec![0, 2, 4, 1, 3, 5])?, (n, PATCH * PATCH, (h / PATCH) * (w / PATCH), c))
 }
 
-/// The inverse of [`unfold`], to a map of `h` × `w`; the first two dimensions may have merged.
+/// The inverse of [`unfold`], to a map of `h` × `w`; the first two dimensions may be merged.
 fn fold(x: &Tensor, n: usize, (h, w): (usize, usize)) -> Result<Tensor> {
     let c = x.elem_count() / (n * h * w);
     let x = reshape(x, vec![n, PATCH, PATCH, h / PATCH, w / PATCH, c])?;
@@ -262,12 +283,12 @@ fn fold(x: &Tensor, n: usize, (h, w): (usize, usize)) -> Result<Tensor> {
 }
 
 struct MobileVitBlock {
-    conv_kxk: ConvNorm,
+    conv_kxk: ConvNormAct,
     conv_1x1: Conv2d,
     transformer: Vec<Block>,
     norm: LayerNorm,
-    conv_proj: ConvNorm,
-    conv_fusion: ConvNorm,
+    conv_proj: ConvNormAct,
+    conv_fusion: ConvNormAct,
 }
 
 impl MobileVitBlock {
@@ -282,19 +303,18 @@ impl MobileVitBlock {
             drop_path,
             lora_rank: 0,
         };
-        let wide = ConvNormSpec { kernel: 3, ..Default::default() };
         Ok(MobileVitBlock {
-            conv_kxk: ConvNorm::new(channels, channels, wide, &b.pp("conv_kxk"))?,
+            conv_kxk: conv(ConvSpec::new(channels, channels, 3), Silu, &b.pp("conv_kxk"))?,
             conv_1x1: Conv2d::new(channels, tokens, 1, Default::default(), &b.pp("conv_1x1"))?,
             transformer: (0..depth).map(|i| Block::new(spec, &b.pp("transformer").pp(i))).collect::<Result<_>>()?,
             norm: LayerNorm::new(tokens, EPS, &b.pp("norm"))?,
-            conv_proj: ConvNorm::new(tokens, channels, Default::default(), &b.pp("conv_proj"))?,
-            conv_fusion: ConvNorm::new(2 * channels, channels, wide, &b.pp("conv_fusion"))?,
+            conv_proj: conv(ConvSpec::new(tokens, channels, 1), Silu, &b.pp("conv_proj"))?,
+            conv_fusion: conv(ConvSpec::new(2 * channels, channels, 3), Silu, &b.pp("conv_fusion"))?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.conv_1x1.forward(&self.conv_kxk.forward(x, Silu, mode)?)?;
+        let y = self.conv_1x1.forward(&self.conv_kxk.forward(x, mode)?)?;
         let (n, _, h, w) = y.dims4()?;
         let size = divided(&y)?;
         let resize = |y: &Tensor, from, to| if from == to { Ok(y.clone()) } else { bilinear(y, to, false) };
@@ -305,31 +325,30 @@ impl MobileVitBlock {
             y = block.forward(&y, mode)?;
         }
         let y = resize(&fold(&self.norm.forward(&y)?, n, size)?, size, (h, w))?;
-        let y = self.conv_proj.forward(&y, Silu, mode)?;
-        self.conv_fusion.forward(&concat_channels(&[x.clone(), y])?, Silu, mode)
+        let y = self.conv_proj.forward(&y, mode)?;
+        self.conv_fusion.forward(&concat_channels(&[x.clone(), y])?, mode)
     }
 }
 
 struct MobileVitV2Block {
-    conv_kxk: ConvNorm,
+    conv_kxk: ConvNormAct,
     conv_1x1: Conv2d,
     transformer: Vec<LinearTransformerBlock>,
     norm: GroupNorm,
-    conv_proj: ConvNorm,
+    conv_proj: ConvNormAct,
 }
 
 impl MobileVitV2Block {
     fn new(channels: usize, depth: usize, drop_path: f32, b: &Builder) -> Result<Self> {
         let tokens = channels / 2;
-        let depthwise = ConvNormSpec { kernel: 3, groups: channels, ..Default::default() };
         Ok(MobileVitV2Block {
-            conv_kxk: ConvNorm::new(channels, channels, depthwise, &b.pp("conv_kxk"))?,
+            conv_kxk: conv(depthwise(channels, 1), Silu, &b.pp("conv_kxk"))?,
             conv_1x1: Conv2d::new(channels, tokens, 1, Default::default(), &b.pp("conv_1x1"))?,
             transformer: (0..depth)
                 .map(|i| LinearTransformerBlock::new(tokens, drop_path, &b.pp("transformer").pp(i)))
                 .collect::<Result<_>>()?,
             norm: GroupNorm::new(1, tokens, EPS, &b.pp("norm"))?,
-            conv_proj: ConvNorm::new(tokens, channels, Default::default(), &b.pp("conv_proj"))?,
+            conv_proj: conv(ConvSpec::new(tokens, channels, 1), Identity, &b.pp("conv_proj"))?,
         })
     }
 
@@ -337,18 +356,18 @@ impl MobileVitV2Block {
         let (n, _, h, w) = x.dims4()?;
         let size = divided(x)?;
         let x = if size == (h, w) { x.clone() } else { bilinear(x, size, true)? };
-        let x = self.conv_1x1.forward(&self.conv_kxk.forward(&x, Silu, mode)?)?;
-        // As an image of places by patches, so that 1×1 convolutions and norms apply.
+        let x = self.conv_1x1.forward(&self.conv_kxk.forward(&x, mode)?)?;
+        // An image of positions by patches, so that 1×1 convolutions and norms apply.
         let mut x = permute(&unfold(&x)?, (0, 3, 1, 2))?;
         for block in &self.transformer {
             x = block.forward(&x, mode)?;
         }
         let x = permute(&self.norm.forward(&x)?, (0, 2, 3, 1))?;
-        self.conv_proj.forward(&fold(&x, n, size)?, Identity, mode)
+        self.conv_proj.forward(&fold(&x, n, size)?, mode)
     }
 }
 
-/// Attention of linear cost and an MLP of 1×1 convolutions, over `[n, c, places, patches]`.
+/// Attention of linear cost and an MLP of 1×1 convolutions, over `[n, c, positions, patches]`.
 struct LinearTransformerBlock {
     norm1: GroupNorm,
     qkv_proj: Conv2d,

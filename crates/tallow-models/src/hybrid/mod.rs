@@ -5,6 +5,7 @@ pub(crate) mod coatnet;
 pub(crate) mod efficientformer;
 pub(crate) mod levit;
 pub(crate) mod maxvit;
+mod maxxvit;
 mod mbconv;
 pub(crate) mod mobilevit;
 pub(crate) mod poolformer;

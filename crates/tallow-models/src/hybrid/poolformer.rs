@@ -1,71 +1,69 @@
-//! PoolFormer: a transformer's blocks with average pooling in attention's place.
+//! PoolFormer: a transformer's blocks with average pooling instead of attention.
 //!
 //! Yu et al. 2021, <https://arxiv.org/abs/2111.11418>.
 //!
-//! Reference: timm's `poolformer_*` (in its metaformer). Weight names are its own: `stem.conv`,
-//! `stages.0.blocks.0.norm1`, `.layer_scale1.scale`, `.mlp.fc1`, `stages.1.downsample.conv`,
-//! `head.norm`, `head.fc`. Initial values: truncated normal, biases zero. Drop path grows linearly from
-//! block to block.
+//! Reference: timm's `poolformer_*` (in its metaformer). Weight names are timm's: `stem.conv`,
+//! `stages.0.blocks.0.norm1`, `.layer_scale1.scale`, `.mlp.fc1`, `stages.1.downsample.conv`, `head.norm`, `head.fc`.
+//! Initial values: truncated normal, zero for biases. Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Gelu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool};
-use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{self, permute};
+use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
+use tallow_nn::op::Activation::Gelu;
+use tallow_nn::op::{self, PoolConfig, activate, avg_pool2d, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::group_norm::GroupNorm;
+use crate::layers::head::ClassifierHead;
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 /// Channels of each stage.
 const WIDTHS: [usize; 4] = [64, 128, 320, 512];
 
-/// What tells one PoolFormer from another.
+/// A variant of PoolFormer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct PoolFormerVariant {
     /// Blocks of each stage.
     depths: [usize; 4],
-    /// Where LayerScale starts.
+    /// The initial value of LayerScale.
     scale: f32,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        WIDTHS[3]
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("poolformer_s12", [2, 2, 6, 2], 1e-5),
-    preset("poolformer_s24", [4, 4, 12, 4], 1e-5),
-    preset("poolformer_s36", [6, 6, 18, 6], 1e-6),
+const VARIANTS: &[(Preset, PoolFormerVariant)] = &[
+    (preset("poolformer_s12"), PoolFormerVariant { depths: [2, 2, 6, 2], scale: 1e-5 }),
+    (preset("poolformer_s24"), PoolFormerVariant { depths: [4, 4, 12, 4], scale: 1e-5 }),
+    (preset("poolformer_s36"), PoolFormerVariant { depths: [6, 6, 18, 6], scale: 1e-6 }),
 ];
 
-/// Preprocessing is that of timm's default weights, `sail_in1k`.
-const fn preset(name: &'static str, depths: [usize; 4], scale: f32) -> Preset {
+/// The preprocessing of timm's default weights, `sail_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: 4,
         crop_pct: 0.9,
         interpolation: "bicubic",
         first_conv: "stem.conv",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "hybrid/poolformer", Arch::PoolFormer(Layout { depths, scale }))
+        ..Preset::imagenet(name, "hybrid/poolformer")
     }
 }
 
-pub(crate) struct PoolFormer {
+pub(crate) static FAMILY: FamilyTable<PoolFormerVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(PoolFormer::new(variant, config, b)),
+    num_features: |_, _| WIDTHS[3],
+};
+
+struct PoolFormer {
     stem: Conv2d,
     stages: Vec<Stage>,
-    norm: LayerNorm,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 struct Stage {
@@ -74,8 +72,8 @@ struct Stage {
 }
 
 impl PoolFormer {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { depths, scale } = layout;
+    fn new(variant: PoolFormerVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let PoolFormerVariant { depths, scale } = variant;
         let total: usize = depths.iter().sum();
         let stem = conv(config.in_chans, WIDTHS[0], 7, (4, 2), &b.pp("stem").pp("conv"))?;
         let mut before = 0;
@@ -96,9 +94,11 @@ impl PoolFormer {
         Ok(PoolFormer {
             stem,
             stages,
-            norm: LayerNorm::new(WIDTHS[3], 1e-6, &head.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(WIDTHS[3], config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+            classifier: ClassifierHead::with_norm(
+                LayerNorm::new(WIDTHS[3], 1e-6, &head.pp("norm"))?,
+                Linear::new(WIDTHS[3], config.num_classes, true, TRUNCATED, &head.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -122,8 +122,7 @@ impl Model for PoolFormer {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.norm.forward(&global_avg_pool(features)?)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
@@ -160,11 +159,11 @@ impl Block {
     }
 }
 
-/// How far the mean of each pixel's 3×3 neighbourhood lies from the pixel.
+/// The mean of each pixel's 3×3 neighbourhood minus the pixel.
 pub(super) fn pool_difference(x: &Tensor) -> Result<Tensor> {
     let mean = avg_pool2d(x, PoolConfig::square(3, 1, 1), false)?;
-    // As they lie in memory.
-    let difference = ops::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
+    // Permuted to the layout in memory, so that nothing is copied.
+    let difference = op::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
     permute(&difference, (0, 3, 1, 2))
 }
 

@@ -1,23 +1,20 @@
-//! The ResNet that hybrid Vision Transformers cut their patches from: standardised weights, GroupNorm.
+//! The ResNetV2 backbone of hybrid Vision Transformers, with standardised weights and GroupNorm.
 //!
-//! Kolesnikov et al. 2019 (Big Transfer), <https://arxiv.org/abs/1912.11370>; weight standardisation: Qiao
-//! et al. 2019, <https://arxiv.org/abs/1903.10520>. Blocks are those of ResNet v1.5, convolutions and
-//! pooling are padded as in TensorFlow (SAME).
+//! Kolesnikov et al. 2019 (Big Transfer), <https://arxiv.org/abs/1912.11370>; weight standardisation: Qiao et al.
+//! 2019, <https://arxiv.org/abs/1903.10520>. The blocks are those of ResNet v1.5. Convolutions and pooling have
+//! TensorFlow's SAME padding.
 //!
-//! Reference: timm's `resnetv2` as `vision_transformer_hybrid` builds it: names `stem.conv`, `stem.norm`,
-//! `stages.0.blocks.0.downsample.conv`, `.conv1`, `.norm1`, …; `conv` and `norm` where the stem is all.
+//! Reference: timm's `resnetv2` as `vision_transformer_hybrid` builds it. Weight names: `stem.conv`, `stem.norm`,
+//! `stages.0.blocks.0.downsample.conv`, `.conv1`, `.norm1`, …; `conv` and `norm` for a backbone that is only a stem.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::norm::layer_norm;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
-use tallow_nn::ops::{pad_with_zeros, permute};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::{Activation, PoolConfig, activate, add_activate, layer_norm, max_pool2d};
 use tallow_nn::{Builder, Fan, Init, Result};
 
 use crate::layers::group_norm::GroupNorm;
+use crate::layers::padded_conv::pad_same;
 
 pub(crate) struct ResNetV2 {
     stem: StdConvNorm,
@@ -46,8 +43,8 @@ impl ResNetV2 {
 
     pub(crate) fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let x = self.stem.forward(images, Relu)?;
-        // Nothing is below zero behind a ReLU, so zeros around the image never are the maximum alone.
-        let mut x = max_pool2d(&pad_same(&x, 3, 2)?, PoolConfig::square(3, 2, 0))?;
+        // The output of a ReLU is not negative, so zeros around the image do not change a maximum.
+        let mut x = max_pool2d(&pad_same(&x, (3, 3), 2)?, PoolConfig::square(3, 2, 0))?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
@@ -55,7 +52,7 @@ impl ResNetV2 {
     }
 }
 
-/// 1×1 down, 3×3, 1×1 up; a projected shortcut in a stage's first block.
+/// 1×1 reduction, 3×3, 1×1 expansion; the first block of a stage has a projected shortcut.
 struct Bottleneck {
     downsample: Option<StdConvNorm>,
     conv1: StdConvNorm,
@@ -89,7 +86,7 @@ impl Bottleneck {
     }
 }
 
-/// A convolution whose every filter is brought to mean 0 and variance 1 first, and a GroupNorm.
+/// A convolution with standardised weights (mean 0 and variance 1 for each filter) and a GroupNorm.
 struct StdConvNorm {
     conv: Conv2d,
     norm: GroupNorm,
@@ -122,20 +119,9 @@ impl StdConvNorm {
         let standardised = layer_norm(&rows, &ones, &ones.zeros_like()?, 1e-8)?.reshape(weight.dims())?;
         let mut conv = self.conv.clone();
         conv.weight = standardised;
-        activate(&self.norm.forward(&conv.forward(&pad_same(x, self.kernel, self.stride)?)?)?, activation)
+        activate(
+            &self.norm.forward(&conv.forward(&pad_same(x, (self.kernel, self.kernel), self.stride)?)?)?,
+            activation,
+        )
     }
-}
-
-/// Zeros around `[n, c, h, w]` so that there is an output for every `stride` pixels, more below and to the
-/// right than above and to the left where they cannot be even.
-fn pad_same(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor> {
-    let mut x = permute(x, (0, 2, 3, 1))?;
-    for dim in [1, 2] {
-        let len = x.dims()[dim];
-        let missing = ((len.div_ceil(stride) - 1) * stride + kernel).saturating_sub(len);
-        if missing > 0 {
-            x = pad_with_zeros(&x, dim, missing / 2, missing - missing / 2)?;
-        }
-    }
-    permute(&x, (0, 3, 1, 2))
 }

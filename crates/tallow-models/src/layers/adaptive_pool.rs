@@ -2,18 +2,16 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::ops::transpose;
+use tallow_nn::op::{linear, transpose};
 
-/// Pixel `i` of `output` is the mean of the input's pixels from `⌊i · input / output⌋` to below
-/// `⌈(i + 1) · input / output⌉`, in both directions.
+/// In each direction, pixel `i` of `output` is the mean of the input's pixels from `⌊i · input / output⌋` to before
+/// `⌈(i + 1) · input / output⌉`.
 ///
 /// # Shapes
 /// `[n, c, h, w]` → `[n, c, h', w']`.
 ///
 /// # Source
-/// PyTorch's `adaptive_avg_pool2d`. Two small matrix products: meant for the few pixels before a
-/// classifier.
+/// PyTorch's `adaptive_avg_pool2d`, as two small matrix products. It suits the few pixels before a classifier.
 pub(crate) fn adaptive_avg_pool2d(x: &Tensor, (out_h, out_w): (usize, usize)) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     if (h, w) == (out_h, out_w) {

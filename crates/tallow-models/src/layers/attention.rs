@@ -1,15 +1,14 @@
-//! Multi-head self-attention over rows of tokens.
+//! Multi-head self-attention over tokens.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::layers::Linear;
-use tallow_nn::ops::{narrow, reshape};
+use tallow_nn::op::{attention_qkv, narrow, reshape};
 use tallow_nn::{Builder, Result};
 
 use super::lora::Lora;
 use super::{TRUNCATED, add};
 
-/// Queries, keys and values from one linear layer, and another on what the heads found together.
+/// `proj(attention(qkv(x)))` over several heads.
 ///
 /// # Source
 /// Vaswani et al. 2017; timm's `Attention`.
@@ -23,7 +22,7 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// `heads` must divide `dim`; a `lora_rank` above 0 puts a low-rank change beside `qkv`.
+    /// `heads` must divide `dim`; a `lora_rank` above 0 adds a low-rank term to `qkv`.
     pub(crate) fn new(dim: usize, heads: usize, qkv_bias: bool, lora_rank: usize, b: &Builder) -> Result<Self> {
         Ok(Attention {
             qkv: Linear::new(dim, 3 * dim, qkv_bias, TRUNCATED, &b.pp("qkv"))?,
@@ -46,8 +45,7 @@ impl Attention {
     }
 }
 
-/// Splits `[n, tokens, heads · Σ widths]`, which lies head by head, into one `[n, tokens, heads · width]`
-/// for each width.
+/// Splits `[n, tokens, heads · Σ widths]`, stored head by head, into one `[n, tokens, heads · width]` for each width.
 pub(crate) fn split_heads<const N: usize>(x: &Tensor, heads: usize, widths: [usize; N]) -> Result<[Tensor; N]> {
     let (n, l, c) = x.dims3()?;
     let x = reshape(x, (n, l, heads, c / heads))?;

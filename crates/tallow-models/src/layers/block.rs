@@ -1,8 +1,8 @@
-//! The block of a Vision Transformer: attention and MLP, each a residual branch behind its norm.
+//! The block of a Vision Transformer: attention and MLP, each a pre-norm residual branch.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
 use tallow_nn::layers::{DropPath, LayerNorm};
+use tallow_nn::op::Activation;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::add;
@@ -10,26 +10,26 @@ use super::attention::Attention;
 use super::layer_scale::LayerScale;
 use super::mlp::Mlp;
 
-/// What tells one block from another.
+/// The configuration of a block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BlockSpec {
     /// Channels of a token.
     pub(crate) dim: usize,
     pub(crate) heads: usize,
-    /// Channels within the MLP.
+    /// Hidden channels of the MLP.
     pub(crate) hidden: usize,
-    /// Of the MLP.
+    /// The activation of the MLP.
     pub(crate) activation: Activation,
-    /// Of the norms.
+    /// Epsilon of the norms.
     pub(crate) eps: f32,
-    /// Where LayerScale starts, if there is one.
+    /// The initial value of LayerScale, if there is one.
     pub(crate) layer_scale: Option<f32>,
     pub(crate) drop_path: f32,
-    /// Of the change beside the attention's `qkv`; 0 for none.
+    /// The rank of the LoRA term of the attention's `qkv`; 0 for none.
     pub(crate) lora_rank: usize,
 }
 
-/// `x + attn(norm1(x))`, then `x + mlp(norm2(x))`; `ls1` and `ls2` where branches are scaled.
+/// `x + attn(norm1(x))`, then `x + mlp(norm2(x))`; `ls1` and `ls2` scale the branches if there is LayerScale.
 ///
 /// # Source
 /// Dosovitskiy et al. 2020; timm's `vision_transformer.Block`.

@@ -1,9 +1,9 @@
-//! What attention adds to a score for how far two tokens lie apart, down and across.
+//! Distance bias: a learned term of attention scores for the absolute offset of two tokens.
 
 use candle_core::{Device, Tensor};
 use tallow_nn::{Builder, Init, Result};
 
-/// A learned value for each head and each distance down and across.
+/// One learned value for each head and each vertical and horizontal distance.
 ///
 /// # Source
 /// Graham et al. 2021 (LeViT), <https://arxiv.org/abs/2104.01136>.
@@ -11,14 +11,14 @@ use tallow_nn::{Builder, Init, Result};
 pub(crate) struct DistanceBias {
     /// `[heads, h · w]`.
     biases: Tensor,
-    /// Distance of each query from each key, `[queries · keys]`.
+    /// Index of the value for each pair of query and key, `[queries · keys]`.
     index: Tensor,
     /// (queries, keys).
     shape: (usize, usize),
 }
 
 impl DistanceBias {
-    /// Under the name `attention_biases`; keys are h × w tokens, queries those `stride` apart.
+    /// For keys of h × w tokens and queries of every `stride`-th of them; the parameter is `attention_biases`.
     pub(crate) fn new((h, w): (usize, usize), stride: usize, heads: usize, b: &Builder) -> Result<Self> {
         let places = |step: usize| (0..h).step_by(step).flat_map(move |y| (0..w).step_by(step).map(move |x| (y, x)));
         let index: Vec<u32> = places(stride)
@@ -37,7 +37,7 @@ impl DistanceBias {
         Ok(self.biases.index_select(&self.index, 1)?.reshape(((), queries, keys))?)
     }
 
-    /// Which of the values each pair takes, `[queries, keys]`.
+    /// The index of the value of each pair, `[queries, keys]`.
     pub(crate) fn index(&self) -> Result<Tensor> {
         Ok(self.index.reshape(self.shape)?)
     }

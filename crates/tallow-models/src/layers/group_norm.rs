@@ -1,16 +1,14 @@
-//! GroupNorm: an image's channels normalised in groups, whatever the batch.
+//! GroupNorm: normalises groups of channels of each image, independently of the batch.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::norm::layer_norm;
-use tallow_nn::kernels::scale::scale_last;
-use tallow_nn::ops::{self, permute, reshape, transpose};
+use tallow_nn::op::{self, layer_norm, permute, reshape, scale_last, transpose};
 use tallow_nn::{Builder, Error, Init, Result};
 
-/// Mean and variance of each group of channels of each image; `weight` and `bias` `[c]`.
+/// Normalises each group of channels of each image to mean 0 and variance 1; `weight` and `bias` have shape `[c]`.
 ///
 /// # Source
-/// Wu & He 2018, <https://arxiv.org/abs/1803.08494>; numbers as PyTorch's `nn.GroupNorm`, one group: timm's
-/// `GroupNorm1`.
+/// Wu & He 2018, <https://arxiv.org/abs/1803.08494>; results as PyTorch's `nn.GroupNorm`. With one
+/// group it is timm's `GroupNorm1`.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupNorm {
     weight: Tensor,
@@ -39,6 +37,6 @@ impl GroupNorm {
         let y = layer_norm(&reshape(&rows, (n, groups, len))?, &ones, &ones.zeros_like()?, self.eps)?;
         let y = transpose(&reshape(&y, (n, groups, h * w, each))?, 1, 2)?;
         let y = scale_last(&reshape(&y, (n, h, w, c))?, &self.weight)?;
-        permute(&ops::add(&y, &self.bias)?, (0, 3, 1, 2))
+        permute(&op::add(&y, &self.bias)?, (0, 3, 1, 2))
     }
 }

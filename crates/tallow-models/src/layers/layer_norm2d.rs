@@ -1,8 +1,8 @@
-//! LayerNorm over the channels of an image batch: each pixel for itself.
+//! LayerNorm over the channels of each pixel of an image batch.
 
 use candle_core::Tensor;
 use tallow_nn::layers::LayerNorm;
-use tallow_nn::ops::permute;
+use tallow_nn::op::permute;
 use tallow_nn::{Builder, Result};
 
 /// LayerNorm over `c` of `[n, c, h, w]`; `weight` and `bias` `[c]`.
@@ -19,7 +19,7 @@ impl LayerNorm2d {
 
     /// `[n, c, h, w]` → the same, channels-last.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        // Pixels lie one after the other, the channels of each together: a view, not a copy.
+        // Channels-last tensors: the permutation is a view, not a copy.
         permute(&self.0.forward(&permute(x, (0, 2, 3, 1))?)?, (0, 3, 1, 2))
     }
 }

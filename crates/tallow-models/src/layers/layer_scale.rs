@@ -1,8 +1,7 @@
-//! LayerScale: a residual branch scaled channel by channel, by little at first.
+//! LayerScale: a learned factor for each channel of a residual branch, small at first.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::scale::scale_last;
-use tallow_nn::ops::permute;
+use tallow_nn::op::{permute, scale_last};
 use tallow_nn::{Builder, Init, Result};
 
 /// `x · gamma`, `gamma` `[dim]`.
@@ -15,12 +14,12 @@ pub(crate) struct LayerScale {
 }
 
 impl LayerScale {
-    /// Under the name `gamma`.
+    /// With the parameter name `gamma`.
     pub(crate) fn new(dim: usize, init: f32, b: &Builder) -> Result<Self> {
         LayerScale::named("gamma", dim, init, b)
     }
 
-    /// Under a name of the family's own.
+    /// With another parameter name.
     pub(crate) fn named(name: &str, dim: usize, init: f32, b: &Builder) -> Result<Self> {
         Ok(LayerScale { gamma: b.param(name, &[dim], Init::Constant(init))? })
     }

@@ -1,16 +1,16 @@
-//! Low-rank adaptation: a linear layer of trained weights learns a small change beside them.
+//! Low-rank adaptation: a trainable low-rank term beside a frozen linear layer.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::linear::linear;
+use tallow_nn::op::linear;
 use tallow_nn::{Builder, Init, Result};
 
-/// `B·(A·x)`, added to what the layer beside it gives; nothing at first, because B starts at zero.
+/// `B·(A·x)`, which is added to the output of the layer beside it. `B` starts at zero.
 ///
-/// The names are `lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]` below the layer's own. Exported weights have
-/// `B·A` added to the layer's `weight`, so that they are an ordinary model's.
+/// The names are `lora_A.weight` `[rank, in]` and `lora_B.weight` `[out, rank]` below the layer's own. The export
+/// adds `B·A` to the layer's `weight`, so exported weights are those of the model without LoRA.
 ///
 /// # Source
-/// Hu et al. 2021, with α = rank: the scale is the learning rate's affair. PEFT's names and first values.
+/// Hu et al. 2021 with α = rank: the learning rate sets the scale. Names and initial values are those of PEFT.
 #[derive(Debug, Clone)]
 pub(crate) struct Lora {
     a: Tensor,
@@ -18,7 +18,7 @@ pub(crate) struct Lora {
 }
 
 impl Lora {
-    /// Beside a layer from `inputs` to `outputs` values whose builder is `b`; none for rank 0.
+    /// The term of a layer with `inputs` inputs and `outputs` outputs whose builder is `b`; `None` for rank 0.
     pub(crate) fn new(inputs: usize, outputs: usize, rank: usize, b: &Builder) -> Result<Option<Self>> {
         if rank == 0 {
             return Ok(None);

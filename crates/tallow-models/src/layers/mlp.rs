@@ -1,8 +1,8 @@
-//! The two linear layers of a transformer block, an activation between them.
+//! The MLP of a transformer block: two linear layers with an activation between them.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::{Activation, activate};
 use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::op::{Activation, activate};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::TRUNCATED;
@@ -20,7 +20,7 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    /// From `dim` values to `hidden` and back.
+    /// An MLP from `dim` to `hidden` and back to `dim` channels.
     pub(crate) fn new(dim: usize, hidden: usize, activation: Activation, drop_rate: f32, b: &Builder) -> Result<Self> {
         Ok(Mlp {
             fc1: Linear::new(dim, hidden, true, TRUNCATED, &b.pp("fc1"))?,

@@ -1,13 +1,12 @@
-//! From images to rows of tokens.
+//! Patch embedding: from images to tokens.
 
 use candle_core::Tensor;
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
-use tallow_nn::{Builder, Init, Result};
+use tallow_nn::{Builder, Result};
 
-/// PyTorch's default for convolutions.
-const CONV_INIT: Init = Init::KaimingUniform(2.236_068);
+use super::PYTORCH_DEFAULT;
 
-/// Cuts an image into square patches and maps each to a token: a convolution as wide as its stride.
+/// Cuts an image into square patches and maps each to a token, by a convolution whose kernel equals its stride.
 ///
 /// # Source
 /// timm's `PatchEmbed`, without its norm.
@@ -18,7 +17,7 @@ pub(crate) struct PatchEmbed {
 
 impl PatchEmbed {
     pub(crate) fn new(in_chans: usize, dim: usize, patch: usize, b: &Builder) -> Result<Self> {
-        let options = Conv2dOptions { stride: patch, bias: true, init: CONV_INIT, ..Default::default() };
+        let options = Conv2dOptions { stride: patch, bias: true, init: PYTORCH_DEFAULT, ..Default::default() };
         Ok(PatchEmbed { proj: Conv2d::new(in_chans, dim, patch, options, &b.pp("proj"))? })
     }
 

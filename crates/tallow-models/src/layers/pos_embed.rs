@@ -1,11 +1,11 @@
-//! Position embeddings for another grid of patches than the one they were trained for.
+//! Resampling of position embeddings to another grid of patches.
 
 use candle_core::{DType, Device, Tensor};
 use tallow_nn::{Error, Result};
 
 /// Resamples position embeddings from one grid of patches to another, bicubic and antialiased, so
-/// that weights trained at one image size can be loaded at another. The first `prefix` rows, of the
-/// class token and its like, stay as they are.
+/// that weights trained at one image size can be loaded at another. The first `prefix` rows,
+/// those of the class token and similar tokens, are copied.
 ///
 /// # Shapes
 /// `[1, prefix + h · w, c]` of grid `old = (h, w)` → `[1, prefix + h' · w', c]` of grid `new = (h', w')`.
@@ -34,7 +34,7 @@ pub fn resample_pos_embed(
     }
     let values = pos_embed.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
     let (kept, grid) = values.split_at(prefix * c);
-    // Along each row of the grid, then down each column.
+    // First along the rows of the grid, then along the columns.
     let grid = resample(grid, old.0, old.1, c, new.1);
     let grid = resample(&grid, 1, old.0, new.1 * c, new.0);
     let values = [kept, &grid].concat();
@@ -56,10 +56,10 @@ fn resample(x: &[f32], outer: usize, len: usize, inner: usize, new_len: usize) -
     out
 }
 
-/// For each output, the inputs that it is the weighted mean of.
+/// For each output, the inputs of its weighted mean, with their weights.
 fn taps(len: usize, new_len: usize) -> Vec<Vec<(usize, f32)>> {
     let scale = len as f64 / new_len as f64;
-    // Downsampling widens the kernel to span as many inputs as an output stands for.
+    // Downsampling widens the kernel to the inputs that an output covers.
     let stretch = scale.max(1.0);
     let at = |i: usize| {
         let centre = scale * (i as f64 + 0.5);

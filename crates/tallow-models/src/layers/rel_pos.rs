@@ -1,4 +1,4 @@
-//! Relative position bias: what attention adds to a score for how far apart two tokens lie.
+//! Relative position bias: a learned term of attention scores for the offset of two tokens.
 
 use candle_core::{Device, Tensor};
 use tallow_nn::{Builder, Result};
@@ -20,7 +20,7 @@ pub(crate) struct RelPosBias {
 }
 
 impl RelPosBias {
-    /// Under the name `relative_position_bias_table`, for a window of h × w tokens.
+    /// For a window of h × w tokens; the parameter is `relative_position_bias_table`.
     pub(crate) fn new(window: (usize, usize), heads: usize, b: &Builder) -> Result<Self> {
         let (h, w) = window;
         let shape = [(2 * h - 1) * (2 * w - 1), heads];
@@ -45,7 +45,7 @@ impl RelPosBias {
 
 type Place = (usize, usize);
 
-/// Every query with every key of a window, row by row.
+/// Every pair of query and key of a window, row by row.
 fn pairs((h, w): (usize, usize)) -> impl Iterator<Item = (Place, Place)> {
     let place = move |i: usize| (i / w, i % w);
     (0..h * w).flat_map(move |q| (0..h * w).map(move |k| (place(q), place(k))))

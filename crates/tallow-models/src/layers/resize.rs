@@ -2,10 +2,10 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
-use tallow_nn::ops::{matmul, permute, reshape};
+use tallow_nn::op::{matmul, permute, reshape};
 
-/// Resizes `[n, c, h, w]` to `[n, c, h', w']`, channels-last: one matrix product over the pixels, which
-/// suits maps of some hundred.
+/// Resizes `[n, c, h, w]` to `[n, c, h', w']`, channels-last, by one matrix product over the
+/// pixels. It suits maps of a few hundred pixels.
 ///
 /// # Source
 /// PyTorch's `interpolate(mode="bilinear", align_corners=…)`.
@@ -29,7 +29,7 @@ pub(crate) fn bilinear(x: &Tensor, (new_h, new_w): (usize, usize), align_corners
     permute(&pixels, (0, 3, 1, 2))
 }
 
-/// For each output, the two inputs that it lies between, with their shares.
+/// For each output, the two inputs that it interpolates, with their weights.
 fn weights(len: usize, new_len: usize, align_corners: bool) -> Vec<[(usize, f32); 2]> {
     let at = |i: usize| {
         let place = if align_corners {

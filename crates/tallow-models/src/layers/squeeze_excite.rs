@@ -1,15 +1,12 @@
-//! Squeeze-and-excitation: each channel times a gate that the means of all channels decide.
+//! Squeeze-and-excitation: a gate for each channel, computed from the means of all channels.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::ops::reshape;
+use tallow_nn::op::{Activation, activate, global_avg_pool, reshape, scale_channels};
 use tallow_nn::{Builder, Result};
 
-use super::same_pad::{ConvSpec, PaddedConv2d};
+use super::padded_conv::{ConvSpec, PaddedConv2d};
 
-/// Two 1×1 convolutions with biases on the means.
+/// `x · gate(expand(activation(reduce(mean(x)))))`, where `reduce` and `expand` are 1×1 convolutions with biases.
 ///
 /// # Source
 /// Hu et al. 2017, <https://arxiv.org/abs/1709.01507>; timm's `SqueezeExcite` (`conv_reduce`, `conv_expand`) and
@@ -23,7 +20,7 @@ pub(crate) struct SqueezeExcite {
 }
 
 impl SqueezeExcite {
-    /// `names` are those of the two convolutions; `gate` bounds what they give.
+    /// `names` are the names of the two convolutions; `gate` is the activation of the second.
     pub(crate) fn new(
         channels: usize,
         reduced: usize,

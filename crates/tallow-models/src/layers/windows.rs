@@ -1,19 +1,19 @@
-//! Attention within windows: cutting a map of tokens into windows and putting it together again.
+//! Partition of a feature map into windows and grids for attention, and its inverse.
 //!
-//! A map is `[n, h, w, c]`; windows are `[n · windows, wh · ww, c]`, row by row within each image.
+//! A map is `[n, h, w, c]`. Windows are `[n · windows, wh · ww, c]`, row by row within each image.
 
 use candle_core::Tensor;
 use tallow_nn::Result;
-use tallow_nn::ops::{cat, narrow, pad_with_zeros, permute, reshape};
+use tallow_nn::op::{cat, narrow, pad_with_zeros, permute, reshape};
 
-/// Cuts a map, whose sides the window divides, into windows of neighbours.
+/// Cuts a map into windows of neighbouring pixels. The window must divide the map's sides.
 pub(crate) fn partition(x: &Tensor, (wh, ww): (usize, usize)) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
     let x = reshape(x, vec![n, h / wh, wh, w / ww, ww, c])?;
     reshape(&permute(&x, vec![0, 1, 3, 2, 4, 5])?, (n * (h / wh) * (w / ww), wh * ww, c))
 }
 
-/// Puts the windows of [`partition`] together to maps of `h` × `w`.
+/// Joins the windows of [`partition`] into maps of `h` × `w`.
 pub(crate) fn reverse(windows: &Tensor, (wh, ww): (usize, usize), (h, w): (usize, usize)) -> Result<Tensor> {
     let c = windows.dims()[2];
     let n = windows.dims()[0] / ((h / wh) * (w / ww));
@@ -21,7 +21,7 @@ pub(crate) fn reverse(windows: &Tensor, (wh, ww): (usize, usize), (h, w): (usize
     reshape(&permute(&x, vec![0, 1, 3, 2, 4, 5])?, (n, h, w, c))
 }
 
-/// Shifts a map up and left by `shift`; what leaves it comes in at the other end.
+/// Rolls a map up and left by `shift`: pixels that leave it enter at the other end.
 pub(crate) fn roll(x: &Tensor, shift: (usize, usize)) -> Result<Tensor> {
     let mut x = x.clone();
     for (dim, by) in [(1, shift.0), (2, shift.1)] {
@@ -33,7 +33,7 @@ pub(crate) fn roll(x: &Tensor, shift: (usize, usize)) -> Result<Tensor> {
     Ok(x)
 }
 
-/// Zeros below and to the right, until `multiple` divides height and width.
+/// Pads with zeros below and on the right until `multiple` divides height and width.
 pub(crate) fn pad(x: &Tensor, multiple: (usize, usize)) -> Result<Tensor> {
     let mut x = x.clone();
     for (dim, multiple) in [(1, multiple.0), (2, multiple.1)] {
@@ -45,14 +45,14 @@ pub(crate) fn pad(x: &Tensor, multiple: (usize, usize)) -> Result<Tensor> {
     Ok(x)
 }
 
-/// Cuts a map into grids of `gh` × `gw` pixels that lie as far apart as there are grids, down and across.
+/// Cuts a map into grids of `gh` × `gw` pixels at equal distances over the whole map.
 pub(crate) fn grid_partition(x: &Tensor, (gh, gw): (usize, usize)) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
     let x = reshape(x, vec![n, gh, h / gh, gw, w / gw, c])?;
     reshape(&permute(&x, vec![0, 2, 4, 1, 3, 5])?, (n * (h / gh) * (w / gw), gh * gw, c))
 }
 
-/// Puts the grids of [`grid_partition`] together to maps of `h` × `w`.
+/// Joins the grids of [`grid_partition`] into maps of `h` × `w`.
 pub(crate) fn grid_reverse(grids: &Tensor, (gh, gw): (usize, usize), (h, w): (usize, usize)) -> Result<Tensor> {
     let c = grids.dims()[2];
     let n = grids.dims()[0] / ((h / gh) * (w / gw));

@@ -1,72 +1,74 @@
-//! CaiT: a deep Vision Transformer whose class token joins for the last two blocks alone.
+//! CaiT: a deep Vision Transformer whose class token enters in the last two blocks.
 //!
-//! Touvron et al. 2021, <https://arxiv.org/abs/2103.17239>. Residual branches are scaled (LayerScale);
-//! heads exchange their scores before and after the softmax (talking heads, Shazeer et al. 2020,
-//! <https://arxiv.org/abs/2003.02436>); in the last two blocks only the class token asks.
+//! Touvron et al. 2021, <https://arxiv.org/abs/2103.17239>. Residual branches have LayerScale. Heads mix their scores
+//! before and after the softmax (talking heads, Shazeer et al. 2020, <https://arxiv.org/abs/2003.02436>). In the last
+//! two blocks only the class token is a query.
 //!
-//! Reference: timm's `cait_*`. Weight names are its own: `cls_token`, `pos_embed`, `blocks.0.gamma_1`,
-//! `blocks.0.attn.proj_l`, `blocks_token_only.0.attn.q`, `norm`, `head`. Initial values too. The size is
-//! fixed when the model is built. Drop path is the same in every block but the last two, which have none.
+//! Reference: timm's `cait_*`. Weight names are timm's: `cls_token`, `pos_embed`, `blocks.0.gamma_1`,
+//! `blocks.0.attn.proj_l`, `blocks_token_only.0.attn.q`, `norm`, `head`. Initial values are timm's. The input size is
+//! fixed when the model is built. Drop path has the same rate in every block; the last two blocks have none.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{self, expand, matmul, narrow, permute, reshape, transpose};
+use tallow_nn::op::{
+    self, Activation, add_positions, attention, concat_tokens, expand, matmul, narrow, permute, reshape, select_token,
+    softmax, tokens, transpose,
+};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::layer_scale::LayerScale;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const PATCH: usize = 16;
 const EPS: f32 = 1e-6;
 const SCALE_INIT: f32 = 1e-5;
 
-/// What tells one CaiT from another.
+/// A variant of CaiT.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct CaitVariant {
     /// Channels of a token.
     width: usize,
-    /// Blocks before the class token joins.
+    /// The number of blocks before the class token enters.
     depth: usize,
     heads: usize,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.width
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("cait_xxs24_224", Layout { width: 192, depth: 24, heads: 4 }),
-    preset("cait_xxs36_224", Layout { width: 192, depth: 36, heads: 4 }),
+const VARIANTS: &[(Preset, CaitVariant)] = &[
+    (preset("cait_xxs24_224"), CaitVariant { width: 192, depth: 24, heads: 4 }),
+    (preset("cait_xxs36_224"), CaitVariant { width: 192, depth: 36, heads: 4 }),
 ];
 
-/// Preprocessing is that of timm's default weights, `fb_dist_in1k`.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+/// The preprocessing of timm's default weights, `fb_dist_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: PATCH,
         size_multiple: PATCH,
+        fixed_input_size: true,
         crop_pct: 1.0,
         interpolation: "bicubic",
         global_pool: "token",
         first_conv: "patch_embed.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/cait", Arch::Cait(layout))
+        ..Preset::imagenet(name, "vit/cait")
     }
 }
 
-pub(crate) struct Cait {
+pub(crate) static FAMILY: FamilyTable<CaitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(Cait::new(variant, config, b)),
+    num_features: |variant, _| variant.width,
+};
+
+struct Cait {
     cls_token: Tensor,
     pos_embed: Tensor,
     patch_embed: PatchEmbed,
@@ -78,8 +80,8 @@ pub(crate) struct Cait {
 }
 
 impl Cait {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { width, depth, heads } = layout;
+    fn new(variant: CaitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let CaitVariant { width, depth, heads } = variant;
         let patches = (config.input_size.0 / PATCH) * (config.input_size.1 / PATCH);
         let talking = |b: &Builder| TalkingHeads::new(width, heads, b);
         let class = |b: &Builder| ClassAttention::new(width, heads, b);
@@ -149,7 +151,7 @@ impl<A> Block<A> {
         })
     }
 
-    /// Adds what attention found, and the MLP's branch.
+    /// Adds the output of attention, then the MLP branch.
     fn rest(&self, x: &Tensor, attended: &Tensor, mode: &Mode) -> Result<Tensor> {
         let y = self.gamma_1.forward(attended)?;
         let x = add(x, &self.drop_path.forward(&y, mode)?)?;
@@ -158,7 +160,7 @@ impl<A> Block<A> {
     }
 }
 
-/// Attention whose heads mix their scores, and then their weights.
+/// Attention whose heads mix their scores before the softmax and their weights after it.
 struct TalkingHeads {
     qkv: Linear,
     proj: Linear,
@@ -184,7 +186,7 @@ impl TalkingHeads {
         let qkv = reshape(&self.qkv.forward(x)?, (n, l, 3, self.heads, each))?;
         let part = |i: usize| transpose(&reshape(&narrow(&qkv, 2, i, 1)?, (n, l, self.heads, each))?, 1, 2);
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-        let scores = ops::affine(&matmul(&q, &transpose(&k, 2, 3)?)?, 1.0 / (each as f64).sqrt(), 0.0)?;
+        let scores = op::affine(&matmul(&q, &transpose(&k, 2, 3)?)?, 1.0 / (each as f64).sqrt(), 0.0)?;
         let scores = permute(&self.proj_l.forward(&permute(&scores, (0, 2, 3, 1))?)?, (0, 3, 1, 2))?;
         let weights = self.proj_w.forward(&permute(&softmax(&scores)?, (0, 2, 3, 1))?)?;
         let y = matmul(&permute(&weights, (0, 3, 1, 2))?, &v)?;
@@ -192,7 +194,7 @@ impl TalkingHeads {
     }
 }
 
-/// Attention of the first token to all.
+/// Attention with the first token as the only query.
 struct ClassAttention {
     q: Linear,
     k: Linear,

@@ -1,96 +1,100 @@
-//! Compact Convolutional Transformer: a small transformer behind a few convolutions, for images of
-//! some 32 pixels and data sets of some thousands.
+//! Compact Convolutional Transformer: a small transformer on convolutional tokens, for images of about 32 pixels and
+//! small datasets.
 //!
-//! Hassani et al. 2021, <https://arxiv.org/abs/2104.05704>. Convolution, ReLU and max-pooling make
-//! the tokens, so that patches overlap; instead of a class token, a learned attention over the tokens
-//! pools them (sequence pooling). `cct_7_3x1_32` is CCT-7/3×1: seven blocks behind one convolution of
-//! 3×3.
+//! Hassani et al. 2021, <https://arxiv.org/abs/2104.05704>. Convolution, ReLU and max-pooling produce the tokens, so
+//! patches overlap. Instead of a class token, a learned attention over the tokens pools them (sequence pooling).
+//! `cct_7_3x1_32` is CCT-7/3×1: seven blocks on one 3×3 convolution.
 //!
-//! timm has no such model. Reference: the authors' Compact-Transformers, whose weight names these
-//! are: `tokenizer.conv_layers.0.0`, `classifier.positional_emb`, `classifier.attention_pool`,
-//! `classifier.blocks.0.pre_norm`, `.self_attn.qkv`, `.linear1`, `.norm1`, `.linear2`,
-//! `classifier.norm`, `classifier.fc`. Initial values too.
+//! timm has no such model. Reference: the authors' Compact-Transformers. Weight names are theirs:
+//! `tokenizer.conv_layers.0.0`, `classifier.positional_emb`, `classifier.attention_pool`,
+//! `classifier.blocks.0.pre_norm`, `.self_attn.qkv`, `.linear1`, `.norm1`, `.linear2`, `classifier.norm`,
+//! `classifier.fc`. Initial values are theirs too. `drop_rate` is the dropout after the position embeddings and in the
+//! MLPs (the authors' `dropout`).
 //!
-//! `drop_rate` is the dropout behind the position embeddings and in the MLPs (the authors'
-//! `dropout`). Deviation: no dropout in attention, where the authors' default is 0.1.
+//! Deviation from the reference: attention has no dropout; the authors' default is 0.1.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Gelu, Relu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention_qkv;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::kernels::tokens::{add_positions, tokens};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{matmul, reshape};
+use tallow_nn::op::Activation::{Gelu, Relu};
+use tallow_nn::op::{PoolConfig, activate, add_positions, attention_qkv, matmul, max_pool2d, reshape, softmax, tokens};
 use tallow_nn::{Builder, Error, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::{TRUNCATED, add, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const EPS: f32 = 1e-5;
 
 /// Channels between two convolutions of the tokenizer.
 const BETWEEN: usize = 64;
 
-/// What tells one CCT from another.
+/// A variant of CCT.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    /// Blocks.
+pub(crate) struct CctVariant {
+    /// The number of blocks.
     depth: usize,
-    /// Convolutions of the tokenizer.
+    /// The number of convolutions of the tokenizer.
     convs: usize,
     width: usize,
     heads: usize,
     mlp_ratio: f32,
 }
 
-impl Layout {
-    /// This layout with what the config says otherwise.
+impl CctVariant {
+    /// This variant with the overrides of the config.
     ///
     /// # Errors
     /// Heads that do not divide the width.
-    pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<Layout> {
+    pub(crate) fn with(self, preset: &Preset, config: &ModelConfig) -> crate::Result<CctVariant> {
         let width = config.width.unwrap_or(self.width);
         let heads = config.num_heads.unwrap_or(self.heads);
         if !width.is_multiple_of(heads) {
             return Err(preset.bad_value("num_heads", format!("a divisor of the width, {width},"), heads));
         }
         let mlp_ratio = config.mlp_ratio.unwrap_or(self.mlp_ratio);
-        Ok(Layout { depth: config.depth.unwrap_or(self.depth), width, heads, mlp_ratio, ..self })
+        Ok(CctVariant { depth: config.depth.unwrap_or(self.depth), width, heads, mlp_ratio, ..self })
     }
 
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
+    /// The number of channels of the features.
+    fn num_features(self, config: &ModelConfig) -> usize {
         config.width.unwrap_or(self.width)
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("cct_2_3x2_32", Layout { depth: 2, convs: 2, width: 128, heads: 2, mlp_ratio: 1.0 }),
-    preset("cct_4_3x2_32", Layout { depth: 4, convs: 2, width: 128, heads: 2, mlp_ratio: 1.0 }),
-    preset("cct_7_3x1_32", Layout { depth: 7, convs: 1, width: 256, heads: 4, mlp_ratio: 2.0 }),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::NumHeads, Key::MlpRatio];
+
+const VARIANTS: &[(Preset, CctVariant)] = &[
+    (preset("cct_2_3x2_32"), CctVariant { depth: 2, convs: 2, width: 128, heads: 2, mlp_ratio: 1.0 }),
+    (preset("cct_4_3x2_32"), CctVariant { depth: 4, convs: 2, width: 128, heads: 2, mlp_ratio: 1.0 }),
+    (preset("cct_7_3x1_32"), CctVariant { depth: 7, convs: 1, width: 256, heads: 4, mlp_ratio: 2.0 }),
 ];
 
-/// Preprocessing is CIFAR-10's.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
+/// Mean and standard deviation of CIFAR-10.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::NumHeads, Key::MlpRatio],
+        keys: KEYS,
         input_size: (32, 32),
         num_classes: 10,
         mean: &[0.4914, 0.4822, 0.4465],
         std: &[0.2470, 0.2435, 0.2616],
         crop_pct: 1.0,
+        fixed_input_size: true,
         interpolation: "bicubic",
         first_conv: "tokenizer.conv_layers.0.0",
         classifier: "classifier.fc",
-        ..Preset::imagenet(name, "vit/cct", Arch::Cct(layout))
+        ..Preset::imagenet(name, "vit/cct")
     }
 }
 
-pub(crate) struct Cct {
+pub(crate) static FAMILY: FamilyTable<CctVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, preset, config, b| boxed(Cct::new(variant.with(preset, config)?, config, b)),
+    num_features: |variant, config| variant.num_features(config),
+};
+
+struct Cct {
     tokenizer: Vec<Conv2d>,
     positional_emb: Tensor,
     attention_pool: Linear,
@@ -101,8 +105,8 @@ pub(crate) struct Cct {
 }
 
 impl Cct {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { depth, convs, width, .. } = layout;
+    fn new(variant: CctVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let CctVariant { depth, convs, width, .. } = variant;
         let tokenizer = (0..convs).map(|i| {
             let inputs = if i == 0 { config.in_chans } else { BETWEEN };
             let outputs = if i + 1 == convs { width } else { BETWEEN };
@@ -121,7 +125,7 @@ impl Cct {
             blocks: (0..depth)
                 .map(|i| {
                     let drop_path = drop_path_rate(config.drop_path_rate, i, depth);
-                    Block::new(layout, config.drop_rate, drop_path, &b.pp("blocks").pp(i))
+                    Block::new(variant, config.drop_rate, drop_path, &b.pp("blocks").pp(i))
                 })
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
@@ -160,7 +164,7 @@ impl Model for Cct {
     }
 }
 
-/// Attention behind a norm; then a norm that the MLP and its shortcut both start from.
+/// Pre-norm attention; then a norm whose output is the input of both the MLP and its shortcut.
 struct Block {
     pre_norm: LayerNorm,
     qkv: Linear,
@@ -175,8 +179,8 @@ struct Block {
 }
 
 impl Block {
-    fn new(layout: Layout, drop_rate: f32, drop_path: f32, b: &Builder) -> Result<Self> {
-        let Layout { width, heads, mlp_ratio, .. } = layout;
+    fn new(variant: CctVariant, drop_rate: f32, drop_path: f32, b: &Builder) -> Result<Self> {
+        let CctVariant { width, heads, mlp_ratio, .. } = variant;
         let hidden = (width as f32 * mlp_ratio) as usize;
         let attn = b.pp("self_attn");
         Ok(Block {

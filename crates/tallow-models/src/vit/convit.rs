@@ -1,72 +1,74 @@
-//! ConViT: attention that may look at neighbours as a convolution does, by a gate it learns.
+//! ConViT: attention with a learned gate between content and position, which can act as a convolution.
 //!
-//! d'Ascoli et al. 2021, <https://arxiv.org/abs/2103.10697>. In all but the last two blocks each head
-//! mixes attention by content with attention by position (gated positional self-attention); the class
-//! token joins before the last two.
+//! d'Ascoli et al. 2021, <https://arxiv.org/abs/2103.10697>. In all blocks but the last two, each head mixes attention
+//! by content with attention by position (gated positional self-attention). The class token enters before the last two
+//! blocks.
 //!
-//! Reference: timm's `convit_*`. Weight names are its own: `cls_token`, `pos_embed`,
-//! `blocks.0.attn.gating_param`, `.qk`, `.v`, `.proj`, `.pos_proj`, `norm`, `head`. timm divides the mixed
-//! weights by their sum, which is 1. The size is fixed when the model is built; it need not be square.
-//! Drop path grows linearly from block to block.
+//! Reference: timm's `convit_*`. Weight names are timm's: `cls_token`, `pos_embed`, `blocks.0.attn.gating_param`,
+//! `.qk`, `.v`, `.proj`, `.pos_proj`, `norm`, `head`. timm divides the mixed weights by their sum, which is 1; here
+//! they are not divided. The input size is fixed when the model is built and need not be square. Drop path grows
+//! linearly from block to block.
 //!
-//! Deviation: values and positions start at random, not as the paper's convolutions.
+//! Deviation from timm: the value and position projections start at random instead of as a convolution.
 
 use candle_core::{Device, Tensor};
-use tallow_nn::kernels::activation::Activation::{self, Sigmoid};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::scale::scale_last;
-use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::narrow;
+use tallow_nn::op::Activation::{self, Sigmoid};
+use tallow_nn::op::{activate, add_positions, attention, concat_tokens, narrow, scale_last, select_token, tokens};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
 use crate::layers::attention::Attention;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const PATCH: usize = 16;
 const DEPTH: usize = 12;
-/// Blocks with gated positional attention.
+/// The number of blocks with gated positional attention.
 const GATED: usize = 10;
 const EPS: f32 = 1e-6;
 
-/// What tells one ConViT from another.
+/// A variant of ConViT.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct ConVitVariant {
     /// Channels of a token.
     width: usize,
     heads: usize,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        self.width
-    }
-}
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate];
 
-pub(crate) const PRESETS: &[Preset] = &[preset("convit_tiny", 192, 4), preset("convit_small", 432, 9)];
+const VARIANTS: &[(Preset, ConVitVariant)] = &[
+    (preset("convit_tiny"), ConVitVariant { width: 192, heads: 4 }),
+    (preset("convit_small"), ConVitVariant { width: 432, heads: 9 }),
+];
 
-/// Preprocessing is that of timm's default weights, `fb_in1k`.
-const fn preset(name: &'static str, width: usize, heads: usize) -> Preset {
+/// The preprocessing of timm's default weights, `fb_in1k`.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate],
+        keys: KEYS,
         min_input_size: PATCH,
         size_multiple: PATCH,
+        fixed_input_size: true,
         interpolation: "bicubic",
         global_pool: "token",
         first_conv: "patch_embed.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/convit", Arch::ConVit(Layout { width, heads }))
+        ..Preset::imagenet(name, "vit/convit")
     }
 }
 
-pub(crate) struct ConVit {
+pub(crate) static FAMILY: FamilyTable<ConVitVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(ConVit::new(variant, config, b)),
+    num_features: |variant, _| variant.width,
+};
+
+struct ConVit {
     cls_token: Tensor,
     pos_embed: Tensor,
     patch_embed: PatchEmbed,
@@ -77,8 +79,8 @@ pub(crate) struct ConVit {
 }
 
 impl ConVit {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { width, heads } = layout;
+    fn new(variant: ConVitVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let ConVitVariant { width, heads } = variant;
         let grid = (config.input_size.0 / PATCH, config.input_size.1 / PATCH);
         let cls_token = b.param("cls_token", &[1, 1, width], TRUNCATED)?;
         let pos_embed = b.param("pos_embed", &[1, grid.0 * grid.1, width], TRUNCATED)?;
@@ -189,7 +191,7 @@ impl GatedAttention {
         let (q, k) = (narrow(&qk, 2, 0, c)?, narrow(&qk, 2, c, c)?);
         let scale = 1.0 / ((c / self.heads) as f32).sqrt();
         let by_content = attention(&q, &k, &v, self.heads, scale, None)?;
-        // Scores of position alone: a scale of zero leaves nothing of the content.
+        // Scores by position alone: the scale of zero removes the content.
         let scores = self.pos_proj.forward(&self.offsets)?.permute((2, 0, 1))?;
         let by_position = attention(&q, &k, &v, self.heads, 0.0, Some(&scores))?;
         let gate = activate(&self.gating_param, Sigmoid)?;
@@ -199,7 +201,7 @@ impl GatedAttention {
     }
 }
 
-/// For each pair of patches how far the second lies to the right, below, and away (squared).
+/// For each pair of patches the offset to the right, the offset down, and the squared distance.
 fn offsets((h, w): (usize, usize)) -> Result<Tensor> {
     let place = |i: usize| ((i / w) as f32, (i % w) as f32);
     let values: Vec<f32> = (0..h * w)

@@ -1,83 +1,93 @@
-//! MLP-Mixer: one MLP across the patches, one across the channels, in turn.
+//! MLP-Mixer: blocks of an MLP across the patches and an MLP across the channels.
 //!
 //! Tolstikhin et al. 2021, <https://arxiv.org/abs/2105.01601>.
 //!
-//! Reference: timm's `mixer_*`. Weight names are its own: `stem.proj`, `blocks.0.norm1`,
-//! `blocks.0.mlp_tokens.fc1`, `blocks.0.mlp_channels.fc1`, `norm`, `head`. The number of patches is a
-//! layer's width, so the size is fixed when the model is built. Drop path is the same in every block.
+//! Reference: timm's `mixer_*`. Weight names are timm's: `stem.proj`, `blocks.0.norm1`, `blocks.0.mlp_tokens.fc1`,
+//! `blocks.0.mlp_channels.fc1`, `norm`, `head`. The number of patches is the width of a layer, so the input size is
+//! fixed when the model is built. Drop path has the same rate in every block.
 //!
-//! Deviation: linear layers start as in timm's Vision Transformers (truncated normal), the
-//! classifier too, where timm's Mixer uses Xavier and zeros.
+//! Deviation from timm: linear layers and the classifier start as in timm's Vision Transformers (truncated normal);
+//! timm's Mixer uses Xavier and zeros.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::transpose;
+use tallow_nn::layers::{DropPath, LayerNorm, Linear};
+use tallow_nn::op::{Activation, image, tokens, transpose};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::{TRUNCATED, add, average_map};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const EPS: f32 = 1e-6;
 
-/// What tells one Mixer from another.
+/// A variant of Mixer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
+pub(crate) struct MixerVariant {
     patch: usize,
     width: usize,
     depth: usize,
 }
 
-impl Layout {
-    /// This layout with what the config says otherwise.
-    pub(crate) fn with(self, config: &ModelConfig) -> Layout {
-        Layout {
+impl MixerVariant {
+    /// This variant with the overrides of the config.
+    fn with(self, config: &ModelConfig) -> MixerVariant {
+        MixerVariant {
             patch: config.patch_size.unwrap_or(self.patch),
             width: config.width.unwrap_or(self.width),
             depth: config.depth.unwrap_or(self.depth),
         }
     }
 
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self, config: &ModelConfig) -> usize {
+    /// The number of channels of the features.
+    fn num_features(self, config: &ModelConfig) -> usize {
         self.with(config).width
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[preset("mixer_s16_224", 512, 8), preset("mixer_b16_224", 768, 12)];
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::PatchSize];
 
-/// Preprocessing is that of timm's default weights.
-const fn preset(name: &'static str, width: usize, depth: usize) -> Preset {
+const VARIANTS: &[(Preset, MixerVariant)] = &[
+    (preset("mixer_s16_224"), MixerVariant { patch: 16, width: 512, depth: 8 }),
+    (preset("mixer_b16_224"), MixerVariant { patch: 16, width: 768, depth: 12 }),
+];
+
+/// The preprocessing of timm's default weights.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::Width, Key::Depth, Key::PatchSize],
+        keys: KEYS,
         min_input_size: 16,
         size_multiple: 16,
+        fixed_input_size: true,
         mean: &[0.5; 3],
         std: &[0.5; 3],
         interpolation: "bicubic",
         first_conv: "stem.proj",
         classifier: "head",
-        ..Preset::imagenet(name, "vit/mlp_mixer", Arch::MlpMixer(Layout { patch: 16, width, depth }))
+        ..Preset::imagenet(name, "vit/mlp_mixer")
     }
 }
 
-pub(crate) struct MlpMixer {
+pub(crate) static FAMILY: FamilyTable<MixerVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(MlpMixer::new(variant, config, b)),
+    num_features: |variant, config| variant.num_features(config),
+};
+
+struct MlpMixer {
     stem: PatchEmbed,
     blocks: Vec<Block>,
     norm: LayerNorm,
-    dropout: Dropout,
-    head: Linear,
+    classifier: ClassifierHead,
 }
 
 impl MlpMixer {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { patch, width, depth } = layout.with(config);
+    fn new(variant: MixerVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let MixerVariant { patch, width, depth } = variant.with(config);
         let patches = (config.input_size.0 / patch) * (config.input_size.1 / patch);
         Ok(MlpMixer {
             stem: PatchEmbed::new(config.in_chans, width, patch, &b.pp("stem"))?,
@@ -85,8 +95,10 @@ impl MlpMixer {
                 .map(|i| Block::new(width, patches, config.drop_path_rate, &b.pp("blocks").pp(i)))
                 .collect::<Result<_>>()?,
             norm: LayerNorm::new(width, EPS, &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            head: Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp("head"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(width, config.num_classes, true, TRUNCATED, &b.pp("head"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -107,7 +119,7 @@ impl Model for MlpMixer {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.head.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 

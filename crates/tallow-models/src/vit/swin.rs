@@ -1,88 +1,94 @@
-//! Swin Transformer: attention within windows, shifted in every other block.
+//! Swin Transformer: self-attention within windows, which are shifted in every other block.
 //!
-//! Liu et al. 2021, <https://arxiv.org/abs/2103.14030>. Four stages; between them 2×2 patches merge
-//! into one of twice the channels. A window that the shift wraps around the image's edge holds parts
-//! that are no neighbours: a mask keeps them apart.
+//! Liu et al. 2021, <https://arxiv.org/abs/2103.14030>. Four stages; between them 2×2 patches merge into one of twice
+//! the channels. The shift wraps around the image's edge, so a mask keeps tokens that are not neighbours from
+//! attending to each other.
 //!
-//! Reference: timm's `swin_*_patch4_window7_224`. Weight names are its own:
-//! `layers.0.blocks.0.attn.relative_position_bias_table`, …, `layers.1.downsample.reduction`, `norm`,
-//! `head.fc`. Initial values too. The size is fixed when the model is built: a map smaller than a
-//! window gets a smaller table, as in timm. Drop path grows linearly from block to block.
+//! Reference: timm's `swin_*_patch4_window7_224`. Weight names are timm's:
+//! `layers.0.blocks.0.attn.relative_position_bias_table`, …, `layers.1.downsample.reduction`, `norm`, `head.fc`.
+//! Initial values are timm's. The input size is fixed when the model is built; a feature map smaller than a window
+//! gets a smaller bias table, as in timm. Drop path grows linearly from block to block.
 
 use candle_core::{Device, Tensor};
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::attention::attention_qkv;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
-use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear, checkpoint};
-use tallow_nn::ops::{narrow, permute, reshape};
+use tallow_nn::layers::{DropPath, LayerNorm, Linear, checkpoint};
+use tallow_nn::op::{Activation, attention_qkv, image, narrow, permute, reshape, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
+use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::mlp::Mlp;
 use crate::layers::patch_embed::PatchEmbed;
 use crate::layers::rel_pos::RelPosBias;
 use crate::layers::windows::{pad, partition, reverse, roll};
 use crate::layers::{TRUNCATED, add, average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
+use crate::preset::Preset;
 
 const PATCH: usize = 4;
 const WINDOW: usize = 7;
 const EPS: f32 = 1e-5;
 
-/// What tells one Swin Transformer from another.
+/// A variant of Swin Transformer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    /// Channels of the first stage; each next has twice as many.
+pub(crate) struct SwinVariant {
+    /// Channels of the first stage; each stage has twice as many as the one before.
     width: usize,
     /// Blocks of each stage.
     depths: [usize; 4],
-    /// Heads of the first stage; each next has twice as many.
+    /// Heads of the first stage; each stage has twice as many as the one before.
     heads: usize,
 }
 
-impl Layout {
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
+impl SwinVariant {
+    /// The number of channels of the features.
+    fn num_features(self) -> usize {
         8 * self.width
     }
 }
 
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("swin_tiny_patch4_window7_224", 96, [2, 2, 6, 2], 3),
-    preset("swin_small_patch4_window7_224", 96, [2, 2, 18, 2], 3),
-    preset("swin_base_patch4_window7_224", 128, [2, 2, 18, 2], 4),
+const KEYS: &[Key] = &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations];
+
+const VARIANTS: &[(Preset, SwinVariant)] = &[
+    (preset("swin_tiny_patch4_window7_224"), SwinVariant { width: 96, depths: [2, 2, 6, 2], heads: 3 }),
+    (preset("swin_small_patch4_window7_224"), SwinVariant { width: 96, depths: [2, 2, 18, 2], heads: 3 }),
+    (preset("swin_base_patch4_window7_224"), SwinVariant { width: 128, depths: [2, 2, 18, 2], heads: 4 }),
 ];
 
-/// Preprocessing is that of timm's default weights.
-const fn preset(name: &'static str, width: usize, depths: [usize; 4], heads: usize) -> Preset {
+/// The preprocessing of timm's default weights.
+const fn preset(name: &'static str) -> Preset {
     Preset {
-        keys: &[Key::DropRate, Key::DropPathRate, Key::CheckpointActivations],
+        keys: KEYS,
         min_input_size: PATCH,
         size_multiple: PATCH,
+        fixed_input_size: true,
         crop_pct: 0.9,
         interpolation: "bicubic",
         first_conv: "patch_embed.proj",
         classifier: "head.fc",
-        ..Preset::imagenet(name, "vit/swin", Arch::Swin(Layout { width, depths, heads }))
+        ..Preset::imagenet(name, "vit/swin")
     }
 }
 
-pub(crate) struct Swin {
+pub(crate) static FAMILY: FamilyTable<SwinVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(Swin::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
+
+struct Swin {
     patch_embed: PatchEmbed,
     patch_norm: LayerNorm,
     layers: Vec<Stage>,
-    /// Whether a block's activations are computed again instead of kept.
+    /// Whether the backward pass recomputes the activations inside blocks.
     checkpoint: bool,
     norm: LayerNorm,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl Swin {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { width, depths, heads } = layout;
+    fn new(variant: SwinVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let SwinVariant { width, depths, heads } = variant;
         let total: usize = depths.iter().sum();
         let embed = b.pp("patch_embed");
         let mut size = (config.input_size.0 / PATCH, config.input_size.1 / PATCH);
@@ -109,8 +115,10 @@ impl Swin {
                 .collect::<Result<_>>()?,
             checkpoint: config.checkpoint_activations,
             norm: LayerNorm::new(8 * width, EPS, &b.pp("norm"))?,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: Linear::new(8 * width, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+            classifier: ClassifierHead::new(
+                Linear::new(8 * width, config.num_classes, true, TRUNCATED, &b.pp("head").pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
@@ -141,7 +149,7 @@ impl Model for Swin {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.fc.forward(&self.dropout.forward(&global_avg_pool(features)?, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
@@ -150,7 +158,7 @@ struct Stage {
     blocks: Vec<Block>,
 }
 
-/// Four neighbours' channels, one after the other, mapped to twice those of one.
+/// Concatenates the channels of 2×2 pixels and maps them to twice the channels of one pixel.
 struct PatchMerging {
     norm: LayerNorm,
     reduction: Linear,
@@ -169,7 +177,7 @@ impl PatchMerging {
         let (n, _, c) = x.dims3()?;
         let x = pad(&reshape(x, (n, h, w, c))?, (2, 2))?;
         let (n, h, w, c) = x.dims4()?;
-        // Down within the 2×2 first, then right: timm's order.
+        // timm's order: down first, then right.
         let x = permute(&reshape(&x, vec![n, h / 2, 2, w / 2, 2, c])?, vec![0, 1, 3, 4, 2, 5])?;
         self.reduction.forward(&self.norm.forward(&reshape(&x, (n, (h / 2) * (w / 2), 4 * c))?)?)
     }
@@ -211,18 +219,18 @@ struct WindowAttention {
     proj: Linear,
     heads: usize,
     scale: f32,
-    /// Of the map.
+    /// Height and width of the map.
     size: (usize, usize),
     window: (usize, usize),
     shift: (usize, usize),
-    /// `[windows, 1, tokens, tokens]`: −100 between tokens that the shift has brought together.
+    /// `[windows, 1, tokens, tokens]`: −100 between tokens of a window that are not neighbours in the map.
     mask: Option<Tensor>,
 }
 
 impl WindowAttention {
     fn new(dim: usize, heads: usize, size: (usize, usize), shifted: bool, b: &Builder) -> Result<Self> {
         let window = (WINDOW.min(size.0), WINDOW.min(size.1));
-        // A window as large as the map has nothing to shift to.
+        // A window as large as the map is not shifted.
         let shift = |size: usize, window: usize| if shifted && size > window { WINDOW / 2 } else { 0 };
         let shift = (shift(size.0, window.0), shift(size.1, window.1));
         Ok(WindowAttention {
@@ -255,7 +263,7 @@ impl WindowAttention {
     }
 }
 
-/// Which tokens of a shifted, padded map were no neighbours before the shift.
+/// The mask of a shifted, padded map: −100 between tokens of a window that come from different regions.
 fn mask(size: (usize, usize), window: (usize, usize), shift: (usize, usize)) -> Result<Tensor> {
     let (h, w) = (size.0.next_multiple_of(window.0), size.1.next_multiple_of(window.1));
     let region = |at: usize, len: usize, window: usize, shift: usize| match shift {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tallow_nn::Gradients;
-use tallow_nn::kernels::linear::{linear, matmul};
+use tallow_nn::op::{linear, matmul_no_grad};
 
 use super::adam::AdamStep;
 use super::moments::Decay;
@@ -22,6 +22,7 @@ const LOWEST_NORM: f64 = 1e-7;
 
 /// `optim.name = "muon"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MuonConfig {
     /// The momentum, 0 to below 1.
@@ -56,6 +57,7 @@ impl Default for MuonConfig {
 
 /// The adjustment of Muon's learning rate to the shape of a matrix, `[rows, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AdjustLr {
     /// `√max(1, rows / columns)`, with learning rates around 0.02.
@@ -175,7 +177,7 @@ fn orthogonalised(matrix: &Tensor, steps: usize) -> Result<Tensor> {
         update(&polynomial, &gram, &mut [], |square, gram, []| {
             square.iter_mut().zip(gram).for_each(|(square, gram)| *square = b * gram + c * *square);
         })?;
-        let next = matmul(&polynomial, &x)?;
+        let next = matmul_no_grad(&polynomial, &x)?;
         update(&next, &x, &mut [], |next, x, []| next.iter_mut().zip(x).for_each(|(next, x)| *next += a * x))?;
         x = next;
     }

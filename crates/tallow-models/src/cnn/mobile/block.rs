@@ -1,16 +1,16 @@
-//! The blocks of the mobile families. Each is a chain of convolutions with norms, perhaps a squeeze-excite,
-//! and perhaps a shortcut around all of it; names as timm's.
+//! The blocks of the mobile families: convolutions with norms, an optional squeeze-excite, an optional shortcut.
+//!
+//! Names are timm's.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::DropPath;
+use tallow_nn::op::{Activation, add_activate};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::decode::{BlockArgs, Kind, divisible};
-use super::{Layout, Squeeze};
-use crate::layers::conv_bn_act::ConvBnAct;
-use crate::layers::same_pad::ConvSpec;
+use super::variant::{MobileVariant, Squeeze};
+use crate::layers::conv_norm_act::ConvNormAct;
+use crate::layers::padded_conv::ConvSpec;
 use crate::layers::squeeze_excite::SqueezeExcite;
 
 pub(super) struct Block {
@@ -20,21 +20,21 @@ pub(super) struct Block {
 }
 
 enum Step {
-    Conv(ConvBnAct),
+    Conv(ConvNormAct),
     Excite(SqueezeExcite),
 }
 
 impl Block {
-    /// A block from `inputs` to `outputs` channels.
+    /// A block with these numbers of input and output channels.
     pub(super) fn new(
         args: BlockArgs,
         (inputs, outputs): (usize, usize),
-        layout: &Layout,
+        variant: &MobileVariant,
         drop_path: f32,
         b: &Builder,
     ) -> Result<Self> {
-        let mut chain = Chain { steps: Vec::new(), channels: inputs, layout, args, b };
-        let active = args.activation.unwrap_or(layout.activation);
+        let mut chain = Chain { steps: Vec::new(), channels: inputs, variant, args, b };
+        let active = args.activation.unwrap_or(variant.activation);
         let linear = Activation::Identity;
         let hidden = divisible(inputs as f64 * args.expansion, 0.9);
         let stride = args.stride;
@@ -57,7 +57,7 @@ impl Block {
                 chain.conv(("conv_pwl", "bn2"), outputs, 1, 1, linear)?;
             }
             Kind::UniversalInvertedResidual => {
-                // The stride lies on the middle depthwise convolution, without one on the first.
+                // The stride is on the middle depthwise convolution, or else on the first.
                 let start_stride = if args.kernel > 0 { 1 } else { stride };
                 if args.start_kernel > 0 {
                     chain.depthwise(("dw_start.conv", "dw_start.bn"), args.start_kernel, start_stride, linear)?;
@@ -90,11 +90,11 @@ impl Block {
     }
 }
 
-/// The steps so far, and the channels that they give.
+/// The layers so far, and the number of their output channels.
 struct Chain<'a> {
     steps: Vec<Step>,
     channels: usize,
-    layout: &'a Layout,
+    variant: &'a MobileVariant,
     args: BlockArgs,
     b: &'a Builder,
 }
@@ -119,8 +119,8 @@ impl Chain<'_> {
     }
 
     fn push(&mut self, names: (&str, &str), spec: ConvSpec, activation: Activation) -> Result<()> {
-        let spec = ConvSpec { padding: self.layout.padding, ..spec };
-        let conv = ConvBnAct::named(names, spec, self.layout.norm(), activation, self.b)?;
+        let spec = ConvSpec { padding: self.variant.padding, ..spec };
+        let conv = ConvNormAct::named(names, spec, self.variant.norm(), activation, self.b)?;
         self.steps.push(Step::Conv(conv));
         self.channels = spec.outputs;
         Ok(())
@@ -132,10 +132,10 @@ impl Chain<'_> {
             return Ok(());
         }
         let channels = self.channels as f64;
-        let (reduced, activation, gate) = match self.layout.squeeze {
+        let (reduced, activation, gate) = match self.variant.squeeze {
             Squeeze::OfInputs => {
                 let reduced = (channels * (squeeze / expansion)).round_ties_even() as usize;
-                (reduced, activation.unwrap_or(self.layout.activation), Activation::Sigmoid)
+                (reduced, activation.unwrap_or(self.variant.activation), Activation::Sigmoid)
             }
             Squeeze::OfHidden => (divisible(channels * squeeze, 0.9), Activation::Relu, Activation::Hardsigmoid),
         };

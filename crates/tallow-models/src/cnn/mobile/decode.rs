@@ -1,10 +1,12 @@
-//! timm's block strings: `ir_r2_k3_s2_e6_c24_se0.25` is two inverted residuals of 3×3, the first of stride 2,
-//! expanding 6 times, to 24 channels, with squeeze-excite of a quarter. Here they are read and scaled.
+//! Parses and scales timm's block strings.
+//!
+//! `ir_r2_k3_s2_e6_c24_se0.25` stands for two inverted residuals with 3×3 kernels, the first of stride 2, that expand
+//! six times and have 24 output channels and squeeze-excite of a quarter.
 
-use tallow_nn::kernels::activation::Activation;
+use tallow_nn::op::Activation;
 use tallow_nn::{Error, Result};
 
-/// What a block is made of.
+/// The kind of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `ds`: depthwise, then pointwise without activation.
@@ -15,7 +17,7 @@ pub(super) enum Kind {
     InvertedResidual,
     /// `er`: a full convolution up, pointwise down ("FusedMBConv").
     EdgeResidual,
-    /// `uir`: an inverted residual with up to three depthwise convolutions, each optional (MobileNetV4).
+    /// `uir`: an inverted residual with up to two depthwise convolutions (MobileNetV4).
     UniversalInvertedResidual,
     /// `cn`: a convolution.
     Conv,
@@ -25,26 +27,27 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct BlockArgs {
     pub kind: Kind,
-    /// `c`: channels that come out, before scaling.
+    /// `c`: output channels before scaling.
     pub channels: usize,
-    /// `s`: of the first block of a stage; 1 in the others.
+    /// `s`: stride of the first block of a stage; the others have 1.
     pub stride: usize,
-    /// `k`: of the depthwise convolution, or of the only spatial one.
+    /// `k`: kernel of the depthwise convolution, or of the only spatial one.
     pub kernel: usize,
-    /// `a`: of the depthwise convolution before the expansion, 0 for none (`uir`).
+    /// `a`: kernel of the depthwise convolution before the expansion, 0 for none (`uir`).
     pub start_kernel: usize,
     /// `e`: hidden channels as a multiple of the inputs.
     pub expansion: f64,
-    /// `se`: squeezed channels as a share, 0 for none.
+    /// `se`: squeezed channels as a fraction, 0 for none.
     pub squeeze: f64,
-    /// `nre` and its like: instead of the network's activation.
+    /// `nre`: ReLU instead of the network's activation.
     pub activation: Option<Activation>,
-    /// `skip`, `noskip`: a shortcut where the shapes permit; by default all kinds but `cn` and `dsa`.
+    /// `skip`, `noskip`: whether there is a shortcut where the shapes permit; the default is true except for `cn` and
+    /// `dsa`.
     pub skip: bool,
 }
 
-/// The blocks of every stage. `depth` multiplies the number of blocks of each, but of the first and last where
-/// `fix_first_last`.
+/// The blocks of every stage. `depth` multiplies the number of blocks of each stage; with `fix_first_last` the first
+/// and the last stage are not scaled.
 pub(super) fn decode(stages: &[&[&str]], depth: f64, fix_first_last: bool) -> Result<Vec<Vec<BlockArgs>>> {
     let last = stages.len().saturating_sub(1);
     let stage = |(index, strings): (usize, &&[&str])| {
@@ -105,7 +108,7 @@ fn parse(text: &str) -> Result<(BlockArgs, usize)> {
     Ok((block, repeats))
 }
 
-/// The stage's total times `depth`, rounded up, is shared among its lines from the last to the first.
+/// Distributes the stage's number of blocks times `depth`, rounded up, over its lines, from the last to the first.
 fn scale_depth(lines: &[(BlockArgs, usize)], depth: f64) -> Vec<BlockArgs> {
     let mut left: usize = lines.iter().map(|(_, repeats)| repeats).sum();
     let mut scaled_left = (left as f64 * depth).ceil();
@@ -119,7 +122,7 @@ fn scale_depth(lines: &[(BlockArgs, usize)], depth: f64) -> Vec<BlockArgs> {
     lines.iter().zip(counts.into_iter().rev()).flat_map(|((block, _), count)| vec![*block; count]).collect()
 }
 
-/// `channels` as the nearest multiple of 8, but not below `limit` times them (timm's `make_divisible`).
+/// Rounds to a multiple of 8 that is at least `limit · channels` (timm's `make_divisible`).
 pub(super) fn divisible(channels: f64, limit: f64) -> usize {
     let rounded = (((channels + 4.0) / 8.0).floor() * 8.0).max(8.0);
     (if rounded < limit * channels { rounded + 8.0 } else { rounded }) as usize

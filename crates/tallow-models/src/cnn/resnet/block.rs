@@ -1,26 +1,24 @@
-//! The residual blocks of a ResNet, and the shortcut around them.
+//! The residual blocks of a ResNet and their shortcuts.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropBlock2d, DropPath};
+use tallow_nn::op::Activation::{Identity, Relu, Sigmoid};
+use tallow_nn::op::{PoolConfig, activate, add_activate, avg_pool2d};
 use tallow_nn::{Builder, Mode, Result};
 
-use super::{BlockKind, Layout};
+use super::variant::{BlockKind, ResNetVariant};
 use crate::cnn::conv;
 use crate::layers::squeeze_excite::SqueezeExcite;
 
-/// What tells one block from another.
+/// The configuration of a block.
 pub(super) struct BlockSpec {
-    pub layout: Layout,
+    pub variant: ResNetVariant,
     pub inputs: usize,
-    /// Of the stage: 64, 128, 256, 512.
+    /// Channels of the stage: 64, 128, 256 or 512.
     pub channels: usize,
     pub stride: usize,
     pub drop_path: f32,
-    /// Behind the block's 3×3 convolution (in a basic block its first), if there is one.
+    /// DropBlock after the 3×3 convolution (in a basic block the first).
     pub drop_block: Option<DropBlock2d>,
     pub zero_init_last: bool,
 }
@@ -32,7 +30,7 @@ impl BlockSpec {
     }
 
     fn outputs(&self) -> usize {
-        self.channels * self.layout.block.expansion()
+        self.channels * self.variant.block.expansion()
     }
 }
 
@@ -44,7 +42,7 @@ pub(super) enum Block {
 
 impl Block {
     pub fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
-        Ok(match spec.layout.block {
+        Ok(match spec.variant.block {
             BlockKind::Basic => Block::Basic(Box::new(BasicBlock::new(spec, b)?)),
             BlockKind::Bottleneck => Block::Bottleneck(Box::new(Bottleneck::new(spec, b)?)),
         })
@@ -107,7 +105,7 @@ pub(super) struct Bottleneck {
 
 impl Bottleneck {
     fn new(spec: BlockSpec, b: &Builder) -> Result<Self> {
-        let Layout { groups, base_width, squeeze_excite, .. } = spec.layout;
+        let ResNetVariant { groups, base_width, squeeze_excite, .. } = spec.variant;
         let (width, outputs) = (spec.channels * base_width / 64 * groups, spec.outputs());
         let grouped = Conv2dOptions { stride: spec.stride, padding: 1, groups, ..Default::default() };
         let se = || SqueezeExcite::new(outputs, outputs / 16, ("fc1", "fc2"), Relu, Sigmoid, &b.pp("se"));
@@ -137,10 +135,10 @@ impl Bottleneck {
     }
 }
 
-/// The shortcut where size or channels change: a 1×1 convolution and a norm.
+/// The shortcut of a block that changes size or channels: a 1×1 convolution and a norm.
 #[derive(Clone)]
 struct Downsample {
-    /// The mean of 2×2 pixels instead of every second one, a last odd row or column by itself.
+    /// Whether 2×2 pixels are averaged instead of every second one taken; an odd last row or column is averaged alone.
     average: bool,
     conv: Conv2d,
     bn: BatchNorm2d,
@@ -153,8 +151,8 @@ impl Downsample {
         if spec.stride == 1 && inputs == outputs {
             return Ok(None);
         }
-        let (b, average) = (b.pp("downsample"), spec.layout.deep);
-        // The pooling, or what stands for it, is module 0.
+        let (b, average) = (b.pp("downsample"), spec.variant.deep);
+        // Module 0 is the pooling, or an identity.
         let first = usize::from(average);
         Ok(Some(Downsample {
             average: average && spec.stride > 1,
@@ -164,7 +162,7 @@ impl Downsample {
     }
 }
 
-/// Convolution, norm and ReLU, with DropBlock before the last.
+/// Convolution, norm, DropBlock and ReLU.
 fn dropped(
     norm: &BatchNorm2d,
     conv: &Conv2d,
@@ -192,7 +190,7 @@ fn average_pairs(x: &Tensor) -> Result<Tensor> {
     avg_pool2d(x, pool, false)
 }
 
-/// `scale`: the initial γ.
+/// A BatchNorm whose weight starts at `scale`.
 pub(super) fn norm(channels: usize, scale: f32, b: &Builder) -> Result<BatchNorm2d> {
     BatchNorm2d::new(channels, BatchNormOptions { weight_init: scale, ..Default::default() }, b)
 }

@@ -1,153 +1,66 @@
-//! ResNet: blocks that add what they compute to what they were given.
+//! ResNet: stages of residual blocks.
 //!
-//! He et al. 2015, <https://arxiv.org/abs/1512.03385>; the bottleneck's stride lies on its 3×3
-//! convolution (variant 1.5), as in torchvision and timm. Its descendants by the same blocks:
+//! He et al. 2015, <https://arxiv.org/abs/1512.03385>. The stride of a bottleneck is on its 3×3 convolution (variant
+//! 1.5), as in torchvision and timm. Networks of the same blocks:
 //!
-//! - `resnet*d`, He et al. 2018, <https://arxiv.org/abs/1812.01187>: a stem of three 3×3
-//!   convolutions, and shortcuts that average pixels before they drop them.
-//! - `resnext50_32x4d`, Xie et al. 2016, <https://arxiv.org/abs/1611.05431>: 3×3 convolutions in 32 groups.
-//! - `wide_resnet50_2`, Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>: twice the
-//!   channels in the 3×3 convolutions. (`wide_resnet.rs` holds the same paper's networks for small images.)
-//! - `seresnet50`, Hu et al. 2017, <https://arxiv.org/abs/1709.01507>: squeeze-excite behind each block.
+//! - `resnet*d`, He et al. 2018, <https://arxiv.org/abs/1812.01187>: the stem is three 3×3 convolutions, and a
+//!   shortcut averages 2×2 pixels instead of dropping three of four.
+//! - `resnext50_32x4d`, Xie et al. 2016, <https://arxiv.org/abs/1611.05431>: the 3×3 convolutions have 32 groups.
+//! - `wide_resnet50_2`, Zagoruyko & Komodakis 2016, <https://arxiv.org/abs/1605.07146>: the 3×3 convolutions have
+//!   twice the channels. `wide_resnet.rs` has the networks of the same paper for small images.
+//! - `seresnet50`, Hu et al. 2017, <https://arxiv.org/abs/1709.01507>: each block ends in squeeze-excite.
 //!
-//! Reference: timm's. Weight names are its own: `conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.bn1`, …,
-//! `layer1.0.se.fc1`, `layer2.0.downsample.0` (convolution) and `.1` (norm), `fc`; with a deep stem
-//! `conv1.0`, `conv1.1`, `conv1.3`, `conv1.4`, `conv1.6`, and `downsample.1` and `.2`.
-//! Initial values too: Kaiming normal by fan-out, the last norm of each block zero, PyTorch's
-//! default for `fc`; squeeze-excite's biases start at zero. Drop path grows linearly from block to block,
-//! `drop_block_rate` is timm's: DropBlock in the last two stages.
+//! Reference: timm's `resnet*`. Weight names are timm's: `conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.bn1`, …,
+//! `layer1.0.se.fc1`, `layer2.0.downsample.0` (convolution) and `.1` (norm), `fc`. With a deep stem they are
+//! `conv1.0`, `conv1.1`, `conv1.3`, `conv1.4`, `conv1.6`, and `downsample.1` and `.2`. Initial values are timm's:
+//! Kaiming normal by fan-out, zero for the last norm of each block, PyTorch's default for `fc`; biases of
+//! squeeze-excite are zero. Drop path grows linearly from block to block. `drop_block_rate` applies DropBlock in the
+//! last two stages, as in timm.
 //!
-//! Deviation: `stem = "cifar"` (3×3 convolution of stride 1, no pooling; section 4.2 of the paper),
-//! which timm has no argument for; the names stay the same. A deep stem loses its stride alike.
+//! Deviation from timm: `stem = "cifar"` gives a 3×3 convolution of stride 1 without pooling (section 4.2 of the
+//! paper). The weight names stay the same. A deep stem has stride 1 then.
 
 mod block;
+mod variant;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
-use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, Dropout, Linear, checkpoint};
+use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, checkpoint};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{PoolConfig, max_pool2d};
 use tallow_nn::{Builder, Mode, Result};
 
 use self::block::{Block, BlockSpec, norm};
+use self::variant::{ResNetVariant, VARIANTS};
 use super::{conv, linear};
-use crate::config::{Key, ModelConfig, Stem};
+use crate::config::{ModelConfig, Stem};
+use crate::family::{FamilyTable, boxed};
+use crate::layers::head::ClassifierHead;
 use crate::layers::{average_map, drop_path_rate};
 use crate::model::Model;
-use crate::registry::{Arch, Preset};
 
-/// What tells one ResNet from another.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Layout {
-    block: BlockKind,
-    /// Blocks in each of the four stages.
-    blocks: [usize; 4],
-    /// Variant D: three convolutions in the stem, averaging shortcuts.
-    deep: bool,
-    /// Groups of a bottleneck's 3×3 convolution.
-    groups: usize,
-    /// Channels of each group in the first stage.
-    base_width: usize,
-    squeeze_excite: bool,
-}
+pub(crate) static FAMILY: FamilyTable<ResNetVariant> = FamilyTable {
+    variants: VARIANTS,
+    build: |variant, _, config, b| boxed(ResNet::new(variant, config, b)),
+    num_features: |variant, _| variant.num_features(),
+};
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum BlockKind {
-    /// Two 3×3 convolutions.
-    Basic,
-    /// 1×1 down, 3×3, 1×1 up to four times the channels.
-    Bottleneck,
-}
-
-impl BlockKind {
-    fn expansion(self) -> usize {
-        match self {
-            BlockKind::Basic => 1,
-            BlockKind::Bottleneck => 4,
-        }
-    }
-}
-
-impl Layout {
-    const fn basic(blocks: [usize; 4]) -> Layout {
-        Layout { block: BlockKind::Basic, ..Layout::bottleneck(blocks) }
-    }
-
-    const fn bottleneck(blocks: [usize; 4]) -> Layout {
-        let block = BlockKind::Bottleneck;
-        Layout { block, blocks, deep: false, groups: 1, base_width: 64, squeeze_excite: false }
-    }
-
-    /// Channels that the classifier sees.
-    pub(crate) fn num_features(self) -> usize {
-        512 * self.block.expansion()
-    }
-}
-
-const R18: Layout = Layout::basic([2, 2, 2, 2]);
-const R34: Layout = Layout::basic([3, 4, 6, 3]);
-const R50: Layout = Layout::bottleneck([3, 4, 6, 3]);
-const R101: Layout = Layout::bottleneck([3, 4, 23, 3]);
-const R152: Layout = Layout::bottleneck([3, 8, 36, 3]);
-
-pub(crate) const PRESETS: &[Preset] = &[
-    preset("resnet18", R18),
-    preset("resnet34", R34),
-    preset("resnet50", R50),
-    preset("resnet101", R101),
-    preset("resnet152", R152),
-    deep("resnet18d", R18),
-    deep("resnet34d", R34),
-    deep("resnet50d", R50),
-    larger(deep("resnet101d", R101)),
-    larger(deep("resnet152d", R152)),
-    preset("resnext50_32x4d", Layout { groups: 32, base_width: 4, ..R50 }),
-    Preset { crop_pct: 0.875, ..preset("wide_resnet50_2", Layout { base_width: 128, ..R50 }) },
-    preset("seresnet50", Layout { squeeze_excite: true, ..R50 }),
-];
-
-/// Preprocessing is that of timm's default weights: `a1_in1k` and the like.
-const fn preset(name: &'static str, layout: Layout) -> Preset {
-    Preset {
-        keys: &[
-            Key::DropRate,
-            Key::DropPathRate,
-            Key::Stem,
-            Key::ZeroInitLast,
-            Key::DropBlockRate,
-            Key::CheckpointActivations,
-        ],
-        crop_pct: 0.95,
-        interpolation: "bicubic",
-        ..Preset::imagenet(name, "cnn/resnet", Arch::ResNet(layout))
-    }
-}
-
-const fn deep(name: &'static str, layout: Layout) -> Preset {
-    Preset { crop_pct: 0.875, first_conv: "conv1.0", ..preset(name, Layout { deep: true, ..layout }) }
-}
-
-const fn larger(preset: Preset) -> Preset {
-    Preset { input_size: (256, 256), crop_pct: 0.95, ..preset }
-}
-
-pub(crate) struct ResNet {
+struct ResNet {
     conv1: StemConv,
     bn1: BatchNorm2d,
-    /// 3×3 of stride 2; none behind a CIFAR stem.
+    /// 3×3 max-pooling of stride 2; a CIFAR stem has none.
     max_pool: Option<PoolConfig>,
     layer1: Vec<Block>,
     layer2: Vec<Block>,
     layer3: Vec<Block>,
     layer4: Vec<Block>,
-    /// Whether a block's activations are computed again instead of kept.
+    /// Whether the backward pass recomputes the activations inside blocks.
     checkpoint: bool,
-    dropout: Dropout,
-    fc: Linear,
+    classifier: ClassifierHead,
 }
 
 impl ResNet {
-    pub(crate) fn new(layout: Layout, config: &ModelConfig, b: &Builder) -> Result<Self> {
-        let Layout { block, blocks, .. } = layout;
+    fn new(variant: ResNetVariant, config: &ModelConfig, b: &Builder) -> Result<Self> {
+        let ResNetVariant { block, blocks, .. } = variant;
         let total: usize = blocks.iter().sum();
         let stage = |index: usize| -> Result<Vec<Block>> {
             let before: usize = blocks[..index].iter().sum();
@@ -156,7 +69,7 @@ impl ResNet {
                     let channels = 64 << index;
                     let first = i == 0;
                     let spec = BlockSpec {
-                        layout,
+                        variant,
                         inputs: match (index, first) {
                             (0, true) => 64,
                             (_, true) => channels / 2 * block.expansion(),
@@ -177,7 +90,7 @@ impl ResNet {
             Stem::Cifar => (3, 1, None),
         };
         Ok(ResNet {
-            conv1: if layout.deep {
+            conv1: if variant.deep {
                 StemConv::Deep(Box::new(DeepStem::new(config.in_chans, stride, &b.pp("conv1"))?))
             } else {
                 StemConv::Plain(conv(config.in_chans, 64, kernel, stride, &b.pp("conv1"))?)
@@ -189,13 +102,15 @@ impl ResNet {
             layer3: stage(2)?,
             layer4: stage(3)?,
             checkpoint: config.checkpoint_activations,
-            dropout: Dropout::new(config.drop_rate)?,
-            fc: linear(layout.num_features(), config.num_classes, &b.pp("fc"))?,
+            classifier: ClassifierHead::new(
+                linear(variant.num_features(), config.num_classes, &b.pp("fc"))?,
+                config.drop_rate,
+            )?,
         })
     }
 }
 
-/// timm's: larger and fewer blocks in the third stage, smaller ones in the last.
+/// DropBlock of a stage, as in timm: larger and rarer blocks in the third stage, smaller ones in the last.
 fn drop_block(rate: f32, stage: usize) -> Result<Option<DropBlock2d>> {
     Ok(match stage {
         2 if rate > 0.0 => Some(DropBlock2d::new(rate, 5)?.with_gamma_scale(0.25)),
@@ -221,12 +136,11 @@ impl Model for ResNet {
     }
 
     fn forward_head(&self, features: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = global_avg_pool(features)?;
-        self.fc.forward(&self.dropout.forward(&x, mode)?)
+        self.classifier.forward(features, mode)
     }
 }
 
-/// What stands before the first norm.
+/// The convolutions before the first norm.
 enum StemConv {
     Plain(Conv2d),
     Deep(Box<DeepStem>),
@@ -241,7 +155,7 @@ impl StemConv {
     }
 }
 
-/// Three 3×3 convolutions, norm and ReLU between them.
+/// Three 3×3 convolutions with norm and ReLU between them.
 struct DeepStem {
     conv1: Conv2d,
     bn1: BatchNorm2d,
