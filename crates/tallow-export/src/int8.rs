@@ -8,8 +8,8 @@ use candle_core::Tensor;
 use tallow_models::{Built, Model};
 use tallow_nn::Mode;
 use tallow_nn::graph::{Dim, Graph, Op, Value, observe};
-use tallow_nn::kernels::quantize::{fake_quantize, range};
 use tallow_nn::layers::Activation;
+use tallow_nn::op::{fake_quantize, range};
 
 use crate::error::{Error, Result};
 use crate::onnx::graph_of;

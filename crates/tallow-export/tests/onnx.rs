@@ -6,8 +6,8 @@ use tallow_augment::Size;
 use tallow_export::{CheckpointInfo, Error, Int8, prune, save_graph, save_onnx};
 use tallow_models::{Built, ModelConfig, build, find};
 use tallow_nn::graph::trace;
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::{Mode, ops};
+use tallow_nn::op::softmax;
+use tallow_nn::{Mode, op};
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, Tensor as TractTensor, tvec,
 };
@@ -80,8 +80,8 @@ fn another_runtime_computes_what_several_models_do_together() -> Result<()> {
     let mirror: Vec<usize> = (0..28).rev().collect();
     let together = |images: &Tensor| -> tallow_nn::Result<Tensor> {
         let first = softmax(&a.model.forward(images, &Mode::eval())?)?;
-        let second = softmax(&b.model.forward(&ops::select(images, 3, &mirror)?, &Mode::eval())?)?;
-        ops::log(&ops::affine(&ops::add(&first, &second)?, 0.5, 0.0)?)
+        let second = softmax(&b.model.forward(&op::select(images, 3, &mirror)?, &Mode::eval())?)?;
+        op::log(&op::affine(&op::add(&first, &second)?, 0.5, 0.0)?)
     };
     let names: Vec<_> = [("a", &a), ("b", &b)]
         .iter()

@@ -2,10 +2,8 @@
 
 use candle_core::{Device, Tensor, TensorId};
 use tallow_nn::graph::{Graph, trace};
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::{Mode, ops};
+use tallow_nn::op::{Activation, activate, linear, softmax};
+use tallow_nn::{Mode, op};
 use tallow_run::RunSections;
 
 use crate::ensemble::combine::uniform;
@@ -127,7 +125,7 @@ fn ensemble_logits(ensemble: &Ensemble, images: &Tensor) -> tallow_nn::Result<Te
             let logits = classifier_logits(&run.classifier, &renormalized(images, first, run)?)?;
             let probabilities =
                 if run.classifier.multi_label { activate(&logits, Activation::Sigmoid)? } else { softmax(&logits)? };
-            if member.in_order() { Ok(probabilities) } else { ops::select(&probabilities, 1, columns) }
+            if member.in_order() { Ok(probabilities) } else { op::select(&probabilities, 1, columns) }
         });
         mean(runs, &uniform(member.runs.len()))
     });
@@ -139,7 +137,7 @@ fn ensemble_logits(ensemble: &Ensemble, images: &Tensor) -> tallow_nn::Result<Te
         Rule::Stack(stack) => {
             let logarithms =
                 members.map(|member| log(&member?, FLOOR as f32)).collect::<tallow_nn::Result<Vec<_>>>()?;
-            regression(stack, &ops::cat(&logarithms.iter().collect::<Vec<_>>(), 1)?)
+            regression(stack, &op::cat(&logarithms.iter().collect::<Vec<_>>(), 1)?)
         }
         Rule::Vote => Err(tallow_nn::Error::Config { op: "graph", reason: "votes have no graph".to_owned() }),
     }
@@ -175,13 +173,13 @@ fn renormalized(images: &Tensor, first: &TrainedRun, run: &TrainedRun) -> tallow
     let factors = (0..channels).map(|c| std[c] / other_std[c]).collect();
     let summands = (0..channels).map(|c| (mean[c] - other_mean[c]) / other_std[c]).collect();
     let column = |values: Vec<f32>| Tensor::from_vec(values, (1, channels, 1, 1), &Device::Cpu);
-    ops::add(&ops::multiply(images, &column(factors)?)?, &column(summands)?)
+    op::add(&op::multiply(images, &column(factors)?)?, &column(summands)?)
 }
 
 /// The weighted mean; the weights sum to 1.
 fn mean(tables: impl Iterator<Item = tallow_nn::Result<Tensor>>, weights: &[f64]) -> tallow_nn::Result<Tensor> {
-    let weighted = tables.zip(weights).map(|(table, weight)| ops::affine(&table?, *weight, 0.0));
-    let sum = |sum: tallow_nn::Result<Tensor>, next: tallow_nn::Result<Tensor>| ops::add(&sum?, &next?);
+    let weighted = tables.zip(weights).map(|(table, weight)| op::affine(&table?, *weight, 0.0));
+    let sum = |sum: tallow_nn::Result<Tensor>, next: tallow_nn::Result<Tensor>| op::add(&sum?, &next?);
     let none = || tallow_nn::Error::Config { op: "mean", reason: "of nothing".to_owned() };
     weighted.reduce(sum).unwrap_or_else(|| Err(none()))
 }
@@ -189,11 +187,11 @@ fn mean(tables: impl Iterator<Item = tallow_nn::Result<Tensor>>, weights: &[f64]
 /// Logarithms with the lower bound `floor`.
 fn log(x: &Tensor, floor: f32) -> tallow_nn::Result<Tensor> {
     let floor = f64::from(floor);
-    ops::log(&ops::affine(&activate(&ops::affine(x, 1.0, -floor)?, Activation::Relu)?, 1.0, floor)?)
+    op::log(&op::affine(&activate(&op::affine(x, 1.0, -floor)?, Activation::Relu)?, 1.0, floor)?)
 }
 
 fn logit(p: &Tensor) -> tallow_nn::Result<Tensor> {
-    ops::subtract(&log(p, f32::MIN_POSITIVE)?, &log(&ops::affine(p, -1.0, 1.0)?, f32::EPSILON / 2.0)?)
+    op::subtract(&log(p, f32::MIN_POSITIVE)?, &log(&op::affine(p, -1.0, 1.0)?, f32::EPSILON / 2.0)?)
 }
 
 fn regression(stack: &Stack, features: &Tensor) -> tallow_nn::Result<Tensor> {

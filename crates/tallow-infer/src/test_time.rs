@@ -11,7 +11,7 @@ use tallow_augment::{
 };
 use tallow_metrics::softmax;
 use tallow_models::Model;
-use tallow_nn::{Mode, ops};
+use tallow_nn::{Mode, op};
 use tallow_run::{RunSections, View};
 
 use crate::batch::images;
@@ -196,7 +196,7 @@ impl Look {
         let mut seen = images.clone();
         for (dim, side, places) in [(2, h, self.rows(h)), (3, w, self.columns(w))] {
             if places.iter().copied().ne(0..side) {
-                seen = ops::select(&seen, dim, &places)?;
+                seen = op::select(&seen, dim, &places)?;
             }
         }
         Ok(seen)

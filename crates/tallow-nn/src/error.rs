@@ -1,36 +1,36 @@
-//! What can go wrong when a layer is built, run, loaded or differentiated.
+//! Errors of building, running, loading or differentiating a layer.
 
-/// The result of anything in this crate that can fail.
+/// The result of a fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Errors of this crate. Each names the operation or the parameter concerned.
+/// Errors of this crate. Each names the operation or the parameter that it concerns.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An input of the wrong shape, type or device.
+    /// An input has the wrong shape, type or device.
     #[error("{op}: expected {expected}, found {found}")]
     Input {
-        /// The operation that refused its input.
+        /// The operation.
         op: &'static str,
-        /// What it takes.
+        /// The input that it takes.
         expected: String,
-        /// What it was given.
+        /// The input that it was given.
         found: String,
     },
-    /// A layer or an operation was configured with values that mean nothing.
+    /// A layer or an operation was configured with invalid values.
     #[error("{op}: {reason}")]
     Config {
         /// The layer or operation.
         op: &'static str,
-        /// What is wrong, and what would be right.
+        /// The invalid value, and the valid ones.
         reason: String,
     },
-    /// Two parameters or buffers of a model were given the same name.
+    /// Two parameters or buffers of a model have the same name.
     #[error("the parameter {name} is defined twice: each layer needs a name of its own")]
     DuplicateName {
         /// The full name, as in a state dict.
         name: String,
     },
-    /// A tensor of another shape than the parameter it should fill.
+    /// A tensor has another shape than the parameter that it should fill.
     #[error(
         "{name}: the model has shape {expected:?}, the file has {found:?}; is it another architecture, size or class count?"
     )]
@@ -42,22 +42,22 @@ pub enum Error {
         /// The file's shape.
         found: Vec<usize>,
     },
-    /// A name that the model does not have.
+    /// The model has no parameter or buffer of this name.
     #[error("the model has no parameter or buffer named {name}")]
     UnknownName {
-        /// The name asked for.
+        /// The name that was asked for.
         name: String,
     },
-    /// `backward` was asked of a tensor that no tape saw.
+    /// The loss of a backward pass depends on nothing that a tape recorded.
     #[error("the loss does not depend on any recorded parameter: was Tape::start() called before the forward pass?")]
     NotRecorded,
-    /// A value that depends on the images and comes from nothing that was traced.
+    /// A value depends on the images, and no traced operation computed it.
     #[error(
-        "cannot trace the model: {user} takes a value of shape {shape:?} that one of Candle's own operations made of the \
-         images; those of tallow_nn::ops leave a trace"
+        "cannot trace the model: {user} takes a value of shape {shape:?} that one of Candle's own operations computed from the \
+         images; use the operations of tallow_nn::op, which leave a trace"
     )]
     NotTraced {
-        /// What takes the value.
+        /// The operation that takes the value.
         user: String,
         /// Its shape for one image.
         shape: Vec<usize>,
@@ -68,7 +68,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// An input error, from anything that can be displayed.
+    /// An input error.
     pub fn input(op: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Error::Input { op, expected: expected.into(), found: found.into() }
     }

@@ -5,7 +5,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::rng::Rng;
 
-/// Which side of a weight the variance is kept constant on.
+/// The side of a weight on which the variance is kept constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fan {
     /// Inputs of one output: keeps the forward variance.

@@ -1,30 +1,33 @@
-//! Differentiable building blocks on Candle tensors: fast CPU kernels with a correct backward,
-//! the layers made of them, and the store that keeps a model's parameters.
+//! Neural networks on Candle tensors: differentiable operations with fast CPU kernels, layers, and the store of a
+//! model's parameters.
 //!
-//! - [`Tape`]: records a forward pass, gives gradients.
-//! - [`ParamStore`] and [`Builder`]: parameters and buffers by name, seeded initialisers.
-//! - [`layers`]: what models are made of. [`kernels`]: what layers are made of. [`ops`]: Candle's own, traced.
-//! - [`graph`]: what a model computes, for exporters.
+//! - [`Tape`]: records a forward pass and computes gradients.
+//! - [`ParamStore`] and [`Builder`]: parameters and buffers by name, with seeded initial values.
+//! - [`layers`]: parameters with a forward pass. [`op`]: the operations that layers are made of.
+//! - [`graph`]: the computation of a model, for exporters.
 //! - [`Mode`]: whether a pass trains, and its random numbers. [`autocast`]: whether it computes in bf16.
 
+mod context;
 mod error;
 mod init;
 mod mode;
+mod packed_weights;
 mod precision;
 mod store;
 
 pub mod graph;
-pub mod kernels;
 pub mod layers;
 pub mod macs;
-pub mod ops;
+pub mod memory;
+pub mod op;
 pub mod rng;
 pub mod tape;
 
+pub use context::suspended;
 pub use error::{Error, Result};
 pub use init::{Fan, Init};
-pub use kernels::conv2d::{KeepPackedWeights, keep_packed_weights};
 pub use mode::Mode;
+pub use packed_weights::{KeepPackedWeights, keep_packed_weights};
 pub use precision::{Autocast, Precision, autocast, bf16_unit};
 pub use store::{Buffer, Builder, ParamStore};
 pub use tape::{Gradients, Tape};

@@ -1,16 +1,18 @@
-//! Counts multiply-accumulates as a forward pass runs: what a model costs, measured rather than derived.
+//! Counts the multiply-accumulates of a forward pass as it runs.
 
 use std::cell::Cell;
 
 use candle_core::Tensor;
 
+use crate::context::Suspended;
+
 thread_local! {
     static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Runs `forward` and counts the multiply-accumulates of the convolutions, linear layers and attention's
-/// products that it has on this thread; biases, norms, activations and pooling left out, as fvcore does. Convolutions and
-/// linear layers are counted without being computed: what they give is zero.
+/// Runs `forward` and counts the multiply-accumulates of its convolutions, linear layers and attention on this thread.
+/// Biases, norms, activations and pooling are not counted, as in fvcore. Convolutions and linear layers are not
+/// computed: their results are zero.
 pub fn count<T>(forward: impl FnOnce() -> T) -> (T, u64) {
     let outer = COUNT.replace(Some(0));
     let result = forward();
@@ -23,13 +25,18 @@ pub(crate) fn counting() -> bool {
     COUNT.get().is_some()
 }
 
-/// A layer of `weight` `[out, …]` made `output`: each of its values took `weight / out` of them.
+/// Counts the layer of `weight` `[out, …]` that gave `output`: `weight / out` for each of its values.
 pub(crate) fn record(output: &Tensor, weight: &Tensor) {
     let each = weight.elem_count() / weight.dims()[0].max(1);
     add(output.elem_count() * each);
 }
 
-/// Something else took `count` of them.
+/// Adds to the count.
 pub(crate) fn add(count: usize) {
     COUNT.set(COUNT.get().map(|total| total + count as u64));
+}
+
+/// Stops counting until the guard is dropped.
+pub(crate) fn suspend() -> Suspended<Cell<Option<u64>>> {
+    Suspended::new(&COUNT)
 }

@@ -6,8 +6,8 @@ use crate::rng::{self, Rng};
 
 /// The mode of one forward pass.
 ///
-/// Training passes carry the run's seed and the step, so that dropout draws depend on
-/// (seed, step, layer) alone: neither threads nor a resumed run change them.
+/// A training pass carries the run's seed and the step, so that dropout draws depend on
+/// (seed, step, layer) alone. Neither the number of threads nor resuming a run changes them.
 #[derive(Debug)]
 pub struct Mode {
     training: Option<(u64, u64)>,
@@ -27,12 +27,12 @@ impl Mode {
         Mode { training: Some((seed, step)), ..Mode::eval() }
     }
 
-    /// Whether batch statistics and dropout are in force.
+    /// Whether this pass trains: with batch statistics and dropout.
     pub fn is_train(&self) -> bool {
         self.training.is_some()
     }
 
-    /// A generator for the next layer of this pass that drops with probability `p`; `None` in evaluation, and where `p`
+    /// The generator of the next layer of this pass that drops with probability `p`; `None` in evaluation, and if `p`
     /// is 0.
     ///
     /// Layers run in the model's order, so the n-th call always serves the same layer.
@@ -51,24 +51,24 @@ impl Mode {
         self.draws.get()
     }
 
-    /// Whether any of them got one: whether what the pass made depends on chance.
+    /// Whether any of them received one: whether the result of the pass is random.
     pub fn is_random(&self) -> bool {
         self.random.get()
     }
 
-    /// Leaves out the generators of `layers` layers: those of a part whose result is known.
+    /// Skips the generators of `layers` layers, whose results are known.
     pub fn skip_draws(&self, layers: u64) {
         self.draws.set(self.draws.get() + layers);
     }
 
-    /// This pass once more from here: the same random numbers, and running statistics stay as they are, since the
-    /// first time has moved them.
+    /// The mode of a second pass from here on: it draws the same random numbers, and leaves running statistics alone,
+    /// which the first pass has moved.
     pub fn replay(&self) -> Mode {
         let random = Cell::new(self.random.get());
         Mode { training: self.training, draws: Cell::new(self.draws.get()), random, replays: true }
     }
 
-    /// Whether this is the second time, so that running statistics must not move.
+    /// Whether this is a second pass, which must not move running statistics.
     pub fn is_replay(&self) -> bool {
         self.replays
     }

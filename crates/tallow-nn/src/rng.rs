@@ -1,4 +1,4 @@
-//! The one source of random numbers: a counter-based generator keyed by what it is for.
+//! The source of random numbers: a counter-based generator, keyed by the purpose of its numbers.
 
 use rand::SeedableRng;
 

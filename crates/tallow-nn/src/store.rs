@@ -1,4 +1,4 @@
-//! The parameter store: every parameter and buffer of a model, by name, in the model's order.
+//! The parameter store: the parameters and buffers of a model, by name, in the model's order.
 //!
 //! A *parameter* is trained and receives a gradient; a *buffer* (BatchNorm's running
 //! statistics) is saved with the model and does not. A model is built through a [`Builder`],
@@ -13,7 +13,7 @@ use candle_core::{Device, Tensor, Var};
 
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::kernels::conv2d;
+use crate::packed_weights;
 use crate::rng;
 
 /// A tensor that is saved with the model but not trained. Clones share the value.
@@ -27,7 +27,7 @@ struct Shared {
 }
 
 impl Buffer {
-    /// The present value.
+    /// The current value.
     pub fn get(&self) -> Tensor {
         self.0.value.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
@@ -37,12 +37,12 @@ impl Buffer {
         *self.0.value.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = value;
     }
 
-    /// Says whether training leaves it as it is: BatchNorm then normalises by it, as in evaluation.
+    /// Freezes the buffer, or unfreezes it: BatchNorm normalises by frozen statistics, as in evaluation.
     pub fn freeze(&self, frozen: bool) {
         self.0.frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Whether training leaves it as it is.
+    /// Whether the buffer is frozen.
     pub fn is_frozen(&self) -> bool {
         self.0.frozen.load(Ordering::Relaxed)
     }
@@ -65,7 +65,7 @@ impl ParamStore {
     /// Initial values depend on (`seed`, name, shape) alone.
     ///
     /// # Errors
-    /// Whatever `build` fails with; a name defined twice.
+    /// Errors of `build`; a name that is defined twice.
     pub fn build<M, E: From<Error>>(
         seed: u64,
         device: &Device,
@@ -74,7 +74,7 @@ impl ParamStore {
         Self::build_from(Some(seed), device, build)
     }
 
-    /// The same with every parameter zero, at no cost: to count them, or to load weights into.
+    /// Builds a model with every parameter zero, which costs no time: to count parameters, or to load weights.
     ///
     /// # Errors
     /// As [`build`](Self::build).
@@ -123,7 +123,7 @@ impl ParamStore {
         self.parameters().map(|(_, var)| var.elem_count()).sum()
     }
 
-    /// Every parameter and buffer by name, in the model's order: what a checkpoint holds.
+    /// The parameters and buffers by name, in the model's order, as a checkpoint holds them.
     /// The tensors share the parameters' storage: copy them to keep a snapshot.
     pub fn state_dict(&self) -> Vec<(String, Tensor)> {
         let value = |value: &Value| match value {
@@ -133,10 +133,10 @@ impl ParamStore {
         self.entries.iter().map(|(name, v)| (name.clone(), value(v))).collect()
     }
 
-    /// Gives the parameter or buffer `name` a new value, in place.
+    /// Sets the parameter or buffer `name`, in place.
     ///
     /// # Errors
-    /// No such name; another shape.
+    /// A name that the model does not have; another shape.
     pub fn set(&self, name: &str, tensor: &Tensor) -> Result<()> {
         let Some((_, value)) = self.entries.iter().find(|(n, _)| n == name) else {
             return Err(Error::UnknownName { name: name.to_string() });
@@ -153,7 +153,7 @@ impl ParamStore {
             });
         }
         let tensor = tensor.detach().to_dtype(current.dtype())?.to_device(current.device())?;
-        conv2d::forget();
+        packed_weights::forget();
         match value {
             Value::Parameter(var) => var.set(&tensor.contiguous()?)?,
             Value::Buffer(buffer) => buffer.set(tensor.contiguous()?.copy()?),
@@ -167,7 +167,7 @@ impl ParamStore {
 pub struct Builder {
     entries: Rc<RefCell<Vec<(String, Value)>>>,
     prefix: String,
-    /// What initial values are drawn by; none: they are zero.
+    /// The seed of initial values; without one they are zero.
     seed: Option<u64>,
     device: Device,
 }
@@ -178,7 +178,7 @@ impl Builder {
         Builder { prefix: self.full(&name.to_string()), ..self.clone() }
     }
 
-    /// The full name that `name` has here: `layer1.0.conv1.weight`.
+    /// The full name of `name` under this prefix: `layer1.0.conv1.weight`.
     pub fn full(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
@@ -212,7 +212,7 @@ impl Builder {
         Ok(buffer)
     }
 
-    /// Where the parameters live.
+    /// The device of the parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }

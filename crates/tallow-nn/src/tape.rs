@@ -1,13 +1,13 @@
 //! The tape: reverse-mode differentiation over Candle tensors.
 //!
-//! Candle's own engine allocates zeros and adds for every edge of the graph, on one thread, and
-//! holds every activation until the loss is dropped. Here an op of ours, run while a [`Tape`] is
-//! recording, leaves a node with its backward; [`Tape::backward`] walks the nodes in reverse, moves
-//! each gradient where it belongs, and frees what a node held as soon as it is done with.
+//! Candle's own engine allocates zeros and adds for every edge of the graph, on one thread, and holds every activation
+//! until the loss is dropped. Here each operation of [`op`](crate::op) that runs while a [`Tape`] records leaves a node
+//! with its backward. [`Tape::backward`] walks the nodes in reverse, moves each gradient to where it belongs, and frees
+//! what a node saved when the node is done.
 //!
-//! Candle's ops mix freely with ours: a tensor computed by them is differentiated by Candle's engine,
-//! down to the nearest output of a recorded op (which Candle sees as a variable). So a user's layer
-//! or loss in plain Candle ops trains without knowing about the tape.
+//! Candle's operations mix freely with these: Candle's engine differentiates a tensor that they computed, down to the
+//! nearest output of a recorded operation, which Candle sees as a variable. So a layer or loss in plain Candle
+//! operations trains without knowing about the tape.
 //!
 //! Without a tape nothing is recorded: inference keeps no activations.
 //!
@@ -22,28 +22,31 @@
 //! # Ok(()) }
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use candle_core::{Device, Tensor, TensorId, Var};
 
+use crate::context::{Suspended, suspended};
 use crate::error::{Error, Result};
-use crate::kernels::{conv2d, elementwise};
+use crate::op::add_gradients;
+use crate::packed_weights;
+use crate::precision::{self, Precision, autocast};
 
-/// The backward of one recorded op. It owns what it saved from the forward pass.
+/// The backward of one recorded operation. It owns what it saved from the forward pass.
 pub trait Backward {
-    /// Given the gradient of the output, the gradient of each input, in the order in which the
-    /// inputs were recorded; `None` where `needs` is false.
+    /// Computes the gradient of each input from the gradient of the output, in the order in which the inputs were
+    /// recorded; `None` is allowed where `needs` is false.
     ///
     /// # Errors
-    /// Whatever its kernels fail with.
+    /// Errors of its kernels.
     fn backward(&self, grad: &Tensor, needs: &[bool]) -> Result<Vec<Option<Tensor>>>;
 }
 
-/// The result of a kernel, about to become a tensor: values in the order they lie in memory, and
-/// the permutation by which the tensor shows them.
+/// The result of a kernel, before it becomes a tensor: values in the order of memory, and the permutation by which the
+/// tensor shows them.
 pub struct Output {
     data: Vec<f32>,
     memory_shape: Vec<usize>,
@@ -66,7 +69,7 @@ impl Output {
         Ok(if self.channels_last { memory.permute((0, 3, 1, 2))? } else { memory })
     }
 
-    /// The tensor, not recorded.
+    /// Makes the tensor, not recorded.
     ///
     /// # Errors
     /// When the number of values does not fit the shape.
@@ -78,79 +81,103 @@ impl Output {
 }
 
 enum Node {
-    /// An op of ours.
+    /// A recorded operation.
     Op { output: TensorId, inputs: Vec<Option<TensorId>>, op: Box<dyn Backward> },
-    /// A part of the pass that kept nothing but its input, and is computed again.
-    Replay { output: TensorId, input: Tensor, tracked: Option<TensorId>, part: Box<Part> },
-    /// A tensor that Candle's ops computed and an op of ours consumed.
+    /// A part of the pass that kept only its input, and is computed again in the format that it was computed in.
+    Replay { output: TensorId, input: Tensor, tracked: Option<TensorId>, part: Box<Part>, precision: Precision },
+    /// A tensor that Candle's operations computed and a recorded operation consumed.
     Candle(Tensor),
 }
 
 /// A part of a forward pass, from its one input to its output.
 pub type Part = dyn Fn(&Tensor) -> Result<Tensor>;
 
+/// The operations that a tape has recorded.
 #[derive(Default)]
-struct Recording {
+pub(crate) struct Recording {
+    /// The tape's number; 0 for the recording of a replayed part.
+    tape: u64,
     nodes: Vec<Node>,
     /// Outputs and Candle tensors that have a node.
     known: HashSet<TensorId>,
     /// The variable under a channels-last output → that output.
     leaves: HashMap<TensorId, TensorId>,
-    /// Variables that are taken for constants.
+    /// Frozen variables: they receive no gradient.
     frozen: Rc<HashSet<TensorId>>,
 }
 
 thread_local! {
-    static RECORDING: RefCell<Option<Recording>> = const { RefCell::new(None) };
+    /// The recordings of this thread's tapes. The last tape is the one that records.
+    static RECORDINGS: RefCell<Vec<Recording>> = const { RefCell::new(Vec::new()) };
+    /// The number of the next tape.
+    static NEXT: Cell<u64> = const { Cell::new(1) };
 }
 
-/// Records the ops that run on this thread, from [`Tape::start`] until [`Tape::backward`] or drop.
+/// Records the operations that run on this thread, from [`Tape::start`] until [`Tape::backward`] or drop.
+///
+/// A tape that starts while another one records hides it until it ends: the outer tape then goes on.
 pub struct Tape {
+    number: u64,
     /// A tape belongs to the thread that started it.
     not_send: PhantomData<*const ()>,
 }
 
 impl Tape {
-    /// Starts recording on this thread. A tape that is already recording is replaced.
+    /// Starts recording on this thread.
     pub fn start() -> Tape {
         Tape::start_without(&[])
     }
 
-    /// Starts recording with some variables taken for constants: what depends on no others is computed as in
-    /// inference, without a backward. Where Candle's own ops use them, they may receive gradients all the same.
+    /// Starts recording with some variables frozen: they receive no gradient, and what depends on no others is computed
+    /// as in inference, without a backward. Where Candle's own operations use them, they may receive gradients all the
+    /// same.
     pub fn start_without(frozen: &[Tensor]) -> Tape {
-        conv2d::forget();
+        packed_weights::forget();
         let frozen = Rc::new(frozen.iter().map(Tensor::id).collect());
-        RECORDING.with(|r| *r.borrow_mut() = Some(Recording { frozen, ..Recording::default() }));
-        Tape { not_send: PhantomData }
+        let number = NEXT.replace(NEXT.get() + 1);
+        RECORDINGS.with_borrow_mut(|all| all.push(Recording { tape: number, frozen, ..Recording::default() }));
+        Tape { number, not_send: PhantomData }
     }
 
-    /// The gradients of the scalar `loss` with respect to every variable it depends on.
+    /// The gradients of the scalar `loss` with respect to every variable that it depends on.
     ///
     /// # Errors
-    /// [`Error::NotRecorded`] if it depends on none; whatever a backward fails with.
+    /// [`Error::NotRecorded`] if it depends on none; errors of the operations' backward.
     pub fn backward(self, loss: &Tensor) -> Result<Gradients> {
-        let recording = RECORDING.with(|r| r.borrow_mut().take());
-        drop(self);
-        let mut recording = recording.ok_or(Error::NotRecorded)?;
+        let mut recording = self.take().ok_or(Error::NotRecorded)?;
         if recording.track(loss).is_none() {
             return Err(Error::NotRecorded);
         }
+        // No other tape of this thread records the backward pass.
+        let _hidden = suspend();
         let mut grads = HashMap::from([(loss.id(), loss.ones_like()?)]);
         recording.walk(&mut grads, Some(loss.id()))?;
         Ok(Gradients(grads))
+    }
+
+    /// Ends recording and takes what was recorded.
+    fn take(&self) -> Option<Recording> {
+        RECORDINGS.with_borrow_mut(|all| {
+            let at = all.iter().position(|recording| recording.tape == self.number)?;
+            Some(all.remove(at))
+        })
     }
 }
 
 impl Drop for Tape {
     fn drop(&mut self) {
-        RECORDING.with(|r| *r.borrow_mut() = None);
+        self.take();
     }
 }
 
+/// Hides this thread's tapes until the guard is dropped.
+pub(crate) fn suspend() -> Suspended<RefCell<Vec<Recording>>> {
+    Suspended::new(&RECORDINGS)
+}
+
 impl Recording {
-    /// Goes through the nodes in reverse, from gradients of the last outputs to those of what they were made of. The
-    /// gradient of `loss` is 1.
+    /// Walks the nodes in reverse, from the gradients of the last outputs to those of their inputs. The gradient of
+    /// `loss` is 1.
     fn walk(&mut self, grads: &mut HashMap<TensorId, Tensor>, loss: Option<TensorId>) -> Result<()> {
         while let Some(node) = self.nodes.pop() {
             match node {
@@ -165,13 +192,16 @@ impl Recording {
                         }
                     }
                 }
-                Node::Replay { output, input, tracked, part } => {
+                Node::Replay { output, input, tracked, part, precision } => {
                     let Some(grad) = grads.remove(&output) else {
                         continue;
                     };
                     let mut again = Recording { frozen: self.frozen.clone(), ..Recording::default() };
                     let input = if tracked.is_some() { again.leaf(&input)? } else { input };
-                    let (result, mut again) = recorded(again, || part(&input))?;
+                    let (result, mut again) = {
+                        let _format = autocast(precision);
+                        recorded(again, || part(&input))?
+                    };
                     if again.track(&result).is_some() {
                         grads.insert(result.id(), grad);
                         again.walk(grads, None)?;
@@ -187,7 +217,8 @@ impl Recording {
                     // d/dt Σ t·g = g: Candle's engine has no other way in for a given gradient.
                     let seeded =
                         if Some(tensor.id()) == loss { tensor.clone() } else { (&tensor * &grad)?.sum_all()? };
-                    let store = seeded.backward()?;
+                    // Its matrix products wait in rayon.
+                    let store = suspended(|| seeded.backward())?;
                     for id in store.get_ids() {
                         let Some(grad) = store.get_id(*id) else {
                             continue;
@@ -203,8 +234,8 @@ impl Recording {
         Ok(())
     }
 
-    /// Makes a tensor the output of a node: a variable, so that Candle's ops on it are tracked down to it and no
-    /// further. It lies in memory as before.
+    /// Makes a tensor the output of a node: a variable, so that Candle's operations on it are tracked down to it and no
+    /// further. Its order in memory stays.
     fn leaf(&mut self, tensor: &Tensor) -> Result<Tensor> {
         let memory = if tensor.rank() == 4 { tensor.permute((0, 2, 3, 1))? } else { tensor.clone() };
         if tensor.rank() != 4 || !memory.is_contiguous() {
@@ -239,13 +270,13 @@ impl Recording {
 
 /// Whether a tape is recording on this thread.
 pub(crate) fn is_recording() -> bool {
-    RECORDING.with_borrow(Option::is_some)
+    RECORDINGS.with_borrow(|all| !all.is_empty())
 }
 
-/// Whether an op on these inputs would be recorded: whether it must save anything for its backward.
+/// Whether an operation on these inputs would be recorded: whether it must save anything for its backward.
 pub fn records(inputs: &[&Tensor]) -> bool {
-    RECORDING.with(|r| {
-        r.borrow().as_ref().is_some_and(|rec| inputs.iter().any(|t| t.track_op() || rec.known.contains(&t.id())))
+    RECORDINGS.with_borrow(|all| {
+        all.last().is_some_and(|rec| inputs.iter().any(|t| t.track_op() || rec.known.contains(&t.id())))
     })
 }
 
@@ -255,9 +286,8 @@ pub fn records(inputs: &[&Tensor]) -> bool {
 /// # Errors
 /// When the number of values does not fit the shape.
 pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static) -> Result<Tensor> {
-    RECORDING.with(|r| {
-        let mut recording = r.borrow_mut();
-        let Some(recording) = recording.as_mut() else {
+    RECORDINGS.with_borrow_mut(|all| {
+        let Some(recording) = all.last_mut() else {
             return output.into_tensor();
         };
         let inputs: Vec<_> = inputs.iter().map(|t| recording.track(t)).collect();
@@ -265,7 +295,7 @@ pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static)
             return output.into_tensor();
         }
         let data = std::mem::take(&mut output.data);
-        // A variable, so that Candle's ops on it are tracked down to it and no further.
+        // A variable, so that Candle's operations on it are tracked down to it and no further.
         let leaf = Var::from_vec(data, output.memory_shape.as_slice(), &Device::Cpu)?.into_inner();
         let tensor = output.view(leaf.clone())?;
         if output.channels_last {
@@ -277,11 +307,12 @@ pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static)
     })
 }
 
-/// Records `op` as the backward of `view`, which Candle made of `input` without computing: another shape of the same values. The
-/// gradient then takes one step; through Candle's engine it takes a product, a sum and a pass over the graph.
+/// Records `op` as the backward of `view`, which Candle made of `input` without computing: another shape of the same
+/// values. The gradient then takes one step; through Candle's engine it takes a product, a sum and a pass over the
+/// graph.
 pub fn emit_view(view: Tensor, input: &Tensor, op: impl Backward + 'static) -> Tensor {
-    RECORDING.with(|r| {
-        if let Some(recording) = r.borrow_mut().as_mut()
+    RECORDINGS.with_borrow_mut(|all| {
+        if let Some(recording) = all.last_mut()
             && let Some(input) = recording.track(input)
         {
             recording.known.insert(view.id());
@@ -291,55 +322,71 @@ pub fn emit_view(view: Tensor, input: &Tensor, op: impl Backward + 'static) -> T
     view
 }
 
-/// `part(input)`, of which nothing but the input is kept for the backward: it is computed a second time then. Gradients are
-/// the same as without, to the bit (where Candle's ops cross from part to part, up to rounding: it then goes back through
-/// sums term by term); memory is that of one part at a time, for a forward pass more.
+/// Runs `first(input)` and keeps only the input for the backward pass, which computes the part again by `again`.
+/// Gradients have the same bits as without (up to rounding where Candle's operations cross from part to part: the
+/// gradient then goes back through sums term by term). The memory is that of one part at a time, and the time that of
+/// one more forward pass.
 ///
-/// `part` must compute the same each time; what else it reads (parameters) must not change in between. Use a
-/// [replay](crate::Mode::replay) of the mode the second time: [`checkpoint`](crate::layers::checkpoint) does.
+/// `again` must compute what `first` did; what else it reads (parameters) must not change in between. Use a
+/// [replay](crate::Mode::replay) of the mode: [`checkpoint`](crate::layers::checkpoint) does.
 ///
 /// # Errors
-/// Whatever `part` fails with.
+/// Errors of `first`.
 ///
 /// # Source
 /// Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"; PyTorch's `torch.utils.checkpoint`.
 pub fn replayed(input: &Tensor, first: impl FnOnce(&Tensor) -> Result<Tensor>, again: Box<Part>) -> Result<Tensor> {
-    let Some(frozen) = RECORDING.with(|r| r.borrow().as_ref().map(|recording| recording.frozen.clone())) else {
+    let Some(frozen) = RECORDINGS.with_borrow(|all| all.last().map(|recording| recording.frozen.clone())) else {
         return first(input);
     };
     // A recording of its own, dropped: it tells whether there is anything to differentiate, and the kernels compute as
     // they do the second time.
     let (output, differentiable) = recorded(Recording { frozen, ..Recording::default() }, || {
         let output = first(input)?;
-        let differentiable = RECORDING.with(|r| r.borrow_mut().as_mut().is_some_and(|r| r.track(&output).is_some()));
-        Ok((output, differentiable))
+        let tracked = RECORDINGS.with_borrow_mut(|all| all.last_mut().and_then(|recording| recording.track(&output)));
+        Ok((output, tracked.is_some()))
     })?
     .0;
     if !differentiable {
         return Ok(output.detach());
     }
-    RECORDING.with(|r| {
-        let mut recording = r.borrow_mut();
-        let recording = recording.as_mut().ok_or(Error::NotRecorded)?;
+    RECORDINGS.with_borrow_mut(|all| {
+        let recording = all.last_mut().ok_or(Error::NotRecorded)?;
         let tracked = recording.track(input);
         let output = recording.leaf(&output)?;
-        let node = Node::Replay { output: output.id(), input: input.detach(), tracked, part: again };
+        let precision = precision::current();
+        let node = Node::Replay { output: output.id(), input: input.detach(), tracked, part: again, precision };
         recording.nodes.push(node);
         Ok(output)
     })
 }
 
-/// Runs `f` with `recording` in the place of this thread's, which is put back afterwards.
+/// Runs `f` with `recording` as the one that records, and gives it back.
 fn recorded<T>(recording: Recording, f: impl FnOnce() -> Result<T>) -> Result<(T, Recording)> {
-    let outer = RECORDING.with(|r| r.borrow_mut().replace(recording));
+    /// Removes the recording even if `f` panics.
+    struct Depth(usize);
+    impl Depth {
+        fn pop(&self) -> Option<Recording> {
+            RECORDINGS.with_borrow_mut(|all| all.drain(self.0.min(all.len())..).next())
+        }
+    }
+    impl Drop for Depth {
+        fn drop(&mut self) {
+            self.pop();
+        }
+    }
+    let depth = Depth(RECORDINGS.with_borrow_mut(|all| {
+        all.push(recording);
+        all.len() - 1
+    }));
     let result = f();
-    let inner = RECORDING.with(|r| std::mem::replace(&mut *r.borrow_mut(), outer));
-    Ok((result?, inner.ok_or(Error::NotRecorded)?))
+    let recording = depth.pop();
+    Ok((result?, recording.ok_or(Error::NotRecorded)?))
 }
 
 fn accumulate(grads: &mut HashMap<TensorId, Tensor>, id: TensorId, grad: Tensor) -> Result<()> {
     let sum = match grads.remove(&id) {
-        Some(before) => elementwise::add_gradients(&before, &grad)?,
+        Some(before) => add_gradients(&before, &grad)?,
         None => grad.detach(),
     };
     grads.insert(id, sum);

@@ -4,8 +4,8 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use common::{flat, random};
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::{Activation, BatchNorm2d, Conv2d, Conv2dOptions, Dropout, checkpoint};
+use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Gradients, Mode, ParamStore, Result, Tape};
 
 /// A residual block with all that a second pass could get wrong: running statistics, dropout, ops of Candle's own.

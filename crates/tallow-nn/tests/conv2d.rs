@@ -3,7 +3,7 @@
 mod common;
 
 use common::{check_gradient, check_recorded, check_threads, random, recorded};
-use tallow_nn::kernels::conv2d::{ConvConfig, conv2d};
+use tallow_nn::op::{ConvConfig, conv2d};
 
 #[test]
 fn equals_pytorch() {

@@ -6,15 +6,11 @@ use std::slice::from_ref;
 
 use candle_core::{Device, Tensor};
 use common::{check_gradient, check_threads, random};
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::attention::{attention, attention_qkv};
-use tallow_nn::kernels::dropout::{drop_path, dropout};
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::kernels::norm::{batch_norm_eval, batch_norm_train, layer_norm};
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, global_max_pool, max_pool2d};
-use tallow_nn::kernels::scale::{scale_channels, scale_last};
-use tallow_nn::kernels::softmax::{cross_entropy, softmax};
-use tallow_nn::kernels::tokens::{add_positions, concat_tokens, image, select_token, tokens};
+use tallow_nn::op::{
+    Activation, PoolConfig, activate, add_positions, attention, attention_qkv, avg_pool2d, batch_norm_eval,
+    batch_norm_train, concat_tokens, cross_entropy, drop_path, dropout, global_avg_pool, global_max_pool, image,
+    layer_norm, linear, max_pool2d, scale_channels, scale_last, select_token, softmax, tokens,
+};
 use tallow_nn::rng::keyed;
 use tallow_nn::{Result, Tape};
 

@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use tallow_nn::graph::{Dim, Op, Value, trace};
-use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::layers::Linear;
-use tallow_nn::{Error, Init, ParamStore, Result, ops};
+use tallow_nn::op::softmax;
+use tallow_nn::{Error, Init, ParamStore, Result, op};
 
 #[test]
 fn what_depends_on_no_image_is_a_constant() -> Result<()> {
@@ -12,9 +12,9 @@ fn what_depends_on_no_image_is_a_constant() -> Result<()> {
     let graph = trace((1, 2, 2), |images| {
         // Ours, of constants alone; Candle's, of constants alone; one whose result nobody needs.
         let weights = softmax(&table)?.exp()?;
-        softmax(&ops::reshape(images, ((), 4))?)?;
-        let rows = ops::reshape(images, ((), 2))?;
-        ops::add(&rows, &weights.narrow(0, 0, 1)?)
+        softmax(&op::reshape(images, ((), 4))?)?;
+        let rows = op::reshape(images, ((), 2))?;
+        op::add(&rows, &weights.narrow(0, 0, 1)?)
     })?;
     let ops: Vec<&Op> = graph.nodes.iter().map(|node| &node.op).collect();
     assert!(matches!(ops[..], [Op::Reshape, Op::Add]), "{ops:?}");
@@ -27,7 +27,7 @@ fn what_depends_on_no_image_is_a_constant() -> Result<()> {
 #[test]
 fn parameters_are_known_by_their_tensors() -> Result<()> {
     let (linear, store) = ParamStore::build(0, &Device::Cpu, |b| Linear::new(4, 3, true, Init::ONES, &b.pp("fc")))?;
-    let graph = trace((1, 2, 2), |images| linear.forward(&ops::reshape(images, ((), 4))?))?;
+    let graph = trace((1, 2, 2), |images| linear.forward(&op::reshape(images, ((), 4))?))?;
     let ids: Vec<_> = store.parameters().map(|(_, var)| var.as_tensor().id()).collect();
     assert_eq!(graph.constants.iter().map(Tensor::id).collect::<Vec<_>>(), ids);
     Ok(())
@@ -44,7 +44,7 @@ fn an_operation_without_a_trace_is_named_by_its_user() {
 
 #[test]
 fn nothing_is_traced_after_a_failure() -> Result<()> {
-    let result = trace((1, 2, 2), |images| softmax(&ops::reshape(images, (7, 7))?));
+    let result = trace((1, 2, 2), |images| softmax(&op::reshape(images, (7, 7))?));
     assert!(result.is_err());
     let graph = trace((1, 2, 2), softmax)?;
     assert_eq!(graph.nodes.len(), 1);

@@ -4,12 +4,10 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{flat, random};
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, max_pool2d};
-use tallow_nn::kernels::softmax::{cross_entropy, softmax};
 use tallow_nn::layers::{
     Activation, BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear,
 };
+use tallow_nn::op::{PoolConfig, avg_pool2d, cross_entropy, global_avg_pool, linear, max_pool2d, softmax};
 use tallow_nn::{Builder, Error, Init, Mode, ParamStore, Result};
 
 fn build<L>(make: impl FnOnce(&Builder) -> Result<L>) -> Result<(L, ParamStore)> {

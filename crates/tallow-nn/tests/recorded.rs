@@ -4,12 +4,11 @@
 mod common;
 
 use common::{assert_close, check_recorded, recorded};
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::kernels::norm::{batch_norm_eval, layer_norm};
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, global_avg_pool, global_max_pool, max_pool2d};
-use tallow_nn::kernels::softmax::{cross_entropy, softmax};
 use tallow_nn::layers::BatchNorm2d;
+use tallow_nn::op::{
+    Activation, PoolConfig, activate, avg_pool2d, batch_norm_eval, cross_entropy, global_avg_pool, global_max_pool,
+    layer_norm, linear, max_pool2d, softmax,
+};
 use tallow_nn::{Mode, ParamStore, Result};
 
 /// In the order of the script's numbers.

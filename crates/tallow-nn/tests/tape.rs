@@ -4,11 +4,10 @@ mod common;
 
 use candle_core::{Device, Tensor};
 use common::{check_gradient, flat, random, variable, weighted};
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::kernels::norm::{batch_norm_train, layer_norm};
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
-use tallow_nn::kernels::softmax::{cross_entropy, softmax};
+use tallow_nn::op::{
+    Activation, PoolConfig, activate, batch_norm_train, cross_entropy, global_avg_pool, layer_norm, linear, max_pool2d,
+    softmax,
+};
 use tallow_nn::{Error, Result, Tape};
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tallow_infer::{Ensemble, TrainedRun};
 use tallow_models::{Built, ModelConfig};
 use tallow_nn::Mode;
-use tallow_nn::kernels::softmax::{cross_entropy, softmax};
+use tallow_nn::op::{cross_entropy, softmax};
 use tallow_optim::InvalidValue;
 use tallow_run::AugmentConfig;
 

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use tallow_data::Batch;
 use tallow_infer::batch::images;
 use tallow_models::Model;
-use tallow_nn::kernels::elementwise::add_gradients;
+use tallow_nn::op::add_gradients;
 use tallow_nn::{Gradients, Mode, ParamStore, Tape, autocast};
 use tallow_optim::Loss;
 use tallow_optim::loss::{Targets, r_drop_divergence};

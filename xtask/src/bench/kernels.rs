@@ -4,13 +4,10 @@ use anyhow::Result;
 use candle_core::{Device, Tensor, Var};
 use serde_json::json;
 use tallow_nn::Tape;
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::attention::attention_qkv;
-use tallow_nn::kernels::conv2d::{ConvConfig, conv2d};
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::kernels::norm::{batch_norm_train, layer_norm};
-use tallow_nn::kernels::pool::{PoolConfig, global_avg_pool, max_pool2d};
-use tallow_nn::kernels::scale::scale_channels;
+use tallow_nn::op::{
+    Activation, ConvConfig, PoolConfig, activate, attention_qkv, batch_norm_train, conv2d, global_avg_pool, layer_norm,
+    linear, max_pool2d, scale_channels,
+};
 use tallow_nn::tape::{Backward, Output, emit};
 
 use super::{median, seconds};

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{Tensor, TensorId};
 use tallow_nn::graph::{Dim, Graph, Node, Op, Value};
-use tallow_nn::kernels::conv2d::ConvConfig;
-use tallow_nn::kernels::pool::PoolConfig;
+use tallow_nn::op::{ConvConfig, PoolConfig};
 
 use super::proto;
 use super::writer::{Attr, Writer};

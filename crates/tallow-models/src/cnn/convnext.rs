@@ -10,11 +10,9 @@
 //! to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Gelu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::{Activation, Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear, checkpoint};
-use tallow_nn::ops::permute;
+use tallow_nn::op::Activation::Gelu;
+use tallow_nn::op::{activate, add_activate, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -9,9 +9,9 @@
 //! default weight and a bias of zero.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Linear};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -6,7 +6,7 @@
 use super::mobile::{INCEPTION, MobileVariant, family, preset};
 use crate::family::FamilyTable;
 use crate::preset::Preset;
-use tallow_nn::kernels::activation::Activation::Silu;
+use tallow_nn::op::Activation::Silu;
 
 const BASE: &[&[&str]] = &[
     &["cn_r1_k3_s1_e1_c16_skip"],

@@ -12,12 +12,9 @@
 //! Deviation from timm: biases of convolutions start at zero.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{self, Hardsigmoid, Identity, Relu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
-use tallow_nn::ops::reshape;
+use tallow_nn::op::Activation::{self, Hardsigmoid, Identity, Relu};
+use tallow_nn::op::{activate, add_activate, global_avg_pool, reshape};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::linear;

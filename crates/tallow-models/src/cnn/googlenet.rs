@@ -8,8 +8,8 @@
 //! PyTorch's default for the bias of `fc`. `drop_rate` is the dropout before `fc` (0.2 in torchvision).
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::Linear;
+use tallow_nn::op::{PoolConfig, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::halve_up;

@@ -1,8 +1,8 @@
 //! What GoogLeNet and the Inception networks share: convolutions with BatchNorm and ReLU, one after the other.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
 use tallow_nn::layers::BatchNormOptions;
+use tallow_nn::op::Activation::Relu;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::layers::conv_norm_act::ConvNormAct;

@@ -7,8 +7,8 @@
 //! for the bias of `fc`. `drop_rate` is the dropout before `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::layers::Linear;
+use tallow_nn::op::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::inception::{Shape, chain, conv};

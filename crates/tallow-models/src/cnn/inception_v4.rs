@@ -7,7 +7,7 @@
 //! before the classifier.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d, max_pool2d};
+use tallow_nn::op::{PoolConfig, avg_pool2d, max_pool2d};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::inception::{Shape, chain, conv};

@@ -7,7 +7,7 @@
 use super::mobile::{Head, MobileVariant, Squeeze, family, preset};
 use crate::family::FamilyTable;
 use crate::preset::Preset;
-use tallow_nn::kernels::activation::Activation::Hardswish;
+use tallow_nn::op::Activation::Hardswish;
 
 const SMALL: &[&[&str]] = &[
     &["ds_r1_k3_s2_e1_c16_se0.25_nre"],

@@ -6,7 +6,7 @@
 use super::mobile::{Head, MobileVariant, family, preset};
 use crate::family::FamilyTable;
 use crate::preset::Preset;
-use tallow_nn::kernels::activation::Activation::Relu;
+use tallow_nn::op::Activation::Relu;
 
 const SMALL: &[&[&str]] = &[
     &["cn_r1_k3_s2_e1_c32", "cn_r1_k1_s1_e1_c32"],

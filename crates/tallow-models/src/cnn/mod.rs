@@ -26,8 +26,8 @@ pub(crate) mod vgg;
 pub(crate) mod wide_resnet;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, Linear};
+use tallow_nn::op::{PoolConfig, max_pool2d};
 use tallow_nn::{Builder, Init, Result};
 
 /// A convolution without bias whose padding keeps the size at stride 1; Kaiming normal by fan-out.

@@ -9,9 +9,9 @@
 //! changes); `norm`; `fc`. Initial values: Kaiming normal by fan-out, PyTorch's default for `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, DropPath};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};

@@ -10,9 +10,9 @@
 //! Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::{BatchNormOptions, DropPath, Linear};
+use tallow_nn::op::Activation::{Identity, Relu, Sigmoid};
+use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -13,9 +13,9 @@
 //! Deviation from timm: norms start at 1, not around 0.1.
 
 use candle_core::{Device, Tensor};
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Linear, batch_norm_affine};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::add_activate;
 use tallow_nn::tape::records;
 use tallow_nn::{Builder, Error, Init, Mode, Result};
 

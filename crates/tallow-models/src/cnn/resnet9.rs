@@ -8,10 +8,9 @@
 //! `2.f.1.0`, `2.f.1.1` (a residual branch) and `5` likewise; `8` (classifier). Initial values are PyTorch's defaults.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::pool::global_max_pool;
 use tallow_nn::layers::Linear;
-use tallow_nn::ops::reshape;
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::{add_activate, global_max_pool, reshape};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{halve, linear};
@@ -22,7 +21,6 @@ use crate::layers::conv_norm_act::ConvNormAct;
 use crate::layers::padded_conv::ConvSpec;
 use crate::model::Model;
 use crate::preset::Preset;
-use tallow_nn::kernels::elementwise::add_activate;
 
 const KEYS: &[Key] = &[Key::Width];
 

@@ -7,8 +7,8 @@
 //! `bn2`, `conv3`, `bn3`, `fc`. `drop_rate` is the dropout before `fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
 use tallow_nn::layers::{BatchNorm2d, Conv2d};
+use tallow_nn::op::Activation::Relu;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, halve, linear};

@@ -9,10 +9,9 @@
 //! torchvision). A ReLU precedes the final average, so logits are never negative, as in torchvision.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, Dropout};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{activate, global_avg_pool};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::halve_up;

@@ -12,10 +12,9 @@
 //! Deviation from timm: `width`, the channels of the first convolution, scales the whole network (4096 = 64 · 64).
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, Dropout, Linear};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{activate, global_avg_pool};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::halve;

@@ -12,8 +12,9 @@
 //! `drop_rate` is the dropout between the two convolutions of a block (0.3 on CIFAR in the paper).
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
@@ -23,7 +24,6 @@ use crate::layers::average_map;
 use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
-use tallow_nn::kernels::elementwise::add_activate;
 
 /// A variant of Wide ResNet.
 #[derive(Debug, Clone, Copy, PartialEq)]

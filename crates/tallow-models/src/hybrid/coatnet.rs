@@ -9,10 +9,9 @@
 //! network is in `maxxvit.rs`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Gelu, Relu, Silu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath};
+use tallow_nn::op::Activation::{Gelu, Relu, Silu};
+use tallow_nn::op::{activate, image, tokens};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use super::maxxvit::{Block, EPS, MaxxVit, Place, RelPosAttention, Sizes};

@@ -13,11 +13,9 @@
 //! Deviation from timm: the input size is fixed when the model is built, but need not be 224 pixels.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::activation::Activation::{self, Gelu, Identity, Relu};
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
+use tallow_nn::op::Activation::{self, Gelu, Identity, Relu};
+use tallow_nn::op::{attention, global_avg_pool, image, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::poolformer::pool_difference;

@@ -11,13 +11,9 @@
 //! model is built. Drop path has the same rate in every block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{self, Hardswish, Identity};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, DropPath, Dropout, Linear};
-use tallow_nn::ops::{narrow, reshape};
+use tallow_nn::op::Activation::{self, Hardswish, Identity};
+use tallow_nn::op::{activate, attention, global_avg_pool, image, narrow, reshape, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -12,10 +12,9 @@
 //! normal by fan-out.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Gelu, Silu};
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, LayerNorm, Linear};
-use tallow_nn::ops::reshape;
+use tallow_nn::op::Activation::{Gelu, Silu};
+use tallow_nn::op::{image, reshape, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::maxxvit::{Block, EPS, MaxxVit, Place, RelPosAttention, Sizes};

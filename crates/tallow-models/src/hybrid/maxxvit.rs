@@ -5,9 +5,9 @@
 //! `head.fc`.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Silu;
-use tallow_nn::kernels::attention::attention;
 use tallow_nn::layers::{Conv2d, Conv2dOptions, Linear};
+use tallow_nn::op::Activation::Silu;
+use tallow_nn::op::attention;
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::ModelConfig;

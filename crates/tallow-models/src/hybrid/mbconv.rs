@@ -1,10 +1,9 @@
 //! The inverted residual of CoAtNet and MaxViT, with a norm before it.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::activation::Activation::{Identity, Sigmoid, Silu};
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Conv2dOptions, DropPath};
+use tallow_nn::op::Activation::{Identity, Sigmoid, Silu};
+use tallow_nn::op::{Activation, PoolConfig, avg_pool2d};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::layers::add;

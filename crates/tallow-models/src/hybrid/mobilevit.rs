@@ -11,12 +11,9 @@
 //! linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{self, Identity, Relu, Silu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::kernels::softmax::softmax;
 use tallow_nn::layers::{BatchNormOptions, Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
-use tallow_nn::ops::{matmul, narrow, permute, reshape};
+use tallow_nn::op::Activation::{self, Identity, Relu, Silu};
+use tallow_nn::op::{activate, matmul, narrow, permute, reshape, scale_channels, softmax};
 use tallow_nn::{Builder, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -7,11 +7,9 @@
 //! Initial values: truncated normal, zero for biases. Drop path grows linearly from block to block.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Gelu;
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, LayerNorm, Linear};
-use tallow_nn::ops::{self, permute};
+use tallow_nn::op::Activation::Gelu;
+use tallow_nn::op::{self, PoolConfig, activate, avg_pool2d, permute};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -165,7 +163,7 @@ impl Block {
 pub(super) fn pool_difference(x: &Tensor) -> Result<Tensor> {
     let mean = avg_pool2d(x, PoolConfig::square(3, 1, 1), false)?;
     // Permuted to the layout in memory, so that nothing is copied.
-    let difference = ops::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
+    let difference = op::subtract(&permute(&mean, (0, 2, 3, 1))?, &permute(x, (0, 2, 3, 1))?)?;
     permute(&difference, (0, 3, 1, 2))
 }
 

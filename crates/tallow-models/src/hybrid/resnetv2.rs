@@ -8,12 +8,9 @@
 //! `stages.0.blocks.0.downsample.conv`, `.conv1`, `.norm1`, …; `conv` and `norm` for a backbone that is only a stem.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::activation::Activation::{Identity, Relu};
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::norm::layer_norm;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
+use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::{Activation, PoolConfig, activate, add_activate, layer_norm, max_pool2d};
 use tallow_nn::{Builder, Fan, Init, Result};
 
 use crate::layers::group_norm::GroupNorm;

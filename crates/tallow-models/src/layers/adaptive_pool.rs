@@ -2,8 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
-use tallow_nn::kernels::linear::linear;
-use tallow_nn::ops::transpose;
+use tallow_nn::op::{linear, transpose};
 
 /// In each direction, pixel `i` of `output` is the mean of the input's pixels from `⌊i · input / output⌋` to before
 /// `⌈(i + 1) · input / output⌉`.

@@ -1,9 +1,8 @@
 //! Multi-head self-attention over tokens.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::attention::attention_qkv;
 use tallow_nn::layers::Linear;
-use tallow_nn::ops::{narrow, reshape};
+use tallow_nn::op::{attention_qkv, narrow, reshape};
 use tallow_nn::{Builder, Result};
 
 use super::lora::Lora;

@@ -1,8 +1,8 @@
 //! The block of a Vision Transformer: attention and MLP, each a pre-norm residual branch.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
 use tallow_nn::layers::{DropPath, LayerNorm};
+use tallow_nn::op::Activation;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::add;

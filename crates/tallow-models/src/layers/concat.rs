@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
-use tallow_nn::ops::{cat, permute};
+use tallow_nn::op::{cat, permute};
 
 /// `[n, c₁, h, w]`, `[n, c₂, h, w]`, … → `[n, c₁ + c₂ + …, h, w]`, channels-last.
 pub(crate) fn concat_channels(xs: &[Tensor]) -> Result<Tensor> {

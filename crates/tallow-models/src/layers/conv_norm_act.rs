@@ -1,8 +1,8 @@
 //! A convolution, its BatchNorm and an activation.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions};
+use tallow_nn::op::Activation;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::padded_conv::{ConvSpec, PaddedConv2d};

@@ -1,9 +1,7 @@
 //! Global response normalisation: scales each channel by its norm relative to the other channels.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::ops::{self, permute};
+use tallow_nn::op::{self, global_avg_pool, permute, scale_channels};
 use tallow_nn::{Builder, Init, Result};
 
 /// `x + weight · x · g / (mean of g + 1e-6) + bias`, where `g` is the norm of each channel over height and width;
@@ -27,12 +25,12 @@ impl GlobalResponseNorm {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
         let pixels = permute(x, (0, 2, 3, 1))?;
-        let squares = global_avg_pool(&permute(&ops::square(&pixels)?, (0, 3, 1, 2))?)?;
+        let squares = global_avg_pool(&permute(&op::square(&pixels)?, (0, 3, 1, 2))?)?;
         // The offset keeps the gradient of the square root finite at zero.
-        let norms = ops::sqrt(&ops::affine(&squares, (h * w) as f64, 1e-24)?)?;
-        let relative = ops::divide(&norms, &ops::affine(&ops::mean_last(&norms)?, 1.0, 1e-6)?)?;
-        let gates = ops::affine(&ops::multiply(&relative, &self.weight)?, 1.0, 1.0)?;
+        let norms = op::sqrt(&op::affine(&squares, (h * w) as f64, 1e-24)?)?;
+        let relative = op::divide(&norms, &op::affine(&op::mean_last(&norms)?, 1.0, 1e-6)?)?;
+        let gates = op::affine(&op::multiply(&relative, &self.weight)?, 1.0, 1.0)?;
         let scaled = permute(&scale_channels(x, &gates)?, (0, 2, 3, 1))?;
-        permute(&ops::add(&scaled, &self.bias)?, (0, 3, 1, 2))
+        permute(&op::add(&scaled, &self.bias)?, (0, 3, 1, 2))
     }
 }

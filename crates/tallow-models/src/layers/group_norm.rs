@@ -1,9 +1,7 @@
 //! GroupNorm: normalises groups of channels of each image, independently of the batch.
 
 use candle_core::{DType, Tensor};
-use tallow_nn::kernels::norm::layer_norm;
-use tallow_nn::kernels::scale::scale_last;
-use tallow_nn::ops::{self, permute, reshape, transpose};
+use tallow_nn::op::{self, layer_norm, permute, reshape, scale_last, transpose};
 use tallow_nn::{Builder, Error, Init, Result};
 
 /// Normalises each group of channels of each image to mean 0 and variance 1; `weight` and `bias` have shape `[c]`.
@@ -39,6 +37,6 @@ impl GroupNorm {
         let y = layer_norm(&reshape(&rows, (n, groups, len))?, &ones, &ones.zeros_like()?, self.eps)?;
         let y = transpose(&reshape(&y, (n, groups, h * w, each))?, 1, 2)?;
         let y = scale_last(&reshape(&y, (n, h, w, c))?, &self.weight)?;
-        permute(&ops::add(&y, &self.bias)?, (0, 3, 1, 2))
+        permute(&op::add(&y, &self.bias)?, (0, 3, 1, 2))
     }
 }

@@ -1,8 +1,8 @@
 //! The head of most classifiers: average pooling, perhaps a LayerNorm, dropout, a linear layer.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::{Dropout, LayerNorm, Linear};
+use tallow_nn::op::global_avg_pool;
 use tallow_nn::{Mode, Result};
 
 /// Average pooling over height and width, then `linear(dropout(norm(x)))`; the norm is optional.

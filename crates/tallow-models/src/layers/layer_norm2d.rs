@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::layers::LayerNorm;
-use tallow_nn::ops::permute;
+use tallow_nn::op::permute;
 use tallow_nn::{Builder, Result};
 
 /// LayerNorm over `c` of `[n, c, h, w]`; `weight` and `bias` `[c]`.

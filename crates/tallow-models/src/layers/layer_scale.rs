@@ -1,8 +1,7 @@
 //! LayerScale: a learned factor for each channel of a residual branch, small at first.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::scale::scale_last;
-use tallow_nn::ops::permute;
+use tallow_nn::op::{permute, scale_last};
 use tallow_nn::{Builder, Init, Result};
 
 /// `x · gamma`, `gamma` `[dim]`.

@@ -1,7 +1,7 @@
 //! Low-rank adaptation: a trainable low-rank term beside a frozen linear layer.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::linear::linear;
+use tallow_nn::op::linear;
 use tallow_nn::{Builder, Init, Result};
 
 /// `B·(A·x)`, which is added to the output of the layer beside it. `B` starts at zero.

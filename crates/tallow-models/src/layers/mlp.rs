@@ -1,8 +1,8 @@
 //! The MLP of a transformer block: two linear layers with an activation between them.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::{Activation, activate};
 use tallow_nn::layers::{Dropout, Linear};
+use tallow_nn::op::{Activation, activate};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::TRUNCATED;

@@ -22,10 +22,7 @@ pub(crate) mod squeeze_excite;
 pub(crate) mod windows;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::ops;
+use tallow_nn::op::{self, Activation, add_activate, global_avg_pool};
 use tallow_nn::{Init, Result};
 
 /// PyTorch's default initial values of convolutions and linear layers: Kaiming uniform with a slope of √5.
@@ -45,13 +42,13 @@ pub(crate) fn drop_path_rate(rate: f32, index: usize, depth: usize) -> f32 {
 pub(crate) fn average_map(features: &Tensor) -> Result<Tensor> {
     let pooled = global_avg_pool(features)?;
     let (n, c) = pooled.dims2()?;
-    ops::reshape(&pooled, (n, c, 1, 1))
+    op::reshape(&pooled, (n, c, 1, 1))
 }
 
 /// The logits of a model with a distillation token: the mean of both classifiers' logits.
 pub(crate) fn mean_of_heads(heads: (Tensor, Option<Tensor>)) -> Result<Tensor> {
     Ok(match heads {
-        (logits, Some(distilled)) => ops::affine(&add(&logits, &distilled)?, 0.5, 0.0)?,
+        (logits, Some(distilled)) => op::affine(&add(&logits, &distilled)?, 0.5, 0.0)?,
         (logits, None) => logits,
     })
 }

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 use tallow_nn::graph::{Op, record};
-use tallow_nn::kernels::memory;
 use tallow_nn::layers::{Conv2d, Conv2dOptions};
+use tallow_nn::memory;
 use tallow_nn::tape::{Backward, Output, emit};
 use tallow_nn::{Builder, Init, Result};
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
-use tallow_nn::ops::{matmul, permute, reshape};
+use tallow_nn::op::{matmul, permute, reshape};
 
 /// Resizes `[n, c, h, w]` to `[n, c, h', w']`, channels-last, by one matrix product over the
 /// pixels. It suits maps of a few hundred pixels.

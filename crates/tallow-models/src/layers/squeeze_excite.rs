@@ -1,10 +1,7 @@
 //! Squeeze-and-excitation: a gate for each channel, computed from the means of all channels.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::{Activation, activate};
-use tallow_nn::kernels::pool::global_avg_pool;
-use tallow_nn::kernels::scale::scale_channels;
-use tallow_nn::ops::reshape;
+use tallow_nn::op::{Activation, activate, global_avg_pool, reshape, scale_channels};
 use tallow_nn::{Builder, Result};
 
 use super::padded_conv::{ConvSpec, PaddedConv2d};

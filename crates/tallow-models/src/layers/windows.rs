@@ -4,7 +4,7 @@
 
 use candle_core::Tensor;
 use tallow_nn::Result;
-use tallow_nn::ops::{cat, narrow, pad_with_zeros, permute, reshape};
+use tallow_nn::op::{cat, narrow, pad_with_zeros, permute, reshape};
 
 /// Cuts a map into windows of neighbouring pixels. The window must divide the map's sides.
 pub(crate) fn partition(x: &Tensor, (wh, ww): (usize, usize)) -> Result<Tensor> {

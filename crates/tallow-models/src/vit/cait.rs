@@ -9,12 +9,11 @@
 //! fixed when the model is built. Drop path has the same rate in every block; the last two blocks have none.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{self, expand, matmul, narrow, permute, reshape, transpose};
+use tallow_nn::op::{
+    self, Activation, add_positions, attention, concat_tokens, expand, matmul, narrow, permute, reshape, select_token,
+    softmax, tokens, transpose,
+};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};
@@ -187,7 +186,7 @@ impl TalkingHeads {
         let qkv = reshape(&self.qkv.forward(x)?, (n, l, 3, self.heads, each))?;
         let part = |i: usize| transpose(&reshape(&narrow(&qkv, 2, i, 1)?, (n, l, self.heads, each))?, 1, 2);
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-        let scores = ops::affine(&matmul(&q, &transpose(&k, 2, 3)?)?, 1.0 / (each as f64).sqrt(), 0.0)?;
+        let scores = op::affine(&matmul(&q, &transpose(&k, 2, 3)?)?, 1.0 / (each as f64).sqrt(), 0.0)?;
         let scores = permute(&self.proj_l.forward(&permute(&scores, (0, 2, 3, 1))?)?, (0, 3, 1, 2))?;
         let weights = self.proj_w.forward(&permute(&softmax(&scores)?, (0, 2, 3, 1))?)?;
         let y = matmul(&permute(&weights, (0, 3, 1, 2))?, &v)?;

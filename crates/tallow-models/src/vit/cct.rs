@@ -14,14 +14,9 @@
 //! Deviation from the reference: attention has no dropout; the authors' default is 0.1.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Gelu, Relu};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention_qkv;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
-use tallow_nn::kernels::softmax::softmax;
-use tallow_nn::kernels::tokens::{add_positions, tokens};
 use tallow_nn::layers::{Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::{matmul, reshape};
+use tallow_nn::op::Activation::{Gelu, Relu};
+use tallow_nn::op::{PoolConfig, activate, add_positions, attention_qkv, matmul, max_pool2d, reshape, softmax, tokens};
 use tallow_nn::{Builder, Error, Fan, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

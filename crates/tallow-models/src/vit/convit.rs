@@ -12,13 +12,9 @@
 //! Deviation from timm: the value and position projections start at random instead of as a convolution.
 
 use candle_core::{Device, Tensor};
-use tallow_nn::kernels::activation::Activation::{self, Sigmoid};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::attention::attention;
-use tallow_nn::kernels::scale::scale_last;
-use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{DropPath, Dropout, LayerNorm, Linear};
-use tallow_nn::ops::narrow;
+use tallow_nn::op::Activation::{self, Sigmoid};
+use tallow_nn::op::{activate, add_positions, attention, concat_tokens, narrow, scale_last, select_token, tokens};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -10,10 +10,8 @@
 //! timm's Mixer uses Xavier and zeros.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, LayerNorm, Linear};
-use tallow_nn::ops::transpose;
+use tallow_nn::op::{Activation, image, tokens, transpose};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -10,11 +10,8 @@
 //! gets a smaller bias table, as in timm. Drop path grows linearly from block to block.
 
 use candle_core::{Device, Tensor};
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::attention::attention_qkv;
-use tallow_nn::kernels::tokens::{image, tokens};
 use tallow_nn::layers::{DropPath, LayerNorm, Linear, checkpoint};
-use tallow_nn::ops::{narrow, permute, reshape};
+use tallow_nn::op::{Activation, attention_qkv, image, narrow, permute, reshape, tokens};
 use tallow_nn::{Builder, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -17,10 +17,8 @@
 //! to another size.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::tokens::{add_positions, concat_tokens, select_token, tokens};
 use tallow_nn::layers::{Dropout, LayerNorm, Linear, checkpoint};
-use tallow_nn::ops::narrow;
+use tallow_nn::op::{Activation, add_positions, concat_tokens, narrow, select_token, tokens};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use crate::config::{Key, ModelConfig};

@@ -1,4 +1,4 @@
-//! From the records of two passes, over one image and over two, to a graph.
+//! Makes a graph of the records of two passes, over one image and over two.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use candle_core::{Tensor, TensorId};
 use super::{Dim, Graph, Node, Op, Record, Value};
 use crate::error::{Error, Result};
 
-/// What one forward pass left.
+/// The records of one forward pass.
 pub(super) struct Pass {
     pub(super) images: Tensor,
     pub(super) records: Vec<Record>,
@@ -18,7 +18,7 @@ pub(super) fn build(image: (usize, usize, usize), one: &Pass, two: &Pass) -> Res
     let alike = one.records.len() == two.records.len()
         && one.records.iter().zip(&two.records).all(|(a, b)| a.op == b.op && a.inputs.len() == b.inputs.len());
     if !alike {
-        let reason = "the forward pass takes other steps for two images than for one; it cannot be a graph".to_owned();
+        let reason = "the forward pass takes other steps for two images than for one, so it is no graph".to_owned();
         return Err(Error::Config { op: "trace", reason });
     }
     let mut builder = Builder::new(one, two);
@@ -33,7 +33,7 @@ pub(super) fn build(image: (usize, usize, usize), one: &Pass, two: &Pass) -> Res
 struct Builder {
     nodes: Vec<Node>,
     constants: Vec<Tensor>,
-    /// What the tensors of either pass are.
+    /// The values that the tensors of either pass are.
     known: [HashMap<TensorId, Value>; 2],
 }
 
@@ -47,7 +47,7 @@ impl Builder {
         let name = format!("{:?}", a.op);
         let inputs =
             a.inputs.iter().zip(&b.inputs).map(|(a, b)| self.value(a, b, &name)).collect::<Result<Vec<_>>>()?;
-        // A view of nothing but itself: Candle gives the tensor back.
+        // A view that is the whole tensor: Candle returns the tensor itself.
         if self.known[0].contains_key(&a.output.id()) {
             return Ok(());
         }
@@ -69,7 +69,8 @@ impl Builder {
         self.known[1].insert(b.id(), value);
     }
 
-    /// What a tensor of the first pass is, and with it that of the second: something known, or else a constant.
+    /// The value that a tensor of the first pass and its counterpart of the second are: a known one, or else a
+    /// constant.
     fn value(&mut self, a: &Tensor, b: &Tensor, user: &str) -> Result<Value> {
         match (self.known[0].get(&a.id()), self.known[1].get(&b.id())) {
             (Some(a), Some(b)) if a == b => Ok(*a),
@@ -84,7 +85,7 @@ impl Builder {
     }
 }
 
-/// Whether two tensors hold the same, to the bit. What depends on the images has another shape in each pass.
+/// Whether two tensors hold the same bits. One that depends on the images has another shape in each pass.
 fn same(a: &Tensor, b: &Tensor) -> Result<bool> {
     if a.id() == b.id() {
         return Ok(true);
@@ -104,13 +105,12 @@ fn shape(op: &Op, one: &[usize], two: &[usize]) -> Result<Vec<Dim>> {
         _ => None,
     };
     one.iter().zip(two).map(dim).collect::<Option<_>>().ok_or_else(|| {
-        let reason =
-            format!("{op:?} gives {one:?} for one image and {two:?} for two: neither as much nor twice as much");
+        let reason = format!("{op:?} gives {one:?} for one image and {two:?} for two; a dimension must stay or double");
         Error::Config { op: "trace", reason }
     })
 }
 
-/// The graph without what its output does not need.
+/// The graph without nodes and constants that its output does not need.
 fn needed(graph: Graph) -> Graph {
     let mut wanted = vec![false; graph.nodes.len()];
     if let Value::Node(last) = graph.output {

@@ -1,12 +1,13 @@
-//! What a model computes, as a graph: what an exporter writes for other runtimes.
+//! The computation of a model as a graph, which an exporter writes for other runtimes.
 //!
-//! [`trace`] runs a forward pass and notes every op of ours with its inputs. Two passes, over one image and over two,
-//! tell what depends on the images from what does not: the latter is kept as constants, however it was computed.
+//! [`trace`] runs a forward pass and notes every operation of [`op`](crate::op) with its inputs. Two passes, over one
+//! image and over two, tell values that depend on the images from values that do not. The latter become constants,
+//! however they were computed.
 //!
 //! ```
 //! use tallow_nn::graph::{Dim, Op, trace};
 //! use tallow_nn::layers::Linear;
-//! use tallow_nn::{Init, ParamStore, kernels::tokens::tokens};
+//! use tallow_nn::{Init, ParamStore, op::tokens};
 //! # fn main() -> tallow_nn::Result<()> {
 //! let cpu = candle_core::Device::Cpu;
 //! let (head, _store) = ParamStore::build(0, &cpu, |b| Linear::new(3, 5, true, Init::ONES, &b.pp("head")))?;
@@ -22,13 +23,17 @@ use std::cell::RefCell;
 
 use candle_core::{Device, Tensor};
 
-use crate::error::{Error, Result};
-use crate::kernels::activation::Activation;
-use crate::kernels::conv2d::ConvConfig;
-use crate::kernels::pool::PoolConfig;
+use tallow_kernels::cpu::activation::Activation;
+use tallow_kernels::cpu::conv2d::ConvConfig;
+use tallow_kernels::cpu::pool::PoolConfig;
 
-/// One step of a computation. Inputs are in the order in which the function of that name takes them; those with a
-/// question mark can be left out.
+use crate::context::Suspended;
+use crate::error::{Error, Result};
+
+/// One step of a computation. Inputs are in the order in which the function of that name in [`op`](crate::op) takes
+/// them; those with a question mark are optional.
+///
+/// The enum is exhaustive: an exporter that matches it without a wildcard does not compile until it handles a new step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// `conv2d(x, weight, bias?)`.
@@ -39,30 +44,30 @@ pub enum Op {
     Linear,
     /// `a · b` over the last two dimensions; those before are broadcast.
     Matmul,
-    /// With the given statistics: `x, weight, bias, mean, var`.
+    /// Normalisation by given statistics: `x, weight, bias, mean, var`.
     BatchNorm {
         /// Added to the variance.
         eps: f32,
     },
-    /// Over the last dimension: `x, weight, bias`.
+    /// Normalisation of the last dimension: `x, weight, bias`.
     LayerNorm {
         /// Added to the variance.
         eps: f32,
     },
-    /// Over the last dimension.
+    /// Softmax over the last dimension.
     Softmax,
-    /// `q, k, v, bias?` where `packed` is false, else `qkv, bias?`; see [`attention`](crate::kernels::attention).
+    /// `q, k, v, bias?` where `packed` is false, else `qkv, bias?`; see [`attention`](fn@crate::op::attention).
     Attention {
-        /// Heads that the last dimension is divided among.
+        /// Heads among which the last dimension is divided.
         heads: usize,
-        /// What the scores are multiplied with.
+        /// The factor of the scores.
         scale: f32,
         /// Whether queries, keys and values are one tensor.
         packed: bool,
         /// Whether the last input is added to the scores.
         bias: bool,
     },
-    /// Elementwise.
+    /// `activation(x)`, elementwise.
     Activate(Activation),
     /// `a + b`, broadcast.
     Add,
@@ -74,9 +79,9 @@ pub enum Op {
     Divide,
     /// `factor · x + summand`.
     Affine {
-        /// The first.
+        /// The factor.
         factor: f64,
-        /// The second.
+        /// The summand.
         summand: f64,
     },
     /// `x²`.
@@ -85,7 +90,7 @@ pub enum Op {
     Sqrt,
     /// `ln x`.
     Log,
-    /// The mean over the last dimension, which stays as 1.
+    /// The mean over the last dimension, which becomes 1.
     MeanLast,
     /// `x [n, c, h, w]` times `gates [n, c]`.
     ScaleChannels,
@@ -95,14 +100,14 @@ pub enum Op {
     AvgPool {
         /// The window.
         config: PoolConfig,
-        /// Whether the zeros around the image count.
+        /// Whether the zeros around the image count as values.
         count_include_pad: bool,
     },
-    /// `[n, c, h, w]` → `[n, c]`.
+    /// The mean of each channel, `[n, c, h, w]` → `[n, c]`.
     GlobalAvgPool,
-    /// `[n, c, h, w]` → `[n, c]`.
+    /// The largest value of each channel, `[n, c, h, w]` → `[n, c]`.
     GlobalMaxPool,
-    /// To the node's shape.
+    /// The same values in the node's shape.
     Reshape,
     /// Dimension i of the result is this one of the input.
     Permute(Vec<usize>),
@@ -110,81 +115,81 @@ pub enum Op {
     Narrow {
         /// The dimension.
         dim: usize,
-        /// Where the range starts.
+        /// The start of the range.
         start: usize,
-        /// How long it is.
+        /// The length of the range.
         len: usize,
     },
-    /// Places of one dimension, in this order.
+    /// Some indices of one dimension, in a given order.
     Select {
         /// The dimension.
         dim: usize,
-        /// The places.
+        /// The indices.
         places: Vec<usize>,
     },
-    /// Along a dimension; inputs that do not depend on the images are repeated for each.
+    /// Concatenation along a dimension; inputs that do not depend on the images are repeated for each.
     Concat(usize),
-    /// Repeated to the node's shape.
+    /// Repetition to the node's shape.
     Expand,
-    /// Zeros before and behind each dimension.
+    /// Zeros before and after each dimension.
     Pad(Vec<(usize, usize)>),
 }
 
-/// Where an input of a node comes from.
+/// The source of a node's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Value {
     /// The images, `[n, c, h, w]`.
     Images,
     /// One of [`Graph::constants`].
     Constant(usize),
-    /// What one of [`Graph::nodes`] computes.
+    /// The result of one of [`Graph::nodes`].
     Node(usize),
 }
 
 /// One dimension of a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dim {
-    /// As long whatever the number of images.
+    /// This length, whatever the number of images.
     Fixed(usize),
-    /// So long for each image.
+    /// This length for each image.
     PerImage(usize),
 }
 
 /// One step of a [`Graph`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// What is computed.
+    /// The operation.
     pub op: Op,
-    /// Of what.
+    /// Its inputs.
     pub inputs: Vec<Value>,
     /// The shape of the result.
     pub shape: Vec<Dim>,
-    /// Which of the ops of a pass it is, counted from 0: what [`observe`] says.
+    /// The number of the operation in a pass, counted from 0, as in [`observe`].
     pub step: usize,
 }
 
-/// What a model computes of a batch of images.
+/// The computation of a model on a batch of images.
 #[derive(Debug, Clone)]
 pub struct Graph {
     /// Channels, height and width of the images.
     pub image: (usize, usize, usize),
-    /// Each after those that it needs; all of them are needed.
+    /// The nodes, each after those that it needs. The output needs all of them.
     pub nodes: Vec<Node>,
-    /// What does not depend on the images: parameters, and what was computed of them.
+    /// Tensors that do not depend on the images: parameters, and results of parameters.
     pub constants: Vec<Tensor>,
     /// The result.
     pub output: Value,
 }
 
-struct Record {
+pub(crate) struct Record {
     op: Op,
     inputs: Vec<Tensor>,
     output: Tensor,
 }
 
-/// What is done with the ops that run on this thread.
+/// The treatment of the operations that run on this thread.
 #[derive(Default)]
-enum Watch {
+pub(crate) enum Watch {
     #[default]
     Nothing,
     Trace(Vec<Record>),
@@ -195,15 +200,15 @@ enum Watch {
     },
 }
 
-/// Takes the number of an op and what it gave; may give another tensor in its place.
+/// Takes the number of an operation and its result; may return another tensor in its place.
 pub type See = dyn FnMut(usize, &Tensor) -> Result<Option<Tensor>>;
 
 thread_local! {
     static WATCH: RefCell<Watch> = const { RefCell::new(Watch::Nothing) };
 }
 
-/// Notes that `output` is `op` of `inputs`, while a trace runs on this thread; gives `output` back, or what an observer put in its
-/// place. Every op of this crate calls it. One of your own need not, if it is made of those and of [`ops`](crate::ops).
+/// Notes that `output` is `op` of `inputs`, while a trace runs on this thread. Returns `output`, or the tensor that an
+/// observer put in its place. Every operation of [`op`](crate::op) calls it; a layer that is made of those need not.
 pub fn record(output: Tensor, inputs: &[&Tensor], op: impl FnOnce() -> Op) -> Tensor {
     if !watched() {
         return output;
@@ -230,15 +235,21 @@ pub fn record(output: Tensor, inputs: &[&Tensor], op: impl FnOnce() -> Op) -> Te
     result
 }
 
-/// Whether a trace or an observer runs on this thread: ops that do several things at once then do one after the other.
+/// Whether a trace or an observer runs on this thread. Fused operations then run as their parts.
 pub(crate) fn watched() -> bool {
     WATCH.with_borrow(|watch| !matches!(watch, Watch::Nothing))
 }
 
-/// Runs `forward` and shows `see` what each op gives, in the order of [`Node::step`]; a tensor that it gives back takes the place of that one.
+/// Hides a trace or an observer until the guard is dropped.
+pub(crate) fn suspend() -> Suspended<RefCell<Watch>> {
+    Suspended::new(&WATCH)
+}
+
+/// Runs `forward` and shows `see` the result of each operation, in the order of [`Node::step`]. A tensor that `see`
+/// returns replaces the result.
 ///
 /// # Errors
-/// Whatever `forward` or `see` fails with.
+/// Errors of `forward` or `see`.
 pub fn observe<T>(see: Box<See>, forward: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = WATCH.replace(Watch::Observe { see, step: 0, failure: None });
     let result = forward();
@@ -248,11 +259,12 @@ pub fn observe<T>(see: Box<See>, forward: impl FnOnce() -> Result<T>) -> Result<
     }
 }
 
-/// The graph of `forward` for images of this size. `forward` must be the same each time: an evaluation.
+/// The graph of `forward` for images of this size (channels, height, width). `forward` must compute the same each time:
+/// an evaluation.
 ///
 /// # Errors
-/// [`Error::NotTraced`] if a value that depends on the images is the result of one of Candle's own ops, which leave no trace:
-/// [`ops`](crate::ops) has those that do. Whatever `forward` fails with.
+/// [`Error::NotTraced`] if a value that depends on the images is the result of one of Candle's own operations, which
+/// leave no trace: those of [`op`](crate::op) do. Errors of `forward`.
 pub fn trace(image: (usize, usize, usize), forward: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Graph> {
     let pass = |n: usize| -> Result<build::Pass> {
         let (c, h, w) = image;
@@ -262,7 +274,10 @@ pub fn trace(image: (usize, usize, usize), forward: impl Fn(&Tensor) -> Result<T
         let output = forward(&images);
         match WATCH.replace(outer) {
             Watch::Trace(records) => Ok(build::Pass { images, records, output: output? }),
-            _ => Err(Error::Config { op: "trace", reason: "`forward` traces, which cannot be traced".to_owned() }),
+            _ => Err(Error::Config {
+                op: "trace",
+                reason: "`forward` itself calls trace or observe, which cannot be nested in a trace".to_owned(),
+            }),
         }
     };
     build::build(image, &pass(1)?, &pass(2)?)

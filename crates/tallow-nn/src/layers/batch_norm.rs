@@ -1,8 +1,8 @@
 //! BatchNorm: `y = (x − mean) / √(var + eps) · weight + bias`, each channel by its own statistics.
 //!
-//! In training those of the batch, which also move the running statistics by `momentum`; in
-//! evaluation, or with statistics that are [frozen](Buffer::freeze), the running ones. Names as PyTorch's: parameters `weight` (γ), `bias` (β), buffers
-//! `running_mean`, `running_var`, each `[channels]`.
+//! Training uses the statistics of the batch, which also move the running statistics by `momentum`. Evaluation, and
+//! training with [frozen](Buffer::freeze) statistics, uses the running ones. Names are PyTorch's: parameters `weight`
+//! (γ), `bias` (β), buffers `running_mean`, `running_var`, each `[channels]`.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -21,9 +21,8 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::kernels::activation::Activation;
-use crate::kernels::norm::{BatchStats, batch_norm_eval, batch_norm_train};
 use crate::mode::Mode;
+use crate::op::{Activation, BatchStats, batch_norm_eval, batch_norm_train};
 use crate::store::{Buffer, Builder};
 use crate::tape;
 
@@ -34,9 +33,10 @@ use super::Conv2d;
 pub struct BatchNormOptions {
     /// Added to the variance.
     pub eps: f32,
-    /// Share of the batch in the running statistics, PyTorch's sense: `running ← (1 − momentum) · running + momentum · batch`.
+    /// Share of the batch in the running statistics, as in PyTorch: `running ← (1 − momentum) · running + momentum ·
+    /// batch`.
     pub momentum: f32,
-    /// Initial γ; 0 lets a residual branch start as nothing (`zero_init_last`).
+    /// Initial γ. With 0 a residual branch starts as zero (`zero_init_last`).
     pub weight_init: f32,
 }
 
@@ -69,7 +69,7 @@ impl BatchNorm2d {
     /// Defines the parameters and buffers for `channels` channels.
     ///
     /// # Errors
-    /// No channels; `eps` or `momentum` that mean nothing.
+    /// No channels; an `eps` or `momentum` out of range.
     pub fn new(channels: usize, options: BatchNormOptions, b: &Builder) -> Result<Self> {
         let BatchNormOptions { eps, momentum, weight_init } = options;
         if channels == 0 || !(eps.is_finite() && eps >= 0.0) || !(0.0..=1.0).contains(&momentum) {
@@ -116,8 +116,8 @@ impl BatchNorm2d {
         Ok(y)
     }
 
-    /// `conv`, then this norm, then `activation`. An evaluation that records no gradients folds the norm
-    /// into the convolution, and makes one pass of all three.
+    /// Applies `conv`, then this norm, then `activation`. An evaluation that records no gradients folds the norm
+    /// into the convolution: one pass for all three.
     ///
     /// # Errors
     /// As [`forward`](Self::forward) and [`Conv2d::forward`].
@@ -133,7 +133,7 @@ impl BatchNorm2d {
         conv.forward_folded(x, &scale, &shift, activation)
     }
 
-    /// What the norm does in evaluation: `y = scale · x + shift`, each channel by its own.
+    /// The norm of an evaluation as `y = scale · x + shift`: the scale and the shift of each channel.
     ///
     /// # Errors
     /// Parameters that are not f32.
@@ -158,7 +158,7 @@ impl BatchNorm2d {
     }
 }
 
-/// The scale and shift of each channel that a BatchNorm comes to in evaluation, `[c]` each.
+/// The scale and the shift of each channel of a BatchNorm in evaluation, `[c]` each.
 ///
 /// # Errors
 /// Tensors that are not f32 vectors.

@@ -1,4 +1,4 @@
-//! Activation checkpointing: a layer whose activations are not kept for the backward pass but computed again.
+//! Activation checkpointing: the backward pass computes a layer's activations again instead of keeping them.
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
@@ -20,11 +20,12 @@ use crate::error::Result;
 use crate::mode::Mode;
 use crate::tape;
 
-/// `forward(layer, x, mode)`, of which only `x` is kept for the backward pass, where it is computed a second time with the
-/// same random numbers, and with running statistics left alone. `layer` is cloned: layers share their parameters.
+/// Computes `forward(layer, x, mode)` and keeps only `x` for the backward pass, which computes the layer a second time,
+/// with the same random numbers and without moving running statistics. `layer` is cloned; clones share their
+/// parameters.
 ///
 /// # Errors
-/// Whatever `forward` fails with.
+/// Errors of `forward`.
 ///
 /// # Source
 /// As [`tape::replayed`].

@@ -18,12 +18,11 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::init::{Fan, Init};
-use crate::kernels::activation::Activation;
-use crate::kernels::conv2d::{ConvConfig, conv2d, conv2d_folded};
 use crate::macs;
+use crate::op::{Activation, ConvConfig, conv2d, conv2d_folded};
 use crate::store::Builder;
 
-/// How a [`Conv2d`] moves, and how it starts. The same vertically and horizontally.
+/// Options of a [`Conv2d`], the same vertically and horizontally.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conv2dOptions {
     /// Pixels between outputs.
@@ -32,7 +31,8 @@ pub struct Conv2dOptions {
     pub padding: usize,
     /// Pixels between taps.
     pub dilation: usize,
-    /// Groups of channels that do not see each other; as many as channels: a depthwise convolution.
+    /// Groups of channels; outputs of a group see the inputs of that group alone. As many groups as channels make a
+    /// depthwise convolution.
     pub groups: usize,
     /// Whether there is a bias, which starts at zero.
     pub bias: bool,
@@ -41,7 +41,8 @@ pub struct Conv2dOptions {
 }
 
 impl Default for Conv2dOptions {
-    /// A plain convolution as networks with BatchNorm use it: no bias, Kaiming normal by fan-out.
+    /// A convolution of stride 1 without a bias, its weight Kaiming normal by fan-out, as networks with BatchNorm use
+    /// it.
     fn default() -> Self {
         Conv2dOptions {
             stride: 1,
@@ -80,7 +81,7 @@ impl Conv2d {
         Conv2d::rectangular(in_channels, out_channels, (kernel, kernel), padding, options, b)
     }
 
-    /// The same with a kernel and a padding (height, width) each; `padding` takes the place of the options'.
+    /// Defines a convolution whose kernel and padding are (height, width) each; `padding` replaces that of the options.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -122,15 +123,16 @@ impl Conv2d {
         Ok(y)
     }
 
-    /// This convolution with another weight of the same shape, and no bias.
+    /// This convolution with another weight of the same shape, and without a bias.
     pub fn with_weight(&self, weight: Tensor) -> Conv2d {
         Conv2d { weight, bias: None, config: self.config }
     }
 
-    /// `activation(scale · (weight ∗ x) + shift)`, the bias left out: what BatchNorm makes of it in evaluation. Not recorded.
+    /// Computes `activation(scale · (weight ∗ x) + shift)` without the bias: convolution, BatchNorm and activation of
+    /// an evaluation. Not recorded.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); other than one scale and shift for each output.
+    /// As [`forward`](Self::forward); a number of scales or shifts other than the outputs.
     pub fn forward_folded(&self, x: &Tensor, scale: &[f32], shift: &[f32], activation: Activation) -> Result<Tensor> {
         let y = conv2d_folded(x, &self.weight, scale, shift, activation, self.config)?;
         macs::record(&y, &self.weight);

@@ -18,8 +18,8 @@ use candle_core::Tensor;
 use rand::Rng as _;
 
 use crate::error::{Error, Result};
-use crate::kernels::dropout::check_probability;
 use crate::mode::Mode;
+use crate::op::check_probability;
 
 /// Drops blocks of a feature map in training.
 ///
@@ -36,7 +36,7 @@ impl DropBlock2d {
     /// Drops about the share `p` of each map, in blocks of `block_size` pixels a side (of the map's side at most).
     ///
     /// # Errors
-    /// `p` outside [0, 1]; blocks of nothing.
+    /// `p` outside [0, 1]; a `block_size` of 0.
     pub fn new(p: f32, block_size: usize) -> Result<Self> {
         check_probability("DropBlock2d", p)?;
         if block_size == 0 {
@@ -48,12 +48,12 @@ impl DropBlock2d {
         Ok(DropBlock2d { p, block_size, gamma_scale: 1.0 })
     }
 
-    /// With so many times as many blocks: timm's `gamma_scale`.
+    /// Multiplies the number of blocks: timm's `gamma_scale`.
     pub fn with_gamma_scale(self, gamma_scale: f32) -> Self {
         DropBlock2d { gamma_scale, ..self }
     }
 
-    /// Drops blocks of `x`; in evaluation, or with `p = 0`, `x` itself.
+    /// Drops blocks of `x`. In evaluation, or with `p = 0`, returns `x` itself.
     ///
     /// # Shapes
     /// `[n, c, h, w]` → the same.
@@ -80,7 +80,8 @@ impl DropBlock2d {
     }
 }
 
-/// What is kept when a block around each seed is dropped. Blocks of an even side reach one pixel further up and left.
+/// The pixels that stay when a block around each seed is dropped. Blocks of an even side reach one pixel further up and
+/// left.
 fn keep_mask(seeds: &[bool], (n, h, w): (usize, usize, usize), (kh, kw): (usize, usize)) -> Vec<bool> {
     let mut keep = vec![true; seeds.len()];
     for sample in 0..n {

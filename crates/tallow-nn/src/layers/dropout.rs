@@ -17,8 +17,8 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::kernels::dropout::{check_probability, drop_path, dropout};
 use crate::mode::Mode;
+use crate::op::{check_probability, drop_path, dropout};
 
 /// Zeroes single values in training.
 ///
@@ -39,7 +39,7 @@ impl Dropout {
         Ok(Dropout { p })
     }
 
-    /// Drops values of a tensor of any shape; in evaluation, or with `p = 0`, `x` itself.
+    /// Drops values of a tensor of any shape. In evaluation, or with `p = 0`, returns `x` itself.
     ///
     /// # Errors
     /// A tensor that is not f32 on the CPU.
@@ -70,7 +70,7 @@ impl DropPath {
         Ok(DropPath { p })
     }
 
-    /// Drops samples of a batch `[n, ..]`; in evaluation, or with `p = 0`, `x` itself.
+    /// Drops samples of a batch `[n, ..]`. In evaluation, or with `p = 0`, returns `x` itself.
     ///
     /// # Errors
     /// A scalar; a tensor that is not f32 on the CPU.

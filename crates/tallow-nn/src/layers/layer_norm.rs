@@ -16,7 +16,7 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::kernels::norm::layer_norm;
+use crate::op::layer_norm;
 use crate::store::Builder;
 
 /// LayerNorm over the last dimension.

@@ -17,8 +17,8 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::kernels::linear::linear;
 use crate::macs;
+use crate::op::linear;
 use crate::store::Builder;
 
 /// A fully connected layer.

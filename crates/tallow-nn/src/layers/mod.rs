@@ -1,4 +1,4 @@
-//! Layers: parameters with a forward pass, one a file.
+//! Layers: parameters with a forward pass.
 
 mod batch_norm;
 mod checkpoint;
@@ -8,7 +8,7 @@ mod dropout;
 mod layer_norm;
 mod linear;
 
-pub use crate::kernels::activation::Activation;
+pub use crate::op::Activation;
 pub use batch_norm::{BatchNorm2d, BatchNormOptions, batch_norm_affine};
 pub use checkpoint::checkpoint;
 pub use conv2d::{Conv2d, Conv2dOptions};
@@ -17,7 +17,7 @@ pub use dropout::{DropPath, Dropout};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 
-/// The page's examples are compiled with the tests.
+/// The examples of the page are compiled with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../../docs/nn.md")]
 struct Page;

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
-use tallow_nn::kernels::softmax::cross_entropy;
+use tallow_nn::op::cross_entropy;
 
 use super::{Loss, LossContext, LossOptions, Targets, rows};
 use crate::Result;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use tallow_nn::Gradients;
-use tallow_nn::kernels::linear::{linear, matmul};
+use tallow_nn::op::{linear, matmul_no_grad};
 
 use super::adam::AdamStep;
 use super::moments::Decay;
@@ -175,7 +175,7 @@ fn orthogonalised(matrix: &Tensor, steps: usize) -> Result<Tensor> {
         update(&polynomial, &gram, &mut [], |square, gram, []| {
             square.iter_mut().zip(gram).for_each(|(square, gram)| *square = b * gram + c * *square);
         })?;
-        let next = matmul(&polynomial, &x)?;
+        let next = matmul_no_grad(&polynomial, &x)?;
         update(&next, &x, &mut [], |next, x, []| next.iter_mut().zip(x).for_each(|(next, x)| *next += a * x))?;
         x = next;
     }

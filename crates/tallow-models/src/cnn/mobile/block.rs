@@ -3,9 +3,8 @@
 //! Names are timm's.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::elementwise::add_activate;
 use tallow_nn::layers::DropPath;
+use tallow_nn::op::{Activation, add_activate};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::decode::{BlockArgs, Kind, divisible};

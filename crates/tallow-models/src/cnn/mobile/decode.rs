@@ -3,7 +3,7 @@
 //! `ir_r2_k3_s2_e6_c24_se0.25` stands for two inverted residuals with 3×3 kernels, the first of stride 2, that expand
 //! six times and have 24 output channels and squeeze-excite of a quarter.
 
-use tallow_nn::kernels::activation::Activation;
+use tallow_nn::op::Activation;
 use tallow_nn::{Error, Result};
 
 /// The kind of a block.

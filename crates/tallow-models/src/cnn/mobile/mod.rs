@@ -10,10 +10,8 @@ mod decode;
 mod variant;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation;
-use tallow_nn::kernels::pool::global_avg_pool;
 use tallow_nn::layers::Linear;
-use tallow_nn::ops::reshape;
+use tallow_nn::op::{Activation, activate, global_avg_pool, reshape};
 use tallow_nn::{Builder, Init, Mode, Result};
 
 use self::block::Block;
@@ -27,7 +25,6 @@ use crate::layers::head::ClassifierHead;
 use crate::layers::padded_conv::{ConvSpec, PaddedConv2d};
 use crate::model::Model;
 use crate::preset::Preset;
-use tallow_nn::kernels::activation::activate;
 
 /// A family of mobile networks, defined by its variants.
 pub(crate) const fn family(variants: &'static [(Preset, MobileVariant)]) -> FamilyTable<MobileVariant> {

@@ -1,7 +1,7 @@
 //! The variants of the mobile networks, and their scaling by multipliers.
 
-use tallow_nn::kernels::activation::Activation;
 use tallow_nn::layers::BatchNormOptions;
+use tallow_nn::op::Activation;
 
 use super::decode::divisible;
 use crate::config::{Key, ModelConfig};

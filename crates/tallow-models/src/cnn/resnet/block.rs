@@ -1,11 +1,9 @@
 //! The residual blocks of a ResNet and their shortcuts.
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::{Identity, Relu, Sigmoid};
-use tallow_nn::kernels::activation::activate;
-use tallow_nn::kernels::elementwise::add_activate;
-use tallow_nn::kernels::pool::{PoolConfig, avg_pool2d};
 use tallow_nn::layers::{BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropBlock2d, DropPath};
+use tallow_nn::op::Activation::{Identity, Relu, Sigmoid};
+use tallow_nn::op::{PoolConfig, activate, add_activate, avg_pool2d};
 use tallow_nn::{Builder, Mode, Result};
 
 use super::variant::{BlockKind, ResNetVariant};

@@ -24,9 +24,9 @@ mod block;
 mod variant;
 
 use candle_core::Tensor;
-use tallow_nn::kernels::activation::Activation::Relu;
-use tallow_nn::kernels::pool::{PoolConfig, max_pool2d};
 use tallow_nn::layers::{BatchNorm2d, Conv2d, DropBlock2d, checkpoint};
+use tallow_nn::op::Activation::Relu;
+use tallow_nn::op::{PoolConfig, max_pool2d};
 use tallow_nn::{Builder, Mode, Result};
 
 use self::block::{Block, BlockSpec, norm};
