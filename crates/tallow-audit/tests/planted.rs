@@ -7,7 +7,7 @@ use image::{DynamicImage, ImageFormat, imageops::FilterType};
 use tallow_audit::clean::{self, Action, Policy};
 use tallow_audit::labels::{self, Probabilities};
 use tallow_audit::{AuditConfig, Issue, Kind, Samples, checks, duplicates, report, scan};
-use tallow_augment::rng;
+use tallow_base::rng;
 use tallow_data::{OpenOptions, open};
 
 /// Photographs in colour, by the name of their file.

@@ -12,6 +12,7 @@ pub fn advice(error: &anyhow::Error) -> Option<String> {
         (cause.downcast_ref().and_then(of_train))
             .or_else(|| cause.downcast_ref().and_then(of_infer))
             .or_else(|| cause.downcast_ref().and_then(of_run))
+            .or_else(|| cause.downcast_ref().and_then(of_export))
     })
 }
 
@@ -20,7 +21,7 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
     Some(match error {
         Error::Run(error) => return of_run(error),
         Error::Infer(error) => return of_infer(error),
-        Error::OtherArchitecture { found, .. } => format!("add --model {found}"),
+        Error::Export(error) => return of_export(error),
         Error::NotInCrossValidation { .. } => "leave it out".into(),
         Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),
         Error::OtherFoldConfig { .. } => "give the same options, or none, or another --out".into(),
@@ -35,6 +36,7 @@ fn of_infer(error: &tallow_infer::Error) -> Option<String> {
     use tallow_infer::Error;
     let advice = match error {
         Error::Run(error) => return of_run(error),
+        Error::Export(error) => return of_export(error),
         Error::NotAFold { .. } => "--split held_out is for the folds of a cross-validation: choose another split",
         Error::MultiLabelData { .. } => "give data with one label per sample",
         Error::TooFewMembers { .. } => "give more runs, or --snapshots for those of one run",
@@ -66,6 +68,17 @@ fn of_member(problem: &MemberProblem) -> Option<&'static str> {
         MemberProblem::CropsInGraph => "take hflip, vflip or shift by --tta",
         _ => return None,
     })
+}
+
+fn of_export(error: &tallow_export::Error) -> Option<String> {
+    use tallow_export::Error;
+    let advice = match error {
+        Error::OtherModel { found, .. } => return Some(format!("add --model {found}")),
+        Error::OtherArchitecture { fits_by_order: true, .. } => "add --weights-by-order to match them by order",
+        Error::OtherArchitecture { .. } => "give the architecture and the options that the weights were saved with",
+        _ => return None,
+    };
+    Some(advice.to_owned())
 }
 
 fn of_run(error: &tallow_run::Error) -> Option<String> {

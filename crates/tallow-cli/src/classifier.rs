@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
-use tallow_export::LoadOptions;
-use tallow_infer::{Classifier, Predictor, View};
+use tallow_export::{LoadOptions, Pretrained};
+use tallow_infer::{Classifier, Predictor, View, find_pretrained};
 use tallow_models::{Built, ModelConfig};
-use tallow_train::Pretrained;
 
 /// The test-time augmentation of a run or an ensemble, or an architecture with weights in place of a run.
 #[derive(clap::Args)]
@@ -71,7 +70,7 @@ impl ClassifierArgs {
     fn find(&self) -> Result<(&str, Pretrained)> {
         let model = self.model.as_deref().context("give a run, or --model with --weights")?;
         let weights = self.weights.as_deref().context("--model needs --weights")?;
-        Ok((model, Pretrained::find(weights)?))
+        Ok((model, find_pretrained(weights)?))
     }
 
     fn load(&self, pretrained: &Pretrained, built: &Built) -> Result<()> {

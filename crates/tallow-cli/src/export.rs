@@ -7,8 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use tallow_augment::{Normalization, Preprocessing, Size};
 use tallow_data::Subset;
 use tallow_export::{CheckpointInfo, Int8, LoadOptions};
-use tallow_infer::{Ensemble, Predictor, TrainedRun, View};
-use tallow_train::Pretrained;
+use tallow_infer::{Ensemble, Predictor, TrainedRun, View, find_pretrained};
 
 use crate::classifier::class_names;
 use crate::program;
@@ -63,7 +62,7 @@ pub fn run(args: Args) -> Result<()> {
     if Ensemble::is_at(Path::new(&args.weights)) || args.tta.is_some() {
         return whole(&args, onnx);
     }
-    let pretrained = Pretrained::find(&args.weights)?;
+    let pretrained = find_pretrained(&args.weights)?;
     let known = pretrained.info.as_ref();
     let Some(model) = args.model.as_deref().or(known.map(|info| info.architecture.as_str())) else {
         bail!("{}: no config.json beside the weights names the architecture: add --model NAME", args.weights);

@@ -110,7 +110,7 @@ fn tensor_logits(classifier: &ClassifierArgs, tensor: &Path, logits: &Path) -> R
     let built = classifier.build_for(in_chans, (h, w))?;
     let output = built.model.forward(&input.to_dtype(DType::F32)?, &Mode::eval())?.contiguous()?;
     let bytes = safetensors::serialize([("logits", &output)], None)?;
-    tallow_export::write_atomically(logits, &bytes)?;
+    tallow_base::write_atomically(logits, &bytes).with_context(|| format!("cannot write {}", logits.display()))?;
     println!("{}: logits {:?}", logits.display(), output.dims());
     Ok(())
 }

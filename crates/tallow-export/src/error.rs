@@ -1,24 +1,24 @@
-//! What can go wrong when a checkpoint is written or read.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// The result of anything in this crate that can fail.
+/// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Errors of this crate. Each names the file concerned.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// `read`, `write` or `replace`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The weights are not a whole safetensors file.
+    /// The weights are not a complete safetensors file.
     #[error("{} is not a complete safetensors file ({reason}): copy or download it again", path.display())]
     Corrupt {
         /// The file.
@@ -26,8 +26,8 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file of PyTorch's that is damaged, or uses what is not read here.
-    #[error("{}: cannot be read as weights of PyTorch's: {reason}; download it again, or save its state dict once more", path.display())]
+    /// A file of PyTorch that is damaged, or that holds something unsupported.
+    #[error("{}: not a readable PyTorch file: {reason}; download it again, or save its state dict again", path.display())]
     Pickle {
         /// The file.
         path: PathBuf,
@@ -43,41 +43,77 @@ pub enum Error {
     NoWeights {
         /// The file.
         path: PathBuf,
-        /// What it holds instead.
+        /// Its content.
         found: String,
     },
-    /// A file of another kind.
+    /// There is no such file or folder of weights.
+    #[error(
+        "{}: there is no such file or folder; a repository of the Hub is written hf:OWNER/REPO, timm's weights \
+         resnet18.a1_in1k",
+        path.display()
+    )]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder holds no weights.
+    #[error("{}: there is no {expected} in it", path.display())]
+    NoWeightsFile {
+        /// The folder.
+        path: PathBuf,
+        /// The files that are looked for.
+        expected: String,
+    },
+    /// The weights are of another architecture than asked for, as `config.json` beside them says.
+    #[error("{}: these are weights of {found}, not of {expected}", path.display())]
+    OtherModel {
+        /// The weights.
+        path: PathBuf,
+        /// The architecture of the weights.
+        found: String,
+        /// The architecture asked for.
+        expected: String,
+    },
+    /// A repository of the Hub could not be fetched.
+    #[error(transparent)]
+    Hub(#[from] tallow_hub::Error),
+    /// A file of another format.
     #[error("{} is {found}", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What it is, and what to do.
+        /// The format found, and what to do.
         found: &'static str,
     },
-    /// Tensors that do not fit the model's in their order.
-    #[error("{}: its tensors do not fit the model's in their order: {reason}", path.display())]
+    /// Tensors that do not fit the model's by order.
+    #[error("{}: the tensors do not fit the model's by order: {reason}", path.display())]
     Order {
         /// The file.
         path: PathBuf,
-        /// The first that does not.
+        /// The first difference.
         reason: String,
     },
     /// The weights' names are not the model's.
-    #[error("{} does not hold this architecture's weights: {}; {hint}", path.display(), differences(missing, unexpected))]
+    #[error(
+        "{} does not hold this architecture's weights: {}{}",
+        path.display(),
+        differences(missing, unexpected),
+        if *fits_by_order { "; its tensors fit by order, under other names" } else { "" }
+    )]
     OtherArchitecture {
         /// The file.
         path: PathBuf,
-        /// Names that the model has and the file has not.
+        /// Names that only the model has.
         missing: Vec<String>,
-        /// Names that the file has and the model has not.
+        /// Names that only the file has.
         unexpected: Vec<String>,
-        /// What to do.
-        hint: &'static str,
+        /// Whether the tensors fit the model's in their order, under other names.
+        fits_by_order: bool,
     },
     /// A tensor of another shape than the model's.
     #[error(
-        "{}: {name} has shape {found:?}, the model needs {expected:?}; give the class count, the channels and the \
-         options that it was saved with",
+        "{}: {name} has shape {found:?}, the model needs {expected:?}: it was saved with another number of classes or channels, \
+         or other options",
         path.display()
     )]
     Shape {
@@ -108,45 +144,44 @@ pub enum Error {
         /// What is wrong, and where.
         source: serde_json::Error,
     },
-    /// `config.json` asks for something that this crate cannot honour.
+    /// `config.json` has a value that is not supported.
     #[error("{}: `{field}` is {found}, expected {expected}", path.display())]
     Config {
         /// The file.
         path: PathBuf,
         /// The field.
         field: String,
-        /// What is allowed.
+        /// The values allowed.
         expected: String,
-        /// What it says.
+        /// The value found.
         found: String,
     },
-    /// The model that `config.json` describes cannot be built.
+    /// The model of a checkpoint cannot be built.
     #[error("{}: {source}", path.display())]
     Model {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: tallow_models::Error,
     },
-    /// More than a protobuf message can hold.
+    /// The model is larger than a protobuf message can be.
     #[error(
-        "{}: the model takes {bytes} bytes, and an ONNX file holds 2 GB; export a smaller architecture, or its weights as \
-         safetensors",
+        "{}: the model takes {bytes} bytes, and an ONNX file holds at most 2 GB",
         path.display()
     )]
     TooLarge {
-        /// The file that was to be written.
+        /// The file, which is not written.
         path: PathBuf,
         /// The size it would have.
         bytes: usize,
     },
-    /// Ranges for 8 bits could not be learnt.
+    /// The ranges of 8-bit values could not be measured, or do not fit.
     #[error("cannot quantise: {0}")]
     Calibration(String),
     /// Filters could not be pruned.
     #[error("cannot prune: {0}")]
     Pruning(String),
-    /// A parameter could not be read or set, a forward pass failed or could not be traced.
+    /// A parameter could not be read or set, or a forward pass failed or could not be traced.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),
 }
@@ -168,5 +203,5 @@ fn differences(missing: &[String], unexpected: &[String]) -> String {
     };
     let parts = [some(missing, "missing"), some(unexpected, "unexpected")];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "not one tensor fits".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "no tensor fits".to_owned() } else { parts.join(", ") }
 }

@@ -1,37 +1,42 @@
-//! Checkpoints that timm reads, and timm's read here: `model.safetensors` and `config.json`.
+//! Checkpoints in timm's layout, weights of other formats, ONNX files, quantisation to 8 bits, pruning.
 //!
-//! - [`save`]: a model with what it needs to be used → a folder, each file written atomically.
-//! - [`open`]: such a folder → the model, ready to run. [`read_config`] and [`load_weights`] are its halves.
-//! - [`StateDict::read`] and [`load_pretrained`]: weights of any file → a model for other classes, channels or sizes.
-//! - [`save_onnx`]: a model as an ONNX file, for other runtimes; in 8 bits with an [`Int8`]. [`save_graph`]: what several compute together.
-//! - [`prune`]: filters set to zero, which an ONNX file then leaves out.
-//! - [`Hub::fetch`]: weights of a repository on the Hugging Face Hub.
+//! - [`save`] and [`open`]: a model as a folder with `model.safetensors` and `config.json`, written and read
+//!   ([`read_config`] and [`load_weights`] read one of the two).
+//! - [`StateDict::read`] and [`load_pretrained`]: the weights of any file, loaded into a model that may have other classes,
+//!   channels or input sizes. [`Hub::fetch`] downloads weights of a repository on the Hugging Face Hub.
+//! - [`Pretrained::find`]: weights by a specification: a file, a folder, `hf:OWNER/REPO`, or timm's `MODEL.TAG`.
+//! - [`save_onnx`]: a model as an ONNX file for other runtimes, with an [`Int8`] in 8 bits. [`save_graph`]: any traced function
+//!   of images, such as an ensemble.
+//! - [`prune`]: filters set to zero, which an ONNX file leaves out.
 //!
-//! Names are timm's throughout: `timm.create_model("local-dir:FOLDER", pretrained=True)` loads what
-//! [`save`] wrote, for every architecture that timm has.
+//! Names are timm's: `timm.create_model("local-dir:FOLDER", pretrained=True)` loads what [`save`] wrote, for every
+//! architecture that timm has. The preprocessing in `config.json` and in ONNX files is a
+//! [`Preprocessing`](tallow_augment::Preprocessing).
+//!
+//! | module | holds |
+//! |---|---|
+//! | `read` | weights from files and the Hub, torchvision's names |
+//! | `pretrained` | weights found by a specification |
+//! | `timm` | the checkpoint's folder, `config.json`, loading with adaptation, LoRA |
+//! | `onnx` | the graph in ONNX's operators |
+//! | `int8` | ranges and rounding of 8-bit values |
+//! | `prune` | filters that can be left out |
 
-mod adapt;
-mod atomic;
-mod checkpoint;
-mod config;
 mod error;
 mod int8;
-mod lora;
 mod onnx;
 mod pretrained;
 mod prune;
 mod read;
-mod torchvision;
-mod weights;
+mod timm;
 
-pub use atomic::write_atomically;
-pub use checkpoint::{CONFIG_FILE, WEIGHTS_FILE, open, save, save_state};
-pub use config::{CheckpointInfo, preset_preprocessing, read_config};
 pub use error::{Error, Result};
 pub use int8::Int8;
 pub use onnx::{OPSET, save_graph, save_onnx};
-pub use pretrained::{LoadOptions, Matching, PretrainedReport, load_pretrained};
+pub use pretrained::Pretrained;
 pub use prune::{Pruned, prune};
-pub use read::{Format, StateDict};
-pub use tallow_hub::{Fetched, Hub};
-pub use weights::{LoadReport, load_weights, with_num_batches_tracked};
+pub use read::{Fetched, Format, Hub, StateDict};
+pub use timm::{
+    CONFIG_FILE, CheckpointInfo, LoadOptions, LoadReport, Matching, PretrainedReport, WEIGHTS_FILE, load_pretrained,
+    load_weights, open, preset_preprocessing, read_config, save, save_state, with_num_batches_tracked,
+};

@@ -1,263 +1,149 @@
-//! Weights of another training given to a model: matched by name, adapted where class count, channels or size differ.
+//! Pretrained weights found by a specification: a file, a folder, a repository of the Hugging Face Hub, or timm's weights by name.
 
-use std::collections::HashSet;
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
-use tallow_models::Built;
+use candle_core::Device;
+use tallow_augment::Preprocessing;
+use tallow_hub::Hub;
+use tallow_models::{Built, ModelConfig};
 
-use crate::adapt;
 use crate::error::{Error, Result};
-use crate::lora::is_lora;
-use crate::read::{Entry, Format, StateDict};
-use crate::torchvision;
+use crate::read::StateDict;
+use crate::timm::{
+    CONFIG_FILE, CheckpointInfo, LoadOptions, PretrainedReport, WEIGHTS_FILE, load_pretrained, preset_preprocessing,
+    read_config,
+};
 
-/// What may differ between a file and a model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoadOptions {
-    /// Whether tensors are matched by their order in the file instead of their names: for a file with names of its
-    /// own whose shapes agree one by one.
-    pub by_order: bool,
-    /// Whether tensors that are missing, unexpected or of another shape are reported instead of refused.
-    pub allow_mismatch: bool,
+/// Weights that were found, with the `config.json` beside them. The weights themselves are not read yet.
+#[derive(Debug, Clone)]
+pub struct Pretrained {
+    /// The weights file.
+    pub weights: PathBuf,
+    /// The content of `config.json` beside the weights, if there is one.
+    pub info: Option<CheckpointInfo>,
 }
 
-/// How a file's tensors were matched with a model's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matching {
-    /// By name.
-    Names,
-    /// torchvision's names: exchanged for timm's, or taken in torchvision's order where that is timm's.
-    Torchvision,
-    /// By order, as asked for.
-    Order,
-}
-
-/// What a file gave to a model. Names are the model's, in its order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PretrainedReport {
-    /// The file.
-    pub path: PathBuf,
-    /// Its kind.
-    pub format: Format,
-    /// The key of a checkpoint under which the weights lay: `state_dict_ema`.
-    pub key: Option<String>,
-    /// How tensors were matched.
-    pub matching: Matching,
-    /// Loaded as they are.
-    pub loaded: Vec<String>,
-    /// Loaded after a change: the name, and what was done.
-    pub adapted: Vec<(String, String)>,
-    /// The classifier, where it is for other classes, and low-rank changes that are yet to be learnt: they keep their
-    /// fresh values.
-    pub fresh: Vec<String>,
-    /// In the model and not in the file: they keep their fresh values.
-    pub missing: Vec<String>,
-    /// In the file and not in the model: left out.
-    pub unexpected: Vec<String>,
-    /// Of a shape that cannot be adapted: they keep their fresh values.
-    pub mismatched: Vec<String>,
-}
-
-impl PretrainedReport {
-    /// Whether the model is what the file holds, classifier included: ready to predict.
-    pub fn is_complete(&self) -> bool {
-        self.fresh.is_empty() && self.missing.is_empty() && self.mismatched.is_empty()
-    }
-}
-
-impl fmt::Display for PretrainedReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total = self.loaded.len() + self.adapted.len();
-        write!(f, "loaded {total} tensors from {} ({}", self.path.display(), self.format)?;
-        if let Some(key) = &self.key {
-            write!(f, ", {key}")?;
-        }
-        match self.matching {
-            Matching::Names => {}
-            Matching::Torchvision => write!(f, ", torchvision's names")?,
-            Matching::Order => write!(f, ", matched by order")?,
-        }
-        write!(f, ")")?;
-        for (name, how) in &self.adapted {
-            write!(f, "\n  adapted     {name}: {how}")?;
-        }
-        let lists = [
-            ("fresh", &self.fresh),
-            ("missing", &self.missing),
-            ("unexpected", &self.unexpected),
-            ("mismatched", &self.mismatched),
-        ];
-        for (what, names) in lists {
-            if !names.is_empty() {
-                write!(f, "\n  {what:<11} {}", names.join(", "))?;
+impl Pretrained {
+    /// Finds the weights that `spec` names: `hf:OWNER/REPO[@REVISION]`, timm's `MODEL.TAG`, a weights file, or a folder with
+    /// one.
+    ///
+    /// # Errors
+    /// No such file, folder or repository; a `config.json` that cannot be read.
+    pub fn find(spec: &str) -> Result<Self> {
+        let repository = spec.strip_prefix("hf:").or(spec.strip_prefix("hf-hub:")).map(str::to_owned);
+        let (weights, config) = match repository.or_else(|| timm_repository(spec)) {
+            Some(repository) => {
+                let fetched = Hub::from_env().fetch(&repository)?;
+                (fetched.weights, fetched.config)
             }
-        }
-        Ok(())
-    }
-}
-
-/// Gives a model the weights of a file. For another number of classes the classifier stays fresh; for another number of
-/// channels the first convolution is adapted, for another size the position embedding (`adapt.rs`).
-/// If anything is refused, no parameter has changed.
-///
-/// # Errors
-/// Names missing or unexpected, another shape, a type that is not floating point: see [`LoadOptions`].
-pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) -> Result<PretrainedReport> {
-    let state = built.store.state_dict();
-    let family = built.info.preset.family;
-    let translated = torchvision::renamed(file, family).filter(|_| !options.by_order);
-    let file = translated.as_ref().unwrap_or(file);
-    let (by, pairs) = matched(file, built, &state, options)?;
-    let matching = if translated.is_some() { Matching::Torchvision } else { by };
-    let mut report = PretrainedReport {
-        path: file.path.clone(),
-        format: file.format,
-        key: file.key.clone(),
-        matching,
-        loaded: Vec::new(),
-        adapted: Vec::new(),
-        fresh: Vec::new(),
-        missing: Vec::new(),
-        unexpected: unexpected(file, &state, by),
-        mismatched: Vec::new(),
-    };
-    let other_classes = pairs.iter().zip(&state).any(|(entry, (name, own))| {
-        is_classifier(built, name)
-            && entry.is_none_or(|entry| entry.shape().first() != own.dims().first() && same_features(entry, own))
-    });
-    let mut values: Vec<(String, Tensor)> = Vec::new();
-    for ((name, own), entry) in state.iter().zip(pairs) {
-        let name = name.clone();
-        let Some(entry) = entry else {
-            let list =
-                if is_classifier(built, &name) || is_lora(&name) { &mut report.fresh } else { &mut report.missing };
-            list.push(name);
-            continue;
+            None => {
+                let weights = local(Path::new(spec))?;
+                let config = weights.with_file_name(CONFIG_FILE);
+                (weights, Some(config).filter(|config| config.is_file()))
+            }
         };
-        if other_classes && is_classifier(built, &name) && same_features(entry, own) {
-            report.fresh.push(name);
-            continue;
-        }
-        let mut tensor = file.tensor(entry)?.clone();
-        if matching == Matching::Torchvision && name.ends_with("running_var") {
-            tensor = tensor.affine(1.0, torchvision::variance_offset(family)).map_err(tallow_nn::Error::from)?;
-        }
-        if tensor.dims() == own.dims() {
-            report.loaded.push(name.clone());
-            values.push((name, tensor));
-        } else if let Some((adapted, how)) = adapt::adapt(built, &name, &tensor, own, by)? {
-            report.adapted.push((name.clone(), how));
-            values.push((name, adapted));
-        } else if options.allow_mismatch {
-            report.mismatched.push(name);
-        } else {
-            return Err(Error::Shape {
-                path: file.path.clone(),
-                name,
-                expected: own.dims().to_vec(),
-                found: tensor.dims().to_vec(),
-            });
+        let folder = config.as_ref().and_then(|config| config.parent());
+        let info = folder.map(read_config).transpose()?;
+        Ok(Pretrained { weights, info })
+    }
+
+    /// Checks that the weights are not known to be of another architecture than `model`.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`].
+    pub fn check(&self, model: &str) -> Result<()> {
+        match &self.info {
+            Some(info) if info.architecture != model => Err(Error::OtherModel {
+                path: self.weights.clone(),
+                found: info.architecture.clone(),
+                expected: model.to_owned(),
+            }),
+            _ => Ok(()),
         }
     }
-    let surprise = !(report.missing.is_empty() && report.unexpected.is_empty());
-    if values.is_empty() || surprise && !options.allow_mismatch {
-        let hint = if matching == Matching::Names && in_order(file, built, &state).is_ok() {
-            "its tensors fit in their order under other names: --weights-by-order takes them so"
-        } else {
-            "give the architecture and the options that it was saved with"
+
+    /// The preprocessing that the weights expect of images with `channels` channels: that of `config.json`, else the
+    /// architecture's default.
+    ///
+    /// # Errors
+    /// An unknown architecture.
+    pub fn preprocessing(&self, model: &str, channels: usize) -> Result<Preprocessing> {
+        let Some(info) = &self.info else {
+            let preset = tallow_models::find(model).map_err(|source| self.model_error(source))?;
+            return Ok(preset_preprocessing(preset, channels, preset.input_size));
         };
-        let (missing, unexpected) = (report.missing, report.unexpected);
-        return Err(Error::OtherArchitecture { path: file.path.clone(), missing, unexpected, hint });
+        let expected = info.preprocessing.clone();
+        Ok(Preprocessing { normalization: expected.normalization.for_channels(channels), ..expected })
     }
-    for (name, tensor) in &values {
-        built.store.set(name, tensor)?;
+
+    /// Builds the model of the weights, with initial values. `classes` is the number of classes where there is no `config.json`.
+    ///
+    /// # Errors
+    /// An unknown architecture, or a configuration that it does not take.
+    pub fn build(&self, model: &str, classes: Option<usize>) -> Result<Built> {
+        let build = || {
+            let preset = tallow_models::find(model)?;
+            let config = match &self.info {
+                Some(info) => info.model.clone(),
+                None => ModelConfig { num_classes: classes.unwrap_or(preset.num_classes), ..preset.config() },
+            };
+            tallow_models::build(model, &config, 0, &Device::Cpu)
+        };
+        build().map_err(|source| self.model_error(source))
     }
-    Ok(report)
+
+    /// Reads the weights and loads them into a model.
+    ///
+    /// # Errors
+    /// Those of [`StateDict::read`] and [`load_pretrained`].
+    pub fn load(&self, built: &Built, options: LoadOptions) -> Result<PretrainedReport> {
+        load_pretrained(&StateDict::read(&self.weights)?, built, options)
+    }
+
+    fn model_error(&self, source: tallow_models::Error) -> Error {
+        Error::Model { path: self.weights.clone(), source }
+    }
 }
 
-/// The file's tensor for each of the model's.
-fn matched<'a>(
-    file: &'a StateDict,
-    built: &Built,
-    state: &[(String, Tensor)],
-    options: LoadOptions,
-) -> Result<(Matching, Vec<Option<&'a Entry>>)> {
-    let matching = match options.by_order {
-        true => Matching::Order,
-        false if is_torchvision(file, built, state) => Matching::Torchvision,
-        false => Matching::Names,
-    };
-    if matching == Matching::Names {
-        return Ok((matching, state.iter().map(|(name, _)| file.find(name)).collect()));
-    }
-    in_order(file, built, state)?;
-    Ok((matching, file.entries.iter().map(Some).collect()))
+/// The repository of timm's weights, such as `resnet18.a1_in1k`: the name of an architecture and a tag, unless a file has this
+/// name.
+fn timm_repository(spec: &str) -> Option<String> {
+    let (model, tag) = spec.split_once('.')?;
+    let file = ["safetensors", "pth", "pt", "bin"].contains(&tag);
+    let known = tallow_models::find(model).is_ok() && !file && !tag.contains(['.', '/']);
+    (known && !Path::new(spec).exists()).then(|| format!("timm/{spec}"))
 }
 
-/// Whether a file has torchvision's names where they are not the model's own.
-fn is_torchvision(file: &StateDict, built: &Built, state: &[(String, Tensor)]) -> bool {
-    const FAMILIES: &[&str] = &["cnn/vgg", "cnn/mobilenetv2", "cnn/mobilenetv3", "cnn/efficientnet", "cnn/convnext"];
-    let family = built.info.preset.family;
-    let foreign = |name: &str| state.iter().all(|(own, _)| own != name);
-    FAMILIES.contains(&family)
-        && file.names().any(|name| name.starts_with("features.0."))
-        && file.names().any(|name| name.starts_with("classifier.") && name.ends_with(".weight") && foreign(name))
+/// A weights file, or the one in a folder.
+fn local(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() {
+        let names = [WEIGHTS_FILE, "pytorch_model.bin"];
+        let found = names.iter().map(|name| path.join(name)).find(|file| file.is_file());
+        return found.ok_or_else(|| Error::NoWeightsFile { path: path.to_owned(), expected: names.join(" or ") });
+    }
+    if !path.is_file() {
+        return Err(Error::NotFound { path: path.to_owned() });
+    }
+    Ok(path.to_owned())
 }
 
-/// Whether the file's tensors fit the model's one by one.
-fn in_order(file: &StateDict, built: &Built, state: &[(String, Tensor)]) -> Result<()> {
-    let refused = |reason: String| Err(Error::Order { path: file.path.clone(), reason });
-    if file.format == Format::Safetensors {
-        return refused("a safetensors file does not keep the order of its tensors; take the .pth file".into());
-    }
-    if file.entries.len() != state.len() {
-        return refused(format!("it has {} tensors, the model {}", file.entries.len(), state.len()));
-    }
-    for (index, (entry, (name, own))) in file.entries.iter().zip(state).enumerate() {
-        let (found, expected) = (entry.shape(), own.dims());
-        let fits = found == expected
-            || found.iter().product::<usize>() == expected.iter().product::<usize>()
-                && found.first() == expected.first()
-            || is_classifier(built, name) && same_features(entry, own)
-            || adapt::is_first_conv(built, name) && adapt::other_channels(found, expected)
-            || adapt::is_pos_embed(name) && found.last() == expected.last();
-        if !fits {
-            return refused(format!(
-                "its tensor {index} is {} of shape {found:?}, the model's {name} of shape {expected:?}",
-                entry.name
-            ));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specifications_of_timm_are_told_from_files() {
+        assert_eq!(timm_repository("resnet18.a1_in1k").as_deref(), Some("timm/resnet18.a1_in1k"));
+        for file in ["resnet18.pth", "resnet18.safetensors", "runs/r18", "resnet18", "weights.a1_in1k"] {
+            assert_eq!(timm_repository(file), None, "{file}");
         }
     }
-    Ok(())
-}
 
-fn unexpected(file: &StateDict, state: &[(String, Tensor)], matching: Matching) -> Vec<String> {
-    if matching != Matching::Names {
-        return Vec::new(); // as many as the model has
+    #[test]
+    fn weights_that_are_not_there_are_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let spec = |name: &str| folder.path().join(name).display().to_string();
+        assert!(matches!(Pretrained::find(&spec("nowhere")), Err(Error::NotFound { .. })));
+        assert!(matches!(Pretrained::find(&spec("")), Err(Error::NoWeightsFile { .. })));
     }
-    /// Tables that follow from the configuration; older files hold them.
-    const DERIVED: &[&str] = &["relative_position_index", "attn_mask", "relative_coords_table"];
-    /// Classifiers of inner layers, which only the first training of an Inception network uses.
-    const AUXILIARY: &[&str] = &["AuxLogits.", "aux1.", "aux2."];
-    let own: HashSet<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
-    let foreign = |name: &&str| {
-        let spare = DERIVED.iter().any(|derived| name.ends_with(derived))
-            || AUXILIARY.iter().any(|auxiliary| name.starts_with(auxiliary));
-        !own.contains(name) && !spare
-    };
-    file.names().filter(foreign).map(str::to_owned).collect()
-}
-
-/// Whether a parameter is the classifier's; a distillation token's has the same name and `_dist`.
-fn is_classifier(built: &Built, name: &str) -> bool {
-    let classifier = built.info.preset.classifier;
-    let module = name.rsplit_once('.').map_or("", |(module, _)| module);
-    module == classifier || module.strip_suffix("_dist") == Some(classifier)
-}
-
-/// Equal but for the number of classes.
-fn same_features(entry: &Entry, own: &Tensor) -> bool {
-    entry.shape().len() == own.rank() && entry.shape()[1..] == own.dims()[1..]
 }

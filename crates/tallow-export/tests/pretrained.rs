@@ -108,7 +108,7 @@ fn tensors_are_matched_by_order_when_asked() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pickles/renamed_small_cnn.pth");
     let target = model("small_cnn", 5, 1, 28, 0);
     let message = load(&fixture, &target, LoadOptions::default()).unwrap_err().to_string();
-    assert!(message.contains("--weights-by-order"), "{message}");
+    assert!(message.contains("fit by order"), "{message}");
     let by_order = LoadOptions { by_order: true, ..LoadOptions::default() };
     let report = load(&fixture, &target, by_order).unwrap();
     assert_eq!((report.matching, report.fresh.len()), (Matching::Order, 0), "{report}");

@@ -34,6 +34,7 @@ pub mod trained_run;
 
 mod error;
 mod graph;
+mod pretrained;
 
 pub use batch_norm::reestimate_batch_norm;
 pub use classifier::Classifier;
@@ -42,6 +43,7 @@ pub use ensemble::Ensemble;
 pub use error::{Error, Result};
 pub use predictions::{Predictions, multi_label_names, predict, predictions_csv, single_label_names};
 pub use predictor::{Measured, Predictor};
+pub use pretrained::find_pretrained;
 pub use tallow_run::{RunSections, View};
 pub use test_time::TestTime;
 pub use trained_run::TrainedRun;

@@ -1,8 +1,8 @@
 //! Every rule of combination against values recorded from NumPy, SciPy and scikit-learn (fixtures/scripts/ensemble.py).
 
 use serde::Deserialize;
-use tallow_train::ensemble::combine::uniform;
-use tallow_train::ensemble::{LogisticRegression, Stack, average, fit_weights, select_greedily, vote};
+use tallow_infer::ensemble::combine::uniform;
+use tallow_infer::ensemble::{LogisticRegression, Stack, average, fit_weights, select_greedily, vote};
 
 #[derive(Deserialize)]
 struct Case {

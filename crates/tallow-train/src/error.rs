@@ -55,34 +55,6 @@ pub enum Error {
     /// Config and data, or two parts of the config, do not fit each other.
     #[error("{0}")]
     Mismatch(String),
-    /// There is no such file or folder of pretrained weights.
-    #[error(
-        "{}: there is no such file or folder; a repository of the Hub is written hf:OWNER/REPO, timm's weights \
-         resnet18.a1_in1k",
-        path.display()
-    )]
-    NoWeights {
-        /// The path.
-        path: PathBuf,
-    },
-    /// A folder holds no pretrained weights.
-    #[error("{}: there is no {expected} in it", path.display())]
-    NoWeightsInFolder {
-        /// The folder.
-        path: PathBuf,
-        /// The files that are looked for.
-        expected: String,
-    },
-    /// Pretrained weights are of another architecture than the config's.
-    #[error("{}: these are weights of {found}, not of {expected}", path.display())]
-    OtherArchitecture {
-        /// The weights.
-        path: PathBuf,
-        /// The architecture of the weights.
-        found: String,
-        /// The architecture of the config.
-        expected: String,
-    },
     /// The data have no validation split, and none can be held out.
     #[error("{data}: there is no validation split to compare trials on")]
     NoValidationSplit {
@@ -173,9 +145,6 @@ pub enum Error {
     /// Pretrained or exported weights.
     #[error(transparent)]
     Export(#[from] tallow_export::Error),
-    /// A repository of the Hub.
-    #[error(transparent)]
-    Hub(#[from] tallow_hub::Error),
     /// Layers and kernels.
     #[error(transparent)]
     Nn(#[from] tallow_nn::Error),

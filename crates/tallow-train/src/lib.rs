@@ -61,7 +61,6 @@ pub use fit::{AfterEpoch, BestWeights, FitReport, Split, Training, fit};
 pub use loaders::{augmented_grid, class_counts, eval_loader, train_loader};
 pub use network::Network;
 pub use out_of_fold::{MeanProbabilities, OutOfFold};
-pub use pretrained::Pretrained;
 pub use setup::{FitOptions, Setup, setup, setup_on};
 pub use stages::BatchGrowthConfig;
 pub use train_run::{TrainedOutcome, train_run};

@@ -11,16 +11,17 @@ use candle_core::Device;
 use image::{DynamicImage, ImageFormat};
 use tallow_data::Splits;
 use tallow_export::{LoadOptions, PretrainedReport};
-use tallow_infer::TrainedRun;
+use tallow_infer::{TrainedRun, find_pretrained};
 use tallow_models::Built;
 use tallow_optim::{Loss, LossContext, Optimizer};
 use tallow_run::RunDir;
 
 use crate::batch_size::{BatchCost, measure_batch_sizes};
 use crate::lr_find::{LrRange, LrSweep, lr_find};
+use crate::pretrained::complete;
 use crate::{
-    AfterEpoch, Error, FitReport, Network, Pretrained, Resolved, Result, RunConfig, Split, Training, augmented_grid,
-    class_counts, eval_loader, fit, resolve, train_loader,
+    AfterEpoch, Error, FitReport, Network, Resolved, Result, RunConfig, Split, Training, augmented_grid, class_counts,
+    eval_loader, fit, resolve, train_loader,
 };
 
 /// Everything that a training run starts from.
@@ -54,9 +55,9 @@ pub fn setup(config: RunConfig, resume: Option<&RunDir>) -> Result<Setup> {
 pub fn setup_on(mut config: RunConfig, splits: Splits, resume: Option<&RunDir>) -> Result<Setup> {
     let has_checkpoint = resume.is_some_and(|dir| dir.last().is_file());
     let spec = config.transfer.pretrained.clone().filter(|_| !has_checkpoint);
-    let weights = spec.map(|spec| Pretrained::find(&spec)).transpose()?;
+    let weights = spec.map(|spec| find_pretrained(&spec)).transpose()?;
     if let Some(weights) = &weights {
-        weights.complete(&mut config, &splits)?;
+        complete(&mut config, weights, &splits)?;
     }
     let resolved = resolve(config, &splits)?;
     let built = build(&resolved.config)?;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use tallow_infer::find_pretrained;
 use tallow_run::RunDir;
 
-use crate::{Error, FitOptions, FitReport, Pretrained, Result, RunConfig, Setup, setup_on};
+use crate::{Error, FitOptions, FitReport, Result, RunConfig, Setup, setup_on};
 
 /// The fraction of the training samples that trials are compared on, where the data have no validation split.
 const HELD_OUT: f64 = 0.1;
@@ -13,10 +14,10 @@ const HELD_OUT: f64 = 0.1;
 /// before its first trial.
 ///
 /// # Errors
-/// Those of [`Pretrained::find`] and [`Pretrained::check`].
+/// Those of [`find_pretrained`] and [`Pretrained::check`](tallow_export::Pretrained::check).
 pub fn check_pretrained(config: &RunConfig) -> Result<()> {
     match &config.transfer.pretrained {
-        Some(spec) => Pretrained::find(spec)?.check(&config.model.name),
+        Some(spec) => Ok(find_pretrained(spec)?.check(&config.model.name)?),
         None => Ok(()),
     }
 }

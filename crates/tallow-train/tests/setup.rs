@@ -48,7 +48,10 @@ fn weights_that_do_not_exist_stop_every_program_before_it_trains() {
     let folder = tempfile::tempdir().expect("a folder");
     let (nowhere, trial) = (folder.path().join("nowhere"), folder.path().join("trial"));
     let refused = |result: Result<()>| {
-        assert!(matches!(&result, Err(Error::NoWeights { path }) if *path == nowhere), "{result:?}");
+        let Err(Error::Infer(tallow_infer::Error::Export(tallow_export::Error::NotFound { path }))) = &result else {
+            panic!("{result:?}");
+        };
+        assert_eq!(path, &nowhere);
     };
     refused(setup(probe(&nowhere), None).map(|_| ()));
     refused(setup_trial(probe(&nowhere), None).map(|_| ()));
@@ -91,6 +94,7 @@ fn weights_of_another_architecture_are_refused() -> Result<()> {
     let mut config = probe(&path);
     config.model.name = "resnet9".to_owned();
     let refused = check_pretrained(&config);
-    assert!(matches!(&refused, Err(Error::OtherArchitecture { found, .. }) if found == "small_cnn"), "{refused:?}");
+    let Err(Error::Export(tallow_export::Error::OtherModel { found, .. })) = &refused else { panic!("{refused:?}") };
+    assert_eq!(found, "small_cnn");
     Ok(())
 }

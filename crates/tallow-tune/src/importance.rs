@@ -9,11 +9,10 @@
 //! main effects only. Choices are intervals of equal width on one axis.
 
 use rand::Rng as _;
-use rand_chacha::ChaCha8Rng;
+use tallow_base::rng::{Rng, SEARCH, keyed};
 
-use crate::rng::{FOREST, keyed};
 use crate::sampler::Observation;
-use crate::{Domain, Space};
+use crate::{DRAW_FOREST, Domain, Space};
 
 /// The number of trees in the forest.
 const TREES: u64 = 64;
@@ -40,7 +39,7 @@ pub fn importance(space: &Space, history: &[Observation]) -> Vec<f64> {
     }
     let mut trees = 0;
     for tree in 0..TREES {
-        let mut rng = keyed(0, tree, FOREST);
+        let mut rng = keyed(0, tree, DRAW_FOREST, SEARCH);
         let drawn: Vec<&Sample> = (0..samples.len()).map(|_| &samples[rng.random_range(0..samples.len())]).collect();
         let mut boxes = Vec::new();
         grow(drawn, Region { low: vec![0.0; space.len()], high: vec![1.0; space.len()] }, &mut rng, &mut boxes);
@@ -76,7 +75,7 @@ impl Region {
 }
 
 /// Splits a box until its samples are few or have equal scores, and collects the leaves with their mean scores.
-fn grow(samples: Vec<&Sample>, region: Region, rng: &mut ChaCha8Rng, boxes: &mut Vec<(Region, f64)>) {
+fn grow(samples: Vec<&Sample>, region: Region, rng: &mut Rng, boxes: &mut Vec<(Region, f64)>) {
     let Some((dimension, at)) = best_cut(&samples, rng) else {
         let mean = samples.iter().map(|sample| sample.score).sum::<f64>() / samples.len().max(1) as f64;
         boxes.push((region, mean));
@@ -90,7 +89,7 @@ fn grow(samples: Vec<&Sample>, region: Region, rng: &mut ChaCha8Rng, boxes: &mut
 }
 
 /// The split with the least squared error. Each dimension is a candidate with probability 5/6, so that trees differ.
-fn best_cut(samples: &[&Sample], rng: &mut ChaCha8Rng) -> Option<(usize, f64)> {
+fn best_cut(samples: &[&Sample], rng: &mut Rng) -> Option<(usize, f64)> {
     let dimensions = samples.first()?.x.len();
     let total: f64 = samples.iter().map(|sample| sample.score).sum();
     let mut best: Option<(f64, usize, f64)> = None;

@@ -22,7 +22,11 @@ pub mod store;
 pub mod study;
 
 mod error;
-mod rng;
+
+/// What random numbers are drawn for, a word of their key: the values of a trial.
+const DRAW_VALUES: u64 = 1;
+/// What random numbers are drawn for, a word of their key: the trees of the importance forest.
+const DRAW_FOREST: u64 = 2;
 
 pub use error::{Error, Result};
 pub use importance::importance;

@@ -116,7 +116,8 @@ pub fn find(readable: &[(usize, &Measures)], threshold: f64) -> Vec<Issue> {
 
 #[cfg(test)]
 mod tests {
-    use tallow_augment::{Size, rng};
+    use tallow_augment::Size;
+    use tallow_base::rng;
 
     use super::*;
 

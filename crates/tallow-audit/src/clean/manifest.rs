@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use tallow_base::write_atomically;
 
 use super::{Action, median_filter};
 use crate::{Error, Picture, Result, Samples};
@@ -74,7 +75,8 @@ pub fn apply(samples: &Samples, actions: &[Action], root: &Path, out: &Path) -> 
     }
     for (csv, name) in [(manifest, "manifest.csv"), (dropped, "dropped.csv")] {
         let bytes = csv.into_inner().map_err(|error| Error::io(out, "write")(error.into_error()))?;
-        crate::report::write_atomically(&out.join(name), &bytes)?;
+        let path = out.join(name);
+        write_atomically(&path, bytes).map_err(Error::io(&path, "write"))?;
     }
     Ok(applied)
 }

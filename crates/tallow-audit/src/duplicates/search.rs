@@ -70,7 +70,7 @@ fn bands(count: u32) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use rand::Rng as _;
-    use tallow_augment::rng;
+    use tallow_base::rng;
 
     use super::*;
 

@@ -7,7 +7,7 @@
 //! cleanlab's by chance.
 
 use rand::seq::SliceRandom as _;
-use tallow_augment::rng;
+use tallow_base::rng;
 
 use super::Neighbours;
 

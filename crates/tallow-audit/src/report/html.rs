@@ -6,9 +6,10 @@ use std::path::Path;
 
 use base64::Engine as _;
 use image::{DynamicImage, ImageFormat};
+use tallow_base::write_atomically;
 
-use super::{Summary, write_atomically};
-use crate::{Issue, Kind, Result, Samples};
+use super::Summary;
+use crate::{Error, Issue, Kind, Result, Samples};
 
 const STYLE: &str = include_str!("page.css");
 /// The maximum side of an image on the page, in pixels.
@@ -38,7 +39,7 @@ pub fn write_page(path: &Path, name: &str, samples: &Samples, issues: &[Issue], 
     }
     page +=
         "</main>\n<footer>All issues are listed in <a href=\"issues.csv\">issues.csv</a>.</footer>\n</body></html>\n";
-    write_atomically(path, page.as_bytes())
+    write_atomically(path, page).map_err(Error::io(path, "write"))
 }
 
 /// The table of counts, with links to the sections.

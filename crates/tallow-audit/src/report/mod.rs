@@ -3,8 +3,9 @@
 pub mod html;
 
 use std::fmt;
-use std::io::Write as _;
 use std::path::Path;
+
+use tallow_base::write_atomically;
 
 use crate::{Error, Issue, Kind, Result, Samples, Split};
 
@@ -28,7 +29,7 @@ pub fn write_csv(path: &Path, samples: &Samples, issues: &[Issue]) -> Result<()>
         csv.write_record([&id, &split, &label, issue.kind.name(), &score, suggested, &issue.detail]).map_err(failed)?;
     }
     let bytes = csv.into_inner().map_err(|error| Error::io(path, "write")(error.into_error()))?;
-    write_atomically(path, &bytes)
+    write_atomically(path, bytes).map_err(Error::io(path, "write"))
 }
 
 /// The number of issues by kind and split. Prints as a table.
@@ -89,21 +90,4 @@ impl fmt::Display for Summary {
         writeln!(f, "  {all:>8}")?;
         write!(f, "{} of them with an issue", self.affected)
     }
-}
-
-/// Writes a file whole or not at all.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut builder = tempfile::Builder::new();
-        // As any new file: what the umask leaves. A temporary file is its owner's alone otherwise.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(".tmp-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(Error::io(path, "write"))
 }

@@ -1,9 +1,12 @@
 //! A model as an ONNX file, for other runtimes.
 
 mod activation;
+mod layers;
 mod lower;
+mod pool;
 mod proto;
 mod quantized;
+mod shape;
 mod writer;
 
 use std::collections::HashMap;
@@ -12,34 +15,36 @@ use std::path::Path;
 use candle_core::TensorId;
 use prost::Message;
 use tallow_augment::Size;
+use tallow_base::write_atomically;
 use tallow_models::Built;
 use tallow_nn::Mode;
 use tallow_nn::graph::{Dim, Graph, trace};
 
-use crate::atomic::write_atomically;
-use crate::config::CheckpointInfo;
 use crate::error::{Error, Result};
 use crate::int8::Int8;
 use crate::prune::shrink;
+use crate::timm::CheckpointInfo;
 
-/// The version of ONNX's operators that is written: it has LayerNormalization, and ONNX Runtime, TensorRT 8.6 and tract read it.
+/// The version of ONNX's operators in the files: it has LayerNormalization, and ONNX Runtime, TensorRT 8.6 and tract read it.
 pub const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
-/// What a protobuf message, and with it a file without external data, can hold.
+/// The largest size of a protobuf message, and so of a file without external data, in bytes.
 const LIMIT: usize = i32::MAX as usize;
 
-/// Writes the model as it evaluates to `path`, atomically. Batch norms are folded into the convolutions before them, and
-/// filters that are zero ([`prune`](crate::prune)) left out.
+/// Writes the model in evaluation mode to `path`, atomically. Batch norms are folded into the convolutions before them, and
+/// filters that are zero ([`prune`](crate::prune)) are left out.
 ///
-/// Its input `images`, `[batch, channels, height, width]` in f32, takes pixels after preprocessing; its output `logits` is `[batch,
-/// classes]`; `batch` is any number, height and width are those of `info.preprocessing`. The metadata `config` is what `config.json` says: labels and preprocessing.
+/// With `int8`, [calibrated](Int8::calibrate) on this model, weights and the values between layers are bytes, with
+/// QuantizeLinear and DequantizeLinear around each layer; runtimes compute such layers in integers.
 ///
-/// With `int8`, [calibrated](Int8::calibrate) on this model, weights and what lies between layers are bytes, with QuantizeLinear and
-/// DequantizeLinear around each layer, which runtimes compute in integers.
+/// # Shapes
+/// The input `images` is `[batch, channels, height, width]` in f32, of the size of `info.preprocessing` and after it; the
+/// output `logits` is `[batch, classes]`; `batch` is any number. The metadata entry `config` is the content of
+/// `config.json`, labels and preprocessing included.
 ///
 /// # Errors
-/// [`tallow_nn::Error::NotTraced`] for a model of your own with operations that leave no trace; more than 2 GB; a file that
-/// cannot be written.
+/// [`tallow_nn::Error::NotTraced`] for a model with operations that leave no trace; an `int8` for images of another size;
+/// more than 2 GB; a file that cannot be written.
 pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option<&Int8>) -> Result<()> {
     let Size { height, width } = info.preprocessing.size;
     let graph = match int8 {
@@ -56,7 +61,8 @@ pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option
     write(path, graph, parameters.chain(buffers).collect(), info, int8)
 }
 
-/// The same of any function of images that was [traced](trace), such as several models' mean; `names` are those of its parameters.
+/// Writes a graph of images, [traced](trace) from any function such as the mean of several models, to `path` as [`save_onnx`]
+/// does. `names` are those of its parameters.
 ///
 /// # Errors
 /// More than 2 GB; a file that cannot be written.
@@ -90,10 +96,10 @@ fn write(
     if message.encoded_len() > LIMIT {
         return Err(Error::TooLarge { path: path.to_owned(), bytes: message.encoded_len() });
     }
-    write_atomically(path, &message.encode_to_vec())
+    write_atomically(path, message.encode_to_vec()).map_err(Error::io("write", path))
 }
 
-/// What the model computes in evaluation of images of the size `(h, w)`.
+/// The graph of the model in evaluation mode, for images of the size `(h, w)`.
 pub(crate) fn graph_of(built: &Built, (h, w): (usize, usize)) -> Result<Graph> {
     let image = (built.info.config.in_chans, h, w);
     Ok(trace(image, |images| built.model.forward(images, &Mode::eval()))?)

@@ -1,19 +1,20 @@
 //! Layers in 8 bits: QuantizeLinear and DequantizeLinear around each.
 
 use candle_core::Tensor;
-use tallow_nn::graph::{Node, Op, Value};
+use tallow_nn::graph::{Node, Value};
 
-use super::lower::{Lowering, convolution};
+use super::layers::convolution;
+use super::lower::Lowering;
 use super::writer::Attr;
 use crate::error::{Error, Result};
-use crate::int8::{Levels, to_int8};
+use crate::int8::{Levels, Product, to_int8};
 
 /// The largest bias, in units of its scale.
 const BIAS_STEPS: f32 = (1 << 30) as f32;
 
 impl Lowering<'_> {
-    /// What 8 bits hold of a value, if it is kept in 8 bits; else the value.
-    pub(super) fn kept(&mut self, value: Value, name: String) -> String {
+    /// The value of this name rounded to 8 bits, if it is kept in 8 bits; else the value.
+    pub(super) fn rounded(&mut self, value: Value, name: String) -> String {
         let Some(levels) = self.levels.and_then(|levels| levels.get(&value)) else {
             return name;
         };
@@ -22,30 +23,32 @@ impl Lowering<'_> {
         self.writer.node("DequantizeLinear", &[&bytes, &scale, &zero], vec![])
     }
 
-    /// A convolution or linear layer with its weights in 8 bits, and its bias in 32 with the scale that sums of the products have.
-    pub(super) fn in_8_bits(&mut self, node: &Node, input: Levels) -> Result<String> {
+    /// A convolution or linear layer with its weights in 8 bits, and its bias in 32 bits with the scale of the sums of products.
+    pub(super) fn in_8_bits(&mut self, node: &Node, product: Product, input: Levels) -> Result<String> {
         let x = self.value(node.inputs[0])?;
         let Value::Constant(constant) = node.inputs[1] else { return Ok(x) };
         let weight = self.graph.constants[constant].clone();
-        let (weight, bias) = match node.op {
-            Op::Conv2dFolded(_) => {
+        let (weight, bias) = match product {
+            Product::FoldedConvolution(_) => {
                 let (scale, shift) = (self.tensor(node.inputs[2])?, self.tensor(node.inputs[3])?);
                 let weight = scale.reshape(((), 1, 1, 1)).and_then(|scale| weight.broadcast_mul(&scale));
                 (weight.map_err(tallow_nn::Error::from)?, Some(shift))
             }
-            _ => (weight, node.inputs.get(2).map(|&bias| self.tensor(bias)).transpose()?),
+            Product::Convolution(_) | Product::Linear => {
+                (weight, node.inputs.get(2).map(|&bias| self.tensor(bias)).transpose()?)
+            }
         };
         let bias = bias.map(|bias| bias.flatten_all()?.to_vec1::<f32>()).transpose().map_err(tallow_nn::Error::from)?;
-        // Where a filter is next to nothing its bias would not fit in 32 bits.
+        // The bias of a filter that is almost zero would not fit in 32 bits.
         let least = |output: usize| bias.as_ref().map_or(0.0, |bias| bias[output].abs() / (input.scale * BIAS_STEPS));
         let (bytes, scales) = to_int8(&weight, least).map_err(tallow_nn::Error::from)?;
         let (name, outputs) = (self.name(constant), weight.dims()[0]);
-        // A product over the last dimension of rows takes the weights the other way round.
-        let rows = matches!(node.op, Op::Linear) && self.rank(node.inputs[0]) > 2;
+        // MatMul, for inputs of more than two dimensions, takes the weights transposed.
+        let rows = product == Product::Linear && self.rank(node.inputs[0]) > 2;
         let (bytes, dims, axis) = if rows {
             let inputs = bytes.len() / outputs.max(1);
-            let turned = (0..bytes.len()).map(|i| bytes[i % outputs * inputs + i / outputs]).collect();
-            (turned, vec![inputs, outputs], 1)
+            let transposed = (0..bytes.len()).map(|i| bytes[i % outputs * inputs + i / outputs]).collect();
+            (transposed, vec![inputs, outputs], 1)
         } else {
             (bytes, weight.dims().to_vec(), 0)
         };
@@ -55,20 +58,20 @@ impl Lowering<'_> {
         let weight = self.writer.node("DequantizeLinear", &[&bytes, &scale, &zero], vec![("axis", Attr::Int(axis))]);
         let bias = bias.map(|bias| self.bias_in_32_bits(&name, &bias, &scales, input.scale));
         let mut inputs = vec![x.as_str(), &weight];
-        Ok(match &node.op {
-            Op::Conv2d(config) | Op::Conv2dFolded(config) => {
+        Ok(match product {
+            Product::Convolution(config) | Product::FoldedConvolution(config) => {
                 inputs.extend(bias.as_deref());
                 let kernel = self.fixed(node.inputs[1], 2);
-                self.writer.node("Conv", &inputs, convolution(*config, kernel))
+                self.writer.node("Conv", &inputs, convolution(config, kernel))
             }
-            _ if rows => {
+            Product::Linear if rows => {
                 let y = self.writer.node("MatMul", &inputs, vec![]);
                 match bias {
                     Some(bias) => self.writer.node("Add", &[&y, &bias], vec![]),
                     None => y,
                 }
             }
-            _ => {
+            Product::Linear => {
                 inputs.extend(bias.as_deref());
                 self.writer.node("Gemm", &inputs, vec![("transB", Attr::Int(1))])
             }
@@ -86,11 +89,13 @@ impl Lowering<'_> {
         self.writer.node("DequantizeLinear", &[&sums, &scale, &zero], vec![("axis", Attr::Int(0))])
     }
 
-    /// A value that must be a constant.
+    /// The tensor of a value that must be a constant.
     fn tensor(&self, value: Value) -> Result<Tensor> {
         match value {
             Value::Constant(constant) => Ok(self.graph.constants[constant].clone()),
-            _ => Err(Error::Calibration("a layer's bias or scale depends on the images".to_owned())),
+            Value::Images | Value::Node(_) => {
+                Err(Error::Calibration("the bias or scale of a layer depends on the images".to_owned()))
+            }
         }
     }
 }

@@ -1,8 +1,11 @@
-//! An ONNX graph as it grows: nodes and initialisers with names of their own.
+//! An ONNX graph under construction: nodes and initialisers with unique names.
 
 use std::collections::{HashMap, HashSet};
 
 use super::proto::{Attribute, AttributeType, DataType, Graph, Node, Tensor};
+
+/// The attributes of a node, by name.
+pub(super) type Attributes = Vec<(&'static str, Attr)>;
 
 /// The value of an attribute.
 pub(super) enum Attr {
@@ -14,7 +17,7 @@ pub(super) enum Attr {
 #[derive(Default)]
 pub(super) struct Writer {
     graph: Graph,
-    /// Initialisers that are used again, by what they hold.
+    /// Initialisers that are shared, by their content.
     known: HashMap<(Vec<i64>, Vec<u8>), String>,
     /// The names of the other initialisers.
     taken: HashSet<String>,
@@ -23,8 +26,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A node with one result, whose name is given back.
-    pub(super) fn node(&mut self, op: &'static str, inputs: &[&str], attributes: Vec<(&str, Attr)>) -> String {
+    /// Adds a node with one result and returns the name of the result.
+    pub(super) fn node(&mut self, op: &'static str, inputs: &[&str], attributes: Attributes) -> String {
         let count = self.counts.entry(op).or_default();
         let name = format!("{op}_{count}");
         *count += 1;
@@ -38,19 +41,19 @@ impl Writer {
         name
     }
 
-    /// An initialiser of numbers, under this name or one of its own, which is given back.
+    /// Adds an initialiser of f32 numbers and returns its name: `name`, with underscores behind it if it is taken.
     pub(super) fn floats(&mut self, name: String, dims: &[usize], values: &[f32]) -> String {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.initializer(name, dims, DataType::Float, raw_data)
     }
 
-    /// The same of signed bytes.
+    /// Adds an initialiser of signed bytes.
     pub(super) fn bytes(&mut self, name: String, dims: &[usize], values: &[i8]) -> String {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.initializer(name, dims, DataType::Int8, raw_data)
     }
 
-    /// The same of 32-bit integers.
+    /// Adds an initialiser of 32-bit integers.
     pub(super) fn sums(&mut self, name: String, dims: &[usize], values: &[i32]) -> String {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.initializer(name, dims, DataType::Int32, raw_data)
@@ -65,17 +68,17 @@ impl Writer {
         name
     }
 
-    /// One unsigned byte; the same one each time.
+    /// The shared initialiser of one unsigned byte.
     pub(super) fn byte(&mut self, value: u8) -> String {
         self.shared(DataType::Uint8, Vec::new(), vec![value], format!("byte_{value}"))
     }
 
-    /// One number; the same one each time.
+    /// The shared initialiser of one f32 number.
     pub(super) fn number(&mut self, value: f32) -> String {
         self.shared(DataType::Float, Vec::new(), value.to_le_bytes().to_vec(), format!("number_{value}"))
     }
 
-    /// A vector of integers: a shape, axes. The same one each time.
+    /// The shared initialiser of a vector of 64-bit integers: a shape, axes.
     pub(super) fn integers(&mut self, values: &[i64]) -> String {
         let name = match values.len() {
             0..=8 => values.iter().fold("integers".to_owned(), |name, value| format!("{name}_{value}")),
@@ -85,7 +88,7 @@ impl Writer {
         self.shared(DataType::Int64, vec![values.len() as i64], bytes, name)
     }
 
-    /// One integer; the same one each time.
+    /// The shared initialiser of one 64-bit integer.
     pub(super) fn integer(&mut self, value: i64) -> String {
         self.shared(DataType::Int64, Vec::new(), value.to_le_bytes().to_vec(), format!("integer_{value}"))
     }

@@ -1,27 +1,37 @@
-//! Which convolutions have filters that can be left out, and what depends on them.
+//! Finds the convolutions whose filters can be left out, and the layers that depend on them.
 
 use std::collections::HashMap;
 
-use tallow_nn::graph::{Dim, Graph, Op, Value};
-use tallow_nn::layers::Activation;
+use tallow_nn::graph::{Dim, Graph, Value};
 
-/// A convolution whose output goes through steps that see each channel by itself, and ends in layers that can do without some.
+use super::rules::{Rule, rule};
+
+/// A convolution whose output passes only through nodes that treat each channel by itself, up to layers that can take
+/// fewer channels.
 #[derive(Debug)]
 pub(super) struct Chain {
     /// The convolution.
     pub(super) layer: usize,
-    /// Its filters.
+    /// The number of its filters.
     pub(super) filters: usize,
     /// Batch norms on the way.
     pub(super) norms: Vec<usize>,
     /// Depthwise convolutions on the way.
     pub(super) depthwise: Vec<usize>,
-    /// Every node on the way: its results have the convolution's channels.
+    /// Every node on the way, the convolution included: their results have its channels.
     pub(super) passed: Vec<usize>,
     /// The convolutions and linear layers at the end.
     pub(super) users: Vec<usize>,
 }
 
+impl Chain {
+    /// The nodes that have parameters for each filter: the convolution, norms, depthwise convolutions.
+    pub(super) fn parametrised(&self) -> Vec<usize> {
+        [&[self.layer][..], &self.norms, &self.depthwise].concat()
+    }
+}
+
+/// All chains of a graph.
 pub(super) fn chains(graph: &Graph) -> Vec<Chain> {
     let mut users: HashMap<Value, Vec<(usize, usize)>> = HashMap::new();
     for (i, node) in graph.nodes.iter().enumerate() {
@@ -32,6 +42,7 @@ pub(super) fn chains(graph: &Graph) -> Vec<Chain> {
     (0..graph.nodes.len()).filter_map(|layer| chain(graph, &users, layer)).collect()
 }
 
+/// The chain that starts at a node, if it is a convolution that does.
 fn chain(graph: &Graph, users: &HashMap<Value, Vec<(usize, usize)>>, layer: usize) -> Option<Chain> {
     let Convolution { filters, depthwise: false } = convolution(graph, layer)? else { return None };
     let mut chain =
@@ -42,28 +53,36 @@ fn chain(graph: &Graph, users: &HashMap<Value, Vec<(usize, usize)>>, layer: usiz
             return None;
         }
         for &(user, place) in users.get(&value).into_iter().flatten() {
+            // The channels are a parameter of this node.
+            if place > 0 {
+                return None;
+            }
             let node = &graph.nodes[user];
-            match &node.op {
-                _ if place > 0 => return None,
-                // Zero must stay zero.
-                Op::Activate(Activation::Sigmoid | Activation::Hardsigmoid) => return None,
-                Op::Activate(_) | Op::MaxPool(_) | Op::AvgPool { .. } | Op::GlobalAvgPool | Op::GlobalMaxPool => {}
-                Op::BatchNorm { .. } => chain.norms.push(user),
-                Op::Conv2d(_) | Op::Conv2dFolded(_) => match convolution(graph, user)? {
+            match rule(&node.op) {
+                Rule::Channelwise => {}
+                Rule::Norm => chain.norms.push(user),
+                Rule::Convolution(_) | Rule::FoldedConvolution(_) => match convolution(graph, user)? {
                     Convolution { depthwise: true, .. } => chain.depthwise.push(user),
                     Convolution { depthwise: false, .. } => {
                         chain.users.push(user);
                         continue;
                     }
                 },
-                Op::Linear if node.shape.len() == 2 && matches!(node.inputs[1], Value::Constant(_)) => {
+                Rule::Linear => {
+                    if node.shape.len() != 2 || !matches!(node.inputs[1], Value::Constant(_)) {
+                        return None;
+                    }
                     chain.users.push(user);
                     continue;
                 }
-                // One pixel: between a pool and the convolution or linear layer behind it.
-                Op::Reshape if node.shape[1..] == [Dim::Fixed(filters), Dim::Fixed(1), Dim::Fixed(1)] => {}
-                Op::Reshape if node.shape[1..] == [Dim::Fixed(filters)] => {}
-                _ => return None,
+                Rule::Reshape => {
+                    // One pixel: between a pool and the convolution or linear layer behind it.
+                    let pixel = [Dim::Fixed(filters), Dim::Fixed(1), Dim::Fixed(1)];
+                    if node.shape[1..] != pixel && node.shape[1..] != pixel[..1] {
+                        return None;
+                    }
+                }
+                Rule::Blocks => return None,
             }
             chain.passed.push(user);
             open.push(Value::Node(user));
@@ -72,7 +91,7 @@ fn chain(graph: &Graph, users: &HashMap<Value, Vec<(usize, usize)>>, layer: usiz
     (!chain.users.is_empty()).then_some(chain)
 }
 
-/// A convolution with weights that are constants, and either no groups or one for each channel.
+/// A convolution with constant weights, and either no groups or one for each channel.
 struct Convolution {
     filters: usize,
     depthwise: bool,
@@ -80,12 +99,9 @@ struct Convolution {
 
 fn convolution(graph: &Graph, node: usize) -> Option<Convolution> {
     let node = &graph.nodes[node];
-    let (Op::Conv2d(config) | Op::Conv2dFolded(config), [_, Value::Constant(weight), ..]) =
-        (&node.op, &node.inputs[..])
-    else {
-        return None;
-    };
-    let dims = graph.constants[*weight].dims();
+    let (Rule::Convolution(config) | Rule::FoldedConvolution(config)) = rule(&node.op) else { return None };
+    let &[_, Value::Constant(weight), ..] = &node.inputs[..] else { return None };
+    let dims = graph.constants[weight].dims();
     let depthwise = config.groups > 1 && config.groups == dims[0] && dims[1] == 1;
     (depthwise || config.groups == 1).then_some(Convolution { filters: dims[0], depthwise })
 }

@@ -1,6 +1,7 @@
-//! Pruning: whole filters set to zero, and left out of what is exported.
+//! Pruning: whole filters set to zero, which exported graphs leave out.
 
 mod chains;
+mod rules;
 mod shrink;
 
 use std::collections::HashMap;
@@ -15,28 +16,30 @@ use crate::onnx::graph_of;
 use chains::{Chain, chains};
 pub(crate) use shrink::shrink;
 
-/// What [`prune`] did.
+/// The counts of [`prune`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
-    /// Convolutions whose filters could be left out.
+    /// Convolutions with filters that can be left out.
     pub layers: usize,
-    /// The filters that they have.
+    /// Filters of these convolutions.
     pub filters: usize,
-    /// Those of them that are zero now.
+    /// Filters that are zero now.
     pub zero: usize,
 }
 
-/// Sets a share of the filters to zero, in each convolution whose filters nothing but other layers sees: not those that meet
-/// others in a sum, a concatenation or a gate. The weakest go, by the sum of their absolute weights as the batch norm
-/// behind them scales them; a multiple of 8 stays. What belongs to a filter goes with it: bias, norm, depthwise filter.
+/// Sets the share `ratio` of the filters to zero in each convolution whose output goes to other layers alone; filters whose
+/// output meets others in a sum, a concatenation or a gate stay. The weakest filters go: those with the smallest sum of
+/// absolute weights, times the scale of the batch norm behind. A multiple of 8 stays. A filter's bias, norm and depthwise
+/// filter become zero with it.
 ///
-/// Training goes on from there with `train.keep_zeros`; [`save_onnx`](crate::save_onnx) leaves such filters out.
+/// A model can be trained further with the zeros kept, and [`save_onnx`](crate::save_onnx) leaves such filters out.
 ///
 /// # Errors
-/// A ratio outside 0 to 1; a model that cannot be traced, or has no such convolution.
+/// A ratio below 0, or of 1 and above; a model that cannot be traced; a model without such a convolution.
 ///
 /// # Source
-/// Li et al. 2016, "Pruning Filters for Efficient ConvNets", <https://arxiv.org/abs/1608.08710>, where the norm's scale does not count.
+/// Li et al. 2016, "Pruning Filters for Efficient ConvNets", <https://arxiv.org/abs/1608.08710>; they do not use the norm's
+/// scale.
 pub fn prune(built: &Built, ratio: f64) -> Result<Pruned> {
     if !(0.0..1.0).contains(&ratio) {
         return Err(Error::Pruning(format!("a ratio of {ratio}: expected 0 or more and less than 1")));
@@ -53,8 +56,8 @@ pub fn prune(built: &Built, ratio: f64) -> Result<Pruned> {
         let mut order: Vec<usize> = (0..filters.len()).collect();
         order.sort_by(|a, b| filters[*a].total_cmp(&filters[*b]));
         order.truncate(filters.len() - staying(filters.len(), ratio));
-        for node in [&[chain.layer][..], &chain.norms, &chain.depthwise].concat() {
-            // The mean and variance of a norm stay: they count for nothing without its weight.
+        for node in chain.parametrised() {
+            // A norm keeps its mean and variance: without its weight they have no effect.
             for input in graph.nodes[node].inputs.iter().skip(1).take(2) {
                 if let Value::Constant(constant) = input
                     && let Some(name) = names.get(&graph.constants[*constant].id())
@@ -69,13 +72,13 @@ pub fn prune(built: &Built, ratio: f64) -> Result<Pruned> {
         pruned.zero += order.len();
     }
     if pruned.layers == 0 {
-        let reason = "no convolution's filters go to other layers alone; it is for networks of plain convolutions";
+        let reason = "the model has no convolution whose filters go to other layers alone";
         return Err(Error::Pruning(reason.to_owned()));
     }
     Ok(pruned)
 }
 
-/// How many of so many filters stay.
+/// The number of filters that stay, of so many.
 fn staying(filters: usize, ratio: f64) -> usize {
     let least = ((filters as f64 * (1.0 - ratio)).ceil() as usize).max(1);
     least.next_multiple_of(8).min(filters)
@@ -96,7 +99,7 @@ fn strengths(graph: &Graph, chain: &Chain) -> Result<Vec<f32>> {
     Ok(sums.zip(gamma.iter().zip(&var)).map(|(sum, (gamma, var))| sum * gamma.abs() / (var + 1e-5).sqrt()).collect())
 }
 
-/// `tensor` `[filters, …]` with zeros in place of some.
+/// `tensor` `[filters, …]` with zeros in the rows of some filters.
 fn emptied(tensor: &Tensor, filters: &[usize]) -> candle_core::Result<Tensor> {
     let mut values = tensor.flatten_all()?.to_vec1::<f32>()?;
     let each = values.len() / tensor.dims()[0].max(1);

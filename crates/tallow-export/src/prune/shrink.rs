@@ -1,15 +1,16 @@
-//! A graph without the filters that give nothing but zero.
+//! Removes from a graph the filters that only give zeros.
 
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, TensorId};
-use tallow_nn::graph::{Dim, Graph, Op, Value};
+use tallow_nn::graph::{Dim, Graph, Node, Op, Value};
 
 use super::chains::{Chain, chains};
+use super::rules::{Rule, rule};
 use crate::error::Result;
 
-/// Leaves out the filters that are zero, and what other layers have for them. Nodes keep their places, what is left of a
-/// constant its name.
+/// The graph without the filters that are zero, and without the weights that other layers have for them. Nodes keep their
+/// places; what remains of a parameter keeps its name.
 pub(crate) fn shrink(mut graph: Graph, names: &mut HashMap<TensorId, &str>) -> Result<Graph> {
     for chain in chains(&graph) {
         let left = living(&graph, &chain)?;
@@ -18,10 +19,9 @@ pub(crate) fn shrink(mut graph: Graph, names: &mut HashMap<TensorId, &str>) -> R
         }
         let places: Vec<u32> = left.iter().map(|&filter| filter as u32).collect();
         let places = Tensor::from_vec(places, left.len(), &Device::Cpu).map_err(tallow_nn::Error::from)?;
-        let own = [&[chain.layer][..], &chain.norms, &chain.depthwise].concat();
-        for (nodes, dim) in [(&own, 0), (&chain.users, 1)] {
+        for (nodes, dim) in [(&chain.parametrised(), 0), (&chain.users, 1)] {
             for &node in nodes {
-                // Of a layer that only takes the channels nothing but the weight.
+                // Only the weight of a layer that takes the channels depends on them.
                 let last = if dim == 0 { graph.nodes[node].inputs.len() } else { 2 };
                 for input in 1..last {
                     let Value::Constant(constant) = graph.nodes[node].inputs[input] else { continue };
@@ -47,22 +47,14 @@ pub(crate) fn shrink(mut graph: Graph, names: &mut HashMap<TensorId, &str>) -> R
     Ok(graph)
 }
 
-/// The filters that do give something, and one in any case.
+/// The filters that give something else than zeros; the first one if there is none.
 fn living(graph: &Graph, chain: &Chain) -> Result<Vec<usize>> {
     let mut dead = vec![true; chain.filters];
-    let own = [&[chain.layer][..], &chain.norms, &chain.depthwise].concat();
-    for node in own {
+    for node in chain.parametrised() {
         let node = &graph.nodes[node];
-        let inputs = node.inputs.len();
-        // What must be zero for nothing to come out: scale and shift, or weight and bias.
-        let zero = match node.op {
-            Op::Conv2dFolded(_) => vec![vec![1, 2], vec![3]],
-            Op::BatchNorm { .. } => vec![vec![1], vec![2]],
-            _ => vec![vec![1], (2..inputs).collect()],
-        };
-        for either in zero.into_iter().filter(|either| !either.is_empty()) {
+        for inputs in silencing(node).into_iter().filter(|inputs| !inputs.is_empty()) {
             let mut zero = vec![false; chain.filters];
-            for input in either {
+            for input in inputs {
                 let Value::Constant(constant) = node.inputs[input] else { continue };
                 let values = graph.constants[constant].flatten_all().and_then(|tensor| tensor.to_vec1::<f32>());
                 let values = values.map_err(tallow_nn::Error::from)?;
@@ -76,4 +68,15 @@ fn living(graph: &Graph, chain: &Chain) -> Result<Vec<usize>> {
     }
     let left: Vec<usize> = (0..chain.filters).filter(|&filter| !dead[filter]).collect();
     Ok(if left.is_empty() { vec![0] } else { left })
+}
+
+/// Groups of inputs: a channel of the result is zero if one input of each group is zero there.
+fn silencing(node: &Node) -> Vec<Vec<usize>> {
+    match rule(&node.op) {
+        Rule::Convolution(_) => vec![vec![1], (2..node.inputs.len()).collect()],
+        // Weight or scale, and the shift.
+        Rule::FoldedConvolution(_) => vec![vec![1, 2], vec![3]],
+        Rule::Norm => vec![vec![1], vec![2]],
+        Rule::Channelwise | Rule::Linear | Rule::Reshape | Rule::Blocks => Vec::new(),
+    }
 }

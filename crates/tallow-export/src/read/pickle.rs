@@ -1,9 +1,8 @@
-//! Python's pickle, as far as PyTorch's state dicts need it, executing nothing.
+//! The part of Python's pickle format that PyTorch's state dicts use, read without running code.
 //!
-//! A pickle is a program for a stack machine that may call any Python function. Here a function is a
-//! name: the few that state dicts need are understood, whatever any other would have made is kept as
-//! [`Node::Opaque`] and passed over. Nodes live in one vector and refer to each other by index, so
-//! that no file, however nested, can exhaust the stack.
+//! A pickle is a program for a stack machine that may call any Python function. Here a function is only a name: the few that
+//! state dicts need are understood, and the result of any other is a [`Node::Opaque`]. Nodes lie in one vector and refer to
+//! each other by index, so that no nesting can exhaust the stack.
 
 use std::collections::HashMap;
 
@@ -24,7 +23,7 @@ pub(super) enum Node {
     Dict(Vec<(Id, Id)>),
     /// A function or class: `torch._utils`, `_rebuild_tensor_v2`.
     Global(String, String),
-    /// What a storage's persistent id says: type, key and number of elements.
+    /// A storage by its persistent id: type, key and number of elements.
     Storage {
         kind: String,
         key: String,
@@ -32,11 +31,11 @@ pub(super) enum Node {
     },
     /// A view of a storage; offset and strides in elements.
     Tensor(View),
-    /// The result of a call that is not made: of what, as `module.name`.
+    /// The result of a call that is not made: the function, as `module.name`.
     Opaque(String),
 }
 
-/// Where a tensor's values lie.
+/// The place of a tensor's values in a storage.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct View {
     pub storage: Id,
@@ -45,17 +44,17 @@ pub(super) struct View {
     pub stride: Vec<usize>,
 }
 
-/// What a pickle made: its nodes and the last of them, the result.
+/// The nodes of a pickle and its result.
 #[derive(Debug)]
 pub(super) struct Pickled {
     pub nodes: Vec<Node>,
     pub root: Id,
-    /// Bytes up to and with the end of this pickle.
+    /// The length of the pickle in bytes.
     pub len: usize,
 }
 
 impl Pickled {
-    /// The entries of a dict with texts as keys; `None` if it is not a dict.
+    /// The entries of a dict with strings as keys; `None` if the node is not a dict.
     pub fn entries(&self, id: Id) -> Option<Vec<(&str, Id)>> {
         let Node::Dict(entries) = self.nodes.get(id)? else { return None };
         let named = entries.iter().filter_map(|&(key, value)| match &self.nodes[key] {
@@ -65,7 +64,7 @@ impl Pickled {
         Some(named.collect())
     }
 
-    /// What a value is, in a word or two.
+    /// A short description of a value, for errors.
     pub fn describe(&self, id: Id) -> String {
         match &self.nodes[id] {
             Node::Opaque(what) => format!("a Python object of {what}"),
@@ -77,7 +76,7 @@ impl Pickled {
     }
 }
 
-/// Why bytes are not such a pickle.
+/// The reason why bytes are not a supported pickle.
 pub(super) type Failure = String;
 
 /// Reads one pickle from the start of `bytes`.
@@ -238,7 +237,7 @@ impl Machine<'_> {
         usize::try_from(value).map_err(|_| "a length that no memory has".into())
     }
 
-    /// A little-endian number; one wider than 64 bits, as the legacy format's mark, is cut to its low ones.
+    /// A little-endian number; one wider than 64 bits, such as the legacy format's magic number, is truncated.
     fn int(&mut self, width: usize, signed: bool) -> Result<(), Failure> {
         let bytes = self.take(width)?;
         let negative = signed && bytes.last().is_some_and(|&byte| byte & 0x80 != 0);
@@ -297,7 +296,7 @@ impl Machine<'_> {
         }
     }
 
-    /// What calling `callee` gives, as far as it is known here.
+    /// The result of calling `callee`, if the function is known.
     fn call(&self, callee: Id, args: Id) -> Result<Node, Failure> {
         let Node::Global(module, name) = &self.nodes[callee] else {
             return Ok(Node::Opaque(self.name(callee)));

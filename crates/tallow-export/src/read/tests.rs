@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
 use super::*;
 
@@ -91,5 +91,5 @@ fn tensors_outside_their_storage_are_refused() {
 
 fn pickle_view(offset: usize, size: &[usize], stride: &[usize]) -> std::result::Result<Tensor, String> {
     let view = pickle::View { storage: 0, offset, size: size.to_vec(), stride: stride.to_vec() };
-    pytorch::gather(&[0; 16], DType::F32, &view)
+    torch_file::gather(&[0; 16], DType::F32, &view)
 }

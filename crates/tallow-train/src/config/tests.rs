@@ -114,7 +114,7 @@ fn values_of_the_wrong_type_or_range_name_their_key() {
     assert!(matches!(Setting::parse("train.epochs"), Err(Error::BadSetting { .. })));
     assert!(matches!(Setting::parse("train..epochs=1"), Err(Error::BadSetting { .. })));
     assert!(matches!(load("fsat", &[]), Err(Error::UnknownRecipe { .. })));
-    assert!(matches!(load("missing.toml", &[]), Err(Error::Io { .. })));
+    assert!(matches!(load("missing.toml", &[]), Err(Error::Run(tallow_run::Error::Io { .. }))));
 }
 
 #[test]

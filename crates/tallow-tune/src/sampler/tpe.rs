@@ -10,11 +10,10 @@
 //! its two neighbours; there are 24 draws. Parameters are sampled independently, and all trials have equal weight.
 
 use rand::Rng as _;
-use rand_chacha::ChaCha8Rng;
+use tallow_base::rng::{Rng, SEARCH, keyed};
 
 use super::{Observation, random};
-use crate::rng::{SAMPLE, keyed};
-use crate::{Domain, Point, Space};
+use crate::{DRAW_VALUES, Domain, Point, Space};
 
 /// The number of uniform trials before the estimator is used.
 const STARTUP: usize = 10;
@@ -28,7 +27,7 @@ pub(super) fn suggest(space: &Space, history: &[Observation], seed: u64, trial: 
     let mut ranked: Vec<&Observation> = history.iter().collect();
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
     let (good, bad) = ranked.split_at(history.len().div_ceil(10).min(25));
-    let mut rng = keyed(seed, trial, SAMPLE);
+    let mut rng = keyed(seed, trial, DRAW_VALUES, SEARCH);
     let choose = |(index, (_, domain)): (usize, (&str, &Domain))| {
         let values = |part: &[&Observation]| part.iter().map(|seen| seen.point.0[index]).collect::<Vec<f64>>();
         let (good, bad) = (values(good), values(bad));
@@ -40,13 +39,13 @@ pub(super) fn suggest(space: &Space, history: &[Observation], seed: u64, trial: 
     Point(space.parameters().enumerate().map(choose).collect())
 }
 
-fn choose_number(good: &Parzen, bad: &Parzen, rng: &mut ChaCha8Rng) -> f64 {
+fn choose_number(good: &Parzen, bad: &Parzen, rng: &mut Rng) -> f64 {
     let draws = (0..CANDIDATES).map(|_| good.draw(rng));
     let ratio = |x: f64| good.density(x).ln() - bad.density(x).ln();
     draws.map(|x| (x, ratio(x))).max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0.5, |(x, _)| x)
 }
 
-fn choose_index(good: &[f64], bad: &[f64], choices: usize, rng: &mut ChaCha8Rng) -> f64 {
+fn choose_index(good: &[f64], bad: &[f64], choices: usize, rng: &mut Rng) -> f64 {
     // There is a kernel per observation and a uniform one as prior. Each kernel also gives a little weight to every
     // other choice, less with more kernels. Without it, a search does not leave a wrong choice that its first trials
     // favoured.
@@ -112,7 +111,7 @@ impl Parzen {
         total / (self.kernels.len() as f64 * std::f64::consts::TAU.sqrt())
     }
 
-    fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
+    fn draw(&self, rng: &mut Rng) -> f64 {
         let kernel = &self.kernels[rng.random_range(0..self.kernels.len())];
         // At least a third of a kernel's mass lies in 0 to 1, as its mean does and its width is at most 1.
         for _ in 0..100 {

@@ -1,12 +1,12 @@
-//! Tensors of one model made to fit another one of the same architecture.
+//! Tensors adapted to a model of the same architecture with other channels or another input size.
 
 use candle_core::Tensor;
 use tallow_models::{Built, resample_pos_embed};
 
+use super::report::Matching;
 use crate::error::Result;
-use crate::pretrained::Matching;
 
-/// `tensor` in the shape of the parameter `own`, and what was done; `None` where there is no way.
+/// `tensor` in the shape of the parameter `own`, and a description of the change; `None` where it cannot be adapted.
 pub(crate) fn adapt(
     built: &Built,
     name: &str,
@@ -26,7 +26,7 @@ pub(crate) fn adapt(
         let adapted = resample_pos_embed(tensor, old, new, prefix)?;
         return Ok(Some((adapted, format!("{}×{} patches to {}×{}, bicubic", old.0, old.1, new.0, new.1))));
     }
-    // A linear layer of torchvision's is a convolution over its whole input in timm, or one of 1×1.
+    // A linear layer in torchvision may be a convolution in timm, over its whole input or 1×1.
     if matching != Matching::Names && tensor.elem_count() == own.elem_count() && found.first() == expected.first() {
         let adapted = tensor.reshape(expected).map_err(tallow_nn::Error::from)?;
         return Ok(Some((adapted, format!("{found:?} to {expected:?}"))));
@@ -39,17 +39,17 @@ pub(crate) fn is_first_conv(built: &Built, name: &str) -> bool {
         return false;
     };
     let first = built.info.preset.first_conv;
-    // The branches of a RepVGG's stem see the image side by side.
+    // Both branches of a RepVGG's stem take the image.
     module == first || first.ends_with("conv_kxk.conv") && module == first.replace("conv_kxk.conv", "conv_1x1.conv")
 }
 
-/// Whether two weights of convolutions differ in their input channels alone.
+/// Whether two convolutions' weights differ only in their input channels.
 pub(crate) fn other_channels(found: &[usize], expected: &[usize]) -> bool {
     found.len() == 4 && expected.len() == 4 && found[0] == expected[0] && found[2..] == expected[2..]
 }
 
-/// A convolution's weights for images of `channels` channels: the sum over channels for one, else the channels
-/// repeated and scaled so that the sum stays.
+/// A convolution's weights for images of `channels` channels: the sum over the channels for one, else the channels
+/// repeated, and scaled such that their sum stays.
 ///
 /// # Shapes
 /// `[o, i, kh, kw]` → `[o, channels, kh, kw]`.
@@ -69,7 +69,7 @@ pub(crate) fn is_pos_embed(name: &str) -> bool {
     name == "pos_embed" || name.ends_with(".pos_embed")
 }
 
-/// The grids of patches of two position embeddings `[1, prefix + h · w, c]`, and their rows before the grid.
+/// The patch grids of two position embeddings `[1, prefix + h · w, c]`, and `prefix`, the number of rows before the grid.
 #[allow(clippy::type_complexity)]
 fn grids(
     built: &Built,
@@ -83,7 +83,7 @@ fn grids(
     if c != c2 {
         return None;
     }
-    // Tokens that come before those of the image, where they have positions at all.
+    // Tokens before those of the image; in some models they have no position.
     let module = name.strip_suffix("pos_embed").unwrap_or_default();
     let state = built.store.state_dict();
     let rows = |token: &str| state.iter().find(|(name, _)| *name == format!("{module}{token}"))?.1.dim(1).ok();

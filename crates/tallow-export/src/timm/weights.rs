@@ -1,4 +1,4 @@
-//! A model's state dict to the bytes of `model.safetensors`, and from a file back.
+//! Weights of the same architecture: a state dict as `model.safetensors`, and loading by name.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -7,28 +7,23 @@ use candle_core::{Device, Tensor};
 use tallow_nn::ParamStore;
 
 use crate::error::{Error, Result};
-use crate::read::StateDict;
+use crate::read::{COUNTER, StateDict};
 
-/// PyTorch's counter of training batches in each BatchNorm. Its value is never used at momentum 0.1,
-/// but PyTorch's strict loading wants it.
-pub(crate) const COUNTER: &str = "num_batches_tracked";
-
-/// What a file gave to a model.
+/// The names that [`load_weights`] loaded, and those that it did not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadReport {
-    /// Names that were loaded, in the model's order.
+    /// Names that the file has, in the model's order.
     pub loaded: Vec<String>,
-    /// Names that the model has and the file has not: they kept their values.
+    /// Names that only the model has: these tensors kept their values.
     pub missing: Vec<String>,
-    /// Names that the file has and the model has not: they were left out.
+    /// Names that only the file has: they were ignored.
     pub unexpected: Vec<String>,
 }
 
-/// The state dict as PyTorch would have it: an i64 scalar `num_batches_tracked` behind the running
-/// statistics of each BatchNorm.
+/// The state dict with PyTorch's `num_batches_tracked`, an i64 scalar, behind the running statistics of each BatchNorm.
 ///
 /// # Errors
-/// Never on the CPU.
+/// Candle's; none on the CPU.
 pub fn with_num_batches_tracked(state: Vec<(String, Tensor)>, batches: i64) -> Result<Vec<(String, Tensor)>> {
     let mut entries = Vec::with_capacity(state.len() * 6 / 5);
     for (name, tensor) in state {
@@ -41,22 +36,22 @@ pub fn with_num_batches_tracked(state: Vec<(String, Tensor)>, batches: i64) -> R
     Ok(entries)
 }
 
-/// A state dict in the safetensors format. The format itself sorts by type and name, as it does for timm.
+/// A state dict in the safetensors format, which sorts tensors by type and name.
 pub(crate) fn to_bytes(path: &Path, state: Vec<(String, Tensor)>) -> Result<Vec<u8>> {
-    // What PyTorch's own writer says; some readers ask for it.
+    // As PyTorch's writer; some readers require it.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     safetensors::serialize(state, Some(metadata))
         .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: e.to_string() })
 }
 
-/// Loads the weights of a file into a model, by name: `.safetensors` or PyTorch's own ([`StateDict::read`]). Half
-/// precision is widened, `num_batches_tracked` left out. If anything is wrong, no parameter has changed.
+/// Loads the weights of a file ([`StateDict::read`]) into a model by name. Half precision is widened to f32, and
+/// `num_batches_tracked` is ignored. After an error no parameter has changed.
 ///
-/// `strict`: the names must be the model's, all of them and no others.
+/// `strict`: the file must have all of the model's names and no others.
 ///
 /// # Errors
-/// The file cannot be read or is truncated; under `strict`, other names; in any case, another shape or
-/// a type that is not floating point.
+/// A file that cannot be read; under `strict`, missing or unexpected names; a tensor of another shape, or of a type that is
+/// not floating point.
 pub fn load_weights(path: &Path, store: &ParamStore, strict: bool) -> Result<LoadReport> {
     let file = StateDict::read(path)?;
     let state = store.state_dict();
@@ -74,8 +69,8 @@ pub fn load_weights(path: &Path, store: &ParamStore, strict: bool) -> Result<Loa
     }
     if strict && !(report.missing.is_empty() && report.unexpected.is_empty()) {
         let LoadReport { missing, unexpected, .. } = report;
-        let hint = "give the architecture and the options that it was saved with";
-        return Err(Error::OtherArchitecture { path: path.to_path_buf(), missing, unexpected, hint });
+        let path = path.to_path_buf();
+        return Err(Error::OtherArchitecture { path, missing, unexpected, fits_by_order: false });
     }
     if let Some((name, current, tensor)) = values.iter().find(|(_, current, found)| found.dims() != current.dims()) {
         return Err(Error::Shape {

@@ -1,4 +1,4 @@
-//! Low-rank changes merged into the weights they were learnt beside.
+//! LoRA weights merged into the weights of their layers.
 
 use candle_core::Tensor;
 
@@ -7,16 +7,15 @@ use crate::error::Result;
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
 
-/// Whether a parameter belongs to a low-rank change.
+/// Whether a parameter is a LoRA weight.
 pub(crate) fn is_lora(name: &str) -> bool {
     name.ends_with(A) || name.ends_with(B)
 }
 
-/// The state dict of the model without low-rank changes that computes the same: each `B·A` is added to the weight of its
-/// layer.
+/// The state dict of the model without LoRA that computes the same: each `B·A` is added to the weight of its layer.
 ///
 /// # Errors
-/// Whatever Candle fails with.
+/// Candle's, for shapes that do not fit.
 pub(crate) fn merged(state: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>> {
     let find = |name: String| state.iter().find(|(own, _)| *own == name).map(|(_, tensor)| tensor.detach());
     let mut merged = Vec::with_capacity(state.len());

@@ -1,4 +1,4 @@
-//! PyTorch's files: `torch.save`'s zip archives and the stream of pickles before PyTorch 1.6.
+//! PyTorch's files: the zip archives of `torch.save`, and the stream of pickles before PyTorch 1.6.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
@@ -7,11 +7,10 @@ use std::path::Path;
 use candle_core::{DType, Device, Layout, Shape, Tensor};
 
 use super::pickle::{self, Id, Node, Pickled, View};
-use super::{Entry, Stored, widened};
+use super::state_dict::{Entry, Stored, widened};
 use crate::error::{Error, Result};
 
-/// Keys under which training scripts keep the weights beside other things, the averaged ones first:
-/// timm's order.
+/// The keys of state dicts in training checkpoints, averaged weights first, in timm's order.
 const STATE_DICTS: [&str; 5] = ["state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict"];
 
 /// The first pickle of the legacy format: the number 0x1950a86a20f9469cfc6c.
@@ -37,7 +36,7 @@ pub(super) fn read_zip(path: &Path, bytes: &[u8]) -> Result<Found> {
     if let Ok(order) = content(format!("{folder}byteorder"))
         && order != b"little"
     {
-        return Err(broken("its numbers are big-endian: save it on a little-endian machine".into()));
+        return Err(broken("its numbers are big-endian: files of big-endian machines are not supported".into()));
     }
     let (key, dict) = state_dict(path, &pickled)?;
     let mut storages = HashMap::new();
@@ -69,7 +68,7 @@ pub(super) fn read_legacy(path: &Path, bytes: &[u8]) -> Result<Found> {
         .flatten()
         .any(|(key, value)| key == "little_endian" && system.nodes[value] == Node::Bool(false));
     if big {
-        return Err(broken("its numbers are big-endian: save it on a little-endian machine".into()));
+        return Err(broken("its numbers are big-endian: files of big-endian machines are not supported".into()));
     }
     let widths: HashMap<&str, usize> = pickled
         .nodes
@@ -85,10 +84,10 @@ pub(super) fn read_legacy(path: &Path, bytes: &[u8]) -> Result<Found> {
     let mut storages = HashMap::new();
     for &id in ids {
         let Node::Text(key) = &keys.nodes[id] else {
-            return Err(broken("a storage's key is not a text".into()));
+            return Err(broken("a storage's key is not a string".into()));
         };
         let Some(width) = widths.get(key.as_str()) else {
-            return Err(broken(format!("storage {key} is of a type that is not read here")));
+            return Err(broken(format!("storage {key} is of a type that is not supported")));
         };
         let len = bytes.get(at..at + 8).and_then(|len| len.try_into().ok()).map(u64::from_le_bytes);
         let size = len.and_then(|len| usize::try_from(len).ok()?.checked_mul(*width));
@@ -105,7 +104,7 @@ pub(super) fn read_legacy(path: &Path, bytes: &[u8]) -> Result<Found> {
 
 type Views<'a> = Vec<(&'a str, &'a View)>;
 
-/// The dict that holds the weights: the one under a customary key of the root, else the root.
+/// The dict that holds the weights: the one under a usual key of the root, else the root.
 fn state_dict<'a>(path: &Path, pickled: &'a Pickled) -> Result<(Option<String>, Views<'a>)> {
     let views = |id: Id| -> Option<Views> {
         let entries = pickled.entries(id)?.into_iter();

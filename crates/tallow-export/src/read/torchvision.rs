@@ -1,8 +1,8 @@
-//! torchvision's names of parameters as timm's, for families in which each has a counterpart of the same shape.
+//! torchvision's parameter names translated to timm's, for families in which the shapes are the same.
 
-use crate::read::StateDict;
+use super::StateDict;
 
-/// The file under timm's names, if it has torchvision's of this family; those that have no counterpart stay as they are.
+/// The file under timm's names, if it has torchvision's names of this family. Names without a counterpart stay.
 pub(crate) fn renamed(file: &StateDict, family: &str) -> Option<StateDict> {
     let (mark, rename): (&str, fn(&str) -> Option<String>) = match family {
         "vit/vision_transformer" | "vit/deit" => ("conv_proj.weight", vision_transformer),
@@ -20,18 +20,17 @@ pub(crate) fn renamed(file: &StateDict, family: &str) -> Option<StateDict> {
     Some(renamed)
 }
 
-/// What must be added to the running variances of torchvision's weights: its norms add 1e-3 to a variance where timm's add
-/// 1e-5.
+/// The number to add to the running variances of torchvision's weights: its norms have an epsilon of 1e-3, timm's of 1e-5.
 pub(crate) fn variance_offset(family: &str) -> f64 {
     if family == "cnn/mobilenetv3" { 1e-3 - 1e-5 } else { 0.0 }
 }
 
-/// A name whose first parts are exchanged by the first pair that fits.
+/// The name with its prefix replaced by the first pair that fits.
 fn exchanged(name: &str, pairs: &[(&str, &str)]) -> Option<String> {
     pairs.iter().find_map(|(theirs, ours)| {
         let rest = name.strip_prefix(theirs)?;
         (rest.is_empty() || rest.starts_with(['.', '_'])).then(|| match rest.strip_prefix('_') {
-            // `in_proj_weight` is no module's.
+            // `in_proj_weight` is a parameter of the attention itself.
             Some(parameter) => format!("{ours}.{parameter}"),
             None => format!("{ours}{rest}"),
         })
@@ -69,7 +68,7 @@ fn swin(name: &str) -> Option<String> {
     if let Some(name) = exchanged(name, OUTER) {
         return Some(name);
     }
-    // Stages and what merges patches between them take turns.
+    // Stages and patch merging alternate.
     let (index, rest) = name.strip_prefix("features.")?.split_once('.')?;
     let index: usize = index.parse().ok()?;
     if index.is_multiple_of(2) {

@@ -1,63 +1,24 @@
-//! `config.json` in timm's layout: what a model is, and what its weights expect of images.
+//! `config.json` in timm's layout, written and read.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tallow_augment::{CropMode, Interpolation, Normalization, PipelineConfig, Preprocessing, Size};
-use tallow_models::{ModelConfig, ModelInfo, Preset};
+use tallow_models::{ModelConfig, Preset};
 
-use crate::checkpoint::CONFIG_FILE;
+use super::folder::CONFIG_FILE;
+use super::info::{CheckpointInfo, decimal};
 use crate::error::{Error, Result};
 
-/// What stands in `config.json`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckpointInfo {
-    /// The architecture's name: `resnet18`.
-    pub architecture: String,
-    /// What it was built with.
-    pub model: ModelConfig,
-    /// Channels that the classifier sees.
-    pub num_features: usize,
-    /// How they are pooled: `avg` or `max`.
-    pub global_pool: String,
-    /// The module of the first convolution.
-    pub first_conv: String,
-    /// The module of the classifier.
-    pub classifier: String,
-    /// One a class, in the order of the logits; empty if not known.
-    pub label_names: Vec<String>,
-    /// What is done to an image before the model sees it.
-    pub preprocessing: Preprocessing,
-    /// Training batches seen: the value of every `num_batches_tracked`.
-    pub num_batches_tracked: i64,
-}
-
 impl CheckpointInfo {
-    /// The description of a model, with its preset's preprocessing ([`preset_preprocessing`]).
-    pub fn new(info: &ModelInfo, label_names: Vec<String>) -> Self {
-        let preset = &info.preset;
-        CheckpointInfo {
-            architecture: preset.name.to_string(),
-            model: info.config.clone(),
-            num_features: info.num_features,
-            global_pool: preset.global_pool.to_string(),
-            first_conv: preset.first_conv.to_string(),
-            classifier: preset.classifier.to_string(),
-            label_names,
-            preprocessing: preset_preprocessing(preset, info.config.in_chans, info.config.input_size),
-            num_batches_tracked: 0,
-        }
-    }
-
-    /// As timm's `save_for_hf` lays it out. What timm has no argument for stands under `tallow`, which
-    /// timm passes over.
+    /// The layout of timm's `save_for_hf`. Options that timm has no argument for stand under `tallow`, which timm ignores.
     pub(crate) fn to_json(&self) -> Value {
         let Preprocessing { size, interpolation, crop_pct, crop_mode, normalization, ops } = &self.preprocessing;
         let pretrained_cfg = json!({
             "custom_load": false,
             "input_size": [self.model.in_chans, size.height, size.width],
-            // timm then builds the model for `input_size`, not for its own default.
+            // If true, timm builds the model for `input_size` instead of its own default.
             "fixed_input_size": tallow_models::find(&self.architecture).is_ok_and(|preset| preset.fixed_input_size),
             "interpolation": interpolation,
             "crop_pct": crop_pct,
@@ -88,31 +49,11 @@ impl CheckpointInfo {
     }
 }
 
-/// The preprocessing that timm's default weights of an architecture expect, for images of `channels` channels at the size
-/// `(height, width)`. Statistics for another number of channels are their mean over the channels, as in timm.
-pub fn preset_preprocessing(preset: &Preset, channels: usize, (height, width): (usize, usize)) -> Preprocessing {
-    let normalization = Normalization { mean: preset.mean.to_vec(), std: preset.std.to_vec() };
-    Preprocessing {
-        size: Size { height, width },
-        interpolation: Interpolation::from_name(preset.interpolation).unwrap_or_default(),
-        crop_pct: decimal(preset.crop_pct),
-        crop_mode: CropMode::Center,
-        normalization: normalization.for_channels(channels),
-        ops: None,
-    }
-}
-
-/// f32 numbers as they are written: 0.485, not 0.48500001430511475.
 fn shortest(values: &[f32]) -> Vec<f64> {
     values.iter().copied().map(decimal).collect()
 }
 
-/// The f64 of the shortest decimal that stands for this f32.
-fn decimal(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
-}
-
-/// What timm's layout has no room for.
+/// The fields under `tallow`, for which timm's layout has no place.
 #[derive(Serialize, Deserialize)]
 struct Extension {
     model: ModelConfig,
@@ -123,7 +64,7 @@ struct Extension {
     preprocessing: Option<PipelineConfig>,
 }
 
-/// `config.json` as written by timm or by us: the fields that are used, others passed over.
+/// The fields of a `config.json`, timm's or ours, that are read.
 #[derive(Deserialize)]
 struct TimmConfig {
     architecture: String,
@@ -183,11 +124,11 @@ impl PretrainedCfg {
     }
 }
 
-/// Reads the `config.json` of a checkpoint's folder, written by us or by timm.
+/// Reads the `config.json` of a checkpoint's folder, timm's or ours. Preprocessing is that of `tallow.preprocessing` if
+/// there is one, else that of timm's fields.
 ///
 /// # Errors
-/// The file is absent, is not such a config, or asks for an architecture or an argument that is not
-/// known here.
+/// The file is absent or is not such a config; an architecture, an argument or an interpolation that is not supported.
 pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
     let path = dir.join(CONFIG_FILE);
     let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
@@ -206,7 +147,7 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
             let num_classes = config.num_classes.or(cfg.num_classes);
             model.num_classes = num_classes.unwrap_or(preset.num_classes);
             for (key, value) in &config.model_args {
-                honour(&path, &mut model, preset, key, value)?;
+                set_argument(&path, &mut model, preset, key, value)?;
             }
             (model, 0, None)
         }
@@ -240,14 +181,8 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
     })
 }
 
-/// Carries one of timm's constructor arguments over into our configuration.
-fn honour(
-    path: &Path,
-    model: &mut ModelConfig,
-    preset: &tallow_models::Preset,
-    key: &str,
-    value: &Value,
-) -> Result<()> {
+/// Sets the option that one of timm's constructor arguments stands for.
+fn set_argument(path: &Path, model: &mut ModelConfig, preset: &Preset, key: &str, value: &Value) -> Result<()> {
     let wrong = |expected: &str| refused(path, format!("model_args.{key}"), expected, &value.to_string());
     let count = || value.as_u64().map(|v| v as usize).ok_or_else(|| wrong("a whole number"));
     let rate = || value.as_f64().map(|v| v as f32).ok_or_else(|| wrong("a number"));
@@ -261,7 +196,7 @@ fn honour(
         "global_pool" if value == preset.global_pool => {}
         "global_pool" => return Err(wrong(preset.global_pool)),
         _ => {
-            return Err(wrong("absent: this argument changes the network in a way that is not supported here"));
+            return Err(wrong("no such argument: it changes the network in a way that is not supported"));
         }
     }
     Ok(())

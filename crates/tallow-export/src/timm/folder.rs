@@ -1,33 +1,34 @@
-//! A checkpoint's folder: written as a whole, opened as a model.
+//! The folder of a checkpoint: `model.safetensors` and `config.json`.
 
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use tallow_base::write_atomically;
 use tallow_models::Built;
 use tallow_nn::ParamStore;
 
-use crate::atomic::write_atomically;
-use crate::config::{CheckpointInfo, read_config};
+use super::config_json::read_config;
+use super::info::CheckpointInfo;
+use super::lora::merged;
+use super::weights::{load_weights, to_bytes, with_num_batches_tracked};
 use crate::error::{Error, Result};
-use crate::lora::merged;
-use crate::weights::{load_weights, to_bytes, with_num_batches_tracked};
 
-/// The weights' file in a checkpoint's folder.
+/// The name of the weights file in a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
-/// The description's file in a checkpoint's folder.
+/// The name of the description in a checkpoint's folder.
 pub const CONFIG_FILE: &str = "config.json";
 
-/// Writes `model.safetensors` and `config.json` into `dir`, which is made if need be. Each file is
-/// whole or not there; files of these names are replaced. Low-rank changes are merged into the weights they were learnt
-/// beside.
+/// Writes `model.safetensors` and `config.json` into `dir`, which is created if it does not exist. Existing files of these
+/// names are replaced, each atomically. LoRA weights are merged into the weights of their layers.
 ///
 /// # Errors
-/// The folder cannot be made or written, the disk is full.
+/// The folder cannot be created or written.
 pub fn save(dir: &Path, store: &ParamStore, info: &CheckpointInfo) -> Result<()> {
     save_state(dir, merged(store.state_dict())?, info)
 }
 
-/// [`save`] for a state dict that is no longer a model's: a [`reparameterize`](tallow_models::reparameterize)d one, say.
+/// [`save`] for a state dict that differs from its model's, such as one from
+/// [`reparameterize`](tallow_models::reparameterize).
 ///
 /// # Errors
 /// As [`save`]'s.
@@ -35,16 +36,17 @@ pub fn save_state(dir: &Path, state: Vec<(String, Tensor)>, info: &CheckpointInf
     std::fs::create_dir_all(dir).map_err(Error::io("write", dir))?;
     let weights = dir.join(WEIGHTS_FILE);
     let state = with_num_batches_tracked(state, info.num_batches_tracked)?;
-    write_atomically(&weights, &to_bytes(&weights, state)?)?;
+    write_atomically(&weights, to_bytes(&weights, state)?).map_err(Error::io("write", &weights))?;
     let mut info = info.clone();
     info.model.lora_rank = None; // merged
     let mut config = format!("{:#}", info.to_json());
     config.push('\n');
-    write_atomically(&dir.join(CONFIG_FILE), config.as_bytes())
+    let path = dir.join(CONFIG_FILE);
+    write_atomically(&path, config).map_err(Error::io("write", &path))
 }
 
-/// The model of a checkpoint's folder, with its weights, and what is known about it. `dir` was written
-/// by [`save`] or by timm's `save_for_hf` with `safe_serialization=True`.
+/// Opens a checkpoint's folder: the model with its weights, and its description. `dir` was written by [`save`], or by
+/// timm's `save_for_hf` with `safe_serialization=True`.
 ///
 /// # Errors
 /// As [`read_config`] and a strict [`load_weights`].

@@ -1,0 +1,172 @@
+//! Pretrained weights loaded into a model: matched by name, adapted where class count, channels or size differ.
+
+use std::collections::HashSet;
+
+use candle_core::Tensor;
+use tallow_models::Built;
+
+use super::adapt;
+use super::lora::is_lora;
+use super::report::{LoadOptions, Matching, PretrainedReport};
+use crate::error::{Error, Result};
+use crate::read::{Entry, Format, StateDict, torchvision};
+
+/// Loads the weights of a file into a model. If the model has other classes, its classifier keeps its initial values; for
+/// other channels the first convolution is adapted, for another input size the position embedding. After an error no
+/// parameter has changed.
+///
+/// # Errors
+/// Missing or unexpected names, another shape, a type that is not floating point: [`LoadOptions`] accepts some of them.
+pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) -> Result<PretrainedReport> {
+    let state = built.store.state_dict();
+    let family = built.info.preset.family;
+    let translated = torchvision::renamed(file, family).filter(|_| !options.by_order);
+    let file = translated.as_ref().unwrap_or(file);
+    let (by, pairs) = matched(file, built, &state, options)?;
+    let matching = if translated.is_some() { Matching::Torchvision } else { by };
+    let mut report = PretrainedReport {
+        path: file.path.clone(),
+        format: file.format,
+        key: file.key.clone(),
+        matching,
+        loaded: Vec::new(),
+        adapted: Vec::new(),
+        fresh: Vec::new(),
+        missing: Vec::new(),
+        unexpected: unexpected(file, &state, by),
+        mismatched: Vec::new(),
+    };
+    let other_classes = pairs.iter().zip(&state).any(|(entry, (name, own))| {
+        is_classifier(built, name)
+            && entry.is_none_or(|entry| entry.shape().first() != own.dims().first() && same_features(entry, own))
+    });
+    let mut values: Vec<(String, Tensor)> = Vec::new();
+    for ((name, own), entry) in state.iter().zip(pairs) {
+        let name = name.clone();
+        let Some(entry) = entry else {
+            let list =
+                if is_classifier(built, &name) || is_lora(&name) { &mut report.fresh } else { &mut report.missing };
+            list.push(name);
+            continue;
+        };
+        if other_classes && is_classifier(built, &name) && same_features(entry, own) {
+            report.fresh.push(name);
+            continue;
+        }
+        let mut tensor = file.tensor(entry)?.clone();
+        if matching == Matching::Torchvision && name.ends_with("running_var") {
+            tensor = tensor.affine(1.0, torchvision::variance_offset(family)).map_err(tallow_nn::Error::from)?;
+        }
+        if tensor.dims() == own.dims() {
+            report.loaded.push(name.clone());
+            values.push((name, tensor));
+        } else if let Some((adapted, how)) = adapt::adapt(built, &name, &tensor, own, by)? {
+            report.adapted.push((name.clone(), how));
+            values.push((name, adapted));
+        } else if options.allow_mismatch {
+            report.mismatched.push(name);
+        } else {
+            return Err(Error::Shape {
+                path: file.path.clone(),
+                name,
+                expected: own.dims().to_vec(),
+                found: tensor.dims().to_vec(),
+            });
+        }
+    }
+    let surprise = !(report.missing.is_empty() && report.unexpected.is_empty());
+    if values.is_empty() || surprise && !options.allow_mismatch {
+        let fits_by_order = matching == Matching::Names && in_order(file, built, &state).is_ok();
+        let (missing, unexpected) = (report.missing, report.unexpected);
+        return Err(Error::OtherArchitecture { path: file.path.clone(), missing, unexpected, fits_by_order });
+    }
+    for (name, tensor) in &values {
+        built.store.set(name, tensor)?;
+    }
+    Ok(report)
+}
+
+/// The file's tensor for each of the model's.
+fn matched<'a>(
+    file: &'a StateDict,
+    built: &Built,
+    state: &[(String, Tensor)],
+    options: LoadOptions,
+) -> Result<(Matching, Vec<Option<&'a Entry>>)> {
+    let matching = match options.by_order {
+        true => Matching::Order,
+        false if is_torchvision(file, built, state) => Matching::Torchvision,
+        false => Matching::Names,
+    };
+    if matching == Matching::Names {
+        return Ok((matching, state.iter().map(|(name, _)| file.find(name)).collect()));
+    }
+    in_order(file, built, state)?;
+    Ok((matching, file.entries.iter().map(Some).collect()))
+}
+
+/// Whether a file has torchvision's names, in families where timm's are others.
+fn is_torchvision(file: &StateDict, built: &Built, state: &[(String, Tensor)]) -> bool {
+    const FAMILIES: &[&str] = &["cnn/vgg", "cnn/mobilenetv2", "cnn/mobilenetv3", "cnn/efficientnet", "cnn/convnext"];
+    let family = built.info.preset.family;
+    let foreign = |name: &str| state.iter().all(|(own, _)| own != name);
+    FAMILIES.contains(&family)
+        && file.names().any(|name| name.starts_with("features.0."))
+        && file.names().any(|name| name.starts_with("classifier.") && name.ends_with(".weight") && foreign(name))
+}
+
+/// Checks that the file's tensors fit the model's one by one.
+fn in_order(file: &StateDict, built: &Built, state: &[(String, Tensor)]) -> Result<()> {
+    let refused = |reason: String| Err(Error::Order { path: file.path.clone(), reason });
+    if file.format == Format::Safetensors {
+        return refused("a safetensors file does not keep the order of its tensors; the .pth file does".into());
+    }
+    if file.entries.len() != state.len() {
+        return refused(format!("it has {} tensors, the model {}", file.entries.len(), state.len()));
+    }
+    for (index, (entry, (name, own))) in file.entries.iter().zip(state).enumerate() {
+        let (found, expected) = (entry.shape(), own.dims());
+        let fits = found == expected
+            || found.iter().product::<usize>() == expected.iter().product::<usize>()
+                && found.first() == expected.first()
+            || is_classifier(built, name) && same_features(entry, own)
+            || adapt::is_first_conv(built, name) && adapt::other_channels(found, expected)
+            || adapt::is_pos_embed(name) && found.last() == expected.last();
+        if !fits {
+            return refused(format!(
+                "its tensor {index} is {} of shape {found:?}, the model's {name} of shape {expected:?}",
+                entry.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn unexpected(file: &StateDict, state: &[(String, Tensor)], matching: Matching) -> Vec<String> {
+    if matching != Matching::Names {
+        return Vec::new(); // Their numbers are equal.
+    }
+    /// Tables that are computed from the configuration; older files hold them.
+    const DERIVED: &[&str] = &["relative_position_index", "attn_mask", "relative_coords_table"];
+    /// Auxiliary classifiers of Inception networks, used only in training.
+    const AUXILIARY: &[&str] = &["AuxLogits.", "aux1.", "aux2."];
+    let own: HashSet<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
+    let foreign = |name: &&str| {
+        let spare = DERIVED.iter().any(|derived| name.ends_with(derived))
+            || AUXILIARY.iter().any(|auxiliary| name.starts_with(auxiliary));
+        !own.contains(name) && !spare
+    };
+    file.names().filter(foreign).map(str::to_owned).collect()
+}
+
+/// Whether a parameter belongs to the classifier, or to that of the distillation token, whose name ends in `_dist`.
+fn is_classifier(built: &Built, name: &str) -> bool {
+    let classifier = built.info.preset.classifier;
+    let module = name.rsplit_once('.').map_or("", |(module, _)| module);
+    module == classifier || module.strip_suffix("_dist") == Some(classifier)
+}
+
+/// Whether the shapes differ at most in the number of classes.
+fn same_features(entry: &Entry, own: &Tensor) -> bool {
+    entry.shape().len() == own.rank() && entry.shape()[1..] == own.dims()[1..]
+}
