@@ -12,8 +12,8 @@ use candle_core::Tensor;
 use tallow_models::Built;
 use tallow_nn::Mode;
 use tallow_nn::graph::{Dim, Graph, Node, Op, Value, observe};
-use tallow_nn::op::range;
 use tallow_nn::layers::Activation;
+use tallow_nn::op::range;
 
 use crate::error::{Error, Result};
 use crate::onnx::graph_of;

@@ -1,8 +1,8 @@
 //! What quantisation does with each op. A new op does not compile until it has its rule here.
 
 use tallow_nn::graph::{Op, Value};
-use tallow_nn::op::ConvConfig;
 use tallow_nn::layers::Activation;
+use tallow_nn::op::ConvConfig;
 
 /// What quantisation does with an op.
 #[derive(Debug, Clone, Copy, PartialEq)]

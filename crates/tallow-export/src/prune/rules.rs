@@ -1,8 +1,8 @@
 //! What each op does to channels. A new op does not compile until it has its rule here.
 
 use tallow_nn::graph::Op;
-use tallow_nn::op::ConvConfig;
 use tallow_nn::layers::Activation;
+use tallow_nn::op::ConvConfig;
 
 /// What an op does to the channels of its first input.
 #[derive(Debug, Clone, Copy, PartialEq)]
