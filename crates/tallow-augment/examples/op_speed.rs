@@ -1,4 +1,4 @@
-//! Microseconds an image for each op, on one thread:
+//! Microseconds per image for each op, on one thread:
 //! `cargo run --release -p tallow-augment --example op_speed`.
 
 use std::time::Instant;
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Microseconds a call, the least of fifty rounds (of some 5 ms each); a copy of the input is part of it.
+/// Microseconds per call, the minimum of fifty rounds (of about 5 ms each), including a copy of the input.
 fn time(mut call: impl FnMut(u64)) -> f64 {
     let start = Instant::now();
     (0..5).for_each(&mut call);

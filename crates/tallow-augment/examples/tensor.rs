@@ -1,4 +1,4 @@
-//! Images at the end as a Candle tensor: `cargo run -p tallow-augment --features candle --example tensor -- IMAGE...`.
+//! Augmented images as a Candle tensor: `cargo run -p tallow-augment --features candle --example tensor -- IMAGE...`.
 
 use std::error::Error;
 

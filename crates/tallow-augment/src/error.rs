@@ -1,17 +1,17 @@
-//! What can go wrong: in a config, at build time, or with one image.
+//! The errors of this crate: in a config, when a pipeline is built, or with an image.
 
 use crate::Size;
 
-/// The result of this crate's functions.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Every error of this crate. Those about a config come before any image is read.
+/// The errors of this crate. Errors in a config are found before any image is read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// No op has this name.
     #[error("unknown op `{name}`: did you mean `{nearest}`? Ops: {valid}")]
     UnknownOp {
-        /// The name found.
+        /// The name.
         name: String,
         /// The nearest valid name.
         nearest: &'static str,
@@ -23,20 +23,20 @@ pub enum Error {
     UnknownKey {
         /// The op.
         op: &'static str,
-        /// The key found.
+        /// The key.
         key: String,
         /// The nearest valid key.
         nearest: &'static str,
         /// All valid keys.
         valid: String,
     },
-    /// An op that every pipeline has without naming it.
-    #[error("`{name}` is not an op: pixels are always normalised behind the last 8-bit op, leave it out")]
+    /// An op that is part of every pipeline.
+    #[error("`{name}` is not an op: pixels are always normalised after the last 8-bit op; leave it out")]
     ImplicitOp {
-        /// The name found.
+        /// The name.
         name: String,
     },
-    /// A key is missing or its value is of another type.
+    /// A key is missing, or its value has the wrong type.
     #[error("{op}: {message}")]
     Parse {
         /// The op.
@@ -53,30 +53,30 @@ pub enum Error {
         field: &'static str,
         /// What is allowed.
         expected: String,
-        /// What the config says.
+        /// The given value.
         found: String,
     },
-    /// The images that leave the pipeline would not all have one size.
+    /// The output size of the pipeline is not constant.
     #[error(
         "the pipeline's output size is not constant ({reason}): \
          add a Resize with size = [height, width], a RandomCrop or a CenterCrop with a size"
     )]
     SizeNotConstant {
-        /// Which op, or the lack of one, leaves the size open.
+        /// The op that lets the size vary, or that no op sets it.
         reason: String,
     },
-    /// An op on 8-bit pixels stands behind an op on normalised pixels.
+    /// An op on 8-bit pixels follows an op on normalised pixels.
     #[error(
-        "op {op_index} acts on 8-bit pixels but stands behind one on normalised pixels (such as RandomErasing): move it before that one"
+        "op {op_index} acts on 8-bit pixels but follows one on normalised pixels (such as RandomErasing): move it before that one"
     )]
     Order {
         /// Position in the list of ops, from 0.
         op_index: usize,
     },
-    /// Neither 1 nor 3 channels were asked for.
+    /// The number of channels is neither 1 nor 3.
     #[error("a pipeline has 1 channel (grey) or 3 (RGB), found {found}")]
     Channels {
-        /// What was asked for.
+        /// The number of channels.
         found: usize,
     },
     /// A crop does not fit in the image.
@@ -96,19 +96,19 @@ pub enum Error {
     ImageSize {
         /// The op, or `input` for a decoded image.
         op: &'static str,
-        /// The size that would be made.
+        /// The size of the output.
         wanted: Size,
-        /// The size found.
+        /// The actual size.
         image: Size,
     },
-    /// The image is not of the input size that the pipeline was built for, or an op returned another size than it said.
+    /// The image does not have the input size of the pipeline, or an op returned another size than announced.
     #[error("{what}: expected an image of {expected}, found {found}")]
     UnexpectedSize {
-        /// Where it was noticed.
+        /// The step at which the size differs.
         what: &'static str,
-        /// The size announced.
+        /// The expected size.
         expected: Size,
-        /// The size found.
+        /// The actual size.
         found: Size,
     },
     /// A buffer has the wrong length for its shape.
@@ -124,7 +124,7 @@ pub enum Error {
     Codec {
         /// The op.
         op: &'static str,
-        /// What the codec says.
+        /// The codec's message.
         message: String,
     },
     /// The resizer refused an image.
@@ -132,9 +132,9 @@ pub enum Error {
     Resize {
         /// The image's size.
         from: Size,
-        /// The size wanted.
+        /// The requested size.
         to: Size,
-        /// What the resizer says.
+        /// The resizer's message.
         message: String,
     },
 }

@@ -1,10 +1,10 @@
-//! The 8-bit image that ops work on, and the conversion of every decoded image into it, as Pillow converts.
+//! The 8-bit image that ops work on, and the conversion of decoded images into it, equal to Pillow's.
 
 use image::DynamicImage;
 
 use crate::{Error, Result, Size};
 
-/// An 8-bit image, grey or RGB, channels last, rows without gaps.
+/// An 8-bit image, grey or RGB, channels last, without padding between rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image8 {
     size: Size,
@@ -16,7 +16,7 @@ impl Image8 {
     /// An image of `size` with 1 or 3 `channels` from `height * width * channels` values.
     ///
     /// # Errors
-    /// Another number of channels, another length of data, or no pixels.
+    /// `channels` is neither 1 nor 3, the data have the wrong length, or the size is invalid.
     pub fn new(size: Size, channels: usize, data: Vec<u8>) -> Result<Self> {
         if channels != 1 && channels != 3 {
             return Err(Error::Channels { found: channels });
@@ -31,18 +31,18 @@ impl Image8 {
         Ok(Self { size, channels, data })
     }
 
-    /// For ops, whose arithmetic already guarantees what [`Image8::new`] checks.
+    /// As [`Image8::new`] without its checks, for ops that guarantee them.
     pub(crate) fn from_parts(size: Size, channels: usize, data: Vec<u8>) -> Self {
         debug_assert_eq!(data.len(), size.pixels() * channels);
         Self { size, channels, data }
     }
 
-    /// Converts as Pillow's `convert("L")` (1 channel) or `convert("RGB")` (3) does: alpha is dropped, 16-bit values
-    /// keep their high byte, grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. Floats are scaled from 0..1.
-    /// Nothing is copied when the image already has the right kind.
+    /// Converts an image as Pillow's `convert("L")` (1 channel) or `convert("RGB")` (3): alpha is dropped, 16-bit
+    /// values keep their high byte, grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. Floats are scaled from 0..1.
+    /// An image that already has the right type is not copied.
     ///
     /// # Errors
-    /// Another number of channels, or an image without pixels.
+    /// `channels` is neither 1 nor 3, or the image has no pixels.
     pub fn from_dynamic(image: DynamicImage, channels: usize) -> Result<Self> {
         let size = Size { height: image.height() as usize, width: image.width() as usize };
         let (found, data) = match image {
@@ -68,7 +68,7 @@ impl Image8 {
 
     /// The same pixels as a `Luma8` or `Rgb8` image.
     pub fn into_dynamic(self) -> DynamicImage {
-        // Sides are at most Size::MAX_SIDE, the length was checked by `new`, so `from_raw` cannot refuse.
+        // `from_raw` cannot fail: `new` has checked the size and the length.
         let (width, height) = (self.size.width as u32, self.size.height as u32);
         if self.channels == 1 {
             image::GrayImage::from_raw(width, height, self.data).unwrap_or_default().into()
@@ -82,12 +82,12 @@ impl Image8 {
         self.size
     }
 
-    /// Number of rows.
+    /// The number of rows.
     pub fn height(&self) -> usize {
         self.size.height
     }
 
-    /// Number of columns.
+    /// The number of columns.
     pub fn width(&self) -> usize {
         self.size.width
     }
@@ -102,7 +102,7 @@ impl Image8 {
         &self.data
     }
 
-    /// The values, to be changed in place.
+    /// The values, mutable.
     pub fn data_mut(&mut self) -> &mut [u8] {
         &mut self.data
     }

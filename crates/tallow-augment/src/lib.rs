@@ -1,7 +1,7 @@
-//! Image augmentation and preprocessing with torchvision's names and Pillow's numbers; knows images, not tensors.
+//! Image augmentation and preprocessing with torchvision's names and Pillow's results, without a tensor library.
 //!
-//! A [`PipelineConfig`] (serde: TOML, JSON, …) is checked and built into a [`Pipeline`], which turns any decoded
-//! image into normalised pixels of one constant shape. All randomness comes from the generator given to each call.
+//! A [`PipelineConfig`] (serde: TOML, JSON, …) is validated and built into a [`Pipeline`], which turns any decoded
+//! image into normalised pixels of one constant shape. All random numbers come from the generator passed to each call.
 //!
 //! ```
 //! use tallow_augment::{Normalization, PipelineConfig, rng};
@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Adding an op: one file in `ops/` (config struct, deterministic core, random draw, tests) and one line in the
+//! A new op is one file in `ops/` (config struct, deterministic part, random draw, tests) and one line in the
 //! table at the end of `ops/mod.rs`.
 
 mod config;
@@ -28,13 +28,12 @@ mod normalize;
 mod params;
 mod pipeline;
 mod preprocessing;
-mod suggest;
+mod size;
 mod transform;
 
 pub mod batch;
 pub mod ops;
 pub mod policy;
-pub mod rng;
 #[cfg(feature = "candle")]
 pub mod tensor;
 
@@ -44,10 +43,13 @@ struct Readme;
 
 pub use config::PipelineConfig;
 pub use error::{Error, Result};
+pub use image;
 pub use image8::Image8;
 pub use normalize::{Normalization, NormalizedImage};
 pub use ops::OpConfig;
-pub use params::{Fill, Interpolation, InterpolationChoice, Padding, PaddingMode, Range, Size, SizeParam};
+pub use params::{Fill, Interpolation, InterpolationChoice, Padding, PaddingMode, Range, SizeParam};
 pub use pipeline::Pipeline;
 pub use preprocessing::{CropMode, Preprocessing};
+pub use size::Size;
+pub use tallow_base::rng;
 pub use transform::{NormalizedTransform, Stage, Transform};

@@ -1,4 +1,4 @@
-//! From 8-bit pixels to normalised floats: `(pixel / 255 - mean) / std` for each channel.
+//! Normalisation of 8-bit pixels: `(pixel / 255 - mean) / std` for each channel.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// Mean 0 and standard deviation 1: pixels from 0 to 1.
+    /// Mean 0 and standard deviation 1: pixels are scaled to 0..1.
     pub fn identity(channels: usize) -> Self {
         Self { mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
@@ -40,16 +40,16 @@ impl Normalization {
             Err(Error::BadValue { op: "Normalization", field, expected, found: format!("{found:?}") })
         };
         if self.mean.len() != channels || self.mean.iter().any(|m| !m.is_finite()) {
-            return bad("mean", format!("{channels} finite numbers, one a channel"), &self.mean);
+            return bad("mean", format!("{channels} finite numbers, one per channel"), &self.mean);
         }
         if self.std.len() != channels || self.std.iter().any(|s| !s.is_finite() || *s <= 0.0) {
-            return bad("std", format!("{channels} numbers above 0, one a channel"), &self.std);
+            return bad("std", format!("{channels} numbers above 0, one per channel"), &self.std);
         }
         Ok(())
     }
 }
 
-/// A view of normalised pixels, channels last.
+/// A mutable view of a normalised image, channels last.
 #[derive(Debug)]
 pub struct NormalizedImage<'a> {
     /// Height and width.
@@ -60,7 +60,7 @@ pub struct NormalizedImage<'a> {
     pub data: &'a mut [f32],
 }
 
-/// The normalised value of every 8-bit value: one table of 256 entries a channel.
+/// The normalised value of every 8-bit value: one table of 256 entries per channel.
 #[derive(Debug, Clone)]
 pub(crate) struct NormalizationTable {
     tables: Vec<[f32; 256]>,
@@ -70,13 +70,13 @@ pub(crate) struct NormalizationTable {
 impl NormalizationTable {
     pub(crate) fn new(normalization: &Normalization, channels: usize) -> Result<Self> {
         normalization.validate(channels)?;
-        // In f32 and in torchvision's order (times 1/255, minus mean, by std), so that results equal to the last bit.
+        // In f32 and torchvision's order (times 1/255, minus mean, divided by std), for bit-identical results.
         let table = |(mean, std)| std::array::from_fn(|value| (value as f32 * (1.0 / 255.0) - mean) / std);
         let tables = normalization.mean.iter().zip(&normalization.std).map(table).collect();
         Ok(Self { tables, normalization: normalization.clone() })
     }
 
-    /// Normalises `pixels` into `out`, both channels last and of the same length.
+    /// Writes the normalised `pixels` to `out`; both are channels last and have the same length.
     pub(crate) fn apply(&self, pixels: &[u8], out: &mut [f32]) {
         match self.tables.as_slice() {
             [red, green, blue] => {
@@ -96,7 +96,7 @@ impl NormalizationTable {
         }
     }
 
-    /// The 8-bit pixels whose normalised values are nearest to `values`.
+    /// The 8-bit pixels whose normalised values are closest to `values`.
     pub(crate) fn invert(&self, values: &[f32]) -> Vec<u8> {
         let Normalization { mean, std } = &self.normalization;
         let channels = mean.len();

@@ -1,57 +1,23 @@
-//! The types of ops' parameters: what torchvision lets one write as a number or as a list.
-
-use std::fmt;
+//! The types of op parameters, which may be a number or a list as in torchvision.
 
 use serde::{Deserialize, Serialize};
 
 use crate::rng::{Rng, chance};
-use crate::{Error, Result};
-
-/// Height and width of an image, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Number of rows.
-    pub height: usize,
-    /// Number of columns.
-    pub width: usize,
-}
-
-impl Size {
-    /// The longest side an image may have.
-    pub const MAX_SIDE: usize = 1 << 16;
-    /// The most pixels an image may have.
-    pub const MAX_PIXELS: usize = 1 << 28;
-
-    /// Number of pixels.
-    pub fn pixels(self) -> usize {
-        self.height * self.width
-    }
-
-    /// Whether both sides are from 1 to [`MAX_SIDE`](Self::MAX_SIDE), with at most [`MAX_PIXELS`](Self::MAX_PIXELS).
-    pub fn is_valid(self) -> bool {
-        let side = 1..=Self::MAX_SIDE;
-        side.contains(&self.height) && side.contains(&self.width) && self.pixels() <= Self::MAX_PIXELS
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}×{} (height×width)", self.height, self.width)
-    }
-}
+use crate::{Error, Result, Size};
 
 /// A size in a config: one number, or `[height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number or [height, width]")]
 pub enum SizeParam {
-    /// A square for crops, the short side for Resize.
+    /// The side of a square; for Resize, the short side.
     One(usize),
     /// Height and width.
     Exact([usize; 2]),
 }
 
 impl SizeParam {
-    /// The size meant by an op that takes one number for a square.
+    /// The size, with one number meaning a square.
     pub fn to_square(self) -> Size {
         match self {
             Self::One(side) => Size { height: side, width: side },
@@ -59,7 +25,7 @@ impl SizeParam {
         }
     }
 
-    /// Refuses 0 and what no image may have.
+    /// Refuses 0 and sizes that are too large.
     ///
     /// # Errors
     /// [`Error::BadValue`] for `size`.
@@ -80,18 +46,19 @@ impl SizeParam {
     }
 }
 
-/// How pixels between pixels are computed. Names are torchvision's.
+/// The interpolation between pixels. Names are torchvision's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
     /// The nearest pixel.
     Nearest,
-    /// Linear in both directions.
+    /// Bilinear.
     #[default]
     Bilinear,
-    /// Cubic in both directions.
+    /// Bicubic.
     Bicubic,
-    /// Lanczos' window of 3 lobes; for resizing alone.
+    /// Lanczos with 3 lobes; for resizing only.
     Lanczos,
 }
 
@@ -112,23 +79,24 @@ impl Interpolation {
 
 /// An [`Interpolation`], or `"random"`: bilinear or bicubic, drawn for each image as timm does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum InterpolationChoice {
     /// The nearest pixel.
     Nearest,
-    /// Linear in both directions.
+    /// Bilinear.
     #[default]
     Bilinear,
-    /// Cubic in both directions.
+    /// Bicubic.
     Bicubic,
-    /// Lanczos' window of 3 lobes; for resizing alone.
+    /// Lanczos with 3 lobes; for resizing only.
     Lanczos,
     /// Bilinear or bicubic, equally likely.
     Random,
 }
 
 impl InterpolationChoice {
-    /// The interpolation for one image; takes from the generator only if it is left to chance.
+    /// The interpolation for one image. Draws from the generator only for `random`.
     pub fn draw(self, rng: &mut Rng) -> Interpolation {
         match self {
             Self::Nearest => Interpolation::Nearest,
@@ -143,6 +111,7 @@ impl InterpolationChoice {
 
 /// The padding around an image, in pixels: one number, `[left_right, top_bottom]`, or `[left, top, right, bottom]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number, [left_right, top_bottom] or [left, top, right, bottom]")]
 pub enum Padding {
     /// The same on all sides.
@@ -178,8 +147,9 @@ impl Default for Padding {
     }
 }
 
-/// What padding is filled with. Names are torchvision's.
+/// The content of padding. Names are torchvision's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PaddingMode {
     /// The op's `fill`.
@@ -187,14 +157,14 @@ pub enum PaddingMode {
     Constant,
     /// The nearest pixel of the image.
     Edge,
-    /// The image mirrored about its outermost pixels, which are not repeated.
+    /// The image mirrored at its outermost pixels, which are not repeated.
     Reflect,
-    /// The image mirrored about its edge, the outermost pixels repeated.
+    /// The image mirrored at its edge; the outermost pixels are repeated.
     Symmetric,
 }
 
 impl PaddingMode {
-    /// Which of `length` pixels in a row stands at position `at`; `None` where the fill stands.
+    /// The pixel of `length` in a row that is shown at position `at`; `None` for the fill.
     pub(crate) fn source(self, at: i64, length: usize) -> Option<usize> {
         let n = length as i64;
         if (0..n).contains(&at) {
@@ -217,9 +187,10 @@ impl PaddingMode {
     }
 }
 
-/// A colour in 8-bit levels: one number for all channels, or one a channel.
+/// A colour in 8-bit levels: one number for all channels, or one per channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a number from 0 to 255, or a list of one a channel")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "a number from 0 to 255, or a list of one per channel")]
 pub enum Fill {
     /// The same level in all channels.
     All(u8),
@@ -255,18 +226,19 @@ impl Default for Fill {
     }
 }
 
-/// An interval that a parameter is drawn from: one number, whose meaning the op says, or `[low, high]`.
+/// The range that a parameter is drawn from: `[low, high]`, or one number with a meaning that the op defines.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number or [low, high]")]
 pub enum Range {
-    /// The half-width about the value that changes nothing.
+    /// The half-width of the range about the value for no change.
     Around(f64),
     /// Lowest and highest value.
     Between([f64; 2]),
 }
 
 impl Range {
-    /// Lowest and highest value; one number `x` means `[centre - x, centre + x]`, not below `floor`.
+    /// The lowest and highest value. One number `x` means `[centre - x, centre + x]`, clipped at `floor`.
     pub fn bounds(self, centre: f64, floor: f64) -> [f64; 2] {
         match self {
             Self::Around(x) => [(centre - x).max(floor), centre + x],
@@ -274,7 +246,7 @@ impl Range {
         }
     }
 
-    /// Refuses a negative half-width, reversed bounds, and bounds outside `allowed`.
+    /// Refuses a negative half-width, reversed bounds, and bounds that are not `allowed`.
     pub(crate) fn validate(self, op: &'static str, field: &'static str, centre: f64, allowed: [f64; 2]) -> Result<()> {
         let [low, high] = self.bounds(centre, allowed[0]);
         if !matches!(self, Self::Around(x) if x < 0.0) && low <= high && low >= allowed[0] && high <= allowed[1] {
@@ -307,12 +279,12 @@ pub(crate) fn validate_positive(op: &'static str, field: &'static str, [low, hig
     Err(Error::BadValue { op, field, expected, found: format!("{:?}", [low, high]) })
 }
 
-/// Serde default of a probability.
+/// The serde default of a probability.
 pub(crate) fn always() -> f64 {
     1.0
 }
 
-/// Serde default of a probability.
+/// The serde default of a probability.
 pub(crate) fn half() -> f64 {
     0.5
 }

@@ -1,4 +1,4 @@
-//! The built pipeline: 8-bit ops, normalisation, ops on normalised pixels, in that order, to one constant shape.
+//! The pipeline: ops on 8-bit pixels, normalisation, then ops on normalised pixels, to one constant shape.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::normalize::NormalizationTable;
 use crate::rng::{Rng, chance};
 use crate::{Error, Image8, Normalization, NormalizedImage, NormalizedTransform, Result, Size, Stage, Transform};
 
-/// A checked list of ops that turns any image into normalised pixels of one constant shape. A clone shares the ops.
+/// A validated list of ops that turns any image into normalised pixels of one constant shape. Clones share the ops.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     input: Option<Size>,
@@ -20,12 +20,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds a pipeline from ops, your own among them. `input` is the size of every image that will come, if it is
+    /// Builds a pipeline from ops, which may include custom ones. `input` is the size of all input images, if it is
     /// known.
     ///
     /// # Errors
-    /// A parameter out of range, an op on 8-bit pixels behind one on normalised pixels, channels other than 1 or 3,
-    /// or an output size that is not constant.
+    /// A parameter is out of range; an op on 8-bit pixels follows one on normalised pixels; `channels` is neither 1 nor
+    /// 3; the output size is not constant.
     pub fn from_stages(
         stages: Vec<Stage>,
         channels: usize,
@@ -67,10 +67,10 @@ impl Pipeline {
         Ok(Self { input, output, channels, pixel_ops, normalization, normalized_ops })
     }
 
-    /// Adds your own op behind the last one on 8-bit pixels; what it makes must have one constant size.
+    /// Appends an op to those on 8-bit pixels. Its output must have a constant size.
     ///
     /// # Errors
-    /// The op refuses its parameters or lets the size vary.
+    /// The op's parameters are invalid, or its output size varies.
     pub fn with(mut self, op: Box<dyn Transform>) -> Result<Self> {
         op.validate(self.channels)?;
         match size_after(op.as_ref(), Some(self.output))? {
@@ -83,17 +83,17 @@ impl Pipeline {
         Ok(self)
     }
 
-    /// Adds your own op on normalised pixels behind all others.
+    /// Appends an op on normalised pixels.
     ///
     /// # Errors
-    /// The op refuses its parameters.
+    /// The op's parameters are invalid.
     pub fn with_normalized(mut self, op: Box<dyn NormalizedTransform>) -> Result<Self> {
         op.validate(self.channels)?;
         self.normalized_ops.push(Arc::from(op));
         Ok(self)
     }
 
-    /// Height, width and channels (1 or 3) of every output.
+    /// The height, width and channels (1 or 3) of the output.
     pub fn output_shape(&self) -> (usize, usize, usize) {
         (self.output.height, self.output.width, self.channels)
     }
@@ -103,7 +103,7 @@ impl Pipeline {
         self.output.pixels() * self.channels
     }
 
-    /// Whether every image always comes out the same.
+    /// Whether the pipeline draws nothing at random: the same image always gives the same pixels.
     pub fn is_deterministic(&self) -> bool {
         let never = |p: f64| p <= 0.0;
         let pixels = self.pixel_ops.iter().all(|op| {
@@ -113,11 +113,11 @@ impl Pipeline {
         pixels && self.normalized_ops.iter().all(|op| never(op.probability()))
     }
 
-    /// Transforms an image and writes its normalised pixels, channels last (HWC), to `out`. Grey images become RGB
-    /// and the reverse, as Pillow converts.
+    /// Transforms an image and writes its normalised pixels, channels last (HWC), to `out`. Grey images are converted
+    /// to RGB and vice versa, as in Pillow.
     ///
     /// # Errors
-    /// `out` is not of [`output_len`](Self::output_len), or the image cannot be transformed (too small for a crop, …).
+    /// The length of `out` is not [`output_len`](Self::output_len); an op refuses the image (too small for a crop, …).
     pub fn apply(&self, image: DynamicImage, rng: &mut Rng, out: &mut [f32]) -> Result<()> {
         if out.len() != self.output_len() {
             return Err(Error::BufferLength { expected: self.output_len(), found: out.len() });
@@ -128,8 +128,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What [`apply`](Self::apply) makes with the same generator, as a picture to look at (`Luma8` or `Rgb8`): ops on
-    /// normalised pixels included, normalisation undone.
+    /// The output of [`apply`](Self::apply) with the same generator as an image to look at (`Luma8` or `Rgb8`): with
+    /// the ops on normalised pixels, but without normalisation.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
@@ -154,7 +154,7 @@ impl Pipeline {
                 pixels = op.apply(pixels, rng)?;
             }
         }
-        // Only an op of the user's own can fail here.
+        // Only a custom op can fail here.
         expect_size("the last op's output", self.output, &pixels)?;
         Ok(pixels)
     }
@@ -168,7 +168,7 @@ impl Pipeline {
     }
 }
 
-/// The size behind an op that may be skipped: known only if it is the same either way.
+/// The size after an op that may be skipped: known only if it is the same either way.
 pub(crate) fn size_after(op: &dyn Transform, before: Option<Size>) -> Result<Option<Size>> {
     let after = op.output_size(before)?;
     let always = op.probability() >= 1.0;

@@ -1,14 +1,14 @@
-//! With feature `candle`: from pixels to a tensor.
+//! Conversion of pixels to a Candle tensor. Needs the feature `candle`.
 
 use candle_core::{Device, Tensor};
 
-/// The tensor `[n, channels, height, width]` of pixels laid out `[n, height, width, channels]`, as a [`Pipeline`]
-/// writes them one after another; one image is a batch of one.
+/// The tensor `[n, channels, height, width]` of pixels in the order `[n, height, width, channels]`, in which a
+/// [`Pipeline`] writes images one after another.
 ///
 /// [`Pipeline`]: crate::Pipeline
 ///
 /// # Errors
-/// A number of pixels that does not fit the shape, or no memory on the device.
+/// The number of pixels does not fit the shape; the device is out of memory.
 pub fn to_tensor(
     pixels: Vec<f32>,
     (n, height, width, channels): (usize, usize, usize, usize),

@@ -1,4 +1,4 @@
-//! The two kinds of op a pipeline is made of; implement one of the traits to plug in your own.
+//! The traits of ops. Implement one to add a custom op to a pipeline.
 
 use std::fmt::Debug;
 
@@ -26,7 +26,7 @@ pub trait Transform: Debug + Send + Sync {
         1.0
     }
 
-    /// Checks the parameters for images of `channels` (1 or 3) channels, once, when the pipeline is built.
+    /// Checks the parameters for images with `channels` (1 or 3) channels. Called once, when the pipeline is built.
     ///
     /// # Errors
     /// A parameter is out of range.
@@ -34,15 +34,15 @@ pub trait Transform: Debug + Send + Sync {
         Ok(())
     }
 
-    /// The size of the output for inputs of this size; `None` stands for a size that varies. By default the same.
+    /// The size of the output for inputs of this size; `None` is a size that varies. By default, the size is kept.
     ///
     /// # Errors
-    /// No input of this size can be transformed.
+    /// Inputs of this size cannot be transformed.
     fn output_size(&self, input: Option<Size>) -> Result<Option<Size>> {
         Ok(input)
     }
 
-    /// Whether [`apply`](Self::apply) draws random numbers: whether the same image may come out differently.
+    /// Whether [`apply`](Self::apply) draws random numbers.
     fn is_random(&self) -> bool {
         true
     }
@@ -50,18 +50,18 @@ pub trait Transform: Debug + Send + Sync {
     /// Draws the random parameters and transforms the image.
     ///
     /// # Errors
-    /// This image cannot be transformed (too small, …).
+    /// The image cannot be transformed (too small, …).
     fn apply(&self, image: Image8, rng: &mut Rng) -> Result<Image8>;
 }
 
-/// An op on normalised pixels, after all ops on 8-bit ones; it keeps the size.
+/// An op on normalised pixels, which runs after all ops on 8-bit pixels and keeps the size.
 pub trait NormalizedTransform: Debug + Send + Sync {
     /// The probability with which the pipeline calls [`apply`](Self::apply), from 0 to 1.
     fn probability(&self) -> f64 {
         1.0
     }
 
-    /// Checks the parameters for images of `channels` (1 or 3) channels, once, when the pipeline is built.
+    /// Checks the parameters for images with `channels` (1 or 3) channels. Called once, when the pipeline is built.
     ///
     /// # Errors
     /// A parameter is out of range.
@@ -73,11 +73,11 @@ pub trait NormalizedTransform: Debug + Send + Sync {
     fn apply(&self, image: &mut NormalizedImage<'_>, rng: &mut Rng);
 }
 
-/// One op of a pipeline, of either kind.
+/// An op of either kind.
 #[derive(Debug)]
 pub enum Stage {
-    /// On 8-bit pixels.
+    /// An op on 8-bit pixels.
     Pixels(Box<dyn Transform>),
-    /// On normalised pixels.
+    /// An op on normalised pixels.
     Normalized(Box<dyn NormalizedTransform>),
 }

@@ -1,7 +1,7 @@
-//! Colour, blur and geometry ops and the changes of policies against torchvision's, timm's and Pillow's recorded results
+//! Colour, blur and geometry ops and the changes of policies against recorded results of torchvision, timm and Pillow
 //! (fixtures/scripts/augment_ops.py).
 //!
-//! Tolerance: equal, but for what is computed in floats there (Gaussian blur, elastic, perspective) and for bilinear
+//! Tolerance: equal, except for ops that are computed in floats there (Gaussian blur, elastic, perspective) and bilinear
 //! rotation, one level; JPEG, whose decoders differ, by its mean.
 
 use std::collections::BTreeMap;

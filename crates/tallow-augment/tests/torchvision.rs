@@ -1,6 +1,6 @@
-//! Every deterministic core against torchvision's recorded results (fixtures/scripts/augment.py).
+//! Every deterministic op against recorded results of torchvision (fixtures/scripts/augment.py).
 //!
-//! Tolerance: equal, but for resizing with a filter and bicubic affine maps, which may be off by one level.
+//! Tolerance: equal, except for filtered resizing and bicubic affine maps, which may differ by one level.
 
 use std::path::Path;
 

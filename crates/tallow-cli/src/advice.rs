@@ -13,6 +13,7 @@ pub fn advice(error: &anyhow::Error) -> Option<String> {
             .or_else(|| cause.downcast_ref().and_then(of_infer))
             .or_else(|| cause.downcast_ref().and_then(of_run))
             .or_else(|| cause.downcast_ref().and_then(of_export))
+            .or_else(|| cause.downcast_ref().and_then(of_data))
     })
 }
 
@@ -22,6 +23,7 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
         Error::Run(error) => return of_run(error),
         Error::Infer(error) => return of_infer(error),
         Error::Export(error) => return of_export(error),
+        Error::Data(error) => return of_data(error),
         Error::NotInCrossValidation { .. } => "leave it out".into(),
         Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),
         Error::OtherFoldConfig { .. } => "give the same options, or none, or another --out".into(),
@@ -37,6 +39,7 @@ fn of_infer(error: &tallow_infer::Error) -> Option<String> {
     let advice = match error {
         Error::Run(error) => return of_run(error),
         Error::Export(error) => return of_export(error),
+        Error::Data(error) => return of_data(error),
         Error::NotAFold { .. } => "--split held_out is for the folds of a cross-validation: choose another split",
         Error::MultiLabelData { .. } => "give data with one label per sample",
         Error::TooFewMembers { .. } => "give more runs, or --snapshots for those of one run",
@@ -76,6 +79,17 @@ fn of_export(error: &tallow_export::Error) -> Option<String> {
         Error::OtherModel { found, .. } => return Some(format!("add --model {found}")),
         Error::OtherArchitecture { fits_by_order: true, .. } => "add --weights-by-order to match them by order",
         Error::OtherArchitecture { .. } => "give the architecture and the options that the weights were saved with",
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+fn of_data(error: &tallow_data::Error) -> Option<String> {
+    use tallow_data::Error;
+    let advice = match error {
+        Error::Decode { .. } | Error::TooLarge { .. } => {
+            "repair or remove it, or skip such images by --on-corrupt skip"
+        }
         _ => return None,
     };
     Some(advice.to_owned())

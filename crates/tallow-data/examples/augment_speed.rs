@@ -1,8 +1,9 @@
-//! Images a second on one thread, from JPEG files to normalised pixels as the loader makes them: the half of
-//! fixtures/scripts/augment_peers.py that is ours.
+//! Images per second on one thread, from JPEG files to normalised pixels as in the loader: the counterpart of
+//! fixtures/scripts/augment_peers.py.
 //!
-//! `cargo run --release -p tallow-data --example augment_speed -- FOLDER`: for each line of the standard input, the name of
-//! a measurement, 0.3 seconds of it; `list` prints the names. FOLDER holds `jpegs/` and `large/`, as the script makes them.
+//! `cargo run --release -p tallow-data --example augment_speed -- FOLDER` reads names of measurements from standard
+//! input and runs each for 0.3 seconds; `list` prints the names. FOLDER holds `jpegs/` and `large/`, which the script
+//! makes.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -69,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Images a second.
+/// The number of images per second.
 fn measure(name: &str, files: &Files) -> Result<f64, Box<dyn Error>> {
     let here = Path::new(name);
     if name == "decode" {
@@ -91,7 +92,7 @@ fn measure(name: &str, files: &Files) -> Result<f64, Box<dyn Error>> {
     }))
 }
 
-/// Calls a second, over 0.3 seconds and more; each gets the index of a file.
+/// The number of calls per second over at least 0.3 seconds. Each call gets the index of a file.
 fn rate(files: usize, mut call: impl FnMut(usize)) -> f64 {
     let (start, mut calls) = (seconds(), 0);
     while seconds() - start < 0.3 {
@@ -103,7 +104,7 @@ fn rate(files: usize, mut call: impl FnMut(usize)) -> f64 {
     calls as f64 / (seconds() - start)
 }
 
-/// For how long this thread has had a core, as Linux counts it: what else the machine does is left out.
+/// The processor time of this thread, which does not depend on other load.
 fn seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let ns: f64 = text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(f64::NAN);

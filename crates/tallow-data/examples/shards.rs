@@ -1,8 +1,8 @@
-//! Makes a large set of shards and measures how it is read: memory, time to the first batch, samples a second.
+//! Writes a large set of shards and measures reading it: memory, time to the first batch, samples per second.
 //!
 //!     cargo run --release -p tallow-data --example shards -- FOLDER 1000000
 //!
-//! Images are 32 × 32, a thousand different JPEG files again and again; 10,000 samples a shard.
+//! The images are 32 × 32 pixels, a thousand different JPEG files in turn; a shard has 10,000 samples.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -16,7 +16,7 @@ use tallow_data::{
 
 const BATCH: usize = 256;
 
-/// Samples made as they are asked for.
+/// Samples generated on demand.
 struct Generated {
     files: Vec<Vec<u8>>,
     class_names: Vec<String>,
@@ -66,7 +66,7 @@ impl Dataset for Generated {
     }
 }
 
-/// This process's memory in MB: now, and at most.
+/// The memory of this process in MB: current and peak.
 fn memory() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {

@@ -1,8 +1,8 @@
-//! Decoded samples on disk: what was decoded and made smaller once is read back instead.
+//! A cache of decoded and resized images on disk.
 //!
-//! A cache is one file, named by what it holds: which samples, when their files were last changed, their channels and the
-//! size they were brought to. Records are appended as samples are first asked for, each with a checksum; a record that a
-//! crash cut off is dropped. One process at a time appends; others read what was there when they opened it.
+//! A cache is one file. Its name is a hash of the samples' ids, their files' modification times, the channels and the
+//! size. A record is appended when a sample is first read, with a checksum; a record that a crash cut off is dropped.
+//! One process at a time appends; others read the records that exist when they open the file.
 
 use std::fs::{self, File, OpenOptions as FileOptions};
 use std::os::unix::fs::FileExt as _;
@@ -15,23 +15,24 @@ use sha2::{Digest as _, Sha256};
 use tallow_augment::ops::resize;
 use tallow_augment::{Image8, Interpolation, Size};
 
-use crate::dataset::Repicture;
-use crate::{Dataset, Error, Result};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::wrapper::DatasetWrapper;
 
-/// The first bytes of a record; the number is the format's.
+/// The first bytes of a record, with the version of the format.
 const MAGIC: u32 = u32::from_le_bytes(*b"TLC1");
-/// Bytes before a record's pixels: magic, sample, height, width, checksum.
+/// The bytes before a record's pixels: magic, sample, height, width, checksum.
 const HEADER: usize = 20;
 
-/// Another dataset whose images are decoded once.
+/// Another dataset whose decoded images are cached in a file.
 pub struct Cached {
     dataset: Arc<dyn Dataset>,
     short_side: Option<usize>,
     path: PathBuf,
     file: File,
-    /// Where each sample's record begins, and its size; no height is: not there.
+    /// The position and the image size of each sample's record; height 0 if there is none.
     records: Mutex<Vec<Record>>,
-    /// Where the next record goes; `None` where another process appends.
+    /// The position of the next record; `None` if another process appends.
     end: Mutex<Option<u64>>,
     decoded: AtomicUsize,
 }
@@ -44,11 +45,11 @@ struct Record {
 }
 
 impl Cached {
-    /// Keeps the images of `dataset` in a file in `folder`, larger ones brought to a short side of `short_side` pixels.
-    /// The file takes height × width × channels bytes a sample.
+    /// Caches the images of `dataset` in a file in `folder`. Images with a short side of more than `short_side` pixels
+    /// are resized to it. The file takes height × width × channels bytes per sample.
     ///
     /// # Errors
-    /// A folder or file that cannot be made, read or written; a side of 0.
+    /// The folder or file cannot be created, read or written; `short_side` is 0.
     pub fn new(dataset: Arc<dyn Dataset>, folder: &Path, short_side: Option<usize>) -> Result<Self> {
         if short_side == Some(0) {
             return Err(Error::Option { field: "cache_side", expected: "at least 1".into(), found: "0".into() });
@@ -61,7 +62,7 @@ impl Cached {
         let alone = file.try_lock().is_ok();
         let (records, end) = read_records(&file, dataset.len(), dataset.channels()).map_err(Error::io(&path))?;
         if alone {
-            // What follows the last whole record was cut off.
+            // A crash cut off what follows the last complete record.
             file.set_len(end).map_err(Error::write(&path))?;
         }
         let end = Mutex::new(alone.then_some(end));
@@ -73,12 +74,12 @@ impl Cached {
         &self.path
     }
 
-    /// How many images had to be decoded since it was opened.
+    /// The number of images that have been decoded since the cache was opened.
     pub fn decoded(&self) -> usize {
         self.decoded.load(Ordering::Relaxed)
     }
 
-    /// The pixels of a sample if they are there and whole.
+    /// The pixels of a sample, if its record exists and is intact.
     fn read(&self, index: usize) -> Option<Image8> {
         let record = self.records.lock().unwrap_or_else(PoisonError::into_inner)[index];
         if record.height == 0 {
@@ -111,7 +112,7 @@ impl Cached {
         }
     }
 
-    /// Appends a record; a disk that is full ends the writing, not the training.
+    /// Appends a record. If the disk is full, nothing more is cached; reading goes on.
     fn append(&self, index: usize, image: &Image8) {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(offset) = *end else { return };
@@ -129,7 +130,7 @@ impl Cached {
     }
 }
 
-/// What a cache holds, as a file's name.
+/// The file name: a hash of the content.
 fn key(dataset: &dyn Dataset, short_side: Option<usize>) -> String {
     let mut hash = Sha256::new();
     hash.update(format!("{} {} {short_side:?}\n", dataset.len(), dataset.channels()));
@@ -139,7 +140,7 @@ fn key(dataset: &dyn Dataset, short_side: Option<usize>) -> String {
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The records of a file, and where the last whole one ends.
+/// The records of a file, and the end of the last complete one.
 fn read_records(file: &File, samples: usize, channels: usize) -> std::io::Result<(Vec<Record>, u64)> {
     let length = file.metadata()?.len();
     let mut records = vec![Record::default(); samples];
@@ -164,12 +165,12 @@ fn word(header: &[u8; HEADER], at: usize) -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-impl Repicture for Cached {
-    fn original(&self) -> &dyn Dataset {
+impl DatasetWrapper for Cached {
+    fn inner(&self) -> &dyn Dataset {
         self.dataset.as_ref()
     }
 
-    fn picture(&self, index: usize) -> Result<DynamicImage> {
+    fn wrapper_image(&self, index: usize) -> Result<DynamicImage> {
         if let Some(image) = self.read(index) {
             return Ok(image.into_dynamic());
         }

@@ -1,257 +1,84 @@
-//! The `Dataset` trait that every source implements and every consumer takes, and `Subset`, a choice of its samples.
-
-use std::sync::Arc;
+//! The `Dataset` trait, which every source implements and every consumer takes.
 
 use image::DynamicImage;
 
-use crate::{Error, Result};
+use crate::error::Result;
 
-/// Labelled images by index. Implement it for a source of your own: the loader, the splits and the summary take any.
+/// Labelled images by index. The loader, the splits and the summary accept any implementation.
 ///
-/// Methods that take an index may panic when it is not below [`len`](Self::len), as slices do.
+/// Methods that take an index may panic if it is not below [`len`](Self::len), as slices do.
 pub trait Dataset: Send + Sync {
-    /// Number of samples.
+    /// The number of samples.
     fn len(&self) -> usize;
 
-    /// True without samples.
+    /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The classes' names; a label is an index into them.
+    /// The class names; a label is an index into them.
     fn class_names(&self) -> &[String];
 
     /// The class of sample `index`, without decoding its image.
     fn label(&self, index: usize) -> usize;
 
-    /// What sample `index` should be answered with, one number a class, where its label does not say it all: the
-    /// probabilities of soft labels, or 0 and 1 where several classes can hold. `None`: its label alone.
+    /// The target of sample `index`, one number per class: soft labels, or 0 and 1 for multi-label data. `None`: the
+    /// label alone is the target.
     fn target(&self, _index: usize) -> Option<Vec<f32>> {
         None
     }
 
-    /// How much sample `index` counts in the training loss, beside the others' 1.
+    /// The weight of sample `index` in the training loss; 1 by default.
     fn weight(&self, _index: usize) -> f32 {
         1.0
     }
 
-    /// Whether several classes, or none, can hold for a sample: its [target](Self::target) is then a 0 or 1 for each.
+    /// Whether a sample can have any number of classes; its [target](Self::target) then holds 0 or 1 for each.
     fn is_multi_label(&self) -> bool {
         false
     }
 
-    /// The number of the group (patient, scene, …) that sample `index` belongs to, if groups are known: samples of one
-    /// group have one number. Splits keep groups whole.
+    /// The number of the group (patient, scene, …) of sample `index`, if groups are known. Splits keep groups whole.
     fn group(&self, _index: usize) -> Option<usize> {
         None
     }
 
-    /// When sample `index` was taken, in any unit, if that is known. Splits by time hold out the latest.
+    /// The time at which sample `index` was taken, in any unit, if known. Splits by time hold out the latest samples.
     fn time(&self, _index: usize) -> Option<f64> {
         None
     }
 
-    /// The lengths of the runs of samples that are read fastest one after the other: shards, row groups. `None`: any
-    /// order is as fast.
+    /// The lengths of consecutive runs of samples (shards, row groups) that are read fastest in order. `None`: every
+    /// order is equally fast.
     fn runs(&self) -> Option<Vec<usize>> {
         None
     }
 
-    /// The image file of sample `index` as it is stored, if it is stored as one: what a conversion copies.
+    /// The undecoded image file of sample `index`; `None` if the image is not stored as a file.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     fn encoded(&self, _index: usize) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
 
-    /// A number that changes when the stored image of sample `index` does: what a [cache](crate::Cached) of decoded images
-    /// is keyed by, beside the id.
+    /// A number that changes when the stored image of sample `index` changes. A [cache](crate::Cached) of decoded
+    /// images is keyed by the ids and the stamps.
     fn stamp(&self, _index: usize) -> u64 {
         0
     }
 
-    /// Reads and decodes the image of sample `index`, upright, in the size and colours it is stored with.
+    /// Reads and decodes the image of sample `index`, upright, in its stored size and colour type.
     ///
     /// # Errors
-    /// A file that cannot be read or decoded, or that exceeds the decoder's limits.
+    /// The file cannot be read or decoded, or exceeds the decoder's limits.
     fn image(&self, index: usize) -> Result<DynamicImage>;
 
-    /// What names sample `index` in messages and tables: its path below the dataset's root, or "train/123".
+    /// The name of sample `index` in messages and tables: its path below the dataset's root, or "train/123".
     fn id(&self, index: usize) -> String;
 
     /// 1 if every image is grey, else 3.
     fn channels(&self) -> usize;
-}
-
-/// A dataset that is another one but for its pictures.
-pub(crate) trait Repicture: Send + Sync {
-    /// The other dataset.
-    fn original(&self) -> &dyn Dataset;
-
-    /// [`Dataset::image`].
-    fn picture(&self, index: usize) -> Result<DynamicImage>;
-
-    /// [`Dataset::stamp`].
-    fn picture_stamp(&self, index: usize) -> u64 {
-        self.original().stamp(index)
-    }
-}
-
-impl<T: Repicture> Dataset for T {
-    fn len(&self) -> usize {
-        self.original().len()
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.original().class_names()
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.original().label(index)
-    }
-
-    fn target(&self, index: usize) -> Option<Vec<f32>> {
-        self.original().target(index)
-    }
-
-    fn weight(&self, index: usize) -> f32 {
-        self.original().weight(index)
-    }
-
-    fn is_multi_label(&self) -> bool {
-        self.original().is_multi_label()
-    }
-
-    fn group(&self, index: usize) -> Option<usize> {
-        self.original().group(index)
-    }
-
-    fn time(&self, index: usize) -> Option<f64> {
-        self.original().time(index)
-    }
-
-    fn runs(&self) -> Option<Vec<usize>> {
-        self.original().runs()
-    }
-
-    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
-        self.original().encoded(index)
-    }
-
-    fn stamp(&self, index: usize) -> u64 {
-        self.picture_stamp(index)
-    }
-
-    fn image(&self, index: usize) -> Result<DynamicImage> {
-        self.picture(index)
-    }
-
-    fn id(&self, index: usize) -> String {
-        self.original().id(index)
-    }
-
-    fn channels(&self) -> usize {
-        self.original().channels()
-    }
-}
-
-/// Some samples of another dataset, in the order of the indices.
-pub struct Subset {
-    dataset: Arc<dyn Dataset>,
-    indices: Vec<usize>,
-}
-
-impl Subset {
-    /// The samples of `dataset` at `indices`; an index may occur more than once.
-    ///
-    /// # Errors
-    /// An index that `dataset` does not have.
-    pub fn new(dataset: Arc<dyn Dataset>, indices: Vec<usize>) -> Result<Self> {
-        if let Some(index) = indices.iter().find(|index| **index >= dataset.len()) {
-            return Err(Error::Option {
-                field: "indices",
-                expected: format!("below the dataset's length, {}", dataset.len()),
-                found: index.to_string(),
-            });
-        }
-        Ok(Self { dataset, indices })
-    }
-
-    /// The indices into the other dataset.
-    pub fn indices(&self) -> &[usize] {
-        &self.indices
-    }
-}
-
-impl Dataset for Subset {
-    fn len(&self) -> usize {
-        self.indices.len()
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.dataset.class_names()
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.dataset.label(self.indices[index])
-    }
-
-    fn target(&self, index: usize) -> Option<Vec<f32>> {
-        self.dataset.target(self.indices[index])
-    }
-
-    fn weight(&self, index: usize) -> f32 {
-        self.dataset.weight(self.indices[index])
-    }
-
-    fn is_multi_label(&self) -> bool {
-        self.dataset.is_multi_label()
-    }
-
-    fn group(&self, index: usize) -> Option<usize> {
-        self.dataset.group(self.indices[index])
-    }
-
-    fn time(&self, index: usize) -> Option<f64> {
-        self.dataset.time(self.indices[index])
-    }
-
-    /// The other dataset's, as far as they are chosen, where the choice keeps the order.
-    fn runs(&self) -> Option<Vec<usize>> {
-        let mut rest = self.indices.as_slice();
-        if !rest.is_sorted() {
-            return None;
-        }
-        let mut end = 0;
-        let runs = self.dataset.runs()?.into_iter().map(|length| {
-            end += length;
-            let (run, left) = rest.split_at(rest.partition_point(|index| *index < end));
-            rest = left;
-            run.len()
-        });
-        Some(runs.collect())
-    }
-
-    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>> {
-        self.dataset.encoded(self.indices[index])
-    }
-
-    fn stamp(&self, index: usize) -> u64 {
-        self.dataset.stamp(self.indices[index])
-    }
-
-    fn image(&self, index: usize) -> Result<DynamicImage> {
-        self.dataset.image(self.indices[index])
-    }
-
-    fn id(&self, index: usize) -> String {
-        self.dataset.id(self.indices[index])
-    }
-
-    fn channels(&self) -> usize {
-        self.dataset.channels()
-    }
 }
 
 /// The label of every sample.

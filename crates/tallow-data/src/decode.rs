@@ -1,4 +1,4 @@
-//! From an image file to pixels, within limits: a damaged or huge file is an error that names it.
+//! Decodes image files within limits: a damaged or huge file is an error that names it.
 
 use std::fs;
 use std::io::Cursor;
@@ -8,38 +8,33 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+pub use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE};
 
-/// The largest width or height that is decoded, in pixels.
-pub const MAX_SIDE: u32 = 16_384;
-/// The most memory that decoding one image may take.
-pub const MAX_DECODED_BYTES: u64 = 512 << 20;
-/// The largest image file that is read.
-pub const MAX_FILE_BYTES: u64 = 256 << 20;
 /// The file name extensions of images, in lower case.
 pub const EXTENSIONS: &[&str] = &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 
-/// True if the file name ends as one of the supported image formats, in any case.
+/// Whether the file name has the extension of a supported image format, in upper or lower case.
 pub fn has_image_extension(path: &Path) -> bool {
     path.extension()
         .and_then(|extension| extension.to_str())
         .is_some_and(|found| EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(found)))
 }
 
-/// Decodes an image file, upright as its EXIF orientation says; of an animation the first frame. The content tells the
-/// format, not the name.
+/// Decodes an image file and applies its EXIF orientation. Of an animation, the first frame is decoded. The format is
+/// detected from the content, not from the name.
 ///
 /// # Errors
-/// A file that cannot be read, is damaged, truncated or of another format, or exceeds the limits above.
+/// The file cannot be read, is damaged or truncated, has an unsupported format, or exceeds the limits above.
 pub fn decode_file(path: &Path) -> Result<DynamicImage> {
     decode_bytes(&read_file(path)?, path)
 }
 
-/// An image file's content, if it is a file and not too large.
+/// The content of a regular file that is not too large.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path).map_err(Error::io(path))?;
     if !metadata.is_file() {
-        // Reading a named pipe would wait for ever.
+        // Reading a named pipe would block.
         return Err(Error::Decode { path: path.into(), reason: "not a regular file".into() });
     }
     if metadata.len() > MAX_FILE_BYTES {
@@ -48,7 +43,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(Error::io(path))
 }
 
-/// Decodes an image file's content as [`decode_file`] does; `path` is for messages.
+/// Decodes the content of an image file as [`decode_file`] does; `path` is for messages.
 ///
 /// # Errors
 /// As [`decode_file`].
@@ -57,7 +52,7 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     if bytes.is_empty() {
         return Err(failed("the file is empty".into()));
     }
-    // Decoders are other people's code on anybody's bytes: a bug there must not end a day of training.
+    // A panic of a decoder on malformed bytes must not end the training.
     match catch_unwind(AssertUnwindSafe(|| decode(bytes))) {
         Ok(Ok(image)) => Ok(image),
         Ok(Err(ImageError::Limits(error))) => Err(Error::TooLarge { path: path.into(), reason: error.to_string() }),
@@ -80,7 +75,7 @@ fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
-    // `into_decoder` leaves the output buffer itself out of the account.
+    // `into_decoder` does not count the output buffer.
     limits.reserve(decoder.total_bytes())?;
     decoder.set_limits(limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -89,10 +84,10 @@ fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
     Ok(image)
 }
 
-/// A JPEG file at 1/2, 1/4 or 1/8 of its size, upright: the smallest at which its short side has `short_side` pixels.
-/// `None`: it is to be decoded as it is, being too small, damaged, of another format, or of a kind (CMYK, 16 bits) that is
-/// not scaled here.
-pub(crate) fn decode_draft(bytes: &[u8], short_side: u32) -> Option<DynamicImage> {
+/// Decodes a JPEG file at the smallest of 1/2, 1/4 and 1/8 scale whose short side has at least `short_side` pixels, and
+/// applies its orientation. `None` if the file must be decoded at full size: it is too small, damaged, not a JPEG, or
+/// of a kind that cannot be scaled (CMYK, 16 bits).
+pub(crate) fn decode_scaled_jpeg(bytes: &[u8], short_side: u32) -> Option<DynamicImage> {
     catch_unwind(AssertUnwindSafe(|| scaled(bytes, short_side))).ok().flatten()
 }
 
@@ -122,13 +117,13 @@ fn scaled(bytes: &[u8], short_side: u32) -> Option<DynamicImage> {
     Some(image)
 }
 
-/// True if an end-of-image marker stands behind the last scan. The decoder paints what is missing of a truncated file
-/// grey and says nothing. Inside a scan a byte 0xff is followed by 0x00 or a restart marker, so neither marker sought
-/// here can be data.
+/// Whether an end-of-image marker follows the last scan. The decoder fills the missing part of a truncated file with
+/// grey and reports no error. Within a scan, a byte 0xff is followed by 0x00 or a restart marker, so that neither
+/// marker searched here can be data.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
     const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
     let find_last = |marker: [u8; 2]| bytes.windows(2).rposition(|window| window == marker);
-    // The end is found at once in a whole file; a preview in the EXIF data has an end of its own.
+    // A complete file ends with the marker; a preview in the EXIF data has its own.
     find_last(END_OF_IMAGE).is_some_and(|end| !bytes[end..].windows(2).any(|window| window == START_OF_SCAN))
 }

@@ -1,11 +1,13 @@
-//! What can go wrong between a path and a batch: each error names the file or field and says what to do.
+//! The errors of this crate. Each names the file or option, what was expected and what was found.
 
 use std::path::{Path, PathBuf};
 
-/// The result of this crate's functions.
+use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE};
+
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Every error of this crate.
+/// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The spec is neither a known dataset nor a path that exists.
@@ -18,12 +20,12 @@ pub enum Error {
         /// The names of all known datasets.
         known: String,
     },
-    /// A known dataset's files lie in none of the places where they are looked for.
-    #[error("dataset `{name}` was not found; looked at:\n  {}\nTo get it: {get_it}", looked_at.join("\n  "))]
+    /// The files of a known dataset are in none of the searched places.
+    #[error("dataset `{name}` was not found; searched:\n  {}\nTo get it: {get_it}", looked_at.join("\n  "))]
     NotFound {
         /// The dataset.
         name: &'static str,
-        /// Every place looked at, in order.
+        /// The searched places, in order.
         looked_at: Vec<String>,
         /// How to get the files.
         get_it: &'static str,
@@ -33,7 +35,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
     /// A file or folder cannot be written.
@@ -41,30 +43,30 @@ pub enum Error {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A dataset cannot be written in the format that was asked for.
+    /// The dataset cannot be written in this format.
     #[error("{} cannot be written as {format}: {reason}", path.display())]
     CannotWrite {
-        /// Where it was to be written.
+        /// The target folder.
         path: PathBuf,
         /// The format.
         format: &'static str,
-        /// What is in the way, and what to do.
+        /// Why, and what to do.
         reason: String,
     },
-    /// A file is shorter or longer than its header or its record size says.
+    /// A file is shorter or longer than its header or its record size requires.
     #[error("{}: truncated or damaged: expected {expected}, found {found} bytes; fetch the file again", path.display())]
     Size {
-        /// The file, for an archive with the entry in it.
+        /// The file; for an archive, with the entry in it.
         path: PathBuf,
         /// The number of bytes expected.
         expected: String,
         /// The number of bytes found.
         found: u64,
     },
-    /// A file is not what its name says.
+    /// A file does not have the expected format.
     #[error("{}: expected {expected}, found {found}", path.display())]
     Format {
         /// The file.
@@ -74,10 +76,10 @@ pub enum Error {
         /// What was found.
         found: String,
     },
-    /// The mix of a loader means nothing.
+    /// The loader's parameters of Mixup or CutMix are invalid.
     #[error("{source}")]
     Mix {
-        /// Which of its parameters, and what it should be.
+        /// The parameter, and what is allowed.
         source: tallow_augment::Error,
     },
     /// A label is not one of the dataset's classes.
@@ -102,16 +104,16 @@ pub enum Error {
         /// The file name extensions of images.
         extensions: String,
     },
-    /// No sample at all.
+    /// There are no samples.
     #[error("{} holds no images: expected {expected}", path.display())]
     NoImages {
         /// The folder or manifest.
         path: PathBuf,
-        /// The layout expected.
+        /// The expected content.
         expected: &'static str,
     },
     /// A sample's class is not one of the classes in use.
-    #[error("{}: class `{class}` is not one of the {} classes in use ({}): rename it, or train with it", path.display(), known.len(), abbreviated(known))]
+    #[error("{}: class `{class}` is not one of the {} classes in use ({})", path.display(), known.len(), abbreviated(known))]
     UnknownClass {
         /// The folder or manifest.
         path: PathBuf,
@@ -120,49 +122,54 @@ pub enum Error {
         /// The classes in use.
         known: Vec<String>,
     },
-    /// The dataset's own classes are not those that were asked for.
-    #[error(
-        "dataset `{name}` has the classes {}, asked for were {}: use the dataset that the classes come from",
-        abbreviated(found),
-        abbreviated(expected)
-    )]
+    /// The dataset's classes are not the requested ones.
+    #[error("dataset `{name}` has the classes {}, expected {}", abbreviated(found), abbreviated(expected))]
     OtherClasses {
         /// The dataset.
         name: String,
-        /// The classes asked for.
+        /// The requested classes.
         expected: Vec<String>,
         /// The dataset's classes.
         found: Vec<String>,
     },
-    /// A manifest lacks a column or has a line that cannot be used.
+    /// A manifest lacks a column or has an invalid line.
     #[error("{}, line {line}: {problem}", path.display())]
     Manifest {
-        /// The CSV file.
+        /// The manifest.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
         /// What is wrong and what is allowed.
         problem: String,
     },
-    /// An image is damaged, or of a kind that cannot be decoded.
-    #[error("{}: the image cannot be decoded: {reason}; repair or remove it, or leave such images out: --on-corrupt skip", path.display())]
+    /// An image is damaged or has an unsupported format.
+    #[error("{}: the image cannot be decoded: {reason}", path.display())]
     Decode {
         /// The image.
         path: PathBuf,
-        /// What the decoder says.
+        /// The decoder's message.
         reason: String,
     },
     /// An image is larger than the decoder's limits.
-    #[error("{}: the image is too large: {reason}; at most {} pixels a side, {} MB decoded and {} MB as a file are read", path.display(), crate::decode::MAX_SIDE, crate::decode::MAX_DECODED_BYTES >> 20, crate::decode::MAX_FILE_BYTES >> 20)]
+    #[error("{}: the image is too large: {reason}; at most {} pixels a side, {} MB decoded and {} MB as a file are read", path.display(), MAX_SIDE, MAX_DECODED_BYTES >> 20, MAX_FILE_BYTES >> 20)]
     TooLarge {
         /// The image.
         path: PathBuf,
-        /// What is too large.
+        /// The size that exceeds a limit.
         reason: String,
     },
-    /// A dataset on the Hugging Face Hub that could not be fetched.
+    /// A dataset on the Hugging Face Hub cannot be fetched.
+    #[cfg(feature = "hub")]
     #[error(transparent)]
     Hub(tallow_hub::Error),
+    /// The dataset needs a feature of this crate that is off.
+    #[error("{what}: not part of this build; enable the feature `{feature}` of the crate tallow-data")]
+    FeatureOff {
+        /// The kind of dataset.
+        what: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
     /// An option is outside its range.
     #[error("`{field}` must be {expected}, found {found}")]
     Option {
@@ -170,18 +177,18 @@ pub enum Error {
         field: &'static str,
         /// What is allowed.
         expected: String,
-        /// What was given.
+        /// The given value.
         found: String,
     },
-    /// An image cannot be augmented (too small for a crop, …).
+    /// The pipeline refuses an image (too small for a crop, …).
     #[error("sample {id}: {source}")]
     Augment {
         /// The sample.
         id: String,
-        /// What the pipeline says.
+        /// The pipeline's error.
         source: tallow_augment::Error,
     },
-    /// Every sample of a batch is damaged, so that there is nothing to skip to.
+    /// No sample of a batch can be read.
     #[error("no sample of batch {batch} (from 0) of epoch {epoch} can be read, the first being: {first}")]
     NoGoodSample {
         /// The epoch.
@@ -191,7 +198,7 @@ pub enum Error {
         /// The error of the batch's first sample.
         first: Box<Error>,
     },
-    /// The loader's thread ended early or could not be started.
+    /// The loader's thread ended early or cannot be started.
     #[error("the loader stopped: {reason}")]
     LoaderStopped {
         /// Why.
@@ -200,7 +207,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// True for errors of one sample that `OnCorrupt::Skip` passes over: a file that cannot be read or decoded.
+    /// Whether this is the error of a single sample that cannot be read or decoded, which
+    /// [`OnCorrupt::Skip`](crate::OnCorrupt::Skip) skips.
     pub fn is_corrupt_sample(&self) -> bool {
         matches!(self, Error::Io { .. } | Error::Decode { .. } | Error::TooLarge { .. })
     }
@@ -220,7 +228,7 @@ impl Error {
     }
 }
 
-/// The first few names: a message stays readable with a thousand classes.
+/// The first few names, so that messages stay readable with a thousand classes.
 fn abbreviated(names: &[String]) -> String {
     const SHOWN: usize = 12;
     let mut text = names[..names.len().min(SHOWN)].join(", ");

@@ -1,7 +1,7 @@
-//! Labelled images: where they come from, how they are split, in which order, and the loader that makes batches of them.
+//! Datasets of labelled images: reading and writing them, splits, samplers, and the loader that makes batches.
 //!
 //! ```
-//! use tallow_data::{Dataset, OpenOptions, open};
+//! use tallow_data::{OpenOptions, open};
 //!
 //! let splits = open("fashion-mnist-6k", &OpenOptions::default())?;
 //! assert_eq!(splits.train.len(), 5000);
@@ -9,39 +9,59 @@
 //! # Ok::<(), tallow_data::Error>(())
 //! ```
 //!
+//! # Features
+//! All are off by default. Without its feature, opening such a dataset is [`Error::FeatureOff`].
+//! - `bundled`: the dataset fashion-mnist-6k, compiled in (2.6 MB);
+//! - `parquet`: Parquet files;
+//! - `wds`: WebDataset shards, indexed or streamed, also from `http(s)://` addresses;
+//! - `hub`: datasets of the Hugging Face Hub (with `parquet` or `wds`).
+//!
 //! A new format is one file in `sources/`; a new named dataset is one row of the table in `sources/named.rs`.
 
 mod cache;
 mod dataset;
 pub mod decode;
-mod draft;
 mod error;
+mod limits;
 mod loader;
 mod open;
+mod options;
 mod order;
+mod preprocess;
 mod sampler;
+mod scaled_jpeg;
 mod sources;
 mod split;
 mod splits;
+mod stream;
+mod subset;
 mod summary;
-mod turn;
+mod wrapper;
 mod write;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use cache::Cached;
-pub use dataset::{Dataset, Subset, class_counts, groups, labels, times};
-pub use draft::Draft;
+pub use dataset::{Dataset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
-pub use open::{ClassOrder, OpenOptions, open, open_held_out, split};
+pub use open::{open, open_held_out, split};
+pub use options::{ClassOrder, FoldOptions, OpenOptions};
 pub use order::run_shuffled;
+pub use preprocess::preprocess;
 pub use sampler::Sampler;
+pub use scaled_jpeg::ScaledJpeg;
 pub use sources::named::{cache_dir, known_datasets};
-pub use sources::wds::{EpochSamples, ShardStream, StreamConfig, StreamSample};
+#[cfg(feature = "wds")]
+pub use sources::wds::{EpochSamples, ShardStream};
 pub use split::{
-    Fold, FoldOptions, cross_validation_fold, cross_validation_folds, folds_and_repeats, folds_csv, group_k_fold,
-    group_split, k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds, time_split,
-    with_training_parts,
+    Fold, cross_validation_fold, cross_validation_folds, folds_and_repeats, folds_csv, group_k_fold, group_split,
+    k_fold, repeated, stratified_k_fold, stratified_split, time_series_folds, time_split, with_training_parts,
 };
 pub use splits::Splits;
+pub use stream::{SampleStream, StreamConfig, StreamSample};
+pub use subset::Subset;
 pub use summary::{Summary, measure, summary};
 pub use write::{Format, WriteOptions, write};

@@ -1,13 +1,13 @@
-//! An order that reads a sharded dataset nearly as it lies, and still mixes it.
+//! A shuffled order that reads a sharded dataset almost sequentially.
 
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
-use tallow_augment::rng;
+use tallow_base::rng;
 
-/// The indices of a dataset whose samples lie in `runs` (shards, row groups: [`Dataset::runs`](crate::Dataset::runs)),
-/// the runs in random order and their samples through a shuffle buffer of `buffer` samples: each index once, a function
-/// of the arguments alone. At most `buffer` samples lie between a sample's place and its turn, so that a disk reads on
-/// instead of seeking.
+/// The indices of a dataset whose samples are stored in `runs` (shards, row groups; see
+/// [`Dataset::runs`](crate::Dataset::runs)), each once: the runs in random order, their samples through a shuffle buffer
+/// of `buffer` samples. A sample is drawn at most `buffer` positions before its place in the runs, so that files are read
+/// almost sequentially. Depends on the arguments alone.
 pub fn run_shuffled(runs: &[usize], buffer: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut starts: Vec<(usize, usize)> = Vec::with_capacity(runs.len());
     let mut start = 0;

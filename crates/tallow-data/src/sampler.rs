@@ -1,50 +1,54 @@
-//! In which order the samples of an epoch come: a function of (seed, epoch) alone.
+//! The order of the samples in an epoch, which depends on (seed, epoch) alone.
 
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
-use tallow_augment::rng;
+use tallow_base::rng;
 
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::order::run_shuffled;
 use crate::split::indices_by_class;
-use crate::{Dataset, Error, Result, run_shuffled};
 
-/// How the samples of an epoch are drawn. An epoch always has as many draws as the dataset has samples.
+/// The order of the samples in an epoch. An epoch has as many draws as the dataset has samples.
 ///
 /// In TOML: `sampler = "shuffled"`, or `sampler = { class_weighted = [1.0, 5.0] }`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Sampler {
-    /// In the dataset's order.
+    /// The dataset's order.
     Sequential,
-    /// Every sample once, in another order each epoch.
+    /// Every sample once, in a new random order in each epoch.
     #[default]
     Shuffled,
-    /// Every class equally often (±1). The samples of a small class are repeated, each as often as the others (±1); of
-    /// a large class some are left out, others each epoch. Classes without samples do not take part.
+    /// Every class equally often (±1). The samples of a small class are repeated equally often (±1); of a large class,
+    /// a different part is drawn in each epoch. Classes without samples are ignored.
     ClassBalanced,
-    /// With replacement; each sample's weight is that of its class, one weight a class, as for PyTorch's
-    /// `WeightedRandomSampler`. `1 / class_counts` makes the classes equally likely.
+    /// Drawn with replacement, as by PyTorch's `WeightedRandomSampler`; one weight per class. The weights
+    /// `1 / class_counts` make the classes equally likely.
     ClassWeighted(Vec<f32>),
-    /// With replacement; one weight a sample, 0 or more.
+    /// Drawn with replacement; one weight per sample, 0 or more.
     SampleWeighted(Vec<f32>),
-    /// Repeated augmentation: as `Shuffled`, each sample this many times in a row (augmented differently each time), until
-    /// the epoch is full: the other samples are left out of it. 1 or more; 1.5 repeats every other sample.
+    /// Repeated augmentation: like `Shuffled`, but each sample is drawn this many times in a row, with different
+    /// augmentation. The epoch keeps its length, so that other samples are left out. 1 or more; 1.5 repeats every
+    /// second sample.
     ///
-    /// Hoffer et al. 2020, <https://arxiv.org/abs/1901.09335>; timm's `RepeatAugSampler` on one process, but that timm cuts
-    /// an epoch to a multiple of 256 samples.
+    /// Hoffer et al. 2020, <https://arxiv.org/abs/1901.09335>; timm's `RepeatAugSampler` on one process, except that
+    /// timm cuts an epoch to a multiple of 256 samples.
     Repeated(f64),
-    /// Every sample once, shards (or row groups) in random order and their samples through a buffer of this many, so that
-    /// the files are read nearly from start to end: for datasets that memory does not hold. See
+    /// Every sample once: shards (or row groups) in random order, their samples through a shuffle buffer of this size,
+    /// so that files are read almost sequentially. For datasets larger than memory. See
     /// [`run_shuffled`](crate::run_shuffled).
     Shards(usize),
 }
 
 impl Sampler {
-    /// Checks that the weights fit the dataset.
+    /// Checks the parameters against the dataset.
     ///
     /// # Errors
-    /// Not one weight a class or sample, a negative or infinite one, or none above 0 among the samples; less than one
-    /// repeat.
+    /// The number of weights is not that of the classes or samples; a weight is negative or not finite; no sample has a
+    /// weight above 0; fewer than one repeat; an empty buffer.
     pub fn validate(&self, labels: &[usize], classes: usize) -> Result<()> {
         let (field, weights, expected) = match self {
             Sampler::Sequential | Sampler::Shuffled | Sampler::ClassBalanced => return Ok(()),
@@ -75,7 +79,7 @@ impl Sampler {
         Ok(())
     }
 
-    /// The indices of an epoch's samples, as many as labels. Weights must have been [validated](Self::validate).
+    /// The indices of an epoch's samples, as many as `labels`. The parameters must be [valid](Self::validate).
     pub fn order(&self, labels: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
         let mut rng = rng::keyed(seed, epoch, 0, rng::SHUFFLE);
         match self {
@@ -96,7 +100,7 @@ impl Sampler {
         }
     }
 
-    /// [`order`](Self::order) for the samples of `dataset`, whose labels these are: it knows its shards.
+    /// [`order`](Self::order) for `dataset` with these labels; [`Sampler::Shards`] uses its runs.
     pub fn order_of(&self, dataset: &dyn Dataset, labels: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
         match (self, dataset.runs()) {
             (Sampler::Shards(buffer), Some(runs)) => run_shuffled(&runs, *buffer, seed, epoch),
@@ -104,7 +108,7 @@ impl Sampler {
         }
     }
 
-    /// Running sums of the samples' weights; empty for the other samplers.
+    /// The cumulative weights of the samples; empty for unweighted samplers.
     fn cumulative(&self, labels: &[usize]) -> Vec<f64> {
         let mut sum = 0.0;
         let mut add = |weight: f32| {
@@ -125,7 +129,7 @@ fn class_balanced(labels: &[usize], rng: &mut rng::Rng) -> Vec<usize> {
     if classes.is_empty() {
         return Vec::new();
     }
-    // Shuffled, so that the draws that are left over go to other classes each epoch.
+    // Shuffled, so that the remaining draws go to different classes in each epoch.
     classes.shuffle(rng);
     let (share, left_over) = (labels.len() / classes.len(), labels.len() % classes.len());
     let mut order = Vec::with_capacity(labels.len());
@@ -140,7 +144,7 @@ fn class_balanced(labels: &[usize], rng: &mut rng::Rng) -> Vec<usize> {
 
 fn weighted(cumulative: &[f64], rng: &mut rng::Rng) -> Vec<usize> {
     let total = cumulative.last().copied().unwrap_or(0.0);
-    // A draw can round up to the total itself: it then belongs to the last sample with a weight.
+    // A draw that rounds up to the total belongs to the last sample with a weight.
     let last = cumulative.partition_point(|sum| *sum < total);
     cumulative
         .iter()

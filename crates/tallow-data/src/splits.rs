@@ -1,44 +1,47 @@
-//! A dataset's splits, the training one by index or as a stream, and what a run wants to know of it beforehand.
+//! The splits of a dataset; the training split is indexed or streamed.
 
 use std::sync::Arc;
 
 use image::DynamicImage;
 use tallow_augment::Normalization;
 
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::loader::OnCorrupt;
+use crate::stream::SampleStream;
 use crate::summary::{measure, measure_stream};
-use crate::{Dataset, OnCorrupt, Result, ShardStream};
 
-/// Samples of a stream that mean and deviation are measured on, at most: its first epoch's first.
+/// The number of samples of a stream that mean and standard deviation are measured on.
 const MEASURED: usize = 10_000;
 
-/// A dataset's splits, all with the same classes.
+/// The splits of a dataset. All have the same classes.
 #[derive(Clone)]
 pub struct Splits {
-    /// What is trained on; where that is streamed, without samples.
+    /// The training split. Empty if it is streamed.
     pub train: Arc<dyn Dataset>,
-    /// What is trained on in place of `train`, with [`OpenOptions::stream`](crate::OpenOptions::stream).
-    pub stream: Option<ShardStream>,
-    /// What choices are made on: the dataset's own, or held out of the training split.
+    /// The training samples if they are streamed ([`OpenOptions::stream`](crate::OpenOptions::stream)).
+    pub stream: Option<Arc<dyn SampleStream>>,
+    /// The validation split: the dataset's own, or held out of the training split.
     pub validation: Option<Arc<dyn Dataset>>,
-    /// What is reported.
+    /// The test split.
     pub test: Option<Arc<dyn Dataset>>,
-    /// Files in a folder dataset that are not images.
+    /// The number of files that are not images, or of shard samples that have no image or label.
     pub ignored_files: usize,
 }
 
 impl Splits {
-    /// The training samples of an epoch.
+    /// The number of training samples in an epoch.
     ///
     /// # Errors
-    /// A stream whose length nothing says.
+    /// The length of a stream is unknown.
     pub fn train_samples(&self) -> Result<usize> {
-        self.stream.as_ref().map_or_else(|| Ok(self.train.len()), ShardStream::samples)
+        self.stream.as_ref().map_or_else(|| Ok(self.train.len()), |stream| stream.samples())
     }
 
-    /// The first training image; with [`OnCorrupt::Skip`] the first that can be read.
+    /// The first training image; with [`OnCorrupt::Skip`], the first that can be read.
     ///
     /// # Errors
-    /// An image that cannot be read; no samples.
+    /// The image cannot be read; there are no samples.
     pub fn first_image(&self, on_corrupt: OnCorrupt) -> Result<DynamicImage> {
         let mut images: Box<dyn Iterator<Item = Result<DynamicImage>>> = match &self.stream {
             Some(stream) => Box::new(stream.first(0, stream.samples()?).map(|sample| sample?.image())),
@@ -57,7 +60,8 @@ impl Splits {
         first.unwrap_or_else(|| self.train.image(0))
     }
 
-    /// [`measure`]s the training split; of a stream the first 10,000 samples of the first epoch.
+    /// The mean and standard deviation of the training split ([`measure`]). Of a stream, the first 10,000 samples of
+    /// the first epoch are used.
     ///
     /// # Errors
     /// As [`measure`].

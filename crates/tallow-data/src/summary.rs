@@ -1,4 +1,4 @@
-//! What a dataset holds: counts, sizes, class balance, and the mean and deviation that normalisation needs.
+//! Statistics of a dataset: counts, image sizes, class balance, and the mean and standard deviation for normalisation.
 
 use std::fmt;
 
@@ -7,35 +7,38 @@ use rayon::iter::{IntoParallelIterator as _, ParallelBridge as _, ParallelIterat
 use serde::{Deserialize, Serialize};
 use tallow_augment::{Image8, Normalization};
 
-use crate::{Dataset, Error, OnCorrupt, Result, StreamSample, class_counts};
+use crate::dataset::{Dataset, class_counts};
+use crate::error::{Error, Result};
+use crate::loader::OnCorrupt;
+use crate::stream::StreamSample;
 
-/// What [`summary`] finds.
+/// Statistics of a dataset, computed by [`summary`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Number of samples.
+    /// The number of samples.
     pub images: usize,
     /// 1 (grey) or 3 (RGB).
     pub channels: usize,
-    /// The classes.
+    /// The class names.
     pub class_names: Vec<String>,
-    /// Samples of each class.
+    /// The number of samples of each class.
     pub class_counts: Vec<usize>,
     /// The smallest and the largest height, in pixels.
     pub height: (usize, usize),
     /// The smallest and the largest width, in pixels.
     pub width: (usize, usize),
-    /// Mean and standard deviation of each channel over all pixels of all images, in units of pixel / 255. A channel that
-    /// is constant has a deviation of 1, as in scikit-learn's `StandardScaler`: there is nothing to scale.
+    /// Mean and standard deviation of each channel over all pixels of all images, in units of pixel / 255. A constant
+    /// channel has a standard deviation of 1, as in scikit-learn's `StandardScaler`.
     pub normalization: Normalization,
     /// The ids of images that could not be read.
     pub skipped: Vec<String>,
 }
 
-/// Decodes every image, on all cores, and sums them up. Equal for any number of threads, to the last bit: the sums are
-/// of whole numbers.
+/// Decodes all images in parallel and computes their statistics. The result does not depend on the number of threads:
+/// the sums are integers.
 ///
 /// # Errors
-/// No image, or one that cannot be read unless those are to be skipped.
+/// There is no readable image; an image cannot be read and `on_corrupt` is not [`OnCorrupt::Skip`].
 pub fn summary(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Summary> {
     let totals = (0..dataset.len())
         .into_par_iter()
@@ -59,8 +62,7 @@ pub fn summary(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Summary> 
     })
 }
 
-/// Mean and standard deviation of each channel, in units of pixel / 255: what a run stores and normalises with. Take them
-/// from the training split.
+/// Mean and standard deviation of each channel, in units of pixel / 255. Measure the training split.
 ///
 /// # Errors
 /// As [`summary`].
@@ -68,7 +70,7 @@ pub fn measure(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Normaliza
     summary(dataset, on_corrupt).map(|summary| summary.normalization)
 }
 
-/// The same of samples of a stream, which are all RGB.
+/// As [`measure`], for the samples of a stream, which are RGB.
 pub(crate) fn measure_stream(
     samples: impl Iterator<Item = Result<StreamSample>> + Send,
     on_corrupt: OnCorrupt,
@@ -86,7 +88,7 @@ pub(crate) fn measure_stream(
     Ok(totals.normalization(RGB))
 }
 
-/// Sums over images. Of a channel, 2^47 pixels can be summed before a sum of squares overflows.
+/// Sums over images. The sum of squares of a channel overflows after 2^47 pixels.
 #[derive(Default)]
 struct Totals {
     pixels: u64,
@@ -150,7 +152,7 @@ impl Totals {
         let std = |channel: usize| {
             let mean_square = self.squares[channel] as f64 / n / (255.0 * 255.0);
             let variance = mean_square - mean(channel).powi(2);
-            // Below this it is the rounding error of a constant: one level in 2^40 pixels.
+            // Below this, the variance is the rounding error of a constant channel.
             if variance < 1e-14 { 1.0 } else { variance.sqrt() }
         };
         Normalization {

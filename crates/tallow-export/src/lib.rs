@@ -35,8 +35,12 @@ pub use int8::Int8;
 pub use onnx::{OPSET, save_graph, save_onnx};
 pub use pretrained::Pretrained;
 pub use prune::{Pruned, prune};
-pub use read::{Fetched, Format, Hub, StateDict};
+pub use read::{Format, Hub, ModelFiles, StateDict};
 pub use timm::{
     CONFIG_FILE, CheckpointInfo, LoadOptions, LoadReport, Matching, PretrainedReport, WEIGHTS_FILE, load_pretrained,
     load_weights, open, preset_preprocessing, read_config, save, save_state, with_num_batches_tracked,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

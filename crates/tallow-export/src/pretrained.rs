@@ -33,7 +33,7 @@ impl Pretrained {
         let repository = spec.strip_prefix("hf:").or(spec.strip_prefix("hf-hub:")).map(str::to_owned);
         let (weights, config) = match repository.or_else(|| timm_repository(spec)) {
             Some(repository) => {
-                let fetched = Hub::from_env().fetch(&repository)?;
+                let fetched = Hub::from_env().model(&repository)?;
                 (fetched.weights, fetched.config)
             }
             None => {

@@ -1,34 +1,38 @@
-//! What can go wrong between a repository's name and its files: each error says what to do.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// The result of this crate's functions.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Every error of this crate.
+/// The errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A repository on the Hugging Face Hub that could not be fetched.
+    /// A repository of the Hugging Face Hub cannot be fetched.
     #[error("hf:{repository}: {reason}")]
     Hub {
-        /// `OWNER/REPO`, with the configuration and the revision if they were given.
+        /// `OWNER/REPO`, with the configuration and the revision if given.
         repository: String,
         /// Why, and what to do.
         reason: String,
     },
-    /// A file of the cache that cannot be read or written.
+    /// A file of the cache cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The cause.
         source: std::io::Error,
     },
 }
 
 impl Error {
+    pub(crate) fn hub(repository: &str, reason: impl Into<String>) -> Error {
+        Error::Hub { repository: repository.to_owned(), reason: reason.into() }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }

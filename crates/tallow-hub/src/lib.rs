@@ -1,11 +1,19 @@
-//! Files of the Hugging Face Hub: found, fetched into the cache that Python's tools share, and checked.
+//! Files of the Hugging Face Hub: downloaded into the cache that the Python tools share, and verified.
 //!
-//! - [`Hub::fetch`]: the weights of a model repository.
+//! - [`Hub::model`]: the weights of a model repository.
 //! - [`Hub::dataset`]: the Parquet files or tar shards of a dataset repository.
 
-mod choose;
+mod configuration;
 mod error;
+mod fetch;
 mod hub;
+mod names;
+mod request;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use error::{Error, Result};
-pub use hub::{Fetched, Hub, Repository};
+pub use hub::Hub;
+pub use request::{DatasetFiles, ModelFiles};

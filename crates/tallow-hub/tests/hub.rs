@@ -1,4 +1,4 @@
-//! Fetching from a local stand-in of the Hub: the real protocol on the loopback address, no network.
+//! Downloads from a local stand-in of the Hub: the real protocol on the loopback address, no network.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -7,20 +7,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
-use tallow_hub::{Fetched, Hub};
+use tallow_hub::{Hub, ModelFiles};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the stand-in does, and what it was asked.
+/// The behaviour of the stand-in, and the requests that it received.
 #[derive(Default)]
 struct State {
     /// Large files, by `OWNER/REPO/resolve/REVISION/FILE`.
     files: HashMap<String, Vec<u8>>,
-    /// Requests for content that are cut off in the middle, from now on.
+    /// The number of coming downloads that break off in the middle.
     cuts: usize,
-    /// Whether another content is sent than was announced.
+    /// Whether the sent content differs from the announced one.
     corrupt: bool,
-    /// The token that is asked for.
+    /// The required token.
     token: Option<&'static str>,
     /// `PATH RANGE` of each request.
     log: Vec<String>,
@@ -124,7 +124,7 @@ fn hub(endpoint: &str, cache: &Path) -> Hub {
     Hub { endpoint: endpoint.to_owned(), cache, token: None, offline: false, progress: false, retries: 0 }
 }
 
-fn message(result: tallow_hub::Result<Fetched>) -> String {
+fn message(result: tallow_hub::Result<ModelFiles>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -134,7 +134,7 @@ fn files_are_fetched_once_and_lie_as_pythons_tools_lay_them() {
     let (endpoint, state) = stand_in(State { files: files(&names), ..State::default() });
     let folder = tempfile::tempdir().unwrap();
     let hub = hub(&endpoint, folder.path());
-    let fetched = hub.fetch("timm/tiny").unwrap();
+    let fetched = hub.model("timm/tiny").unwrap();
     let repository = folder.path().join("hub/models--timm--tiny");
     assert_eq!(fetched.weights, repository.join("snapshots").join(COMMIT).join("model.safetensors"));
     assert_eq!(std::fs::read(&fetched.weights).unwrap(), files(&names)["timm/tiny/resolve/main/model.safetensors"]);
@@ -145,12 +145,12 @@ fn files_are_fetched_once_and_lie_as_pythons_tools_lay_them() {
         log.iter().filter(|line| line.starts_with("cdn/") && line.ends_with("bytes=0-")).count()
     };
     assert_eq!(content(&state), 1);
-    assert_eq!(hub.fetch("timm/tiny@main").unwrap(), fetched, "what is there is not fetched again");
+    assert_eq!(hub.model("timm/tiny@main").unwrap(), fetched, "what is there is not fetched again");
     assert_eq!(content(&state), 1);
     let offline = Hub { offline: true, endpoint: "http://127.0.0.1:1".into(), ..hub };
-    assert_eq!(offline.fetch("timm/tiny").unwrap(), fetched);
-    assert_eq!(offline.fetch(&format!("timm/tiny@{COMMIT}")).unwrap(), fetched);
-    let text = message(offline.fetch("timm/other"));
+    assert_eq!(offline.model("timm/tiny").unwrap(), fetched);
+    assert_eq!(offline.model(&format!("timm/tiny@{COMMIT}")).unwrap(), fetched);
+    let text = message(offline.model("timm/other"));
     assert!(text.contains("hf:timm/other: HF_HUB_OFFLINE is set"), "{text}");
 }
 
@@ -158,7 +158,7 @@ fn files_are_fetched_once_and_lie_as_pythons_tools_lay_them() {
 fn pytorchs_file_is_taken_where_there_is_no_other() {
     let (endpoint, _) = stand_in(State { files: files(&["pytorch_model.bin"]), ..State::default() });
     let folder = tempfile::tempdir().unwrap();
-    let fetched = hub(&endpoint, folder.path()).fetch("timm/tiny").unwrap();
+    let fetched = hub(&endpoint, folder.path()).model("timm/tiny").unwrap();
     assert!(fetched.weights.ends_with("pytorch_model.bin") && fetched.config.is_none(), "{fetched:?}");
 }
 
@@ -167,17 +167,17 @@ fn a_cut_download_goes_on_where_it_stopped() {
     let (endpoint, state) = stand_in(State { files: files(&["model.safetensors"]), cuts: 1, ..State::default() });
     let folder = tempfile::tempdir().unwrap();
     let hub = hub(&endpoint, folder.path());
-    let text = message(hub.fetch("timm/tiny"));
+    let text = message(hub.model("timm/tiny"));
     assert!(text.contains("model.safetensors") && text.contains("run again"), "{text}");
-    let fetched = hub.fetch("timm/tiny").unwrap();
+    let fetched = hub.model("timm/tiny").unwrap();
     assert_eq!(std::fs::read(fetched.weights).unwrap().len(), 100_000);
     let log = state.lock().unwrap().log.clone();
     assert!(log.iter().any(|line| line.ends_with("bytes=50000-")), "{log:?}");
-    // Resumed at once, without being asked again.
+    // Resumed within the same call.
     state.lock().unwrap().cuts = 1;
     let folder = tempfile::tempdir().unwrap();
     let patient = Hub { retries: 2, cache: folder.path().join("hub"), ..hub };
-    assert_eq!(std::fs::read(patient.fetch("timm/tiny").unwrap().weights).unwrap().len(), 100_000);
+    assert_eq!(std::fs::read(patient.model("timm/tiny").unwrap().weights).unwrap().len(), 100_000);
 }
 
 #[test]
@@ -185,12 +185,12 @@ fn other_content_than_announced_is_refused_and_deleted() {
     let (endpoint, state) = stand_in(State { files: files(&["model.safetensors"]), corrupt: true, ..State::default() });
     let folder = tempfile::tempdir().unwrap();
     let hub = hub(&endpoint, folder.path());
-    let text = message(hub.fetch("timm/tiny"));
+    let text = message(hub.model("timm/tiny"));
     assert!(text.contains("SHA-256") && text.contains("deleted"), "{text}");
     let offline = Hub { offline: true, ..hub.clone() };
-    assert!(offline.fetch("timm/tiny").is_err(), "nothing wrong is left in the cache");
+    assert!(offline.model("timm/tiny").is_err(), "nothing wrong is left in the cache");
     state.lock().unwrap().corrupt = false;
-    hub.fetch("timm/tiny").unwrap();
+    hub.model("timm/tiny").unwrap();
 }
 
 #[test]
@@ -199,20 +199,20 @@ fn refusals_say_what_to_do() {
         stand_in(State { files: files(&["model.safetensors"]), token: Some("secret"), ..State::default() });
     let folder = tempfile::tempdir().unwrap();
     let closed = hub(&endpoint, folder.path());
-    let text = message(closed.fetch("timm/tiny"));
+    let text = message(closed.model("timm/tiny"));
     assert!(text.contains("401") && text.contains("HF_TOKEN"), "{text}");
     let opened = Hub { token: Some("secret".into()), ..closed.clone() };
-    opened.fetch("timm/tiny").unwrap();
-    let text = message(opened.fetch("timm/none@v2"));
+    opened.model("timm/tiny").unwrap();
+    let text = message(opened.model("timm/none@v2"));
     assert!(text.contains("404") && text.contains("pytorch_model.bin at revision v2"), "{text}");
     for name in ["", "a/b/c", "../x", "a/b@../../c", "a b/c"] {
-        let text = message(opened.fetch(name));
+        let text = message(opened.model(name));
         assert!(text.contains("expected OWNER/REPO"), "{text}");
     }
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = message(hub(&format!("http://{gone}"), folder.path()).fetch("timm/tiny2"));
+    let text = message(hub(&format!("http://{gone}"), folder.path()).model("timm/tiny2"));
     assert!(text.contains("HF_HUB_OFFLINE=1") && text.contains(&gone.to_string()), "{text}");
-    let text = message(hub("huggingface.co", folder.path()).fetch("timm/tiny"));
+    let text = message(hub("huggingface.co", folder.path()).model("timm/tiny"));
     assert!(text.contains("HF_ENDPOINT"), "{text}");
 }
 
@@ -235,7 +235,7 @@ fn the_files_of_a_dataset_are_fetched_once() {
     assert!(asked(&state) <= before + 2, "no content is fetched again");
     let offline = Hub { offline: true, endpoint: "http://127.0.0.1:1".into(), ..hub.clone() };
     assert_eq!(offline.dataset("me/pets").unwrap(), fetched);
-    let message = |result: tallow_hub::Result<tallow_hub::Repository>| result.unwrap_err().to_string();
+    let message = |result: tallow_hub::Result<tallow_hub::DatasetFiles>| result.unwrap_err().to_string();
     let text = message(offline.dataset("me/other"));
     assert!(text.contains("HF_HUB_OFFLINE"), "{text}");
     let text = message(hub.dataset("me/pets:small"));

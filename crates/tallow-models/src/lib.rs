@@ -18,7 +18,6 @@ mod layers;
 mod model;
 mod preset;
 mod registry;
-mod suggest;
 mod vit;
 
 pub use cnn::repvgg::reparameterize;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use candle_core::Device;
+use tallow_base::nearest::nearest_several;
 use tallow_nn::ParamStore;
 
 use crate::config::ModelConfig;
@@ -13,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::family::Family;
 use crate::model::{Built, Model, ModelInfo};
 use crate::preset::Preset;
-use crate::suggest::nearest;
 use crate::{cnn, hybrid, vit};
 
 /// Every family, in the order of [`list`].
@@ -77,7 +77,7 @@ fn lookup(name: &str) -> Result<(&'static dyn Family, &'static Preset)> {
         FAMILIES.iter().flat_map(|family| family.presets().into_iter().map(move |preset| (*family, preset)));
     presets.find(|(_, preset)| preset.name == name).ok_or_else(|| Error::UnknownModel {
         name: name.to_string(),
-        nearest: nearest(name, list().iter().map(|preset| preset.name), 3),
+        nearest: nearest_several(name, list().iter().map(|preset| preset.name), 3),
     })
 }
 

@@ -20,7 +20,6 @@ pub mod layers;
 pub mod macs;
 pub mod memory;
 pub mod op;
-pub mod rng;
 pub mod tape;
 
 pub use context::suspended;
@@ -30,4 +29,5 @@ pub use mode::Mode;
 pub use packed_weights::{KeepPackedWeights, keep_packed_weights};
 pub use precision::{Autocast, Precision, autocast, bf16_unit};
 pub use store::{Buffer, Builder, ParamStore};
+pub use tallow_base::rng;
 pub use tape::{Gradients, Tape};

@@ -1,4 +1,4 @@
-//! How a batch is mixed: timm's parameters and its draws.
+//! Mixup and CutMix parameters, with timm's names, and their random draws.
 
 use rand::Rng as _;
 use rand_distr::{Beta, Distribution as _};
@@ -15,8 +15,9 @@ const NAME: &str = "mix";
 ///
 /// # Source
 /// Zhang et al. 2017, <https://arxiv.org/abs/1710.09412>; Yun et al. 2019, <https://arxiv.org/abs/1905.04899>; timm's
-/// `Mixup` with `correct_lam`. Label smoothing is the loss's.
+/// `Mixup` with `correct_lam`. Label smoothing is a parameter of the loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MixConfig {
     /// Parameter of Mixup's Beta distribution; 0 for no Mixup.
@@ -26,18 +27,18 @@ pub struct MixConfig {
     /// Shortest and longest sides of CutMix's box as fractions of the image's, instead of `cutmix_alpha`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cutmix_minmax: Option<[f64; 2]>,
-    /// Probability that a batch (a pair, an element) is mixed.
+    /// The probability that a batch (or pair, or element) is mixed.
     pub prob: f64,
-    /// Probability of CutMix where both are on.
+    /// The probability of CutMix if both are on.
     pub switch_prob: f64,
-    /// What is drawn anew for what.
+    /// Whether the mix is drawn per batch, pair or element.
     pub mode: MixMode,
-    /// Epochs after which nothing is mixed any more, CutMix included; 0 for never. timm's name.
+    /// The epoch from which on nothing is mixed, CutMix included; 0 for no end. timm's name.
     pub mixup_off_epoch: u64,
 }
 
 impl Default for MixConfig {
-    /// timm's, but with both kinds off.
+    /// timm's defaults, but with both Mixup and CutMix off.
     fn default() -> Self {
         Self {
             mixup_alpha: 0.0,
@@ -51,14 +52,15 @@ impl Default for MixConfig {
     }
 }
 
-/// For what the mix is drawn anew.
+/// The unit that a mix is drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MixMode {
-    /// A whole batch.
+    /// The whole batch.
     #[default]
     Batch,
-    /// Two rows that are mixed with each other.
+    /// Each pair of rows that are mixed with each other.
     Pair,
     /// Each row.
     Elem,
@@ -68,7 +70,7 @@ impl MixConfig {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// One is out of range, or neither Mixup nor CutMix is on.
+    /// A parameter is out of range, or neither Mixup nor CutMix is on.
     pub fn validate(&self) -> Result<()> {
         let bad = |field, expected: &str, found: String| {
             Err(Error::BadValue { op: NAME, field, expected: expected.into(), found })
@@ -94,13 +96,13 @@ impl MixConfig {
         Ok(())
     }
 
-    /// Whether batches of an epoch, counted from 0, are mixed.
+    /// Whether the batches of this epoch, counted from 0, are mixed.
     pub fn is_on(&self, epoch: u64) -> bool {
         self.mixup_off_epoch == 0 || epoch < self.mixup_off_epoch
     }
 
-    /// Draws what is mixed into each of `n` rows of images of `size`. The config must have been
-    /// [validated](Self::validate).
+    /// Draws the mix of each of `n` rows of images of `size`. The config must be
+    /// [valid](Self::validate).
     pub fn draw(&self, n: usize, size: Size, rng: &mut Rng) -> Vec<RowMix> {
         let mut rows: Vec<RowMix> = (0..n).map(|row| RowMix::alone(n - 1 - row)).collect();
         let each = match self.mode {
@@ -120,7 +122,7 @@ impl MixConfig {
         rows
     }
 
-    /// The weight of a row's own image, and the rectangle that the other image takes in CutMix.
+    /// Draws the weight of a row's own image, and for CutMix the rectangle with the other image.
     fn draw_one(&self, size: Size, rng: &mut Rng) -> (f32, Option<Rectangle>) {
         if !chance(rng, self.prob) {
             return (1.0, None);
@@ -153,20 +155,20 @@ impl MixConfig {
                 Rectangle { top, left, size: Size { height: bottom - top, width: right - left } }
             }
         };
-        // The weight is what the rectangle leaves, not what was drawn: at the border it is cut.
+        // The weight follows from the clipped rectangle, not from the draw (timm's `correct_lam`).
         (1.0 - area.size.pixels() as f32 / size.pixels() as f32, Some(area))
     }
 }
 
-/// A draw from the symmetric Beta distribution.
+/// Draws from the symmetric Beta distribution.
 fn beta(alpha: f64, rng: &mut Rng) -> f64 {
     match Beta::new(alpha, alpha) {
         Ok(distribution) => {
             let draw: f64 = distribution.sample(rng);
-            // A tiny alpha can end in 0 / 0; it means that one of the two has all.
+            // A tiny alpha can give 0 / 0: then one of the two has all the weight.
             if draw.is_finite() { draw } else { f64::from(u8::from(chance(rng, 0.5))) }
         }
-        Err(_) => 1.0, // Not for an alpha above 0.
+        Err(_) => 1.0, // impossible for an alpha above 0
     }
 }
 

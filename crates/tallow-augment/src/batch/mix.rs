@@ -1,30 +1,30 @@
-//! The mixing itself: rows of pixels, and rows of whatever goes with them.
+//! Mixes rows of pixels, and rows of targets or weights.
 
 use crate::Size;
 use crate::ops::Rectangle;
 
-/// What is mixed into a row.
+/// The mix of a row with another one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RowMix {
-    /// The other row; that row's partner must be this one.
+    /// The other row, whose partner must be this one.
     pub partner: usize,
     /// The weight of the row itself, 0 to 1; the rest is the partner's.
     pub own: f32,
-    /// CutMix: the rectangle that shows the partner. `None` blends all pixels.
+    /// CutMix: the rectangle that shows the partner. `None` (Mixup) blends all pixels.
     pub area: Option<Rectangle>,
 }
 
 impl RowMix {
-    /// A row that stays as it is.
+    /// A row that is not changed.
     pub fn alone(partner: usize) -> Self {
         Self { partner, own: 1.0, area: None }
     }
 }
 
-/// Mixes images in place: `pixels` is `[n, height, width, channels]`, one row of `rows` for each image.
+/// Mixes images in place. `pixels` is `[n, height, width, channels]`, with one entry of `rows` for each image.
 ///
 /// # Source
-/// timm's `Mixup`, whose `_mix_elem` this is for every mode.
+/// timm's `Mixup._mix_elem`, which covers all modes.
 pub fn mix_pixels(rows: &[RowMix], pixels: &mut [f32], size: Size, channels: usize) {
     let stride = size.width * channels;
     in_pairs(rows, pixels, size.pixels() * channels, |row, out, other| match row.area {
@@ -39,18 +39,18 @@ pub fn mix_pixels(rows: &[RowMix], pixels: &mut [f32], size: Size, channels: usi
     });
 }
 
-/// Mixes what goes with the images, by weight alone: `values` is `[n, width]`, such as targets `[n, classes]`.
+/// Mixes targets or weights by the weights of the rows. `values` is `[n, width]`, for example targets `[n, classes]`.
 pub fn mix_rows(rows: &[RowMix], values: &mut [f32], width: usize) {
     in_pairs(rows, values, width, |row, out, other| blend(out, other, row.own));
 }
 
-/// Calls `mix(row, its values, its partner's values as they were)` for every row.
+/// Calls `mix(row, its values, its partner's values before mixing)` for every row.
 fn in_pairs(rows: &[RowMix], values: &mut [f32], width: usize, mix: impl Fn(&RowMix, &mut [f32], &[f32])) {
     let mut before = vec![0.0; width];
     for (i, row) in rows.iter().enumerate() {
         let j = row.partner;
         if i >= j || j >= rows.len() {
-            continue; // Done with its partner, or mixed with itself, which changes nothing.
+            continue; // done with its partner, or its own partner
         }
         let (head, tail) = values.split_at_mut(j * width);
         let (first, second) = (&mut head[i * width..(i + 1) * width], &mut tail[..width]);

@@ -1,6 +1,6 @@
-//! What is done to a batch: Mixup and CutMix, their targets mixed with the images.
+//! Mixup and CutMix: the images of a batch are mixed, and their targets with them.
 //!
-//! A [`MixConfig`] draws for every row what is mixed into it ([`RowMix`]); [`mix_pixels`] and [`mix_rows`] do it.
+//! A [`MixConfig`] draws a [`RowMix`] for every row; [`mix_pixels`] and [`mix_rows`] apply it.
 //!
 //! ```
 //! use tallow_augment::batch::{MixConfig, mix_pixels, mix_rows};

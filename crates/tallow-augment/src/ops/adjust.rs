@@ -1,4 +1,4 @@
-//! Brightness, contrast, saturation and hue changed by a given factor: the deterministic cores of colour ops.
+//! Changes of brightness, contrast, saturation and hue by given factors: the deterministic parts of colour ops.
 
 use crate::Image8;
 use crate::image8::luma;
@@ -25,7 +25,7 @@ pub fn adjust_contrast(image: &mut Image8, factor: f32) {
     look_up(image, |value| blend(mean, value, factor));
 }
 
-/// Blends the grey image (`factor` 0) with the coloured one (1). A grey image stays as it is.
+/// Blends the grey image (`factor` 0) with the coloured one (1). Does not change a grey image.
 ///
 /// # Source
 /// Pillow `ImageEnhance.Color`.
@@ -39,10 +39,10 @@ pub fn adjust_saturation(image: &mut Image8, factor: f32) {
     }
 }
 
-/// Turns the hue by `factor` of a full turn, -0.5 to 0.5. A grey image stays as it is.
+/// Rotates the hue by `factor` of a full turn, -0.5 to 0.5. Does not change a grey image.
 ///
 /// # Source
-/// torchvision `F.adjust_hue` on Pillow images: an 8-bit HSV in between, with Pillow's rounding.
+/// torchvision `F.adjust_hue` on Pillow images: through 8-bit HSV, with Pillow's rounding.
 pub fn adjust_hue(image: &mut Image8, factor: f64) {
     let turn = (factor * 255.0) as i32 as u8; // negative factors wrap around
     if image.channels() == 1 {
@@ -55,7 +55,7 @@ pub fn adjust_hue(image: &mut Image8, factor: f64) {
     }
 }
 
-/// Which sixth of the circle of hues, 0 to 5 from red, and where in it, 0 to 1.
+/// The sextant of the hue, 0 to 5 from red, and the position in it, 0 to 1.
 #[derive(Clone, Copy)]
 struct Sector {
     sixth: u8,
@@ -66,17 +66,17 @@ impl Sector {
     fn of(hue: u8) -> Self {
         let position = f64::from(hue) * 6.0 / 255.0;
         let sixth = position.floor();
-        // Through f32, as Pillow stores it.
+        // Rounded to f32, as Pillow stores it.
         Self { sixth: sixth as u8 % 6, fraction: f64::from((position - sixth) as f32) }
     }
 }
 
-/// `from` at factor 0, `to` at 1, the line through both elsewhere; cut to 0..255 and rounded down as Pillow does.
+/// Linear interpolation from `from` (factor 0) to `to` (1) and beyond; clipped to 0..255, rounded down as in Pillow.
 pub(super) fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }
 
-/// Replaces every value by its entry in a table, for changes that depend on the value alone.
+/// Replaces every value by its entry in a table of all 256 values.
 fn look_up(image: &mut Image8, change: impl Fn(u8) -> u8) {
     let table: [u8; 256] = std::array::from_fn(|value| change(value as u8));
     image.data_mut().iter_mut().for_each(|value| *value = table[usize::from(*value)]);
@@ -91,7 +91,7 @@ fn rgb_to_hsv(pixel: [u8; 3]) -> [u8; 3] {
     }
     let spread = f32::from(most - least);
     let distance = |channel: u8| f32::from(most - channel) / spread;
-    // The sixth of the circle, counted from red.
+    // The sextant of the hue, counted from red.
     let sixth = if r == most {
         distance(b) - distance(g)
     } else if g == most {
@@ -105,7 +105,7 @@ fn rgb_to_hsv(pixel: [u8; 3]) -> [u8; 3] {
     [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, most]
 }
 
-/// The inverse of [`rgb_to_hsv`] but for rounding.
+/// The inverse of [`rgb_to_hsv`], except for rounding.
 fn hsv_to_rgb(hue: Sector, saturation: u8, value: u8) -> [u8; 3] {
     if saturation == 0 {
         return [value; 3];

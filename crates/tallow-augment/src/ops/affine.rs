@@ -1,27 +1,27 @@
-//! Rotation, translation, scaling and shear: the deterministic core of RandomRotation and RandomAffine.
+//! Rotation, translation, scaling and shear: the deterministic part of RandomRotation and RandomAffine.
 
 use super::sample::{Placement, transform};
 use crate::{Image8, Interpolation, Size};
 
-/// Maps a place in the output to the place in the input whose pixel stands there:
-/// `x = m[0] x' + m[1] y' + m[2]`, `y = m[3] x' + m[4] y' + m[5]`, in pixels, pixel centres at halves.
+/// An affine map from a position in the output to the position in the input:
+/// `x = m[0] x' + m[1] y' + m[2]`, `y = m[3] x' + m[4] y' + m[5]`, in pixels, with pixel centres at half integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AffineMatrix(pub [f64; 6]);
 
 impl AffineMatrix {
-    /// Rotation by `angle` degrees counter-clockwise about the middle of an image.
+    /// Rotation by `angle` degrees counter-clockwise about the centre of an image.
     ///
     /// # Source
     /// Pillow `Image.rotate` (without `expand`), which torchvision `F.rotate` calls.
     pub fn rotation(angle: f64, image: Size) -> Self {
-        // 15 decimals as in Pillow: quarter turns get exact zeros and ones.
+        // Rounded to 15 decimals as in Pillow: quarter turns have exact zeros and ones.
         let round = |x: f64| (x * 1e15).round_ties_even() / 1e15;
         let (sin, cos) = (-angle.rem_euclid(360.0)).to_radians().sin_cos();
         Self::about_middle([round(cos), round(sin), round(-sin), round(cos)], [0.0; 2], image)
     }
 
-    /// Shear by `shear` degrees (x, y), scaling by `scale`, rotation by `angle` degrees clockwise, all about the
-    /// middle, then translation by `translate` pixels (x, y).
+    /// Shear by `shear` degrees (x, y), scaling by `scale` and rotation by `angle` degrees clockwise about the
+    /// centre, then translation by `translate` pixels (x, y).
     ///
     /// # Source
     /// torchvision `F.affine`.
@@ -35,7 +35,7 @@ impl AffineMatrix {
         Self::about_middle([d / scale, -b / scale, -c / scale, a / scale], translate, image)
     }
 
-    /// The linear map `m`, row by row, of what lies about the middle, of which `translate` is the image.
+    /// The linear map `m` (row-major) about the centre, which it maps to `translate`.
     fn about_middle(m: [f64; 4], translate: [f64; 2], image: Size) -> Self {
         let (middle_x, middle_y) = (image.width as f64 * 0.5, image.height as f64 * 0.5);
         let (x, y) = (-middle_x - translate[0], -middle_y - translate[1]);
@@ -43,7 +43,8 @@ impl AffineMatrix {
     }
 }
 
-/// The image moved by `matrix`, its size kept; `fill` where nothing comes to stand. `Lanczos` is treated as `Bicubic`.
+/// Transforms the image by `matrix` and keeps its size. Uncovered pixels become `fill`; `Lanczos` is treated as
+/// `Bicubic`.
 ///
 /// # Source
 /// Pillow `Image.transform(AFFINE)`: same coordinates, same rounding (down).
@@ -70,7 +71,7 @@ fn nearest_of<const C: usize>(image: &Image8, matrix: &AffineMatrix, fill: [u8; 
     Image8::from_parts(image.size(), C, data)
 }
 
-/// Pixels to choose from.
+/// The pixels of the input.
 struct Source<'a, const C: usize> {
     pixels: &'a [[u8; C]],
     size: Size,
@@ -79,8 +80,8 @@ struct Source<'a, const C: usize> {
 /// The rows of an output with `C` channels.
 type Rows<'a, const C: usize> = std::slice::ChunksExactMut<'a, [u8; C]>;
 
-/// The nearest pixel, its place computed in 16.16 fixed point as Pillow does; scaling without rotation or shear in
-/// floating point, again as Pillow does.
+/// Nearest-neighbour sampling. As in Pillow, positions are computed in 16.16 fixed point; for scaling without rotation
+/// or shear, in floating point.
 fn nearest<const C: usize>(source: &Source<'_, C>, matrix: &AffineMatrix, fill: [u8; C], rows: Rows<'_, C>) {
     let m = matrix.0;
     if m[1] == 0.0 && m[3] == 0.0 {
@@ -97,7 +98,7 @@ fn nearest<const C: usize>(source: &Source<'_, C>, matrix: &AffineMatrix, fill: 
     let start = [m[2] + m[0] * 0.5 + m[1] * 0.5, m[5] + m[3] * 0.5 + m[4] * 0.5].map(fixed);
     let [step_x, slope_x, step_y, slope_y] = [m[0], m[1], m[3], m[4]].map(fixed);
     for (i, row) in rows.enumerate() {
-        // Wrapping: only a senseless matrix overflows, and any place inside the image is as good as another then.
+        // Wrapping: only an extreme matrix overflows; the result is arbitrary then, but within the image.
         let mut x = start[0].wrapping_add(slope_x.wrapping_mul(i as i64));
         let mut y = start[1].wrapping_add(slope_y.wrapping_mul(i as i64));
         for out in row {
@@ -111,16 +112,16 @@ fn nearest<const C: usize>(source: &Source<'_, C>, matrix: &AffineMatrix, fill: 
     }
 }
 
-/// Which of `length` pixels stands at each of `count` places, `step` apart, from `start`; `None` where there is none.
+/// The pixel of `length` at each of `count` positions, `step` apart, from `start`; `None` outside.
 pub(super) fn scaled_places(step: f64, start: f64, count: usize, length: usize) -> Vec<Option<usize>> {
-    // Added up, not multiplied, as in Pillow: the last bit decides where a place is at the border of a pixel.
+    // Added up, not multiplied, as in Pillow: the last bit decides at the border of a pixel.
     std::iter::successors(Some(start + step * 0.5), |place| Some(place + step))
         .take(count)
         .map(|place| inside(if place < 0.0 { -1 } else { place as i64 }, length))
         .collect()
 }
 
-/// `place` if it is one of `length` pixels.
+/// The pixel at `place`, if it is one of `length` pixels.
 fn inside(place: i64, length: usize) -> Option<usize> {
     usize::try_from(place).ok().filter(|place| *place < length)
 }

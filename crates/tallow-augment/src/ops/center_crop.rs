@@ -1,4 +1,4 @@
-//! CenterCrop: the middle of an image.
+//! CenterCrop: crops the centre of an image.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,16 +9,17 @@ use crate::{Image8, PaddingMode, Result, Size, SizeParam, Transform};
 
 const NAME: &str = "CenterCrop";
 
-/// Cuts the middle out; where the image is smaller, black stands around it.
+/// Crops the centre of the image. A smaller image is padded with black.
 ///
 /// # Source
 /// torchvision `v2.CenterCrop`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CenterCrop {
     /// Side of the square, or `[height, width]`.
     pub size: SizeParam,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -47,14 +48,14 @@ impl Transform for CenterCrop {
     }
 }
 
-/// The middle of the image, with black where the image is smaller than `size`.
+/// The centre of the image, padded with black if the image is smaller than `size`.
 pub fn center_crop(image: &Image8, size: Size) -> Image8 {
     let window = Window { top: start(image.height(), size.height), left: start(image.width(), size.width), size };
     crop(image, window, PaddingMode::Constant, [0; 3])
 }
 
-/// Where `wanted` pixels in the middle of `length` begin. As torchvision: halves go to the even number when the image
-/// is cut, up when it is padded.
+/// The first of `wanted` pixels in the centre of `length`. As in torchvision, halves are rounded to even when the image
+/// is cropped, and up when it is padded.
 fn start(length: usize, wanted: usize) -> i64 {
     if length >= wanted {
         ((length - wanted) as f64 / 2.0).round_ties_even() as i64

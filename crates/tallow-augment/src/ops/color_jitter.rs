@@ -10,26 +10,27 @@ use crate::{Image8, Range, Result, Transform};
 
 const NAME: &str = "ColorJitter";
 
-/// Changes the colours by factors drawn uniformly. A number `x` means `[max(0, 1 - x), 1 + x]`, for hue `[-x, x]`.
+/// Changes the colours by uniformly drawn factors. A number `x` means `[max(0, 1 - x), 1 + x]`; for hue `[-x, x]`.
 ///
 /// # Source
 /// torchvision `v2.ColorJitter` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ColorJitter {
-    /// Factor of brightness, from 0 (black); 1 changes nothing.
+    /// The range of the brightness factor; 0 is black, 1 is no change.
     #[serde(default = "none")]
     pub brightness: Range,
-    /// Factor of contrast, from 0 (grey); 1 changes nothing.
+    /// The range of the contrast factor; 0 is grey, 1 is no change.
     #[serde(default = "none")]
     pub contrast: Range,
-    /// Factor of saturation, from 0 (colourless); 1 changes nothing.
+    /// The range of the saturation factor; 0 is colourless, 1 is no change.
     #[serde(default = "none")]
     pub saturation: Range,
-    /// Turn of the hue, within -0.5 to 0.5; 0 changes nothing.
+    /// The range of the hue rotation, within -0.5 to 0.5 turns; 0 is no change.
     #[serde(default = "none")]
     pub hue: Range,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -38,9 +39,9 @@ fn none() -> Range {
     Range::Around(0.0)
 }
 
-/// Where the factors of brightness, contrast and saturation may lie.
+/// The allowed factors of brightness, contrast and saturation.
 const FACTORS: [f64; 2] = [0.0, f64::INFINITY];
-/// Where the turn of the hue may lie.
+/// The allowed hue rotation.
 const HUES: [f64; 2] = [-0.5, 0.5];
 
 /// One change of colour with its factor.
@@ -53,7 +54,7 @@ enum Change {
 }
 
 impl ColorJitter {
-    /// The changes to make, in order; those whose range holds nothing but "no change" are left out.
+    /// The drawn changes in random order, without those whose range is only "no change".
     fn draw(&self, rng: &mut Rng) -> Vec<Change> {
         let mut factor = |range: Range| {
             let [low, high] = range.bounds(1.0, FACTORS[0]);

@@ -1,9 +1,9 @@
-//! Cutting a window out of an image and padding around it: the deterministic core of all crops.
+//! Cropping and padding: the deterministic part of all crops.
 
 use crate::rng::{Rng, uniform};
 use crate::{Image8, Padding, PaddingMode, Size};
 
-/// A rectangle, in pixels of an image; it may reach beyond the image.
+/// A rectangle in pixels of an image. It may extend beyond the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// The first row; negative above the image.
@@ -14,7 +14,7 @@ pub struct Window {
     pub size: Size,
 }
 
-/// The pixels of `window`; outside the image, what `mode` and `fill` say. Never makes the padded image whole.
+/// The pixels of `window`; outside the image, as `mode` and `fill` define. Does not allocate the padded image.
 ///
 /// # Source
 /// torchvision `F.crop` after `F.pad`.
@@ -22,7 +22,7 @@ pub fn crop(image: &Image8, window: Window, mode: PaddingMode, fill: [u8; 3]) ->
     let channels = image.channels();
     let fill = &fill[..channels];
     let (width, right) = (image.width() as i64, window.left + window.size.width as i64);
-    // The columns of the window that lie inside the image: [inside.start, inside.end).
+    // The columns of the window inside the image: [inside.start, inside.end).
     let inside = window.left.clamp(0, width)..right.clamp(0, width);
     let mut data = Vec::with_capacity(window.size.pixels() * channels);
     for y in 0..window.size.height as i64 {
@@ -46,7 +46,7 @@ pub fn crop(image: &Image8, window: Window, mode: PaddingMode, fill: [u8; 3]) ->
     Image8::from_parts(window.size, channels, data)
 }
 
-/// The image with `padding` around it. Sides must be small enough for the sum to be a valid [`Size`].
+/// Pads the image. The padded size must be a valid [`Size`].
 ///
 /// # Source
 /// torchvision `F.pad`.
@@ -56,8 +56,9 @@ pub fn pad(image: &Image8, padding: Padding, mode: PaddingMode, fill: [u8; 3]) -
     crop(image, Window { top: -(top as i64), left: -(left as i64), size }, mode, fill)
 }
 
-/// Two sides of a rectangle whose area is a fraction of the image's drawn from `scale`, and whose proportion (first
-/// side / second side) is drawn from `ratio` uniformly in the logarithm. Rounded; either may be 0 or too long.
+/// Draws the sides of a rectangle: its area is a fraction of the image's, drawn from `scale`; its aspect ratio (first
+/// side / second side) is drawn from `ratio`, uniformly in the logarithm. Rounded; a side may be 0 or longer than the
+/// image.
 pub(super) fn draw_sides(image: Size, scale: [f64; 2], ratio: [f64; 2], rng: &mut Rng) -> (usize, usize) {
     let area = image.pixels() as f64 * uniform(rng, scale[0], scale[1]);
     let ratio = uniform(rng, ratio[0].ln(), ratio[1].ln()).exp();

@@ -1,4 +1,4 @@
-//! ElasticTransform: every pixel moved a little, neighbours alike.
+//! ElasticTransform: displaces every pixel by a smooth random field.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -10,26 +10,27 @@ use crate::{Error, Fill, Image8, Interpolation, Result, Size, Transform};
 
 const NAME: &str = "ElasticTransform";
 
-/// Moves every pixel by a random amount; a Gaussian makes what neighbours do alike. The size stays.
+/// Displaces every pixel by a random field that is smoothed by a Gaussian. Keeps the size.
 ///
 /// # Source
 /// Simard et al. 2003; torchvision `v2.ElasticTransform`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ElasticTransform {
-    /// Strength: a number, or `[x, y]`. Before smoothing a pixel moves by up to half of it.
+    /// The strength: a number, or `[x, y]`. Before smoothing, a pixel is displaced by up to half of it.
     #[serde(default = "default_alpha")]
     pub alpha: Both,
-    /// Standard deviation of the smoothing in pixels, 0 to 100: a number, or `[x, y]`.
+    /// The standard deviation of the smoothing in pixels, 0 to 100: a number, or `[x, y]`.
     #[serde(default = "default_sigma")]
     pub sigma: Both,
-    /// How pixels are computed: nearest or bilinear.
+    /// The interpolation: nearest or bilinear.
     #[serde(default)]
     pub interpolation: Interpolation,
-    /// Colour of what comes into view.
+    /// The colour of uncovered pixels.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -42,11 +43,12 @@ fn default_sigma() -> Both {
     Both::One(5.0)
 }
 
-/// A number for both directions, or one each.
+/// A number for both directions, or one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number or [x, y]")]
 pub enum Both {
-    /// The same for both.
+    /// The same along both axes.
     One(f64),
     /// Along x and along y.
     Each([f64; 2]),
@@ -89,15 +91,15 @@ impl Transform for ElasticTransform {
     }
 }
 
-/// How far each pixel moves, along x and along y, in pixels, from draws uniform in 0..1 (all for x, then all for y).
+/// The displacement of each pixel along x and y, in pixels, from uniform draws in 0..1 (all for x, then all for y).
 ///
 /// # Source
-/// torchvision `v2.ElasticTransform`, whose unit is half the image's sides.
+/// torchvision `v2.ElasticTransform`, whose unit is half the side of the image.
 pub fn displacement(size: Size, alpha: [f64; 2], sigma: [f64; 2], mut uniform: impl FnMut() -> f32) -> [Vec<f32>; 2] {
     [0, 1].map(|axis| {
         let noise: Vec<f32> = (0..size.pixels()).map(|_| uniform() * 2.0 - 1.0).collect();
         let smooth = if sigma[axis] > 0.0 {
-            // Both deviations for either direction, the kernel's size from this one.
+            // As torchvision: both standard deviations in either direction, the kernel's size from this one.
             let kernel = (8.0 * sigma[axis] + 1.0) as usize | 1;
             convolve(&noise, size, 1, [kernel; 2], sigma.map(|sigma| sigma.max(1e-6)))
         } else {
@@ -107,7 +109,7 @@ pub fn displacement(size: Size, alpha: [f64; 2], sigma: [f64; 2], mut uniform: i
     })
 }
 
-/// The image of which the pixel at `(x, y) + displacement` stands at (x, y). Anything but `Nearest` is bilinear.
+/// Samples the image at `(x, y) + displacement` for every pixel (x, y). Every interpolation but `Nearest` is bilinear.
 ///
 /// # Source
 /// torchvision `F.elastic`.
@@ -137,7 +139,7 @@ pub fn elastic(image: &Image8, displacement: &[Vec<f32>; 2], interpolation: Inte
         for (channel, fill) in fill[..channels].iter().enumerate() {
             let part = |(pixel, weight): &(Option<&[u8]>, f32)| pixel.map_or(0.0, |p| f32::from(p[channel]) * weight);
             let value: f32 = corners.iter().map(part).sum();
-            // Outside counts as black before the fill is mixed in, as torchvision has it.
+            // Pixels outside count as black before the fill is blended in, as in torchvision.
             data.push(((value - f32::from(*fill)) * covered + f32::from(*fill)).round_ties_even() as u8);
         }
     }

@@ -1,4 +1,4 @@
-//! RandomHorizontalFlip and RandomVerticalFlip: the image mirrored, in place.
+//! RandomHorizontalFlip and RandomVerticalFlip: mirror the image in place.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,26 +6,28 @@ use crate::params::{half, validate_p};
 use crate::rng::Rng;
 use crate::{Image8, Result, Transform};
 
-/// Mirrors left and right.
+/// Mirrors the image horizontally.
 ///
 /// # Source
 /// torchvision `v2.RandomHorizontalFlip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomHorizontalFlip {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
 
-/// Mirrors top and bottom.
+/// Mirrors the image vertically.
 ///
 /// # Source
 /// torchvision `v2.RandomVerticalFlip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomVerticalFlip {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
@@ -60,7 +62,7 @@ impl Transform for RandomVerticalFlip {
     }
 }
 
-/// Mirrors left and right.
+/// Mirrors the image horizontally.
 pub fn horizontal_flip(image: &mut Image8) {
     let (width, channels) = (image.width(), image.channels());
     let mut mirrored = vec![0; width * channels];
@@ -69,7 +71,7 @@ pub fn horizontal_flip(image: &mut Image8) {
             row.reverse();
             continue;
         }
-        // Through a row of its own: twice as fast as exchanging three bytes at a time.
+        // Through a copy of the row: twice as fast as swapping three bytes at a time.
         let pixels = row.as_chunks::<3>().0.iter().rev();
         for (out, pixel) in mirrored.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
             *out = *pixel;
@@ -78,11 +80,11 @@ pub fn horizontal_flip(image: &mut Image8) {
     }
 }
 
-/// Mirrors top and bottom.
+/// Mirrors the image vertically.
 pub fn vertical_flip(image: &mut Image8) {
     let (height, stride) = (image.height(), image.width() * image.channels());
     let middle = height / 2 * stride;
-    // An odd number of rows leaves the middle one at the head of `lower`, where no row of `upper` reaches it.
+    // Of an odd number of rows, the middle one is the first of `lower` and is not swapped.
     let (upper, lower) = image.data_mut().split_at_mut(middle);
     for (above, below) in upper.chunks_exact_mut(stride).zip(lower.rchunks_exact_mut(stride)) {
         above.swap_with_slice(below);

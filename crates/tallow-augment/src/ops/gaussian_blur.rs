@@ -1,4 +1,4 @@
-//! GaussianBlur: torchvision's (a sampled kernel) as an op, and Pillow's (three box blurs), which policies use.
+//! Gaussian blur: torchvision's (a sampled kernel) as an op, and Pillow's (three box blurs) for policies.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,19 +8,20 @@ use crate::{Error, Image8, PaddingMode, Result, Size, Transform};
 
 const NAME: &str = "GaussianBlur";
 
-/// Blurs with a Gaussian whose standard deviation is drawn uniformly.
+/// Blurs with a Gaussian of uniformly drawn standard deviation.
 ///
 /// # Source
 /// torchvision `v2.GaussianBlur`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlur {
-    /// Width (and height) of the kernel in pixels: an odd number, or `[across, down]`.
+    /// The size of the kernel in pixels: an odd number, or `[horizontal, vertical]`.
     pub kernel_size: KernelSize,
-    /// Standard deviation in pixels, `[low, high]`.
+    /// The range of the standard deviation in pixels, `[low, high]`.
     #[serde(default = "default_sigma")]
     pub sigma: [f64; 2],
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -29,18 +30,19 @@ fn default_sigma() -> [f64; 2] {
     [0.1, 2.0]
 }
 
-/// Size of a blurring kernel.
+/// The size of a blur kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "an odd number, or [across, down]")]
 pub enum KernelSize {
-    /// The same across and down.
+    /// The same in both directions.
     One(usize),
-    /// Across and down.
+    /// Horizontal and vertical.
     Each([usize; 2]),
 }
 
 impl KernelSize {
-    /// Across and down.
+    /// Horizontal and vertical.
     pub fn sides(self) -> [usize; 2] {
         match self {
             Self::One(side) => [side; 2],
@@ -70,8 +72,8 @@ impl Transform for GaussianBlur {
     }
 }
 
-/// The image convolved with a Gaussian of standard deviation `sigma` (across, down), sampled at `kernel` (across, down)
-/// pixels, mirrored at its edges.
+/// Convolves the image with a Gaussian of standard deviation `sigma` (horizontal, vertical), sampled at `kernel` pixels
+/// (horizontal, vertical). The image is mirrored at its edges.
 ///
 /// # Source
 /// torchvision `F.gaussian_blur`.
@@ -83,7 +85,7 @@ pub fn gaussian_blur(image: &Image8, kernel: [usize; 2], sigma: [f64; 2]) -> Ima
     )
 }
 
-/// [`gaussian_blur`] of bytes or floats, channels last.
+/// [`gaussian_blur`] for bytes or floats, channels last.
 pub(super) fn convolve<T: Value>(
     values: &[T],
     size: Size,
@@ -95,9 +97,9 @@ pub(super) fn convolve<T: Value>(
     pulp::Arch::new().dispatch(Convolve { values, size, channels, weights })
 }
 
-/// What is summed as an f32.
+/// A value that is summed as f32.
 pub(super) trait Value: Copy + Into<f32> {
-    /// The nearest to a sum.
+    /// The value nearest to a sum.
     fn nearest(sum: f32) -> Self;
 }
 
@@ -119,11 +121,11 @@ struct Convolve<'a, T> {
     values: &'a [T],
     size: Size,
     channels: usize,
-    /// Across and down.
+    /// Horizontal and vertical.
     weights: [Vec<f32>; 2],
 }
 
-/// Compiled once more for AVX2: loops and no closures, which would be left behind.
+/// Compiled for AVX2 too. Uses loops, because closures would not be compiled for AVX2.
 impl<T: Value> pulp::NullaryFnOnce for Convolve<'_, T> {
     type Output = Vec<T>;
 
@@ -134,7 +136,7 @@ impl<T: Value> pulp::NullaryFnOnce for Convolve<'_, T> {
         let mut padded = vec![0.0; stride + across.len() / 2 * 2 * channels];
         let columns = mirrored(across.len() / 2, size.width);
         let lines = mirrored(down.len() / 2, size.height);
-        // A line blurred across is needed by the next few alone: so many are kept, and stay in the cache.
+        // Only the next few output rows need a horizontally blurred row: a ring of rows stays in the cache.
         let kept = down.len().min(size.height);
         let mut rows = vec![0.0; kept * stride];
         let mut sums = vec![0.0; stride];
@@ -166,7 +168,7 @@ impl<T: Value> pulp::NullaryFnOnce for Convolve<'_, T> {
     }
 }
 
-/// The sums of `values`, `step` apart from each place of `out` on, each with its weight.
+/// For each element of `out`, the weighted sum of the `values` from its position on, `step` apart.
 #[inline(always)]
 fn weighted(out: &mut [f32], values: &[f32], weights: &[f32], step: usize) {
     for (i, weight) in weights.iter().enumerate() {
@@ -176,13 +178,13 @@ fn weighted(out: &mut [f32], values: &[f32], weights: &[f32], step: usize) {
     }
 }
 
-/// Which of `length` pixels stand at the places from `radius` before the first to `radius` behind the last.
+/// The mirrored pixel of `length` at each position from `radius` before the first to `radius` after the last.
 fn mirrored(radius: usize, length: usize) -> Vec<usize> {
     let source = |at: usize| PaddingMode::Reflect.source(at as i64 - radius as i64, length);
     (0..length + 2 * radius).map(|at| source(at).unwrap_or(at.saturating_sub(radius).min(length - 1))).collect()
 }
 
-/// A Gaussian at `length` places about its middle; the sum is 1.
+/// A Gaussian sampled at `length` points about its centre, with sum 1.
 fn weights(length: usize, sigma: f64) -> Vec<f32> {
     let middle = (length / 2) as f64;
     let density = |i: usize| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp();
@@ -190,8 +192,8 @@ fn weights(length: usize, sigma: f64) -> Vec<f32> {
     (0..length).map(|i| (density(i) / sum) as f32).collect()
 }
 
-/// The image blurred by three boxes a direction that come near a Gaussian of standard deviation `radius`; the edge's
-/// pixels are repeated beyond it.
+/// Blurs the image by three boxes in each direction, which approximate a Gaussian of standard deviation `radius`. The
+/// edge pixels are repeated.
 ///
 /// # Source
 /// Pillow `ImageFilter.GaussianBlur`.
@@ -211,7 +213,7 @@ pub fn pillow_blur(image: &Image8, radius: f32) -> Image8 {
             }
         }
     }
-    // Column by column, copied out to be contiguous.
+    // Column by column, each copied to be contiguous.
     let mut column = vec![0; height];
     for at in 0..width * channels {
         (0..height).for_each(|y| column[y] = data[y * width * channels + at]);
@@ -225,7 +227,7 @@ pub fn pillow_blur(image: &Image8, radius: f32) -> Image8 {
     Image8::from_parts(image.size(), channels, data)
 }
 
-/// The radius of the box, fraction included, whose repetition has the deviation `radius`.
+/// The fractional radius of the box whose repetition has the standard deviation `radius`.
 fn box_radius(radius: f32, passes: f32) -> f32 {
     let variance = radius * radius / passes;
     let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32;
@@ -235,7 +237,7 @@ fn box_radius(radius: f32, passes: f32) -> f32 {
     whole + fraction
 }
 
-/// The mean over a box of one channel of a line, in 24-bit fixed point.
+/// Box blur of one channel of a line, in 24-bit fixed point.
 fn box_blur(line: &[u8], out: &mut [u8], channel: usize, step: usize, length: usize, radius: f32) {
     let whole = radius as i64;
     let weight = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u32;

@@ -1,4 +1,4 @@
-//! GaussianNoise: noise from a normal distribution on every value.
+//! GaussianNoise: adds normally distributed noise.
 
 use rand::Rng as _;
 use rand_distr::StandardNormal;
@@ -10,20 +10,21 @@ use crate::{Error, Image8, Result, Transform};
 
 const NAME: &str = "GaussianNoise";
 
-/// Adds noise to every value of every channel, in units of pixel / 255, cut to the range of pixels.
+/// Adds noise to every value of every channel, in units of pixel / 255. The result is clipped to the range of pixels.
 ///
 /// # Source
 /// torchvision `v2.GaussianNoise` on 8-bit images, with `clip=True`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GaussianNoise {
-    /// Mean of the noise, -1 to 1.
+    /// The mean of the noise, -1 to 1.
     #[serde(default)]
     pub mean: f64,
-    /// Standard deviation of the noise, 0 to 1.
+    /// The standard deviation of the noise, 0 to 1.
     #[serde(default = "tenth")]
     pub sigma: f64,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -54,7 +55,7 @@ impl Transform for GaussianNoise {
     }
 }
 
-/// Adds `255 (mean + sigma n)` to every value, the sum's fraction cut off before, where `standard_normal` gives `n`.
+/// Adds `255 (mean + sigma n)`, truncated, to every value, with `n` from `standard_normal`.
 ///
 /// # Source
 /// torchvision `F.gaussian_noise` on 8-bit images.

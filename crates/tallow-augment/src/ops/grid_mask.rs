@@ -1,4 +1,4 @@
-//! GridMask: squares on a turned grid are blotted out.
+//! GridMask: erases the squares of a rotated grid.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,26 +8,27 @@ use crate::{Error, Fill, Image8, Range, Result, Transform};
 
 const NAME: &str = "GridMask";
 
-/// Blots out a square in each cell of a grid of random cell size, place and angle.
+/// Erases a square in each cell of a grid of random cell size, offset and angle.
 ///
 /// # Source
-/// Chen et al. 2020, <https://arxiv.org/abs/2001.04086>. The cell is given as a share of the image's short side.
+/// Chen et al. 2020, <https://arxiv.org/abs/2001.04086>. Here the cell size is a fraction of the image's short side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GridMask {
-    /// Side of a cell as a fraction of the image's short side, `[low, high]`, up to 1.
+    /// The side of a cell as a fraction of the image's short side, `[low, high]`, up to 1.
     #[serde(default = "default_unit")]
     pub unit: [f64; 2],
-    /// The share of a cell's side that is kept, 0 to 1: `1 - (1 - ratio)²` of the image stays.
+    /// The fraction of a cell's side that is kept, 0 to 1: `1 - (1 - ratio)²` of the image is kept.
     #[serde(default = "default_ratio")]
     pub ratio: f64,
-    /// Degrees by which the grid is turned: `x` for `[-x, x]`, or `[low, high]`.
+    /// The rotation of the grid in degrees: `x` for `[-x, x]`, or `[low, high]`.
     #[serde(default = "default_rotate")]
     pub rotate: Range,
-    /// Colour of the squares.
+    /// The colour of the squares.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "default_p")]
     pub p: f64,
 }
@@ -48,16 +49,16 @@ fn default_p() -> f64 {
     0.7
 }
 
-/// A grid with a square at the start of each cell, in pixels of the image, turned about its middle.
+/// A grid with a square at the start of each cell, in pixels of the image, rotated about its centre.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Grid {
-    /// Side of a cell.
+    /// The side of a cell.
     pub unit: f64,
-    /// Side of the square that is blotted out.
+    /// The side of the erased square.
     pub square: f64,
-    /// Where a cell begins, along the grid's own axes from the image's middle.
+    /// The start of a cell along the axes of the grid, from the image's centre.
     pub offset: [f64; 2],
-    /// Degrees.
+    /// The rotation in degrees.
     pub angle: f64,
 }
 

@@ -1,4 +1,4 @@
-//! JPEG: the marks of lossy compression.
+//! JPEG: the artefacts of lossy compression.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -9,25 +9,27 @@ use crate::{Error, Image8, Result, Transform};
 
 const NAME: &str = "JPEG";
 
-/// Compresses the image as JPEG, colours at half resolution, and decodes it again.
+/// Compresses the image as JPEG with chroma at half resolution, and decodes it.
 ///
 /// # Source
 /// torchvision `v2.JPEG`. The decoder's last bits differ from libjpeg's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JPEG {
-    /// Quality from 1 to 100: a number, or `[low, high]`, drawn uniformly.
+    /// The quality from 1 to 100: a number, or `[low, high]`, drawn uniformly.
     pub quality: Quality,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
 
 /// A quality of JPEG compression, or a range of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number from 1 to 100, or [low, high]")]
 pub enum Quality {
-    /// Always the same.
+    /// A fixed quality.
     One(u8),
     /// Lowest and highest.
     Between([u8; 2]),
@@ -63,7 +65,7 @@ impl Transform for JPEG {
     }
 }
 
-/// The image compressed with `quality`, 1 to 100, and decoded.
+/// Compresses the image with `quality`, 1 to 100, and decodes it.
 ///
 /// # Errors
 /// The codec refuses the image: a side above 65,535 pixels.
@@ -88,8 +90,8 @@ pub fn jpeg(image: Image8, quality: u8) -> Result<Image8> {
     Image8::from_dynamic(decoded, channels)
 }
 
-/// Brightness and two differences of colour for each pixel, the differences averaged over 2×2 pixels: the encoder keeps one
-/// pixel of four as it is, where libjpeg takes the mean.
+/// Luma and chroma of each pixel, with the chroma averaged over 2×2 pixels as in libjpeg: the encoder itself keeps one
+/// pixel of four.
 fn smooth_ycbcr(image: &Image8) -> Vec<u8> {
     let width = image.width();
     let (pixels, _) = image.data().as_chunks::<3>();
@@ -100,7 +102,7 @@ fn smooth_ycbcr(image: &Image8) -> Vec<u8> {
             let columns = [x, (x + 1).min(width - 1)];
             let places = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(row, column)| rows[row] * width + columns[column]);
             for channel in [1, 2] {
-                // libjpeg rounds halves down in one column and up in the next.
+                // libjpeg alternates between rounding halves down and up from column to column.
                 let bias = if x / 2 % 2 == 0 { 0.25 } else { 0.5 };
                 let mean = (places.iter().map(|at| converted[*at][channel]).sum::<f32>() / 4.0 + bias).floor();
                 places.into_iter().for_each(|at| converted[at][channel] = mean);
@@ -110,7 +112,7 @@ fn smooth_ycbcr(image: &Image8) -> Vec<u8> {
     converted.into_iter().flat_map(|pixel| pixel.map(|value| value as u8)).collect()
 }
 
-/// JFIF's conversion, rounded.
+/// JFIF's conversion to YCbCr, rounded.
 fn ycbcr([r, g, b]: [f32; 3]) -> [f32; 3] {
     [
         0.299 * r + 0.587 * g + 0.114 * b,

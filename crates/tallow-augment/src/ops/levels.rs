@@ -1,9 +1,9 @@
-//! Changes of levels by a table: posterize, solarize, invert, autocontrast, equalize, and grey: deterministic cores.
+//! Posterize, solarize, invert, autocontrast, equalize and grayscale: the deterministic parts.
 
 use crate::Image8;
 use crate::image8::luma;
 
-/// Keeps the `bits` highest bits of every value; 8 or more change nothing, 0 makes the image black.
+/// Keeps the `bits` highest bits of every value. 8 or more is no change; 0 makes the image black.
 ///
 /// # Source
 /// Pillow `ImageOps.posterize`, which torchvision `F.posterize` calls.
@@ -12,7 +12,7 @@ pub fn posterize(image: &mut Image8, bits: u8) {
     map(image, |value| value & mask);
 }
 
-/// Inverts the values from `threshold` on; 256 changes nothing.
+/// Inverts the values of at least `threshold`; 256 is no change.
 ///
 /// # Source
 /// Pillow `ImageOps.solarize`.
@@ -53,7 +53,7 @@ pub fn autocontrast(image: &mut Image8) {
     });
 }
 
-/// Makes the histogram of each channel as flat as a table can.
+/// Equalizes the histogram of each channel.
 ///
 /// # Source
 /// Pillow `ImageOps.equalize`.
@@ -73,10 +73,10 @@ pub fn equalize(image: &mut Image8) {
     });
 }
 
-/// Makes a colour image grey, in three equal channels. A grey image stays as it is.
+/// Converts a colour image to grey with three equal channels. Does not change a grey image.
 ///
 /// # Source
-/// torchvision `F.rgb_to_grayscale` with as many channels as the image has.
+/// torchvision `F.rgb_to_grayscale` with the image's number of channels.
 pub fn grayscale(image: &mut Image8) {
     if image.channels() == 3 {
         for pixel in image.data_mut().as_chunks_mut::<3>().0 {
@@ -85,13 +85,13 @@ pub fn grayscale(image: &mut Image8) {
     }
 }
 
-/// Replaces every value by what `change` makes of it.
+/// Replaces every value `v` by `change(v)`.
 fn map(image: &mut Image8, change: impl Fn(u8) -> u8) {
     let table: [u8; 256] = std::array::from_fn(|value| change(value as u8));
     image.data_mut().iter_mut().for_each(|value| *value = table[usize::from(*value)]);
 }
 
-/// Replaces the values of each channel by the table that `table` makes of the channel's histogram.
+/// Maps each channel by the lookup table that `table` computes from its histogram.
 fn map_channels(image: &mut Image8, table: impl Fn(&[usize; 256]) -> [u8; 256]) {
     if image.channels() == 3 {
         map_each::<3>(image, table);

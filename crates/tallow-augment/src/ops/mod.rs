@@ -1,4 +1,4 @@
-//! The ops, one file a small family, and the table that names them.
+//! The ops, grouped in small files, and the table of their names.
 
 mod adjust;
 mod affine;
@@ -21,6 +21,7 @@ mod random_erasing;
 mod random_levels;
 mod random_resized_crop;
 mod random_rotation;
+mod read;
 mod resize;
 mod resize_pad;
 mod sample;
@@ -56,15 +57,16 @@ pub use sharpness::{RandomAdjustSharpness, adjust_sharpness};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::config::{read_op, unknown_op};
+use self::read::{read_op, unknown_op};
 use crate::policy::{AugMix, AutoAugment, RandAugment, ThreeAugment, TrivialAugmentWide};
 use crate::{Result, Stage};
 
-/// Makes the enum of all ops, its names, its reader and its builder from one line an op.
+/// Defines the enum of all ops with its names, reader and builder from one line per op.
 macro_rules! ops {
     ($($name:ident on $kind:ident),* $(,)?) => {
-        /// One op of a pipeline with its parameters. In a config, the key `op` says which one.
+        /// One op of a pipeline with its parameters. In a config, the key `op` names it.
         #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "op")]
         pub enum OpConfig {
             $(#[doc = concat!("See [`", stringify!($name), "`](struct@", stringify!($name), ").")] $name($name)),*
@@ -78,7 +80,7 @@ macro_rules! ops {
             pub(crate) fn from_table(name: &str, table: Map<String, Value>) -> Result<Self> {
                 match name {
                     $(stringify!($name) => read_op(stringify!($name), table).map(Self::$name),)*
-                    _ => Err(unknown_op(name)),
+                    _ => Err(unknown_op(name, Self::NAMES)),
                 }
             }
 

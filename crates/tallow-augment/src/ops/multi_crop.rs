@@ -1,13 +1,13 @@
-//! Five and ten crops of one image, to average predictions over.
+//! Five or ten crops of an image, for averaging predictions.
 
 use super::crop::{Window, crop};
 use super::{center_crop, horizontal_flip, vertical_flip};
 use crate::{Error, Image8, PaddingMode, Result, Size};
 
-/// The four corners (top left, top right, bottom left, bottom right) and the middle.
+/// Crops the four corners (top left, top right, bottom left, bottom right) and the centre.
 ///
 /// # Errors
-/// A crop larger than the image.
+/// The crop is larger than the image.
 ///
 /// # Source
 /// torchvision `F.five_crop`.
@@ -20,7 +20,7 @@ pub fn five_crop(image: &Image8, size: Size) -> Result<[Image8; 5]> {
     Ok([at(0, 0), at(0, right), at(bottom, 0), at(bottom, right), center_crop(image, size)])
 }
 
-/// [`five_crop`] and the same of the image mirrored: left and right, or with `vertical` top and bottom.
+/// [`five_crop`] of the image and of the mirrored image: mirrored horizontally, or vertically with `vertical`.
 ///
 /// # Errors
 /// As [`five_crop`].

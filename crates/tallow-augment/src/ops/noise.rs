@@ -1,4 +1,4 @@
-//! SaltAndPepper and PoissonNoise: broken pixels, and the noise of few photons.
+//! SaltAndPepper and PoissonNoise.
 
 use rand::Rng as _;
 use rand_distr::{Distribution as _, Poisson};
@@ -8,20 +8,21 @@ use crate::params::{always, half, validate_p};
 use crate::rng::Rng;
 use crate::{Error, Image8, Result, Transform};
 
-/// Makes pixels white or black, all channels of a pixel alike.
+/// Makes random pixels white or black, in all channels.
 ///
 /// # Source
-/// scikit-image `random_noise(mode="s&p")`, which breaks channels one by one.
+/// scikit-image `random_noise(mode="s&p")`, which draws for each channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SaltAndPepper {
-    /// The share of pixels that is replaced, 0 to 1.
+    /// The fraction of pixels that are replaced, 0 to 1.
     #[serde(default = "default_amount")]
     pub amount: f64,
-    /// The share of white among them, 0 to 1.
+    /// The fraction of white pixels among them, 0 to 1.
     #[serde(default = "half")]
     pub salt_vs_pepper: f64,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -60,17 +61,18 @@ impl Transform for SaltAndPepper {
     }
 }
 
-/// Replaces every value by a draw from the Poisson distribution about it, as if light were counted.
+/// Replaces every value by a draw from the Poisson distribution with that mean: photon noise.
 ///
 /// # Source
-/// scikit-image `random_noise(mode="poisson")`, which has `peak` 256 for images that use all levels.
+/// scikit-image `random_noise(mode="poisson")`, which uses a `peak` of 256 for images that use all levels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PoissonNoise {
-    /// Photons that make the brightest value, 1 to a million: fewer make more noise.
+    /// The number of photons of the brightest value, 1 to a million. Fewer photons give more noise.
     #[serde(default = "default_peak")]
     pub peak: f64,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -96,7 +98,7 @@ impl Transform for PoissonNoise {
 
     fn apply(&self, mut image: Image8, rng: &mut Rng) -> Result<Image8> {
         let per_level = self.peak / 255.0;
-        // One distribution a level; level 0 has no photons.
+        // One distribution per level; level 0 has no photons.
         let distributions: Vec<Option<Poisson<f64>>> =
             (0..256).map(|level| Poisson::new(f64::from(level) * per_level).ok()).collect();
         for value in image.data_mut() {

@@ -1,4 +1,4 @@
-//! RandomPerspective: the image seen from another side.
+//! RandomPerspective: a random projective distortion.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -11,28 +11,29 @@ use crate::{Error, Fill, Image8, Interpolation, Result, Size, Transform};
 
 const NAME: &str = "RandomPerspective";
 
-/// Moves each corner of the image inwards by a random amount and distorts the image to fit; the size stays.
+/// Moves each corner of the image inwards by a random amount and distorts the image to fit. Keeps the size.
 ///
 /// # Source
 /// torchvision `v2.RandomPerspective` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomPerspective {
-    /// How far corners move at most, as a fraction of half the image's sides, 0 to 1.
+    /// The largest displacement of a corner, as a fraction of half the image's sides, 0 to 1.
     #[serde(default = "half")]
     pub distortion_scale: f64,
-    /// How pixels are computed: nearest, bilinear or bicubic.
+    /// The interpolation: nearest, bilinear or bicubic.
     #[serde(default)]
     pub interpolation: Interpolation,
-    /// Colour of what comes into view.
+    /// The colour of uncovered pixels.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
 
-/// Top left, top right, bottom right and bottom left, each x and y in pixels.
+/// The top left, top right, bottom right and bottom left corner, each x and y in pixels.
 pub type Corners = [[f64; 2]; 4];
 
 impl RandomPerspective {
@@ -68,7 +69,7 @@ impl Transform for RandomPerspective {
     }
 }
 
-/// The image whose corners come to stand at `corners`, its size kept. Corners on one line leave it as it is.
+/// Distorts the image so that its corners are at `corners`. Keeps the size; collinear corners change nothing.
 ///
 /// # Source
 /// torchvision `F.perspective` on Pillow images: `Image.transform(PERSPECTIVE)`, coefficients in f32.
@@ -92,7 +93,7 @@ impl Placement for Projection {
     }
 }
 
-/// The eight numbers of the projection that takes the corners `from` to `to`.
+/// The eight coefficients of the projection that maps the corners `from` to `to`.
 fn coefficients(from: Corners, to: Corners) -> Option<[f64; 8]> {
     let mut rows = [[0.0; 9]; 8];
     for (i, ([x, y], [u, v])) in from.into_iter().zip(to).enumerate() {

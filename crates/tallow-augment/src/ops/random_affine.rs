@@ -1,4 +1,4 @@
-//! RandomAffine: random rotation, translation, scaling and shear about the middle.
+//! RandomAffine: random rotation, translation, scaling and shear about the centre.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,32 +10,33 @@ use crate::{Error, Fill, Image8, Interpolation, Range, Result, Size, Transform};
 
 const NAME: &str = "RandomAffine";
 
-/// Turns, moves, scales and shears the image by amounts drawn uniformly; the size stays.
+/// Rotates, translates, scales and shears the image by uniformly drawn amounts. Keeps the size.
 ///
 /// # Source
-/// torchvision `v2.RandomAffine` on Pillow images. Here `degrees` may be left out (0), to move or scale alone.
+/// torchvision `v2.RandomAffine` on Pillow images. Here `degrees` is optional (0).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomAffine {
-    /// Degrees clockwise: `x` for `[-x, x]`, or `[low, high]`.
+    /// The rotation in degrees clockwise: `x` for `[-x, x]`, or `[low, high]`.
     #[serde(default = "still")]
     pub degrees: Range,
-    /// Largest shift, horizontal and vertical, as a fraction of width and height, 0 to 1.
+    /// The largest translation, horizontal and vertical, as a fraction of width and height, 0 to 1.
     #[serde(default)]
     pub translate: Option<[f64; 2]>,
-    /// Factor of size, `[low, high]`.
+    /// The range of the scale factor, `[low, high]`.
     #[serde(default)]
     pub scale: Option<[f64; 2]>,
-    /// Degrees of shear.
+    /// The shear in degrees.
     #[serde(default)]
     pub shear: Option<Shear>,
-    /// How pixels are computed: nearest, bilinear or bicubic.
+    /// The interpolation: nearest, bilinear or bicubic.
     #[serde(default = "nearest")]
     pub interpolation: Interpolation,
-    /// Colour of what comes into view.
+    /// The colour of uncovered pixels.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -44,8 +45,9 @@ fn still() -> Range {
     Range::Around(0.0)
 }
 
-/// Degrees of shear: `x` for `[-x, x]` along x, `[low, high]` along x, or `[low_x, high_x, low_y, high_y]`.
+/// The shear in degrees: `x` for `[-x, x]` along x, `[low, high]` along x, or `[low_x, high_x, low_y, high_y]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number, [low, high] or [low_x, high_x, low_y, high_y]")]
 pub enum Shear {
     /// Along x, symmetric.
@@ -56,7 +58,7 @@ pub enum Shear {
     Xy([f64; 4]),
 }
 
-/// Where shears may lie: at a right angle the image is a line.
+/// The allowed shear: at a right angle, the image would be a line.
 const SHEARS: [f64; 2] = [-89.0, 89.0];
 
 impl Shear {
@@ -70,15 +72,15 @@ impl Shear {
     }
 }
 
-/// What was drawn for one image.
+/// The parameters drawn for one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Draw {
-    /// Degrees clockwise.
+    /// The rotation in degrees clockwise.
     angle: f64,
-    /// Whole pixels, x and y.
+    /// The translation in whole pixels, x and y.
     translate: [f64; 2],
     scale: f64,
-    /// Degrees, x and y.
+    /// The shear in degrees, x and y.
     shear: [f64; 2],
 }
 

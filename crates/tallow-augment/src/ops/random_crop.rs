@@ -1,4 +1,4 @@
-//! RandomCrop: a window at a random place, padding around the image first.
+//! RandomCrop: crops a window at a random position of the padded image.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -10,28 +10,29 @@ use crate::{Error, Fill, Image8, Padding, PaddingMode, Result, Size, SizeParam, 
 
 const NAME: &str = "RandomCrop";
 
-/// Cuts a window of `size` at a place drawn uniformly, from the image with `padding` around it.
+/// Crops a window of `size` at a uniformly drawn position of the image with `padding` around it.
 ///
 /// # Source
 /// torchvision `v2.RandomCrop`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomCrop {
     /// Side of the square, or `[height, width]`.
     pub size: SizeParam,
-    /// Pixels around the image.
+    /// The padding around the image, in pixels.
     #[serde(default)]
     pub padding: Padding,
-    /// Whether an image smaller than `size` (padding included) is padded further, instead of refused.
+    /// Whether an image that is smaller than `size`, padding included, is padded further. Otherwise it is an error.
     #[serde(default)]
     pub pad_if_needed: bool,
-    /// Colour of the padding.
+    /// The colour of the padding.
     #[serde(default)]
     pub fill: Fill,
-    /// What stands in the padding.
+    /// The content of the padding.
     #[serde(default)]
     pub padding_mode: PaddingMode,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -49,13 +50,13 @@ impl RandomCrop {
         }
     }
 
-    /// Padding before and after (left and right, or top and bottom) that makes room for the crop.
+    /// The padding before and after (left and right, or top and bottom) that makes the image large enough for the crop.
     fn room(&self, length: usize, wanted: usize, before: usize, after: usize) -> (usize, usize) {
         let missing = wanted.saturating_sub(length + before + after);
         if self.pad_if_needed { (before + missing, after + missing) } else { (before, after) }
     }
 
-    /// Left, top, right, bottom padding for an image of this size.
+    /// The left, top, right and bottom padding for an image of this size.
     fn padding_for(&self, image: Size) -> Result<[usize; 4]> {
         let crop = self.size.to_square();
         let [left, top, right, bottom] = self.padding.sides();
@@ -68,7 +69,7 @@ impl RandomCrop {
         Ok([left, top, right, bottom])
     }
 
-    /// A window drawn uniformly among all that lie in the padded image.
+    /// Draws a window uniformly among all in the padded image.
     fn draw(&self, image: Size, rng: &mut Rng) -> Result<Window> {
         let [left, top, right, bottom] = self.padding_for(image)?;
         let size = self.size.to_square();

@@ -1,4 +1,4 @@
-//! RandomErasing: a random rectangle of the normalised image is overwritten.
+//! RandomErasing: overwrites a random rectangle of the normalised image.
 
 use rand::Rng as _;
 use rand_distr::StandardNormal;
@@ -11,29 +11,30 @@ use crate::{Error, NormalizedImage, NormalizedTransform, Result, Size};
 
 const NAME: &str = "RandomErasing";
 
-/// Overwrites a rectangle of random place, area and proportions, in normalised pixels: 0 is the mean colour.
+/// Overwrites a rectangle of random position, area and aspect ratio in normalised pixels, where 0 is the mean colour.
 ///
 /// # Source
 /// Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>; torchvision `v2.RandomErasing`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomErasing {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
-    /// Area as a fraction of the image's, `[low, high]`.
+    /// The area as a fraction of the image's, `[low, high]`.
     #[serde(default = "default_scale")]
     pub scale: [f64; 2],
-    /// Height / width, `[low, high]`, drawn uniformly in the logarithm.
+    /// The aspect ratio (height / width), `[low, high]`, drawn uniformly in the logarithm.
     #[serde(default = "default_ratio")]
     pub ratio: [f64; 2],
-    /// What is written: a number, one a channel, or `"random"`.
+    /// The written values: a number, one per channel, or `"random"`.
     #[serde(default)]
     pub value: EraseValue,
-    /// timm's modes: `"const"` (what `value` says), `"rand"` (a random colour) or `"pixel"` (every value random).
+    /// timm's mode: `"const"` (`value`), `"rand"` (a random colour) or `"pixel"` (random values).
     #[serde(default)]
     pub mode: EraseMode,
-    /// Rectangles an image, fewest and most; they share the area.
+    /// The smallest and largest number of rectangles per image; they share the area.
     #[serde(default = "one")]
     pub count: [usize; 2],
 }
@@ -42,14 +43,15 @@ fn one() -> [usize; 2] {
     [1, 1]
 }
 
-/// Where an erased rectangle's values come from, as timm names it. Random values are standard normal.
+/// The source of an erased rectangle's values, with timm's names. Random values are standard normal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EraseMode {
     /// [`RandomErasing::value`].
     #[default]
     Const,
-    /// One random value a channel.
+    /// One random value per channel.
     Rand,
     /// A random value for every pixel and channel.
     Pixel,
@@ -63,23 +65,25 @@ fn default_ratio() -> [f64; 2] {
     [0.3, 3.3]
 }
 
-/// What an erased rectangle holds, in normalised units.
+/// The values of an erased rectangle, in normalised units.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a number, a list of one a channel, or \"random\"")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "a number, a list of one per channel, or \"random\"")]
 pub enum EraseValue {
     /// One number.
     All(f32),
     /// A number for each channel.
     Each(Vec<f32>),
-    /// Numbers from a standard normal distribution.
+    /// Random values from the standard normal distribution.
     Named(NamedValue),
 }
 
-/// An [`EraseValue`] that has a name.
+/// An [`EraseValue`] that is given by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NamedValue {
-    /// Each value drawn from a standard normal distribution.
+    /// Each value is drawn from the standard normal distribution.
     Random,
 }
 
@@ -89,19 +93,19 @@ impl Default for EraseValue {
     }
 }
 
-/// A rectangle that lies in the image.
+/// A rectangle in the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rectangle {
-    /// First row.
+    /// The first row.
     pub top: usize,
-    /// First column.
+    /// The first column.
     pub left: usize,
     /// Height and width.
     pub size: Size,
 }
 
 impl RandomErasing {
-    /// A rectangle smaller than the image on both sides; `None` if ten draws gave none.
+    /// Draws a rectangle that is smaller than the image on both sides; `None` after ten failed draws.
     fn draw(&self, image: Size, count: usize, rng: &mut Rng) -> Option<Rectangle> {
         let scale = self.scale.map(|share| share / count as f64);
         (0..10).find_map(|_| {
@@ -162,7 +166,7 @@ impl NormalizedTransform for RandomErasing {
     }
 }
 
-/// Writes `value(channel)` to every value in the rectangle, row by row; what reaches beyond the image is left out.
+/// Writes `value(channel)` to every value in the rectangle, row by row, clipped to the image.
 ///
 /// # Source
 /// torchvision `F.erase`.

@@ -7,7 +7,7 @@ use crate::params::{half, validate_p};
 use crate::rng::Rng;
 use crate::{Error, Image8, Result, Transform};
 
-/// An op without draws of its own: its struct, what it checks and what it does.
+/// Defines an op without random parameters: its struct, its validation and its function.
 macro_rules! fixed {
     ($name:ident, $check:expr, $apply:expr) => {
         impl Transform for $name {
@@ -35,11 +35,12 @@ macro_rules! fixed {
 /// # Source
 /// torchvision `v2.RandomPosterize`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomPosterize {
-    /// Bits kept, 0 to 8.
+    /// The number of bits that are kept, 0 to 8.
     pub bits: u8,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
@@ -58,16 +59,17 @@ fixed!(
     |op, image| posterize(image, op.bits)
 );
 
-/// Inverts the values from a threshold on.
+/// Inverts the values above a threshold.
 ///
 /// # Source
 /// torchvision `v2.RandomSolarize`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomSolarize {
     /// The lowest value that is inverted, 0 to 256.
     pub threshold: f64,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
@@ -86,28 +88,30 @@ fixed!(
     |op, image| solarize(image, op.threshold)
 );
 
-/// Flattens each channel's histogram.
+/// Equalizes the histogram of each channel.
 ///
 /// # Source
 /// torchvision `v2.RandomEqualize`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomEqualize {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
 
 fixed!(RandomEqualize, |_| Ok(()), |_, image| equalize(image));
 
-/// Stretches each channel's levels to 0..255.
+/// Stretches the levels of each channel to 0..255.
 ///
 /// # Source
 /// torchvision `v2.RandomAutocontrast`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomAutocontrast {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
@@ -119,23 +123,25 @@ fixed!(RandomAutocontrast, |_| Ok(()), |_, image| autocontrast(image));
 /// # Source
 /// torchvision `v2.RandomInvert`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomInvert {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
 
 fixed!(RandomInvert, |_| Ok(()), |_, image| invert(image));
 
-/// Takes the colour out; the number of channels stays.
+/// Converts the image to grey. Keeps the number of channels.
 ///
 /// # Source
 /// torchvision `v2.RandomGrayscale`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomGrayscale {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "tenth")]
     pub p: f64,
 }

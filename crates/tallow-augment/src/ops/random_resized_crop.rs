@@ -1,4 +1,4 @@
-//! RandomResizedCrop: a random part of the image, scaled to a fixed size.
+//! RandomResizedCrop: crops a random part of the image and resizes it.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -11,25 +11,26 @@ use crate::{Image8, Interpolation, InterpolationChoice, PaddingMode, Result, Siz
 
 const NAME: &str = "RandomResizedCrop";
 
-/// Cuts out a window of random place, area and proportions and scales it to `size`.
+/// Crops a window of random position, area and aspect ratio and resizes it to `size`.
 ///
 /// # Source
 /// torchvision `v2.RandomResizedCrop` with `antialias=True`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomResizedCrop {
     /// Side of the square, or `[height, width]`.
     pub size: SizeParam,
-    /// Area of the window as a fraction of the image's, `[low, high]`.
+    /// The area of the window as a fraction of the image's, `[low, high]`.
     #[serde(default = "default_scale")]
     pub scale: [f64; 2],
-    /// Width / height of the window, `[low, high]`, drawn uniformly in the logarithm.
+    /// The aspect ratio (width / height) of the window, `[low, high]`, drawn uniformly in the logarithm.
     #[serde(default = "default_ratio")]
     pub ratio: [f64; 2],
-    /// How pixels are computed; `"random"` draws bilinear or bicubic for each image, as timm does.
+    /// The interpolation; `"random"` draws bilinear or bicubic for each image, as timm does.
     #[serde(default)]
     pub interpolation: InterpolationChoice,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -43,7 +44,7 @@ fn default_ratio() -> [f64; 2] {
 }
 
 impl RandomResizedCrop {
-    /// A window that lies in the image; if ten draws give none, the largest one in the middle with allowed proportions.
+    /// Draws a window in the image; after ten failed draws, the largest central one with an allowed aspect ratio.
     fn draw(&self, image: Size, rng: &mut Rng) -> Window {
         for _ in 0..10 {
             let (width, height) = draw_sides(image, self.scale, self.ratio, rng);
@@ -96,12 +97,12 @@ impl Transform for RandomResizedCrop {
     }
 }
 
-/// The pixels of `window`, which should lie in the image, scaled to `size`.
+/// Crops `window`, which should lie in the image, and resizes it to `size`.
 ///
 /// # Errors
 /// As [`resize`](super::resize()).
 pub fn resized_crop(image: Image8, window: Window, size: Size, interpolation: Interpolation) -> Result<Image8> {
-    // Cut out first, so that no pixel outside the window has a part in the result.
+    // Cropped first, so that pixels outside the window do not affect the result.
     let whole = window.top == 0 && window.left == 0 && window.size == image.size();
     let part = if whole { image } else { crop(&image, window, PaddingMode::Constant, [0; 3]) };
     resize(part, size, interpolation)

@@ -1,4 +1,4 @@
-//! RandomRotation: the image turned about its middle by a random angle.
+//! RandomRotation: rotates the image about its centre by a random angle.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,22 +9,23 @@ use crate::{Error, Fill, Image8, Interpolation, Range, Result, Transform};
 
 const NAME: &str = "RandomRotation";
 
-/// Turns the image by an angle drawn uniformly; the size stays, corners are cut off.
+/// Rotates the image by a uniformly drawn angle. Keeps the size; corners are cut off.
 ///
 /// # Source
 /// torchvision `v2.RandomRotation` on Pillow images, with `expand=False`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomRotation {
-    /// Degrees counter-clockwise: `x` for `[-x, x]`, or `[low, high]`.
+    /// The rotation in degrees counter-clockwise: `x` for `[-x, x]`, or `[low, high]`.
     pub degrees: Range,
-    /// How pixels are computed: nearest, bilinear or bicubic.
+    /// The interpolation: nearest, bilinear or bicubic.
     #[serde(default = "nearest")]
     pub interpolation: Interpolation,
-    /// Colour of what comes into view.
+    /// The colour of uncovered pixels.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -34,10 +35,10 @@ pub(super) fn nearest() -> Interpolation {
     Interpolation::Nearest
 }
 
-/// Where angles may lie.
+/// The allowed angles.
 pub(super) const ANGLES: [f64; 2] = [-360.0, 360.0];
 
-/// Refuses Lanczos, which no affine map uses.
+/// Refuses Lanczos, which is for resizing only.
 pub(super) fn validate_interpolation(op: &'static str, interpolation: Interpolation) -> Result<()> {
     if interpolation != Interpolation::Lanczos {
         return Ok(());
@@ -70,7 +71,7 @@ impl Transform for RandomRotation {
     }
 }
 
-/// The image turned by `angle` degrees counter-clockwise about its middle, its size kept.
+/// Rotates the image by `angle` degrees counter-clockwise about its centre. Keeps the size.
 ///
 /// # Source
 /// torchvision `F.rotate` on Pillow images.

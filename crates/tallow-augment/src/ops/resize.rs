@@ -1,4 +1,4 @@
-//! Resize: another size, antialiased, equal to Pillow within one level.
+//! Resize: antialiased resizing, equal to Pillow within one level.
 
 use std::cell::RefCell;
 
@@ -14,19 +14,20 @@ use crate::{Error, Image8, Interpolation, Result, Size, SizeParam, Transform};
 
 const NAME: &str = "Resize";
 
-/// Scales the image: to a short side of `size` with the proportions kept, or to `[height, width]` exactly.
+/// Resizes the image: to a short side of `size` with the aspect ratio kept, or to `[height, width]` exactly.
 ///
 /// # Source
 /// torchvision `v2.Resize` with `antialias=True`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Resize {
     /// The short side, or `[height, width]`.
     pub size: SizeParam,
-    /// How pixels are computed.
+    /// The interpolation.
     #[serde(default)]
     pub interpolation: Interpolation,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -69,7 +70,7 @@ impl Transform for Resize {
     }
 }
 
-/// The size with the short side `short` and the proportions of `image`; the long side is rounded down.
+/// The size with the short side `short` and the aspect ratio of `image`; the long side is rounded down.
 fn short_side(image: Size, short: usize) -> Size {
     let long = |long_side: usize, short_side: usize| (short as u128 * long_side as u128 / short_side as u128) as usize;
     if image.width <= image.height {
@@ -79,15 +80,15 @@ fn short_side(image: Size, short: usize) -> Size {
     }
 }
 
-/// Refuses a size that no image may have, such as the long side of a very thin one.
+/// Refuses an invalid size, such as the long side of a very thin image.
 pub(super) fn checked(op: &'static str, image: Size, wanted: Size) -> Result<Size> {
     if wanted.is_valid() { Ok(wanted) } else { Err(Error::ImageSize { op, wanted, image }) }
 }
 
-/// The image scaled to `size`; within 1 level of Pillow's `resize`, equal for `Nearest`.
+/// Resizes the image to `size`. Within 1 level of Pillow's `resize`; equal for `Nearest`.
 ///
 /// # Errors
-/// The resizer refuses, which no valid size makes it do.
+/// The resizer fails; it does not for valid sizes.
 pub fn resize(image: Image8, size: Size, interpolation: Interpolation) -> Result<Image8> {
     let from = image.size();
     let filter = match interpolation {
@@ -96,8 +97,8 @@ pub fn resize(image: Image8, size: Size, interpolation: Interpolation) -> Result
         Interpolation::Bicubic => FilterType::CatmullRom,
         Interpolation::Lanczos => FilterType::Lanczos3,
     };
-    // Two calls, because in one the filter keeps more precision between its passes than Pillow does. The order is
-    // Pillow's: across first, unless that alone would make the image larger.
+    // Two calls, because a single call keeps more precision between the passes than Pillow does. The order is
+    // Pillow's: horizontal first, unless only the vertical pass makes the image smaller.
     let down_first = size.width > from.width && size.height < from.height;
     let between = if down_first {
         Size { height: size.height, width: from.width }
@@ -117,7 +118,7 @@ fn resize_nearest(image: Image8, size: Size) -> Image8 {
     let columns = places(from.width, size.width);
     let mut data = Vec::with_capacity(size.pixels() * channels);
     for y in places(from.height, size.height) {
-        // A place added up may end one bit beyond the last pixel.
+        // A summed position may end one bit beyond the last pixel.
         let row = image.row(y.unwrap_or(from.height - 1));
         for x in &columns {
             let x = x.unwrap_or(from.width - 1) * channels;
@@ -127,7 +128,7 @@ fn resize_nearest(image: Image8, size: Size) -> Image8 {
     Image8::from_parts(size, channels, data)
 }
 
-/// Scales along one side; the other one is already right.
+/// Resizes along one axis; the other side has its final length.
 fn resize_once(image: Image8, size: Size, filter: FilterType) -> Result<Image8> {
     let from = image.size();
     if from == size {
@@ -135,7 +136,7 @@ fn resize_once(image: Image8, size: Size, filter: FilterType) -> Result<Image8> 
     }
     let channels = image.channels();
     let mut data = vec![0; size.pixels() * channels];
-    // The two kinds by name: the resizer's own choice at run time would compile all of its kinds into this crate.
+    // Typed calls: the resizer's dynamic dispatch would compile all pixel types into this crate.
     let result = if channels == 1 {
         resize_typed::<U8>(from, image.data(), size, &mut data, filter)
     } else {
@@ -153,7 +154,7 @@ fn resize_typed<P: PixelTrait>(
     filter: FilterType,
 ) -> std::result::Result<(), String> {
     thread_local! {
-        // Kept for its buffers.
+        // Reused for its buffers.
         static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
     }
     let source = TypedImageRef::<P>::from_buffer(from.width as u32, from.height as u32, source)

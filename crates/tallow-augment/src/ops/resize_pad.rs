@@ -1,4 +1,4 @@
-//! ResizePad: fit the whole image into a size and pad the rest. Not in torchvision.
+//! ResizePad: fits the whole image into a size and pads the rest. Not in torchvision.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,22 +10,23 @@ use crate::{Fill, Image8, Interpolation, PaddingMode, Result, Size, SizeParam, T
 
 const NAME: &str = "ResizePad";
 
-/// Scales the image to the largest size that fits into `size` with its proportions kept, and centres it on `fill`.
+/// Resizes the image to the largest size that fits into `size` with its aspect ratio kept, and centres it on `fill`.
 ///
 /// # Source
-/// Ours; torchvision has no such op. As Pillow's `ImageOps.pad`.
+/// Pillow's `ImageOps.pad`; torchvision has no such op.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResizePad {
     /// Side of the square, or `[height, width]`.
     pub size: SizeParam,
-    /// How pixels are computed.
+    /// The interpolation.
     #[serde(default)]
     pub interpolation: Interpolation,
-    /// Colour around the image.
+    /// The colour around the image.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -54,7 +55,7 @@ impl Transform for ResizePad {
     }
 }
 
-/// The image scaled to fit into `size`, centred on `fill`.
+/// Resizes the image to fit into `size`, centred on `fill`.
 ///
 /// # Errors
 /// As [`resize`](super::resize()).
@@ -69,7 +70,7 @@ pub fn resize_pad(image: Image8, size: Size, interpolation: Interpolation, fill:
     Ok(crop(&image, window, PaddingMode::Constant, fill))
 }
 
-/// The largest size with `image`'s proportions that fits into `size`; at least one pixel.
+/// The largest size with the aspect ratio of `image` that fits into `size`; at least one pixel.
 fn fit(image: Size, size: Size) -> Size {
     let (image_ratio, ratio) = (image.width as f64 / image.height as f64, size.width as f64 / size.height as f64);
     if image_ratio > ratio {

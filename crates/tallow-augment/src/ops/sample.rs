@@ -1,14 +1,14 @@
-//! Pixels found between pixels: what affine maps and perspective share.
+//! Sampling an image at fractional positions, for affine and perspective transforms.
 
 use crate::{Image8, Interpolation, Size};
 
-/// Where to look for the pixel that comes to stand at a place; in pixels, pixel centres at halves.
+/// A map from positions in the output to positions in the input, in pixels, with pixel centres at half integers.
 pub(super) trait Placement {
-    /// The place in the input for (x, y) in the output.
+    /// The position in the input for (x, y) in the output.
     fn place(&self, x: f64, y: f64) -> (f64, f64);
 }
 
-/// The image of which the pixel at `placement.place(x, y)` stands at (x, y), its size kept; `fill` outside of it.
+/// Samples the image at `placement.place(x, y)` for every pixel (x, y). Keeps the size; `fill` outside the image.
 ///
 /// # Source
 /// Pillow's `ImagingGenericTransform`.
@@ -25,7 +25,7 @@ pub(super) fn transform(
         let fill = [fill[0]];
         pulp::Arch::new().dispatch(Sample::<1, 1, _> { pixels, size, placement, interpolation, fill, out: &mut data });
     } else {
-        // A fourth value a pixel, of no use but that four are computed as fast as three.
+        // Padded to four values per pixel: four are computed as fast as three, and load as one vector.
         let mut pixels = vec![[0; 4]; size.pixels()];
         for (pixel, rgb) in pixels.iter_mut().zip(image.data().as_chunks::<3>().0) {
             *pixel = [rgb[0], rgb[1], rgb[2], 0];
@@ -37,7 +37,7 @@ pub(super) fn transform(
     Image8::from_parts(size, image.channels(), data)
 }
 
-/// Pixels of `L` values to sample from, of which `C` are wanted.
+/// An image with `L` values per pixel, of which `C` are written.
 struct Sample<'a, const L: usize, const C: usize, P> {
     pixels: &'a [[u8; L]],
     size: Size,
@@ -47,7 +47,7 @@ struct Sample<'a, const L: usize, const C: usize, P> {
     out: &'a mut [u8],
 }
 
-/// Compiled once more for AVX2: loops and no closures, which would be left behind.
+/// Compiled for AVX2 too. Uses loops, because closures would not be compiled for AVX2.
 impl<const L: usize, const C: usize, P: Placement> pulp::NullaryFnOnce for Sample<'_, L, C, P> {
     type Output = ();
 
@@ -76,25 +76,25 @@ impl<const L: usize, const C: usize, P: Placement> pulp::NullaryFnOnce for Sampl
 }
 
 impl<const L: usize, const C: usize, P> Sample<'_, L, C, P> {
-    /// Where row `y` begins, the nearest row if there is none.
+    /// The start of row `y`, clamped to the image.
     #[inline(always)]
     fn row(&self, y: i32) -> usize {
         y.clamp(0, self.size.height as i32 - 1) as usize * self.size.width
     }
 
-    /// Column `x`, the nearest one if there is none.
+    /// Column `x`, clamped to the image.
     #[inline(always)]
     fn column(&self, x: i32) -> usize {
         x.clamp(0, self.size.width as i32 - 1) as usize
     }
 
-    /// The pixel in a column of the row that begins at `row`.
+    /// The pixel in a column of the row that starts at `row`.
     #[inline(always)]
     fn pixel(&self, row: usize, column: usize) -> [f64; L] {
         floats(self.pixels[row + column])
     }
 
-    /// The value at a place counted between pixel centres.
+    /// The interpolated value; positions are in pixels from the first pixel's centre.
     #[inline(always)]
     fn bilinear(&self, x: f64, y: f64) -> [u8; L] {
         let ((left, dx), (above, dy)) = (split(x), split(y));
@@ -111,7 +111,7 @@ impl<const L: usize, const C: usize, P> Sample<'_, L, C, P> {
         out
     }
 
-    /// The value at a place counted between pixel centres.
+    /// The interpolated value; positions are in pixels from the first pixel's centre.
     #[inline(always)]
     fn bicubic(&self, x: f64, y: f64) -> [u8; L] {
         let ((left, dx), (above, dy)) = (split(x), split(y));
@@ -140,20 +140,21 @@ fn floats<const L: usize>(pixel: [u8; L]) -> [f64; L] {
     out
 }
 
-/// The whole number below `place`, which is within an image, and the rest.
+/// The integer and fractional part of a position in the image.
 #[inline(always)]
 fn split(place: f64) -> (i32, f64) {
     let below = place.floor();
     (whole(below), place - below)
 }
 
-/// A whole number between ±2³¹: added to 3 · 2⁵¹, it stands in the lowest bits. A cast would look for what is no number.
+/// Converts an integral value within ±2³¹: added to 3 · 2⁵¹, it is in the lowest bits. A cast would also check for
+/// NaN.
 #[inline(always)]
 fn whole(value: f64) -> i32 {
     (value + 6_755_399_441_055_744.0).to_bits() as i32
 }
 
-/// The cubic through four values in a row (Keys' kernel with a = -1), at `d` between the second and the third.
+/// Cubic interpolation (Keys' kernel with a = -1) of four values, at `d` between the second and the third.
 #[inline(always)]
 fn cubic<const L: usize>([v1, v2, v3, v4]: [[f64; L]; 4], d: f64) -> [f64; L] {
     let mut out = [0.0; L];

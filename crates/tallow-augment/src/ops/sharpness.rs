@@ -1,4 +1,4 @@
-//! RandomAdjustSharpness: the image blended with a smoothed one.
+//! RandomAdjustSharpness: blends the image with a smoothed one.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,12 @@ const NAME: &str = "RandomAdjustSharpness";
 /// # Source
 /// torchvision `v2.RandomAdjustSharpness` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomAdjustSharpness {
-    /// 0 smooths, 1 changes nothing, 2 doubles what smoothing takes away.
+    /// The factor: 0 smooths, 1 is no change, 2 doubles the detail that smoothing removes.
     pub sharpness_factor: f64,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "half")]
     pub p: f64,
 }
@@ -43,17 +44,17 @@ impl Transform for RandomAdjustSharpness {
     }
 }
 
-/// Blends the smoothed image (`factor` 0) with the image (1); more than 1 sharpens. The outermost pixels stay.
+/// Blends the smoothed image (`factor` 0) with the image (1); more than 1 sharpens. The outermost pixels do not change.
 ///
 /// # Source
-/// Pillow `ImageEnhance.Sharpness`: smoothing weighs a pixel 5/13 and its eight neighbours 1/13 each.
+/// Pillow `ImageEnhance.Sharpness`: smoothing weights a pixel by 5/13 and its eight neighbours by 1/13 each.
 pub fn adjust_sharpness(image: &mut Image8, factor: f32) {
     let (height, width, channels) = (image.height(), image.width(), image.channels());
     if height < 3 || width < 3 {
         return;
     }
     let stride = width * channels;
-    // Sums of the three pixels above each other, then of three of these side by side.
+    // Vertical sums of three pixels, then horizontal sums of three of these.
     let mut above = image.row(0).to_vec();
     let mut columns = vec![0u16; stride];
     for y in 1..height - 1 {

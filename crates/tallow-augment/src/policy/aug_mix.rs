@@ -1,4 +1,4 @@
-//! AugMix: several chains of changes, blended with the image.
+//! AugMix: blends several chains of changes with the image.
 
 use rand::Rng as _;
 use rand_distr::{Distribution as _, Gamma};
@@ -13,39 +13,40 @@ use crate::{Error, Fill, Image8, InterpolationChoice, Result, Size, Transform};
 
 const NAME: &str = "AugMix";
 
-/// Strengths of a change, of which `severity` are in use.
+/// The number of strengths of a change; the first `severity` are used.
 const BINS: usize = 10;
 
 /// Blends the image with `mixture_width` versions of it, each changed up to three times, with random weights.
 ///
 /// # Source
 /// Hendrycks et al. 2020, <https://arxiv.org/abs/1912.02781>; torchvision `v2.AugMix`. Changes are those of Pillow
-/// images, where torchvision takes tensors; timm's loss over three views is the training loop's business.
+/// images, where torchvision uses tensors. timm's loss over three views is part of the training loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AugMix {
-    /// Strength, 1 to 10.
+    /// The strength, 1 to 10.
     #[serde(default = "three")]
     pub severity: usize,
-    /// Chains.
+    /// The number of chains.
     #[serde(default = "three")]
     pub mixture_width: usize,
-    /// Changes a chain; negative for 1 to 3 at random.
+    /// The number of changes per chain; negative for 1 to 3 at random.
     #[serde(default = "random_depth")]
     pub chain_depth: i64,
-    /// Parameter of the weights' Dirichlet distribution, above 0.
+    /// The parameter of the Dirichlet distribution of the weights, above 0.
     #[serde(default = "always")]
     pub alpha: f64,
-    /// Brightness, colour, contrast and sharpness too.
+    /// Whether brightness, colour, contrast and sharpness are included.
     #[serde(default = "yes")]
     pub all_ops: bool,
-    /// How pixels are computed: nearest, bilinear, bicubic or random.
+    /// The interpolation: nearest, bilinear, bicubic or random.
     #[serde(default)]
     pub interpolation: InterpolationChoice,
-    /// Colour of what comes into view.
+    /// The colour of uncovered pixels.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -121,9 +122,9 @@ impl Transform for AugMix {
     }
 }
 
-/// `n` weights with the sum 1 from the symmetric Dirichlet distribution.
+/// Draws `n` weights with sum 1 from the symmetric Dirichlet distribution.
 fn dirichlet(alpha: f64, n: usize, rng: &mut Rng) -> Vec<f32> {
-    // `alpha` was checked: above 0 and finite, which is all that the distribution wants.
+    // `Gamma::new` fails only for an `alpha` that `validate` refuses.
     let draws: Vec<f64> = match Gamma::new(alpha, 1.0) {
         Ok(gamma) => (0..n).map(|_| gamma.sample(rng)).collect(),
         Err(_) => vec![1.0; n],
@@ -132,7 +133,7 @@ fn dirichlet(alpha: f64, n: usize, rng: &mut Rng) -> Vec<f32> {
     if sum > 0.0 {
         draws.into_iter().map(|x| (x / sum) as f32).collect()
     } else {
-        // A tiny alpha rounds all of them to 0: one has all the weight then.
+        // With a tiny alpha, all draws can round to 0: then one has all the weight.
         let all = rng.random_range(0..n);
         (0..n).map(|i| if i == all { 1.0 } else { 0.0 }).collect()
     }

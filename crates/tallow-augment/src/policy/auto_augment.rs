@@ -12,32 +12,34 @@ use crate::{Fill, Image8, InterpolationChoice, Result, Transform};
 
 const NAME: &str = "AutoAugment";
 
-/// Strengths of a change.
+/// The number of strengths of a change.
 const BINS: usize = 10;
 
-/// Makes one of 25 pairs of changes, each of the two with its own probability and strength.
+/// Applies one of 25 pairs of changes, each change with its own probability and strength.
 ///
 /// # Source
 /// Cubuk et al. 2018, <https://arxiv.org/abs/1805.09501>; torchvision `v2.AutoAugment` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AutoAugment {
-    /// For which dataset the pairs were found: imagenet, cifar10 or svhn.
+    /// The dataset that the pairs were found on: imagenet, cifar10 or svhn.
     #[serde(default)]
     pub policy: PolicyName,
-    /// How pixels are computed: nearest, bilinear, bicubic or random.
+    /// The interpolation: nearest, bilinear, bicubic or random.
     #[serde(default = "nearest")]
     pub interpolation: InterpolationChoice,
-    /// Colour of what comes into view.
+    /// The colour of uncovered pixels.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
 
 /// The dataset that a policy was found on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyName {
     /// ImageNet.
@@ -49,7 +51,7 @@ pub enum PolicyName {
     Svhn,
 }
 
-/// Two changes, each with its probability and its strength (0 to 9; 0 where it has none).
+/// Two changes, each with its probability and its strength (0 to 9; 0 if it has none).
 pub type SubPolicy = [(SpaceOp, f64, usize); 2];
 
 impl PolicyName {

@@ -1,4 +1,4 @@
-//! One change that a policy makes, with its argument: the deterministic part of every policy.
+//! A change with its argument: the deterministic part of every policy.
 
 use crate::ops::{
     AffineMatrix, adjust_brightness, adjust_contrast, adjust_saturation, adjust_sharpness, affine, autocontrast,
@@ -9,46 +9,46 @@ use crate::{Image8, Interpolation};
 /// A change of an image with its argument.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
-    /// Nothing.
+    /// No change.
     Identity,
-    /// Moves rows sideways by this many pixels a row down.
+    /// Shifts rows horizontally by this many pixels per row.
     ShearX(f64),
-    /// Moves columns by this many pixels a column to the right.
+    /// Shifts columns vertically by this many pixels per column.
     ShearY(f64),
     /// Moves the image this many pixels to the left.
     TranslateX(f64),
     /// Moves the image this many pixels up.
     TranslateY(f64),
-    /// Degrees counter-clockwise.
+    /// Rotates by this many degrees counter-clockwise.
     Rotate(f64),
-    /// Factor of brightness.
+    /// Changes the brightness by this factor.
     Brightness(f64),
-    /// Factor of saturation.
+    /// Changes the saturation by this factor.
     Color(f64),
-    /// Factor of contrast.
+    /// Changes the contrast by this factor.
     Contrast(f64),
-    /// Factor of sharpness.
+    /// Changes the sharpness by this factor.
     Sharpness(f64),
-    /// Bits kept.
+    /// Keeps this many bits.
     Posterize(u8),
-    /// Lowest value inverted.
+    /// Inverts the values from this one on.
     Solarize(f64),
-    /// Levels added to dark values.
+    /// Adds this to dark values.
     SolarizeAdd(u8),
     /// Stretches the levels.
     AutoContrast,
-    /// Flattens the histogram.
+    /// Equalizes the histogram.
     Equalize,
     /// Inverts all values.
     Invert,
-    /// Takes the colour out.
+    /// Converts to grey.
     Grayscale,
-    /// Standard deviation of Pillow's Gaussian blur, in pixels.
+    /// Applies Pillow's Gaussian blur with this standard deviation in pixels.
     GaussianBlur(f64),
 }
 
 impl Change {
-    /// Changes the image; `interpolation` (Lanczos counts as bicubic) and `fill` are for those that move pixels.
+    /// Applies the change. `interpolation` (Lanczos counts as bicubic) and `fill` are for changes that move pixels.
     ///
     /// # Source
     /// The Pillow calls of torchvision's `_apply_image_or_video_transform` and of timm's `auto_augment.py`.

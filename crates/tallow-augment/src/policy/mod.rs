@@ -1,7 +1,7 @@
-//! Policies: ops that draw which changes to make, and how strong: AutoAugment, RandAugment, TrivialAugmentWide, AugMix
+//! Policies draw changes and their strengths: AutoAugment, RandAugment, TrivialAugmentWide, AugMix
 //! and DeiT III's 3-Augment.
 //!
-//! A policy's draw is a [`Change`] with its argument. torchvision's policies take arguments from the tables of
+//! A draw is a [`Change`] with its argument. torchvision's policies take arguments from the tables of
 //! [`Space`]; timm's RandAugment strings compute them from a level by [`Leveled`].
 
 mod aug_mix;

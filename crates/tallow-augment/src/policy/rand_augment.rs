@@ -1,4 +1,4 @@
-//! RandAugment: a fixed number of changes of one strength; torchvision's parameters, or a string of timm's.
+//! RandAugment: a fixed number of changes of one strength, with torchvision's parameters or a timm string.
 
 use rand::seq::IndexedRandom as _;
 use serde::{Deserialize, Serialize};
@@ -11,33 +11,34 @@ use crate::{Error, Fill, Image8, InterpolationChoice, Result, Size, Transform};
 
 const NAME: &str = "RandAugment";
 
-/// Makes `num_ops` changes drawn from 14, each of strength `magnitude`; or what `config` says, in timm's language.
+/// Applies `num_ops` changes drawn from 14, each with strength `magnitude`; or those of the timm string `config`.
 ///
 /// # Source
 /// Cubuk et al. 2019, <https://arxiv.org/abs/1909.13719>; torchvision `v2.RandAugment` on Pillow images; timm
 /// `rand_augment_transform`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandAugment {
-    /// timm's string, such as `rand-m9-mstd0.5-inc1`; then the next three mean nothing.
+    /// A timm string such as `rand-m9-mstd0.5-inc1`. The next three parameters are ignored then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
-    /// Changes an image.
+    /// The number of changes.
     #[serde(default = "default_num_ops")]
     pub num_ops: usize,
-    /// Strength, from 0 to below `num_magnitude_bins`.
+    /// The strength, from 0 to below `num_magnitude_bins`.
     #[serde(default = "default_magnitude")]
     pub magnitude: usize,
-    /// Number of strengths, at least 2.
+    /// The number of strengths, at least 2.
     #[serde(default = "default_bins")]
     pub num_magnitude_bins: usize,
-    /// How pixels are computed: nearest if absent, with `config` bilinear or bicubic at random, as timm does.
+    /// The interpolation. `None`: nearest; with `config`, bilinear or bicubic at random, as in timm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<InterpolationChoice>,
-    /// Colour of what comes into view: black if absent, with `config` grey (128), as timm has it.
+    /// The colour of uncovered pixels. `None`: black; with `config`, grey (128), as in timm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fill: Option<Fill>,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }
@@ -55,7 +56,7 @@ pub(super) fn default_bins() -> usize {
 }
 
 impl Default for RandAugment {
-    /// torchvision's: two changes of strength 9 of 31.
+    /// torchvision's defaults: two changes of strength 9 of 31.
     fn default() -> Self {
         Self {
             config: None,
@@ -73,7 +74,7 @@ impl RandAugment {
     /// Draws the changes for an image of `size`, in order.
     ///
     /// # Errors
-    /// A `config` that is none of timm's.
+    /// `config` is not a valid timm string.
     pub fn draw(&self, size: Size, rng: &mut Rng) -> Result<Vec<Change>> {
         if let Some(config) = &self.config {
             let config: TimmRandAugment = config.parse()?;
@@ -86,7 +87,7 @@ impl RandAugment {
     }
 }
 
-/// Draws an op of `space`, and the sign of its magnitude, which is the one at `bin` of `bins`.
+/// Draws an op of `space` with the magnitude at `bin` of `bins`, and its sign.
 pub(super) fn draw_change(
     space: Space,
     bin: impl FnOnce(&mut Rng) -> usize,
@@ -104,7 +105,7 @@ pub(super) fn draw_change(
     op.change(magnitude)
 }
 
-/// Refuses what no affine map uses.
+/// Refuses Lanczos, which is for resizing only.
 pub(super) fn validate_interpolation(op: &'static str, interpolation: InterpolationChoice) -> Result<()> {
     if interpolation != InterpolationChoice::Lanczos {
         return Ok(());

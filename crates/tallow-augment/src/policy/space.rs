@@ -1,10 +1,10 @@
-//! torchvision's augmentation spaces: which ops a policy draws from, and the argument that each magnitude stands for.
+//! torchvision's augmentation spaces: the ops that a policy draws from, and the argument for each magnitude.
 
 use crate::Size;
 
 use super::Change;
 
-/// A policy's list of ops and its magnitudes.
+/// The ops and magnitudes of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
     /// `AutoAugment`.
@@ -40,7 +40,7 @@ pub enum SpaceOp {
 
 use SpaceOp::*;
 
-/// All but `Identity` and `Invert`, which not every space has.
+/// The ops of every space: all but `Identity` and `Invert`.
 const COMMON: [SpaceOp; 13] = [
     ShearX,
     ShearY,
@@ -67,8 +67,8 @@ impl Space {
         }
     }
 
-    /// The argument of `op` at magnitude `bin` of `bins` (at least 2), and whether its sign is drawn; `None` without
-    /// argument. `size` is the image's.
+    /// The argument of `op` at magnitude `bin` of `bins` (at least 2), and whether its sign is drawn; `None` for an op
+    /// without argument. `size` is the size of the image.
     ///
     /// # Source
     /// The `_AUGMENTATION_SPACE` of torchvision's classes.
@@ -120,7 +120,7 @@ impl Space {
 }
 
 impl SpaceOp {
-    /// The change that this op makes with a signed magnitude (ignored by those without one).
+    /// The change for a signed magnitude, which ops without argument ignore.
     pub fn change(self, magnitude: f64) -> Change {
         match self {
             Identity => Change::Identity,

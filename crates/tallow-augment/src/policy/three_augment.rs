@@ -1,4 +1,4 @@
-//! ThreeAugment: DeiT III's policy: grey, inverted highlights, or blur.
+//! ThreeAugment, the policy of DeiT III: grayscale, solarize or blur.
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -8,15 +8,16 @@ use crate::params::{always, validate_p};
 use crate::rng::{Rng, uniform};
 use crate::{Image8, Interpolation, Result, Transform};
 
-/// Makes the image grey, solarizes it from 128 on, or blurs it (radius 0.1 to 2), one of the three at random. A
-/// `ColorJitter` of 0.3 for brightness, contrast and saturation stands behind it in the recipe.
+/// Applies one of three changes at random: grayscale, solarize from 128 on, or blur (radius 0.1 to 2). The recipe has a
+/// `ColorJitter` of 0.3 for brightness, contrast and saturation after it.
 ///
 /// # Source
 /// Touvron et al. 2022, <https://arxiv.org/abs/2204.07118>; `new_data_aug_generator` of DeiT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ThreeAugment {
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }

@@ -1,4 +1,4 @@
-//! timm's RandAugment strings, such as `rand-m9-mstd0.5-inc1`: how they are read, and what a level stands for.
+//! timm's RandAugment strings, such as `rand-m9-mstd0.5-inc1`: their parser, and the argument for each level.
 
 use std::str::FromStr;
 
@@ -41,7 +41,7 @@ pub enum Leveled {
 
 use Leveled::*;
 
-/// Ops whose strength falls or rises with the level, as they were published.
+/// The published ops, whose strength falls or rises with the level.
 const PLAIN: &[Leveled] = &[
     AutoContrast,
     Equalize,
@@ -60,7 +60,7 @@ const PLAIN: &[Leveled] = &[
     TranslateYRel,
 ];
 
-/// Ops whose strength rises with the level (`inc1`).
+/// The ops whose strength rises with the level (`inc1`).
 const INCREASING: &[Leveled] = &[
     AutoContrast,
     Equalize,
@@ -82,7 +82,7 @@ const INCREASING: &[Leveled] = &[
 /// The set `3a`, after DeiT III.
 const THREE: &[Leveled] = &[SolarizeIncreasing, Desaturate, GaussianBlur];
 
-/// The set `3aw`: with weights, drawn without replacement.
+/// The set `3aw`, with weights; ops are drawn without replacement.
 const THREE_WEIGHTED: &[(Leveled, f64)] = &[
     (SolarizeIncreasing, 6.0),
     (Desaturate, 6.0),
@@ -100,7 +100,7 @@ const THREE_WEIGHTED: &[(Leveled, f64)] = &[
     (Invert, 1.0),
 ];
 
-/// The set `weights`: with weights, drawn without replacement.
+/// The set `weights`, with weights; ops are drawn without replacement.
 const WEIGHTS: &[(Leveled, f64)] = &[
     (Rotate, 3.0),
     (ShearX, 2.0),
@@ -120,7 +120,7 @@ const WEIGHTS: &[(Leveled, f64)] = &[
 ];
 
 impl Leveled {
-    /// All of them.
+    /// All ops.
     pub const ALL: &[Self] = &[
         AutoContrast,
         Equalize,
@@ -147,10 +147,10 @@ impl Leveled {
         GaussianBlur,
     ];
 
-    /// The change at `level`, 0 or more; `sign`, 1 or -1, is the direction of those that have two.
+    /// The change at `level`, 0 or more; `sign`, 1 or -1, is the direction of ops that have two.
     ///
     /// # Source
-    /// timm's `LEVEL_TO_ARG`; sizes of translation are 0.45 of the image's at level 10.
+    /// timm's `LEVEL_TO_ARG`; a translation is 0.45 of the image's side at level 10.
     pub fn change(self, level: f64, sign: f64, size: Size) -> Change {
         let at = level / 10.0;
         let enhance = at * 1.8 + 0.1;
@@ -185,7 +185,7 @@ impl Leveled {
     }
 }
 
-/// What a RandAugment string says.
+/// The parameters in a RandAugment string.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimmRandAugment {
     /// `m`: the level's mean.
@@ -194,20 +194,20 @@ pub struct TimmRandAugment {
     pub magnitude_std: f64,
     /// `mmax`: the highest level.
     pub magnitude_max: f64,
-    /// `n`: ops drawn for an image.
+    /// `n`: the number of ops per image.
     pub num_layers: usize,
-    /// `p`: the probability of each op drawn.
+    /// `p`: the probability that a drawn op is applied.
     pub prob: f64,
     /// The ops with their weights.
     pub ops: Vec<(Leveled, f64)>,
-    /// Whether an op can be drawn more than once for an image.
+    /// Whether an op can be drawn more than once per image.
     pub replace: bool,
 }
 
 impl FromStr for TimmRandAugment {
     type Err = Error;
 
-    /// Reads `rand-m9-n2-mstd0.5-mmax10-p0.5-inc1-tNAME`, sections in any order, each with timm's default.
+    /// Parses `rand-m9-n2-mstd0.5-mmax10-p0.5-inc1-tNAME`. Sections may be in any order and default to timm's values.
     fn from_str(text: &str) -> Result<Self> {
         let bad = |expected: &str, found: &str| Error::BadValue {
             op: "RandAugment",

@@ -11,23 +11,24 @@ use crate::{Fill, Image8, InterpolationChoice, Result, Transform};
 
 const NAME: &str = "TrivialAugmentWide";
 
-/// Makes one change drawn from 14, its strength drawn from a wide range.
+/// Applies one change drawn from 14, with a strength drawn from a wide range.
 ///
 /// # Source
 /// Müller and Hutter 2021, <https://arxiv.org/abs/2103.10158>; torchvision `v2.TrivialAugmentWide` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrivialAugmentWide {
-    /// Number of strengths, at least 2.
+    /// The number of strengths, at least 2.
     #[serde(default = "default_bins")]
     pub num_magnitude_bins: usize,
-    /// How pixels are computed: nearest, bilinear, bicubic or random.
+    /// The interpolation: nearest, bilinear, bicubic or random.
     #[serde(default = "nearest")]
     pub interpolation: InterpolationChoice,
-    /// Colour of what comes into view.
+    /// The colour of uncovered pixels.
     #[serde(default)]
     pub fill: Fill,
-    /// Probability.
+    /// The probability that the op is applied.
     #[serde(default = "always")]
     pub p: f64,
 }

@@ -1,4 +1,4 @@
-//! CIFAR-10 and CIFAR-100, binary versions: the .tar.gz archive or its files unpacked.
+//! CIFAR-10 and CIFAR-100 in their binary versions: the .tar.gz archive, or its files unpacked.
 //!
 //! # Source
 //! The format: <https://www.cs.toronto.edu/~kriz/cifar.html>. A record is one label byte (CIFAR-100: the coarse one,
@@ -13,25 +13,26 @@ use std::sync::Arc;
 use super::gzip::unpacked;
 use super::memory::MemoryImages;
 use super::tar::read_entries;
-use crate::{Error, Result, Splits};
+use crate::error::{Error, Result};
+use crate::splits::Splits;
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
-/// How a dataset's files are named and to be read.
+/// The file names and the record format of a dataset.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CifarLayout {
+pub(crate) struct CifarFormat {
     /// The archive's file name.
     pub archive: &'static str,
     /// The training files, in order.
     pub train: &'static [&'static str],
     /// The test file.
     pub test: &'static str,
-    /// Label bytes before a record's pixels; the last one counts.
+    /// The number of label bytes before the pixels of a record; the last one is used.
     pub label_bytes: usize,
 }
 
-impl CifarLayout {
+impl CifarFormat {
     /// CIFAR-10.
     pub const CIFAR10: Self = Self {
         archive: "cifar-10-binary.tar.gz",
@@ -43,17 +44,17 @@ impl CifarLayout {
     pub const CIFAR100: Self =
         Self { archive: "cifar-100-binary.tar.gz", train: &["train.bin"], test: "test.bin", label_bytes: 2 };
 
-    /// True if the folder holds the archive or the first training file.
+    /// Whether the folder holds the archive or the first training file.
     pub fn is_in(&self, folder: &Path) -> bool {
         self.is_unpacked_in(folder) || folder.join(self.archive).is_file()
     }
 
-    /// True if the folder holds the first training file.
+    /// Whether the folder holds the first training file.
     pub fn is_unpacked_in(&self, folder: &Path) -> bool {
         folder.join(self.train[0]).is_file()
     }
 
-    /// Reads the unpacked files of a folder if they are there, else the archive.
+    /// Reads the unpacked files of a folder if they exist, else the archive.
     pub fn read(&self, folder: &Path, class_names: Arc<[String]>) -> Result<Splits> {
         let wanted: Vec<&'static str> = self.train.iter().copied().chain([self.test]).collect();
         let (parent, mut contents) = if self.is_unpacked_in(folder) {
@@ -73,7 +74,7 @@ impl CifarLayout {
         let mut split = |split, names: &[&'static str]| -> Result<Arc<MemoryImages>> {
             let (mut pixels, mut labels) = (Vec::new(), Vec::new());
             for name in names {
-                // Taken out, so that a file's bytes are freed once its pixels are copied.
+                // Removed, so that a file's bytes are freed once its pixels are copied.
                 let content = contents.remove(name).unwrap_or_default();
                 let path = parent.join(name);
                 self.parse(&content, &path, class_names.len(), &mut pixels, &mut labels)?;
@@ -97,7 +98,7 @@ impl CifarLayout {
         })
     }
 
-    /// Appends a file's records, planes interleaved to RGB.
+    /// Appends the records of a file to `pixels` (planes interleaved to RGB) and `labels`.
     fn parse(
         &self,
         content: &[u8],

@@ -1,13 +1,14 @@
-//! The classes of a source, and the labels that its numbers and names stand for.
+//! The class names of a source, and the labels for names and numbers.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::files::sorted_classes;
-use crate::{ClassOrder, Error, OpenOptions, Result};
+use crate::error::{Error, Result};
+use crate::options::{ClassOrder, OpenOptions};
 
-/// Class names with the label of each.
+/// Class names and their labels.
 pub(crate) struct Classes {
     pub names: Arc<[String]>,
     labels: HashMap<String, u32>,
@@ -20,17 +21,17 @@ impl Classes {
         Self { names: names.into(), labels }
     }
 
-    /// Classes by their samples' names, each once.
+    /// The distinct names, sorted.
     pub fn sorted(names: Vec<String>, order: ClassOrder) -> Self {
         Self::given(sorted_classes(names, order))
     }
 
-    /// The classes that the options fix, else these.
+    /// The classes in the options, else these.
     pub fn in_use(&self, options: &OpenOptions) -> Self {
         Self::given(options.classes.clone().unwrap_or_else(|| self.names.to_vec()))
     }
 
-    /// The label of a name; `path` is where it was found.
+    /// The label of a name; `path` is the file that holds it, for messages.
     pub fn label(&self, name: &str, path: &Path) -> Result<u32> {
         self.labels.get(name).copied().ok_or_else(|| Error::UnknownClass {
             path: path.into(),
@@ -44,7 +45,7 @@ impl Classes {
         names.iter().map(|name| self.label(name, path)).collect()
     }
 
-    /// The labels of numbers that count the classes of `own`, which may be in another order here.
+    /// The labels of class numbers in `own`, which may have another order here.
     pub fn of_numbers(&self, numbers: &[i64], own: &Classes, path: &Path) -> Result<Vec<u32>> {
         let mut labels = Vec::with_capacity(numbers.len());
         let mut known: Vec<Option<u32>> = vec![None; own.names.len()];
@@ -63,14 +64,14 @@ impl Classes {
     }
 }
 
-/// "0", "1", … up to the highest number.
+/// The class names "0", "1", … up to the highest number.
 pub(crate) fn numbered(highest: Option<i64>) -> Vec<String> {
-    // More classes than this are not classes.
+    // A damaged label must not take all memory.
     let count = highest.map_or(0, |highest| highest.saturating_add(1)).clamp(0, 1 << 20);
     (0..count).map(|number| number.to_string()).collect()
 }
 
-/// Numbers groups by name, in the order in which they are seen.
+/// Numbers groups by name, in the order of their first occurrence.
 #[derive(Default)]
 pub(crate) struct Groups(HashMap<String, usize>);
 
@@ -85,10 +86,10 @@ impl Groups {
     }
 }
 
-/// Times as numbers that order as the texts do: all numbers, or else texts that sort as they are (2024-05-31T12:00).
+/// Times as numbers in the same order: the texts are numbers, or sort chronologically (2024-05-31T12:00).
 ///
 /// # Errors
-/// The first text that is empty.
+/// The index of the first empty text.
 pub(crate) fn times_of(texts: &[String]) -> std::result::Result<Vec<f64>, usize> {
     if let Some(empty) = texts.iter().position(String::is_empty) {
         return Err(empty);

@@ -1,4 +1,4 @@
-//! Image files read when they are asked for: what folders and manifests become.
+//! Image files that are read on demand: the dataset of a folder or a manifest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,18 +6,21 @@ use std::time::UNIX_EPOCH;
 
 use image::DynamicImage;
 
-use crate::{ClassOrder, Dataset, Error, Result, decode};
+use crate::dataset::Dataset;
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::options::ClassOrder;
 
 /// A split of image files.
 pub(crate) struct ImageFiles {
     pub root: PathBuf,
     pub class_names: Arc<[String]>,
-    /// Below the root, or absolute, with the label of each.
+    /// The path of each file, relative to the root or absolute, and its label.
     pub files: Vec<(PathBuf, usize)>,
     pub details: Details,
 }
 
-/// What is known of each file beside its label; a list is empty where nothing is.
+/// Further properties of each file; a list is empty if no file has the property.
 #[derive(Default)]
 pub(crate) struct Details {
     pub targets: Vec<Option<Box<[f32]>>>,
@@ -28,8 +31,8 @@ pub(crate) struct Details {
 }
 
 impl Details {
-    /// Drops lists that say no more than the labels do.
-    pub fn forget_what_is_plain(&mut self) {
+    /// Drops lists in which every file has the default.
+    pub fn drop_defaults(&mut self) {
         if self.targets.iter().all(Option::is_none) {
             self.targets = Vec::new();
         }
@@ -88,20 +91,20 @@ impl Dataset for ImageFiles {
         self.files[index].0.display().to_string()
     }
 
-    /// Always RGB: whether every file is grey is known only when all were opened.
+    /// Always RGB: files are not opened to find out whether all are grey.
     fn channels(&self) -> usize {
         3
     }
 }
 
-/// A file's length and time of change in one number.
+/// A file's length and modification time in one number.
 pub(crate) fn stamp_of(path: &Path) -> u64 {
     let Ok(metadata) = path.metadata() else { return 0 };
     let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     metadata.len().rotate_left(40) ^ changed.map_or(0, |time| time.as_nanos() as u64)
 }
 
-/// Sorts and removes what occurs twice.
+/// The distinct names, sorted.
 pub(crate) fn sorted_classes(mut names: Vec<String>, order: ClassOrder) -> Vec<String> {
     match order {
         ClassOrder::Natural => names.sort_by(|a, b| natural(a, b)),
@@ -111,12 +114,12 @@ pub(crate) fn sorted_classes(mut names: Vec<String>, order: ClassOrder) -> Vec<S
     names
 }
 
-/// "img2" before "img10"; a total order, which `natord` alone is not ("01" and "1").
+/// Natural order: "img2" before "img10". A total order, unlike `natord` alone ("01" and "1").
 pub(crate) fn natural(a: &str, b: &str) -> std::cmp::Ordering {
     natord::compare(a, b).then_with(|| a.cmp(b))
 }
 
-/// The label of a class by name; `path` is where the name was found.
+/// The label of a class name; `path` is the file or folder that holds it, for messages.
 pub(crate) fn label_of(class: &str, classes: &[String], path: &Path) -> Result<usize> {
     classes.iter().position(|name| name == class).ok_or_else(|| Error::UnknownClass {
         path: path.into(),

@@ -1,16 +1,20 @@
-//! A folder of images, a class a sub-folder, with or without train/, validation/ and test/ above them.
+//! Folders of images with one sub-folder per class, optionally below train/, validation/ and test/.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::{Details, ImageFiles, label_of, natural, sorted_classes};
-use crate::{Dataset, Error, OpenOptions, Result, Splits, decode};
+use crate::dataset::Dataset;
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
+use crate::splits::Splits;
 
 const VALIDATION: &[&str] = &["validation", "valid", "val"];
 const EXPECTED: &str = "class sub-folders with images in them, or train/, validation/ and test/ with class sub-folders";
 
-/// Lists the images below `root`; none is opened.
+/// Lists the images below `root` without opening them.
 pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
     let mut ignored_files = 0;
     let folders = sub_folders(root, &mut ignored_files)?;
@@ -18,7 +22,7 @@ pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
         |names: &[&str]| folders.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, path)| path.clone());
     let (validation, test) = (named(VALIDATION), named(&["test"]));
 
-    // A folder "train" full of images is the class of trains; one full of folders is the training split.
+    // A folder "train" that contains images is a class; one that contains folders is the training split.
     let train = match named(&["train"]) {
         Some(train) if !sub_folders(&train, &mut 0)?.is_empty() => Some(train),
         _ => None,
@@ -68,7 +72,7 @@ fn classes(folders: &[(String, PathBuf)], options: &OpenOptions) -> Arc<[String]
     }
 }
 
-/// The images of the class folders, class by class, files in natural order.
+/// The images in the class folders, class by class, files in natural order.
 fn split(
     root: &Path,
     folders: &[(String, PathBuf)],
@@ -96,7 +100,7 @@ fn split(
     Ok(Arc::new(ImageFiles { root: root.into(), class_names: classes.clone(), files, details: Details::default() }))
 }
 
-/// The folders directly below `folder`, hidden ones left out, links followed; other files are counted.
+/// The folders directly in `folder`, without hidden ones; links are followed. Counts other files in `ignored_files`.
 fn sub_folders(folder: &Path, ignored_files: &mut usize) -> Result<Vec<(String, PathBuf)>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
@@ -115,8 +119,8 @@ fn sub_folders(folder: &Path, ignored_files: &mut usize) -> Result<Vec<(String, 
     Ok(folders)
 }
 
-/// The image files anywhere below `folder`. Links to files are followed, links to folders are not: they could form a
-/// circle.
+/// Collects the image files anywhere below `folder`. Links to files are followed; links to folders are not, because
+/// they can form a cycle.
 fn collect_images(folder: &Path, found: &mut Vec<PathBuf>, ignored_files: &mut usize) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;

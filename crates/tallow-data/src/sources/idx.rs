@@ -1,8 +1,8 @@
-//! IDX, the format of MNIST and its successors: four files, gzipped or plain, one array of bytes in each.
+//! IDX, the format of MNIST and similar datasets: four files, gzipped or plain, with one array of bytes each.
 //!
 //! # Source
-//! The format: <http://yann.lecun.com/exdb/mnist/>. EMNIST's images are stored transposed (column by column); they are
-//! turned upright here, as torchvision leaves to the user.
+//! The format: <http://yann.lecun.com/exdb/mnist/>. EMNIST stores its images transposed (column by column); they are
+//! transposed back here. torchvision leaves this to the user.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,27 +11,28 @@ use std::sync::Arc;
 
 use super::gzip::{read_up_to, unpacked};
 use super::memory::MemoryImages;
-use crate::{Error, Result, Splits};
+use crate::error::{Error, Result};
+use crate::splits::Splits;
 
-/// The largest height or width taken for one: a damaged header could ask for anything.
+/// The largest height or width that is accepted; a damaged header can hold any number.
 const MAX_SIDE: usize = 16_384;
 
-/// How a dataset's four files are named and to be read.
+/// The file names of a dataset and the format of its images.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct IdxLayout {
-    /// Before `images-idx3-ubyte` and `labels-idx1-ubyte`, for the training and the test split.
+pub(crate) struct IdxFormat {
+    /// The prefixes of `images-idx3-ubyte` and `labels-idx1-ubyte` for the training and the test split.
     pub prefixes: [&'static str; 2],
-    /// Images are stored column by column.
+    /// Whether images are stored column by column.
     pub transposed: bool,
     /// The label of the first class.
     pub first_label: u8,
 }
 
-impl IdxLayout {
-    /// MNIST's own names.
+impl IdxFormat {
+    /// MNIST's names.
     pub const MNIST: Self = Self { prefixes: ["train-", "t10k-"], transposed: false, first_label: 0 };
 
-    /// True if the folder holds the training images.
+    /// Whether the folder holds the training images.
     pub fn is_in(&self, folder: &Path) -> bool {
         find(folder, self.prefixes[0], "images-idx3-ubyte").is_file()
     }
@@ -65,7 +66,7 @@ impl IdxLayout {
         self.parse(split, (images, &images_path), (labels, &labels_path), class_names)
     }
 
-    /// Makes a split of an image and a label file; the paths are for messages.
+    /// Reads a split from an image file and a label file; the paths are for messages.
     pub fn parse(
         &self,
         split: &'static str,
@@ -114,7 +115,7 @@ fn find(folder: &Path, prefix: &str, what: &str) -> PathBuf {
     if plain.is_file() && !gzipped.is_file() { plain } else { gzipped }
 }
 
-/// Reads an array of bytes with `DIMS` dimensions, gzipped or not, to its end and not one byte more.
+/// Reads a file with one array of bytes with `DIMS` dimensions, gzipped or not, and nothing else.
 fn read_array<const DIMS: usize>(file: impl BufRead, path: &Path) -> Result<([usize; DIMS], Vec<u8>)> {
     let mut reader = unpacked(file, path)?;
     let header_len = 4 + 4 * DIMS;
@@ -147,7 +148,7 @@ fn read_array<const DIMS: usize>(file: impl BufRead, path: &Path) -> Result<([us
         });
     };
 
-    // One more than expected tells a file that is too long, and has gzip check its checksum.
+    // One byte more than expected detects a file that is too long, and makes gzip verify its checksum.
     let data = read_up_to(&mut reader, len as u64 + 1, path)?;
     if data.len() != len {
         return Err(Error::Size {
@@ -159,7 +160,7 @@ fn read_array<const DIMS: usize>(file: impl BufRead, path: &Path) -> Result<([us
     Ok((dims, data))
 }
 
-/// Turns an image of `height` × `width` that is stored column by column into rows (of the exchanged size).
+/// Transposes an image that is stored column by column; its new size is `width` × `height`.
 fn transpose(image: &mut [u8], height: usize, width: usize) {
     let source = image.to_vec();
     for (y, row) in source.chunks_exact(width).enumerate() {

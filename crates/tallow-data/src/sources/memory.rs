@@ -1,12 +1,13 @@
-//! Images of one size held in memory as undecoded bytes: what IDX and CIFAR files become.
+//! Images of one size held in memory as raw pixels: the dataset of IDX and CIFAR files.
 
 use std::sync::Arc;
 
 use image::{DynamicImage, GrayImage, RgbImage};
 
-use crate::{Dataset, Result};
+use crate::dataset::Dataset;
+use crate::error::Result;
 
-/// A split of equally large 8-bit images.
+/// A split of 8-bit images of one size.
 pub(crate) struct MemoryImages {
     /// The split's name, the first part of every id.
     pub split: &'static str,
@@ -15,9 +16,9 @@ pub(crate) struct MemoryImages {
     pub width: usize,
     /// 1 (grey) or 3 (RGB).
     pub channels: usize,
-    /// One image after the other, each row by row, channels last.
+    /// The images one after another, row by row, channels last.
     pub pixels: Vec<u8>,
-    /// One label an image, each below the number of classes.
+    /// The label of each image, below the number of classes.
     pub labels: Vec<u8>,
 }
 
@@ -38,7 +39,7 @@ impl Dataset for MemoryImages {
         let size = self.height * self.width * self.channels;
         let pixels = self.pixels[index * size..(index + 1) * size].to_vec();
         let (width, height) = (self.width as u32, self.height as u32);
-        // `from_raw` refuses only too short a buffer, which the readers have ruled out.
+        // `from_raw` refuses only a buffer that is too short; the readers have checked its length.
         Ok(if self.channels == 1 {
             GrayImage::from_raw(width, height, pixels).unwrap_or_default().into()
         } else {

@@ -1,8 +1,10 @@
-//! Where samples come from, one file a format.
+//! The formats that datasets are read from, one file or folder each.
 
+#[cfg(feature = "bundled")]
 mod bundled;
 mod cifar;
-pub(crate) mod classes;
+mod classes;
+pub(crate) mod features;
 mod files;
 pub(crate) mod folder;
 mod gzip;
@@ -10,7 +12,9 @@ mod idx;
 pub(crate) mod manifest;
 mod memory;
 pub(crate) mod named;
-pub(crate) mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub(crate) mod paths;
 mod tar;
+#[cfg(feature = "wds")]
 pub(crate) mod wds;

@@ -1,33 +1,37 @@
-//! The table of datasets known by name, and where their files are looked for.
+//! The table of datasets that are known by name, and the places where their files are searched.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cifar::CifarLayout;
-use super::idx::IdxLayout;
-use crate::{Error, OpenOptions, Result, Splits};
+use super::cifar::CifarFormat;
+use super::idx::IdxFormat;
+use crate::dataset::labels;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
+use crate::splits::Splits;
 
-/// Where Debian's dataset packages put their files.
+/// The folder of Debian's dataset packages.
 const DEBIAN: &str = "/usr/share/datasets";
 
-/// Class names, one a line, beside files that do not hold them.
+/// Class names, one per line, beside files that do not contain them.
 pub(crate) const CLASS_FILE: &str = "classes.txt";
 
-/// A dataset known by name.
+/// A dataset that is known by name.
 pub(crate) struct Named {
     pub name: &'static str,
     /// Class names, separated by commas.
     classes: &'static str,
     reader: Reader,
-    /// Folders below a place where other tools put the files, tried behind `<place>/<name>` and `<place>`.
+    /// Folders of other tools below `data_dir`, searched after `<data_dir>/<name>` and `<data_dir>`.
     also_in: &'static [&'static str],
     get_it: &'static str,
 }
 
 enum Reader {
+    /// Compiled in, with the feature `bundled`.
     Bundled,
-    Idx(IdxLayout),
-    Cifar(CifarLayout),
+    Idx(IdxFormat),
+    Cifar(CifarFormat),
 }
 
 impl Named {
@@ -44,7 +48,7 @@ impl Named {
             });
         }
         match &self.reader {
-            Reader::Bundled => super::bundled::read(class_names),
+            Reader::Bundled => read_bundled(class_names),
             Reader::Idx(layout) => {
                 let folder = self.find(options, |path| layout.is_in(path))?;
                 layout.read(&folder, class_names)
@@ -72,7 +76,7 @@ impl Named {
     fn places(&self, data_dir: Option<&Path>, cache: Option<&Path>) -> Vec<PathBuf> {
         let mut places = Vec::new();
         if let Some(data_dir) = data_dir {
-            // The named folder first: MNIST and Fashion-MNIST name their files alike.
+            // The named folder first: MNIST and Fashion-MNIST have the same file names.
             places.push(data_dir.join(self.name));
             places.push(data_dir.to_path_buf());
             places.extend(self.also_in.iter().map(|folder| data_dir.join(folder)));
@@ -81,6 +85,16 @@ impl Named {
         places.push(Path::new(DEBIAN).join(self.name));
         places
     }
+}
+
+#[cfg(feature = "bundled")]
+fn read_bundled(class_names: Arc<[String]>) -> Result<Splits> {
+    super::bundled::read(class_names)
+}
+
+#[cfg(not(feature = "bundled"))]
+fn read_bundled(_: Arc<[String]>) -> Result<Splits> {
+    Err(Error::FeatureOff { what: "the dataset fashion-mnist-6k", feature: "bundled" })
 }
 
 /// The dataset of this name.
@@ -93,14 +107,14 @@ pub fn known_datasets() -> impl Iterator<Item = &'static str> {
     NAMED.iter().map(|named| named.name)
 }
 
-/// The splits of a folder that holds the files of MNIST or CIFAR under their usual names, whatever they show: the classes
-/// are those of `batches.meta.txt` or `fine_label_names.txt` (CIFAR's own) or [`CLASS_FILE`] beside them, else numbers.
+/// The splits of a folder with files in the format and with the names of MNIST or CIFAR. The class names come from
+/// [`CLASS_FILE`], `batches.meta.txt` or `fine_label_names.txt` beside them; else they are numbers.
 pub(crate) fn read_unnamed(folder: &Path, options: &OpenOptions) -> Result<Option<Splits>> {
-    let cifar = [CifarLayout::CIFAR10, CifarLayout::CIFAR100].into_iter().find(|layout| layout.is_unpacked_in(folder));
+    let cifar = [CifarFormat::CIFAR10, CifarFormat::CIFAR100].into_iter().find(|layout| layout.is_unpacked_in(folder));
     let (most, name_files) = match &cifar {
         Some(layout) if layout.label_bytes == 1 => (256, [CLASS_FILE, "batches.meta.txt"]),
         Some(_) => (256, [CLASS_FILE, "fine_label_names.txt"]),
-        None if IdxLayout::MNIST.is_in(folder) => (256, [CLASS_FILE, CLASS_FILE]),
+        None if IdxFormat::MNIST.is_in(folder) => (256, [CLASS_FILE, CLASS_FILE]),
         None => return Ok(None),
     };
     let mut names: Vec<String> = Vec::new();
@@ -114,11 +128,11 @@ pub(crate) fn read_unnamed(folder: &Path, options: &OpenOptions) -> Result<Optio
     }
     let read = |names: Vec<String>| match &cifar {
         Some(layout) => layout.read(folder, names.into()),
-        None => IdxLayout::MNIST.read(folder, names.into()),
+        None => IdxFormat::MNIST.read(folder, names.into()),
     };
     let mut splits = read(names.clone())?;
     if counted {
-        let highest = crate::labels(splits.train.as_ref()).into_iter().max().unwrap_or(0);
+        let highest = labels(splits.train.as_ref()).into_iter().max().unwrap_or(0);
         names.truncate(highest + 1);
         splits = read(names.clone())?;
     }
@@ -130,8 +144,8 @@ pub(crate) fn read_unnamed(folder: &Path, options: &OpenOptions) -> Result<Optio
     }
 }
 
-/// `$TALLOW_CACHE`, or `~/.cache/tallow`: where downloaded files are kept, one folder a dataset. `None` without a home
-/// directory.
+/// The folder that is searched for datasets, one sub-folder each: `$TALLOW_CACHE`, or `~/.cache/tallow`. `None` without
+/// a home directory.
 pub fn cache_dir() -> Option<PathBuf> {
     match std::env::var_os("TALLOW_CACHE").filter(|dir| !dir.is_empty()) {
         Some(dir) => Some(dir.into()),
@@ -141,12 +155,12 @@ pub fn cache_dir() -> Option<PathBuf> {
 
 const FASHION: &str = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot";
 const DIGITS: &str = "0,1,2,3,4,5,6,7,8,9";
-/// EMNIST without the letters whose lower case looks like their upper case.
+/// EMNIST's merged classes: letters whose lower and upper case look alike are one class.
 const MERGED: &str = "0,1,2,3,4,5,6,7,8,9,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z,\
                       a,b,d,e,f,g,h,n,q,r,t";
 const BY_CLASS: &str = "0,1,2,3,4,5,6,7,8,9,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z,\
                         a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z";
-/// Upper and lower case are one class; torchvision's names.
+/// EMNIST letters: upper and lower case are one class; torchvision's names.
 const LETTERS: &str = "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z";
 
 const CIFAR10: &str = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck";
@@ -171,7 +185,7 @@ const NAMED: &[Named] = &[
     Named {
         name: "fashion-mnist",
         classes: FASHION,
-        reader: Reader::Idx(IdxLayout::MNIST),
+        reader: Reader::Idx(IdxFormat::MNIST),
         also_in: &["FashionMNIST/raw"],
         get_it: "apt-get install dataset-fashion-mnist, or put the four files of \
                  https://github.com/zalandoresearch/fashion-mnist in one of these places",
@@ -179,7 +193,7 @@ const NAMED: &[Named] = &[
     Named {
         name: "mnist",
         classes: DIGITS,
-        reader: Reader::Idx(IdxLayout::MNIST),
+        reader: Reader::Idx(IdxFormat::MNIST),
         also_in: &["MNIST/raw"],
         get_it: "put the four files of https://ossci-datasets.s3.amazonaws.com/mnist/ \
                  (train-images-idx3-ubyte.gz, …) in one of these places",
@@ -187,7 +201,7 @@ const NAMED: &[Named] = &[
     Named {
         name: "kmnist",
         classes: "o,ki,su,tsu,na,ha,ma,ya,re,wo",
-        reader: Reader::Idx(IdxLayout::MNIST),
+        reader: Reader::Idx(IdxFormat::MNIST),
         also_in: &["KMNIST/raw"],
         get_it: "put the four files of http://codh.rois.ac.jp/kmnist/ (train-images-idx3-ubyte.gz, …) in one of these \
                  places",
@@ -201,7 +215,7 @@ const NAMED: &[Named] = &[
     Named {
         name: "cifar10",
         classes: CIFAR10,
-        reader: Reader::Cifar(CifarLayout::CIFAR10),
+        reader: Reader::Cifar(CifarFormat::CIFAR10),
         also_in: &["cifar-10-batches-bin"],
         get_it: "put https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz, or the files in it, \
                  in one of these places",
@@ -209,7 +223,7 @@ const NAMED: &[Named] = &[
     Named {
         name: "cifar100",
         classes: CIFAR100,
-        reader: Reader::Cifar(CifarLayout::CIFAR100),
+        reader: Reader::Cifar(CifarFormat::CIFAR100),
         also_in: &["cifar-100-binary"],
         get_it: "put https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz, or the files in it, \
                  in one of these places",
@@ -220,10 +234,10 @@ const fn emnist(name: &'static str, classes: &'static str, prefixes: [&'static s
     Named {
         name,
         classes,
-        reader: Reader::Idx(IdxLayout {
+        reader: Reader::Idx(IdxFormat {
             prefixes,
             transposed: true,
-            // The letters split counts from 1, the others from 0.
+            // Labels of the letters split start at 1, those of the others at 0.
             first_label: (classes.len() == LETTERS.len()) as u8,
         }),
         also_in: &["gzip", "EMNIST/raw"],

@@ -1,15 +1,18 @@
-//! From a spec to files: braces, patterns, and the split that a file's name speaks of.
+//! Expands a spec into files: braces, wildcards, addresses; and reads the split from a file name.
 
 use std::path::{Path, PathBuf};
 
 use super::files::natural;
-use super::wds::address;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// The most files that a spec may stand for.
+/// The file name extension of Parquet files.
+pub(crate) const PARQUET: &str = "parquet";
+/// The file name extension of WebDataset shards.
+pub(crate) const SHARD: &str = "tar";
+/// The most files that a spec may expand to.
 const MAX_FILES: usize = 1 << 20;
 
-/// Which part of a dataset a sample belongs to.
+/// A part of a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Split {
     Train,
@@ -18,7 +21,7 @@ pub(crate) enum Split {
 }
 
 impl Split {
-    /// A split by one of its usual names.
+    /// The split with this usual name.
     pub fn by_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Split::Train),
@@ -28,8 +31,8 @@ impl Split {
         }
     }
 
-    /// The split that a word of the file's name, or else of its folders' below `root`, is the name of, as the Hub has
-    /// it: `data/train-00000-of-00002.parquet`, `test/0000.parquet`.
+    /// The split that a word of the file's name, or else of a folder's name below `root`, names, as on the Hub:
+    /// `data/train-00000-of-00002.parquet`, `test/0000.parquet`.
     pub fn of(path: &Path, root: &Path) -> Option<Self> {
         let below = path.strip_prefix(root).unwrap_or(path);
         below.components().rev().find_map(|part| {
@@ -48,18 +51,36 @@ impl Split {
     }
 }
 
-/// True if the spec has braces or the characters of a pattern.
+/// The `http(s)://` address in a path of a spec, if it is one.
+pub(crate) fn address(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"))
+}
+
+/// The path part of an address, without host and query: `train/x-0.tar`.
+pub(crate) fn path_of(address: &str) -> &str {
+    let behind = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let path = behind.split_once('/').map_or("", |(_, path)| path);
+    path.split(['?', '#']).next().unwrap_or(path)
+}
+
+/// Whether a file or an address is a shard by its name.
+pub(crate) fn is_shard(path: &Path) -> bool {
+    let path = address(path).map_or(path, |address| Path::new(path_of(address)));
+    has_extension(path, &[SHARD])
+}
+
+/// Whether the spec contains braces or wildcards.
 pub(crate) fn is_pattern(spec: &str) -> bool {
     spec.contains(['*', '?', '{']) || spec.contains("::")
 }
 
-/// The files that a spec stands for, in order: `::` joins specs, `{0000..0099}` counts, `{a,b}` lists, `*` and `?`
+/// The files that a spec expands to, in order: `::` joins specs, `{0000..0099}` counts, `{a,b}` lists, `*` and `?`
 /// match names (in natural order).
 pub(crate) fn expand(spec: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for part in spec.split("::") {
         for name in expand_braces(part)? {
-            // What an address holds cannot be listed, and its `?` is none of ours.
+            // The files at an address cannot be listed, and `?` begins its query.
             if address(Path::new(&name)).is_some() || !name.contains(['*', '?']) {
                 files.push(PathBuf::from(name));
                 continue;
@@ -95,7 +116,7 @@ pub(crate) fn below(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> 
     Ok(files)
 }
 
-/// True if the file name ends as one of the extensions, in any case.
+/// Whether the file name has one of the extensions, in upper or lower case.
 pub(crate) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|found| extensions.iter().any(|e| e.eq_ignore_ascii_case(found)))
@@ -105,7 +126,7 @@ fn sort(files: &mut [PathBuf]) {
     files.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
 }
 
-/// The names that the first pair of braces, and then the others, stand for.
+/// All names that a text with braces stands for; the first pair of braces varies slowest.
 fn expand_braces(text: &str) -> Result<Vec<String>> {
     let fail = |found: &str| Error::format(Path::new(text), "braces as {0000..0099} or {a,b}", found);
     let mut done = vec![String::new()];
@@ -154,7 +175,17 @@ mod tests {
     }
 
     #[test]
-    fn names_speak_of_splits() {
+    fn addresses_are_told_from_paths() {
+        let signed = "https://test.example.org/data/train/x-0.tar?key=a/b.c";
+        assert_eq!(address(Path::new(signed)), Some(signed));
+        assert_eq!(address(Path::new("data/x.tar")), None);
+        assert_eq!(path_of(signed), "data/train/x-0.tar");
+        assert_eq!(path_of("http://host"), "");
+        assert!(is_shard(Path::new(signed)) && !is_shard(Path::new("x.tar.gz")));
+    }
+
+    #[test]
+    fn file_names_tell_the_split() {
         for (path, split) in [
             ("data/train-00000-of-00001.parquet", Some(Split::Train)),
             ("default/test/0000.parquet", Some(Split::Test)),

@@ -1,15 +1,15 @@
-//! Reads chosen files out of a .tar or .tar.gz archive.
+//! Reads selected files from a .tar or .tar.gz archive.
 
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
 use super::gzip::read_up_to;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const BLOCK: u64 = 512;
 
-/// The content of the entries whose file names, folders left out, are `wanted`.
+/// The content of the entries whose file names, without folders, are in `wanted`.
 pub(super) fn read_entries(
     mut archive: impl Read,
     path: &Path,
@@ -19,7 +19,7 @@ pub(super) fn read_entries(
     while entries.len() < wanted.len() {
         let header = read_up_to(&mut archive, BLOCK, path)?;
         if header.iter().all(|byte| *byte == 0) {
-            break; // The end: two empty blocks, or just nothing.
+            break; // the end: two empty blocks, or the end of the file
         }
         let truncated = |entry: &str, expected: u64, found: usize| Error::Size {
             path: path.join(entry),
@@ -48,7 +48,7 @@ pub(super) fn read_entries(
                 entries.insert(*wanted, data);
             }
             None => {
-                // Read in pieces and forgotten: an entry that is not wanted may be of any size.
+                // Skipped in pieces: an entry that is not wanted may have any size.
                 let mut left = padded;
                 while left > 0 {
                     let piece = read_up_to(&mut archive, left.min(1 << 20), path)?;
@@ -74,7 +74,7 @@ fn until_zero(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or(field)
 }
 
-/// A size, at most 8 GB as eleven octal digits can say.
+/// Parses an octal size, at most 8 GB (eleven digits).
 fn octal(field: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(until_zero(field)).ok()?;
     u64::from_str_radix(text.trim(), 8).ok()

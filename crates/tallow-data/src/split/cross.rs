@@ -1,27 +1,17 @@
-//! The folds of a dataset under cross-validation: whole groups where it is opened by groups, else stratified by class.
+//! The folds of a dataset for cross-validation: whole groups if it has groups, else stratified by class.
 
-use serde::{Deserialize, Serialize};
+use super::folds::{Fold, repeated, stratified_k_fold};
+use super::groups::group_k_fold;
+use crate::dataset::{Dataset, groups, labels};
+use crate::error::{Error, Result};
+use crate::options::{FoldOptions, OpenOptions};
 
-use super::{Fold, group_k_fold, repeated, stratified_k_fold};
-use crate::{Dataset, Error, OpenOptions, Result, groups, labels};
-
-/// One fold of a (repeated) cross-validation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FoldOptions {
-    /// Folds that the samples are divided into, 2 or more.
-    pub count: usize,
-    /// Which of them is held out, counted from 0. From `count` on: one of the folds that the seeds after the first give,
-    /// `count` of each.
-    pub index: usize,
-}
-
-/// The held-out indices of `count` folds of `dataset`, then those of `repeats - 1` further divisions by the seeds that
-/// follow `options.seed`. Whole groups are held out where `options.group_column` is given, else of every class its share.
+/// The held-out indices of `count` folds of `dataset`, then those of `repeats - 1` further divisions with the seeds
+/// that follow `options.seed`. With `options.group_column`, folds keep groups whole; else they are stratified by class.
 ///
 /// # Errors
-/// Fewer than two folds, no repeat; more folds than samples or groups; groups that the dataset does not know; a division
-/// by time, which holds no sample of the earliest part out.
+/// Fewer than two folds or no repeat; more folds than samples or groups; the dataset has no groups;
+/// `options.time_column` is given, because folds by time never hold out the earliest samples.
 pub fn cross_validation_folds(
     dataset: &dyn Dataset,
     count: usize,
@@ -36,14 +26,14 @@ pub fn cross_validation_folds(
         return fail("fold.repeats", "1 or more".into(), "0".into());
     }
     if let Some(column) = &options.time_column {
-        return fail("time_column", "absent: folds by time hold no early sample out".into(), column.clone());
+        return fail("time_column", "absent: folds by time never hold out the earliest samples".into(), column.clone());
     }
     let labels = labels(dataset);
     let Some(column) = &options.group_column else {
         return Ok(repeated(repeats, options.seed, |seed| stratified_k_fold(&labels, count, seed)));
     };
     let Some(groups) = groups(dataset) else {
-        return fail("group_column", "absent: this dataset knows no groups of its samples".into(), column.clone());
+        return fail("group_column", "absent: this dataset has no groups".into(), column.clone());
     };
     let folds = repeated(repeats, options.seed, |seed| group_k_fold(&groups, &labels, count, seed));
     if folds.iter().any(Vec::is_empty) {
@@ -53,7 +43,7 @@ pub fn cross_validation_folds(
     Ok(folds)
 }
 
-/// One of [`cross_validation_folds`], with what it trains on.
+/// One of [`cross_validation_folds`], with its training samples.
 ///
 /// # Errors
 /// Those of [`cross_validation_folds`].
@@ -64,11 +54,11 @@ pub fn cross_validation_fold(dataset: &dyn Dataset, fold: FoldOptions, options: 
     Ok(Fold::holding_out(folds.swap_remove(index % count), dataset.len()))
 }
 
-/// Who is held out where, as CSV: `id,label,repeat_0,…` with a row a sample, and in each repeat's column the index among
-/// `folds` of the one that holds the sample out. `count` folds are a repeat.
+/// The fold of each sample as CSV, `id,label,repeat_0,…`: one row per sample; the column of a repeat holds the index in
+/// `folds` of the fold that holds the sample out. A repeat has `count` folds.
 ///
 /// # Errors
-/// None but lack of memory.
+/// Out of memory.
 pub fn folds_csv(dataset: &dyn Dataset, folds: &[Vec<usize>], count: usize) -> Result<Vec<u8>> {
     let failed = |error: csv::Error| Error::Io { path: "folds.csv".into(), source: error.into() };
     let repeats: Vec<Vec<usize>> = folds
@@ -92,7 +82,7 @@ pub fn folds_csv(dataset: &dyn Dataset, folds: &[Vec<usize>], count: usize) -> R
     csv.into_inner().map_err(|error| failed(error.into_error().into()))
 }
 
-/// The class of a sample, or those that hold for it: `a|b`.
+/// The class of a sample, or all its classes: `a|b`.
 fn class_of(dataset: &dyn Dataset, index: usize) -> String {
     let names = dataset.class_names();
     match dataset.target(index).filter(|_| dataset.is_multi_label()) {
@@ -104,7 +94,8 @@ fn class_of(dataset: &dyn Dataset, index: usize) -> String {
     }
 }
 
-/// How many folds a repeat has, and how many repeats there are, in a table that [`folds_csv`] made; `None` of anything else.
+/// The number of folds in a repeat and the number of repeats in a table made by [`folds_csv`]; `None` for another
+/// table.
 pub fn folds_and_repeats(csv: &[u8]) -> Option<(usize, usize)> {
     let mut reader = csv::Reader::from_reader(csv);
     let repeats = reader.headers().ok()?.iter().filter(|column| column.starts_with("repeat_")).count();
@@ -122,7 +113,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Splits, Subset, open, split};
+    use crate::open::{open, split};
+    use crate::splits::Splits;
+    use crate::subset::Subset;
 
     /// The first `count` bundled training images.
     fn images(count: usize) -> Arc<dyn Dataset> {

@@ -5,21 +5,21 @@
 //! `shuffle=True`; the draws are our own.
 
 use rand::seq::SliceRandom as _;
-use tallow_augment::rng;
+use tallow_base::rng;
 
-use super::indices_by_class;
+use super::stratified::indices_by_class;
 
-/// One division of a dataset's indices; both lists ascend and together hold every index once.
+/// A division of a dataset's indices. Both lists ascend; together they hold every index once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fold {
-    /// What is trained on.
+    /// The training samples.
     pub train: Vec<usize>,
-    /// What is held out.
+    /// The held-out samples.
     pub held_out: Vec<usize>,
 }
 
 impl Fold {
-    /// The fold that trains on all of `samples` but those held out.
+    /// The fold with these held-out indices of a dataset of `samples` samples.
     pub fn holding_out(held_out: Vec<usize>, samples: usize) -> Self {
         let mut is_held_out = vec![false; samples];
         held_out.iter().for_each(|index| is_held_out[*index] = true);
@@ -28,16 +28,16 @@ impl Fold {
 }
 
 /// The held-out indices of `k` folds of `samples` samples, ascending in each fold. The folds' sizes differ by at most
-/// one; with more folds than samples some are empty. Without folds (`k` = 0) there is no list.
+/// one; if there are more folds than samples, some are empty. `k` = 0 gives no folds.
 pub fn k_fold(samples: usize, k: usize, seed: u64) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..samples).collect();
     order.shuffle(&mut rng::keyed(seed, 0, 0, rng::SPLIT));
     deal(&order, k)
 }
 
-/// The held-out indices of `k` folds in which every class has its share, ascending in each fold: of each class, and of
-/// all samples together, any two folds hold equally many, give or take one. A class with fewer than `k` samples is
-/// missing from some folds.
+/// The held-out indices of `k` folds, stratified by class, ascending in each fold. The numbers of samples of a class,
+/// and of all samples, differ by at most one between folds. A class with fewer than `k` samples is missing from some
+/// folds.
 pub fn stratified_k_fold(labels: &[usize], k: usize, seed: u64) -> Vec<Vec<usize>> {
     let mut rng = rng::keyed(seed, 0, 0, rng::SPLIT);
     let mut order = Vec::with_capacity(labels.len());
@@ -45,12 +45,11 @@ pub fn stratified_k_fold(labels: &[usize], k: usize, seed: u64) -> Vec<Vec<usize
         class.shuffle(&mut rng);
         order.extend(class);
     }
-    // Dealt class after class without a break, so that the odd samples of one class do not all meet those of the next.
+    // Dealt without starting over at each class, so that the remaining samples of all classes spread over the folds.
     deal(&order, k)
 }
 
-/// `folds(seed)` for each of `repeats` seeds that follow from `seed`, the first of them `seed` itself: repeated k-fold
-/// of any kind.
+/// Repeated k-fold of any kind: `folds(seed)`, `folds(seed + 1)`, … for `repeats` seeds.
 ///
 /// ```
 /// let labels = [0, 0, 0, 1, 1, 1];
@@ -62,12 +61,12 @@ pub fn repeated(repeats: usize, seed: u64, folds: impl Fn(u64) -> Vec<Vec<usize>
     (0..repeats as u64).flat_map(|repeat| folds(seed.wrapping_add(repeat))).collect()
 }
 
-/// To the held-out indices of each fold those that it trains on: all others of `samples`.
+/// The folds with these held-out indices; each trains on all other indices below `samples`.
 pub fn with_training_parts(held_out: Vec<Vec<usize>>, samples: usize) -> Vec<Fold> {
     held_out.into_iter().map(|held_out| Fold::holding_out(held_out, samples)).collect()
 }
 
-/// Deals samples to `k` folds like cards.
+/// Deals samples to `k` folds in turn.
 fn deal(order: &[usize], k: usize) -> Vec<Vec<usize>> {
     let mut folds = vec![Vec::with_capacity(order.len() / k.max(1) + 1); k];
     if k > 0 {

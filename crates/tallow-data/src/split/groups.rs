@@ -1,4 +1,4 @@
-//! Splits that keep groups whole: all pictures of a patient or a scene are on one side.
+//! Splits that keep groups (patients, scenes) whole.
 //!
 //! # Source
 //! The greedy assignment is that of scikit-learn's `StratifiedGroupKFold`; the draws are our own.
@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom as _;
-use tallow_augment::rng;
+use tallow_base::rng;
 
-/// The held-out indices of `k` folds, ascending in each: no group is in two folds, and every fold's share of each class
-/// is as nearly equal as whole groups allow. `groups` and `labels` have one entry a sample; what a group is called does
-/// not matter. With fewer groups than folds some folds are empty.
+/// The held-out indices of `k` folds, ascending in each. No group is in two folds; the shares of each class in the
+/// folds are as equal as whole groups allow. `groups` and `labels` have one entry per sample. If there are fewer groups
+/// than folds, some folds are empty.
 pub fn group_k_fold(groups: &[usize], labels: &[usize], k: usize, seed: u64) -> Vec<Vec<usize>> {
     let mut folds = vec![Vec::new(); k];
     if k > 0 {
@@ -22,23 +22,23 @@ pub fn group_k_fold(groups: &[usize], labels: &[usize], k: usize, seed: u64) -> 
     folds
 }
 
-/// Holds out `fraction` (0 to 1) of the samples in whole groups, of every class as nearly that share as the groups
-/// allow. Returns the indices that stay and those held out, both ascending.
+/// Holds out `fraction` (0 to 1) of the samples in whole groups, stratified by class as far as groups allow. Returns
+/// the training and the held-out indices, both ascending.
 pub fn group_split(groups: &[usize], labels: &[usize], fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let fraction = fraction.clamp(0.0, 1.0);
     let mut parts = assign(groups, labels, &[1.0 - fraction, fraction], seed).into_iter();
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
-/// A group: its samples, and how many it has of the classes that it has.
+/// A group: its samples, and its number of samples of each of its classes.
 #[derive(Default)]
 struct Group {
     indices: Vec<usize>,
     counts: BTreeMap<usize, f64>,
 }
 
-/// Parts of the given shares (which add up to 1). The groups that are least like the whole are placed first, each where
-/// the parts come nearest to their shares of each class.
+/// Divides the groups into parts with the given shares (which add up to 1). Groups with the most uneven classes are
+/// placed first, each in the part that brings all parts closest to their shares of each class.
 fn assign(groups: &[usize], labels: &[usize], shares: &[f64], seed: u64) -> Vec<Vec<usize>> {
     let mut by_name: BTreeMap<usize, Group> = BTreeMap::new();
     for (index, (group, label)) in groups.iter().zip(labels).enumerate() {
@@ -51,7 +51,7 @@ fn assign(groups: &[usize], labels: &[usize], shares: &[f64], seed: u64) -> Vec<
     labels.iter().for_each(|label| totals[*label] += 1.0);
 
     let mut order: Vec<Group> = by_name.into_values().collect();
-    // By chance first: the sort is stable, and keeps that among equals.
+    // Shuffled first: the stable sort keeps equal groups in random order.
     order.shuffle(&mut rng::keyed(seed, 0, 0, rng::SPLIT));
     let spread = |group: &Group| {
         let n = classes.max(1) as f64;
@@ -62,12 +62,12 @@ fn assign(groups: &[usize], labels: &[usize], shares: &[f64], seed: u64) -> Vec<
 
     let open: Vec<usize> = (0..shares.len()).filter(|part| shares[*part] > 0.0).collect();
     let mut counts = vec![vec![0.0_f64; classes]; shares.len()];
-    // Of each class: its samples that are placed, and the mean square over the parts of how full they are of it.
+    // For each class: the number of placed samples, and the mean square over the parts of how full they are.
     let (mut placed, mut squares) = (vec![0.0_f64; classes], vec![0.0_f64; classes]);
     let mut parts = vec![Vec::new(); shares.len()];
     for group in order {
-        // The change in the standard deviation, over the parts, of how full each is of each class (1: its share). The
-        // classes that the group has are all that change.
+        // The change in the standard deviation, over the parts, of how full each is of each class (1: its share). Only
+        // the group's classes change.
         let cost = |part: usize| -> f64 {
             let change = |(class, added): (&usize, &f64)| {
                 let (total, share) = (totals[*class], shares[part]);
@@ -82,7 +82,7 @@ fn assign(groups: &[usize], labels: &[usize], shares: &[f64], seed: u64) -> Vec<
         let fill = |part: usize| parts[part].len() as f64 / shares[part];
         let best = open.iter().copied().min_by(|a, b| {
             let (cost_a, cost_b) = (cost(*a), cost(*b));
-            // What differs by rounding alone is a tie.
+            // Costs that differ only by rounding are equal.
             let tie = (cost_a - cost_b).abs() <= 1e-9;
             let by_cost = if tie { std::cmp::Ordering::Equal } else { cost_a.total_cmp(&cost_b) };
             by_cost.then_with(|| fill(*a).total_cmp(&fill(*b)))

@@ -1,5 +1,5 @@
-//! Dividing samples between training and what it is judged by: one held-out part, or k folds. Each is a function of
-//! its arguments and the seed alone.
+//! Divides samples into a training and a held-out part, or into k folds. Each division depends on its arguments and the
+//! seed alone.
 
 mod cross;
 mod folds;
@@ -7,7 +7,7 @@ mod groups;
 mod stratified;
 mod time;
 
-pub use cross::{FoldOptions, cross_validation_fold, cross_validation_folds, folds_and_repeats, folds_csv};
+pub use cross::{cross_validation_fold, cross_validation_folds, folds_and_repeats, folds_csv};
 pub use folds::{Fold, k_fold, repeated, stratified_k_fold, with_training_parts};
 pub use groups::{group_k_fold, group_split};
 pub use stratified::stratified_split;

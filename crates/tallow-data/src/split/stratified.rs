@@ -1,13 +1,13 @@
-//! One part held out by seed so that every class keeps its share.
+//! A random held-out part, stratified by class.
 
 use rand::seq::SliceRandom as _;
-use tallow_augment::rng;
+use tallow_base::rng;
 
-/// Holds out `fraction` (0 to 1) of the samples, of each class as nearly that share as whole samples allow.
+/// Holds out `fraction` (0 to 1) of the samples, stratified by class.
 ///
-/// Returns the indices that stay and those held out, both ascending. The number held out is `fraction` of all, rounded;
-/// the odd samples go to the classes with the largest remainders. Every class keeps at least one sample, so that a class
-/// of one is never held out. Depends on the labels, the fraction and the seed alone.
+/// Returns the training and the held-out indices, both ascending. The number of held-out samples is `fraction` of all,
+/// rounded; the remaining samples are taken from the classes with the largest remainders. Every class keeps at least
+/// one training sample.
 pub fn stratified_split(labels: &[usize], fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let mut by_class = indices_by_class(labels);
     let wanted = |class: &Vec<usize>| fraction.clamp(0.0, 1.0) * class.len() as f64;
@@ -18,7 +18,7 @@ pub fn stratified_split(labels: &[usize], fraction: f64, seed: u64) -> (Vec<usiz
     let remainder = |class: usize| wanted(&by_class[class]).fract();
     let mut by_remainder: Vec<usize> =
         (0..by_class.len()).filter(|class| counts[*class] + 1 < by_class[*class].len()).collect();
-    // The sort is stable: among equal remainders the lower class comes first.
+    // The sort is stable: of equal remainders, the lower class comes first.
     by_remainder.sort_by(|a, b| remainder(*b).total_cmp(&remainder(*a)));
     let missing = total.saturating_sub(counts.iter().sum());
     for class in by_remainder.into_iter().take(missing) {
@@ -37,7 +37,7 @@ pub fn stratified_split(labels: &[usize], fraction: f64, seed: u64) -> (Vec<usiz
     (kept, held_out)
 }
 
-/// The indices of each class's samples, ascending; classes up to the highest label.
+/// The indices of the samples of each class, ascending, for the classes up to the highest label.
 pub(crate) fn indices_by_class(labels: &[usize]) -> Vec<Vec<usize>> {
     let mut by_class = vec![Vec::new(); labels.iter().max().map_or(0, |highest| highest + 1)];
     for (index, label) in labels.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Splits by time: what is held out is later than everything that is trained on.
+//! Splits by time: the held-out samples are later than all training samples.
 
-use super::Fold;
+use super::folds::Fold;
 
-/// Holds out the latest samples, nearly `fraction` (0 to 1) of all. Samples of one time stay together: the boundary is the
-/// one between two different times that comes nearest to `fraction`. Returns the indices that stay and those held out,
-/// both ascending. Without two different times nothing is held out.
+/// Holds out the latest samples, about `fraction` (0 to 1) of all. Samples with the same time stay together: the
+/// boundary is the one between two different times that is closest to `fraction`. Returns the training and the held-out
+/// indices, both ascending. If all times are equal, nothing is held out.
 pub fn time_split(times: &[f64], fraction: f64) -> (Vec<usize>, Vec<usize>) {
     let order = by_time(times);
     let wanted = (times.len() as f64 * (1.0 - fraction.clamp(0.0, 1.0))).round();
@@ -17,9 +17,9 @@ pub fn time_split(times: &[f64], fraction: f64) -> (Vec<usize>, Vec<usize>) {
     (ascending(kept), ascending(held_out))
 }
 
-/// `k` folds that follow each other: the samples, in the order of time, are cut into `k` + 1 nearly equal parts, and
-/// fold `i` holds out part `i` + 1 and trains on everything before it. The properties are those of scikit-learn's
-/// `TimeSeriesSplit`, but samples of one time are never on both sides; a fold without room for that is left out.
+/// `k` consecutive folds: the samples, sorted by time, are cut into `k` + 1 nearly equal parts; fold `i` holds out part
+/// `i` + 1 and trains on all parts before it. As scikit-learn's `TimeSeriesSplit`, except that samples with the same
+/// time are never on both sides; a fold for which this is impossible is left out.
 pub fn time_series_folds(times: &[f64], k: usize) -> Vec<Fold> {
     let order = by_time(times);
     let start_of_time = |mut at: usize| {
@@ -28,7 +28,7 @@ pub fn time_series_folds(times: &[f64], k: usize) -> Vec<Fold> {
         }
         at
     };
-    // The first part takes what is left over, as scikit-learn's does.
+    // The first part takes the remainder, as in scikit-learn.
     let size = times.len() / (k + 1);
     let cut = |part: usize| start_of_time(times.len() - size * (k - part));
     let folds = (0..k).map(|fold| (cut(fold), cut(fold + 1))).filter(|(start, end)| *start > 0 && start < end);
@@ -59,7 +59,7 @@ mod tests {
         let times = [5.0, 1.0, 4.0, 2.0, 3.0];
         assert_eq!(time_split(&times, 0.4), (vec![1, 3, 4], vec![0, 2]));
         assert_eq!(time_split(&times, 0.0).1, Vec::<usize>::new());
-        assert_eq!(time_split(&times, 1.0).0, [1], "training keeps what is earliest");
+        assert_eq!(time_split(&times, 1.0).0, [1], "the earliest samples are trained on");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! CIFAR's and MNIST's files: images of one size, a byte a label.
+//! Writes the files of CIFAR and MNIST: images of one size, one byte per label.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,26 +6,28 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tallow_augment::Image8;
+use tallow_base::write_atomically;
 
-use super::{Format, cannot, write_whole};
+use super::format::Format;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 use crate::sources::named::CLASS_FILE;
 use crate::sources::paths::Split;
-use crate::{Dataset, Error, Result};
 
-/// Writes both splits and the classes' names.
+/// Writes both splits and the class names.
 pub(super) fn write(splits: &[(Split, &dyn Dataset)], to: &Path, format: Format) -> Result<()> {
     let find = |split| splits.iter().find(|(other, _)| *other == split).map(|(_, dataset)| *dataset);
     let (Some(train), Some(test), None) = (find(Split::Train), find(Split::Test), find(Split::Validation)) else {
-        return Err(cannot(to, format, "it holds a training and a test split, no more and no less"));
+        return Err(format.cannot_write(to, "it holds exactly a training and a test split"));
     };
     let most = if format == Format::Cifar { 100 } else { 256 };
     let names = train.class_names();
     if names.len() > most {
-        return Err(cannot(to, format, format!("it holds up to {most} classes, these are {}", names.len())));
+        return Err(format.cannot_write(to, format!("it holds up to {most} classes, these are {}", names.len())));
     }
     let several = [train, test].iter().any(|dataset| (0..dataset.len()).any(|i| dataset.target(i).is_some()));
     if several {
-        return Err(cannot(to, format, "it holds one label a sample"));
+        return Err(format.cannot_write(to, "it holds one label per sample"));
     }
     match format {
         Format::Cifar => cifar(train, test, to)?,
@@ -34,16 +36,17 @@ pub(super) fn write(splits: &[(Split, &dyn Dataset)], to: &Path, format: Format)
             idx(test, to, "t10k-")?;
         }
     }
-    write_whole(&to.join(CLASS_FILE), (names.join("\n") + "\n").as_bytes())
+    let path = to.join(CLASS_FILE);
+    write_atomically(&path, names.join("\n") + "\n").map_err(Error::write(&path))
 }
 
-/// The files of CIFAR-10 if there are up to 10 classes, else of CIFAR-100 (the coarse label being 0).
+/// Writes the files of CIFAR-10 for up to 10 classes, else of CIFAR-100 with coarse label 0.
 fn cifar(train: &dyn Dataset, test: &dyn Dataset, to: &Path) -> Result<()> {
     let ten = train.class_names().len() <= 10;
     let files = if ten { 5 } else { 1 };
     if train.len() < files || test.is_empty() {
-        let reason = format!("it wants {files} training samples or more, and one to test");
-        return Err(cannot(to, Format::Cifar, reason));
+        let reason = format!("it needs at least {files} training samples and one test sample");
+        return Err(Format::Cifar.cannot_write(to, reason));
     }
     let write = |name: &str, dataset: &dyn Dataset, samples: std::ops::Range<usize>| {
         let mut content = Vec::with_capacity(samples.len() * 3074);
@@ -51,13 +54,14 @@ fn cifar(train: &dyn Dataset, test: &dyn Dataset, to: &Path) -> Result<()> {
             let image = image(dataset, index, 3)?;
             if (image.height(), image.width()) != (32, 32) {
                 let found = format!("{} has {} × {}", dataset.id(index), image.height(), image.width());
-                return Err(cannot(to, Format::Cifar, format!("it holds images of 32 × 32 pixels, {found}")));
+                return Err(Format::Cifar.cannot_write(to, format!("it holds images of 32 × 32 pixels, {found}")));
             }
             content.extend(if ten { None } else { Some(0) });
             content.push(dataset.label(index) as u8);
             (0..3).for_each(|plane| content.extend(image.data().iter().skip(plane).step_by(3)));
         }
-        write_whole(&to.join(name), &content)
+        let path = to.join(name);
+        write_atomically(&path, &content).map_err(Error::write(&path))
     };
     if !ten {
         write("train.bin", train, 0..train.len())?;
@@ -79,7 +83,7 @@ fn idx(dataset: &dyn Dataset, to: &Path, prefix: &str) -> Result<()> {
             let image = decoded.to_rgb8();
             if image.pixels().any(|pixel| pixel.0[0] != pixel.0[1] || pixel.0[1] != pixel.0[2]) {
                 let reason = format!("it holds grey images, {} has colours", dataset.id(index));
-                return Err(cannot(to, Format::Idx, reason));
+                return Err(Format::Idx.cannot_write(to, reason));
             }
         }
         let image = image(dataset, index, 1)?;
@@ -88,11 +92,11 @@ fn idx(dataset: &dyn Dataset, to: &Path, prefix: &str) -> Result<()> {
         if found != (height, width) {
             let found = format!("{} has {} × {}", dataset.id(index), found.0, found.1);
             let reason = format!("it holds images of one size, the first has {height} × {width}, {found}");
-            return Err(cannot(to, Format::Idx, reason));
+            return Err(Format::Idx.cannot_write(to, reason));
         }
         pixels.extend_from_slice(image.data());
     }
-    let (height, width) = size.ok_or_else(|| cannot(to, Format::Idx, "there are no images"))?;
+    let (height, width) = size.ok_or_else(|| Format::Idx.cannot_write(to, "there are no images"))?;
     let labels: Vec<u8> = (0..dataset.len()).map(|index| dataset.label(index) as u8).collect();
     write_idx(&to.join(format!("{prefix}images-idx3-ubyte.gz")), &[dataset.len(), height, width], &pixels)?;
     write_idx(&to.join(format!("{prefix}labels-idx1-ubyte.gz")), &[dataset.len()], &labels)
@@ -103,7 +107,8 @@ fn write_idx(path: &Path, dims: &[usize], data: &[u8]) -> Result<()> {
     let mut header = vec![0, 0, 8, dims.len() as u8];
     dims.iter().for_each(|dim| header.extend((*dim as u32).to_be_bytes()));
     packed.write_all(&header).and_then(|()| packed.write_all(data)).map_err(Error::write(path))?;
-    write_whole(path, &packed.finish().map_err(Error::write(path))?)
+    let packed = packed.finish().map_err(Error::write(path))?;
+    write_atomically(path, &packed).map_err(Error::write(path))
 }
 
 fn image(dataset: &dyn Dataset, index: usize, channels: usize) -> Result<Image8> {

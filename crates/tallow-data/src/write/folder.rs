@@ -1,12 +1,13 @@
-//! A folder a split, in it one a class; and a manifest, which keeps what folders cannot say.
+//! Writes one folder per split with one sub-folder per class, and a manifest with all properties of the samples.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use super::image_file;
+use super::image_file::image_file;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 use crate::sources::paths::Split;
-use crate::{Dataset, Error, Result};
 
 /// Writes `train/<class>/000012.png`, … and `manifest.csv`.
 pub(super) fn write(splits: &[(Split, &dyn Dataset)], to: &Path) -> Result<()> {
@@ -29,7 +30,7 @@ pub(super) fn write(splits: &[(Split, &dyn Dataset)], to: &Path) -> Result<()> {
     lines.write_record(&header).map_err(csv_error)?;
 
     for (split, dataset) in splits {
-        // A split that lacks a class has no folder for it: an empty one would be an error to read.
+        // Only classes with samples get a folder: reading an empty class folder is an error.
         let mut made = HashSet::new();
         for index in 0..dataset.len() {
             let (bytes, extension) = image_file(*dataset, index, &["jpg", "png", "webp", "bmp", "gif", "tiff"])?;
@@ -70,7 +71,7 @@ pub(super) fn write(splits: &[(Split, &dyn Dataset)], to: &Path) -> Result<()> {
     lines.flush().map_err(Error::write(&manifest))
 }
 
-/// A folder's name for each class: its name without what a path cannot hold, and no two alike.
+/// A distinct folder name for each class: its name without characters that paths cannot contain.
 fn folders(names: &[String]) -> Vec<String> {
     let mut taken = HashSet::new();
     let plain = |name: &String| {

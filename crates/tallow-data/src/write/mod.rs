@@ -1,78 +1,40 @@
-//! Writing datasets: the same samples as a folder, as Parquet, as shards, or as the files of CIFAR or MNIST.
+//! Writes a dataset as a folder, as Parquet files, as shards, or as the files of CIFAR or MNIST.
 //!
-//! Image files are copied as they are where the target holds image files; what has none (CIFAR, MNIST) is stored as PNG.
-//! Class names, labels and splits are kept; several labels a sample, soft labels and weights are kept by folders alone,
-//! in their manifest.
+//! Formats that hold image files receive the stored files unchanged; images that are not stored as files (CIFAR, MNIST)
+//! become PNG files. Class names, labels and splits are kept. Only folders, in their manifest, keep multi-label and
+//! soft labels and weights.
 
 mod arrays;
 mod folder;
+mod format;
+mod image_file;
+#[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "wds")]
 mod shards;
 
 use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 
-use image::ImageFormat;
-use serde::{Deserialize, Serialize};
-
+pub use self::format::{Format, WriteOptions};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 use crate::sources::paths::Split;
-use crate::{Dataset, Error, Result, Splits};
+use crate::splits::Splits;
 
-/// A format to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// A folder a split, in it one a class, and a manifest, `manifest.csv`.
-    Folder,
-    /// Parquet files as the Hub stores images.
-    Parquet,
-    /// WebDataset's tar shards with timm's `_info.json`.
-    Wds,
-    /// CIFAR's binary files: 32 × 32 RGB; of CIFAR-10 up to 10 classes, else of CIFAR-100.
-    Cifar,
-    /// MNIST's four files: grey images of one size.
-    Idx,
-}
-
-impl Format {
-    /// All formats with their names.
-    pub const ALL: [(&str, Self); 5] = [
-        ("folder", Self::Folder),
-        ("parquet", Self::Parquet),
-        ("wds", Self::Wds),
-        ("cifar", Self::Cifar),
-        ("idx", Self::Idx),
-    ];
-}
-
-/// How a dataset is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WriteOptions {
-    /// Samples in each Parquet file or shard, at least 1.
-    pub samples_per_file: usize,
-}
-
-impl Default for WriteOptions {
-    /// 10,000 samples a file.
-    fn default() -> Self {
-        Self { samples_per_file: 10_000 }
-    }
-}
-
-/// Writes all splits into the folder `to`, which must be empty or not exist; [`open`](crate::open) reads it back. Returns
-/// the number of samples written.
+/// Writes all splits into the folder `to`, which must be empty or not exist; [`open`](crate::open) reads it back.
+/// Returns the number of samples written.
 ///
 /// # Errors
-/// A folder with something in it; samples that the format cannot hold; a file that cannot be read or written.
+/// The folder is not empty; the format cannot hold the samples, or needs a feature of this crate that is off; a file
+/// cannot be read or written.
 pub fn write(splits: &Splits, to: &Path, format: Format, options: &WriteOptions) -> Result<usize> {
     if options.samples_per_file == 0 {
         return Err(Error::Option { field: "samples_per_file", expected: "at least 1".into(), found: "0".into() });
     }
     fs::create_dir_all(to).map_err(Error::write(to))?;
     if fs::read_dir(to).map_err(Error::io(to))?.next().is_some() {
-        return Err(cannot(to, format, "the folder is not empty: name a new one, or empty it"));
+        return Err(format.cannot_write(to, "the folder is not empty: name a new one, or empty it"));
     }
     let given = [
         (Split::Train, Some(&splits.train)),
@@ -86,49 +48,38 @@ pub fn write(splits: &Splits, to: &Path, format: Format, options: &WriteOptions)
             given.iter().any(|(_, dataset)| (0..dataset.len()).any(|index| lost(*dataset, index)))
         };
         if any(|dataset, index| dataset.target(index).is_some()) {
-            return Err(cannot(to, format, "it holds one label a sample; a folder holds several, and soft ones"));
+            let reason = "it holds one label per sample; a folder holds several, and soft labels";
+            return Err(format.cannot_write(to, reason));
         }
         if any(|dataset, index| dataset.weight(index) != 1.0) {
-            return Err(cannot(to, format, "it holds no weights; a folder does"));
+            return Err(format.cannot_write(to, "it holds no weights; a folder does"));
         }
     }
     match format {
         Format::Folder => folder::write(&given, to)?,
-        Format::Parquet => parquet::write(&given, to, options)?,
-        Format::Wds => shards::write(&given, to, options)?,
+        Format::Parquet => write_parquet(&given, to, options)?,
+        Format::Wds => write_shards(&given, to, options)?,
         Format::Cifar | Format::Idx => arrays::write(&given, to, format)?,
     }
     Ok(given.iter().map(|(_, dataset)| dataset.len()).sum())
 }
 
-fn cannot(to: &Path, format: Format, reason: impl Into<String>) -> Error {
-    let name = Format::ALL.iter().find(|(_, other)| *other == format).map_or("", |(name, _)| name);
-    Error::CannotWrite { path: to.into(), format: name, reason: reason.into() }
+#[cfg(feature = "parquet")]
+fn write_parquet(splits: &[(Split, &dyn Dataset)], to: &Path, options: &WriteOptions) -> Result<()> {
+    parquet::write(splits, to, options)
 }
 
-/// A sample as an image file with its extension: as it is stored if its format is one of `allowed`, else as PNG.
-fn image_file(dataset: &dyn Dataset, index: usize, allowed: &[&str]) -> Result<(Vec<u8>, &'static str)> {
-    if let Some(bytes) = dataset.encoded(index)? {
-        let format = image::guess_format(&bytes).ok();
-        let extension = format.and_then(|format| format.extensions_str().first().copied());
-        if let Some(extension) = extension.filter(|extension| allowed.contains(extension)) {
-            return Ok((bytes, extension));
-        }
-    }
-    let mut bytes = Cursor::new(Vec::new());
-    dataset
-        .image(index)?
-        .write_to(&mut bytes, ImageFormat::Png)
-        .map_err(|error| Error::Decode { path: dataset.id(index).into(), reason: format!("as PNG: {error}") })?;
-    Ok((bytes.into_inner(), "png"))
+#[cfg(feature = "wds")]
+fn write_shards(splits: &[(Split, &dyn Dataset)], to: &Path, options: &WriteOptions) -> Result<()> {
+    shards::write(splits, to, options)
 }
 
-/// A file written whole or not at all.
-fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    use std::io::Write as _;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::write(path))?;
-    file.write_all(content).map_err(Error::write(path))?;
-    file.persist(path).map_err(|error| Error::write(path)(error.error))?;
-    Ok(())
+#[cfg(not(feature = "parquet"))]
+fn write_parquet(_: &[(Split, &dyn Dataset)], _: &Path, _: &WriteOptions) -> Result<()> {
+    Err(Error::FeatureOff { what: "Parquet files", feature: "parquet" })
+}
+
+#[cfg(not(feature = "wds"))]
+fn write_shards(_: &[(Split, &dyn Dataset)], _: &Path, _: &WriteOptions) -> Result<()> {
+    Err(Error::FeatureOff { what: "WebDataset shards", feature: "wds" })
 }

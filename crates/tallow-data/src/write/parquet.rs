@@ -1,4 +1,4 @@
-//! Parquet as the `datasets` library writes images: the Hub and its viewer know them as such.
+//! Writes Parquet files of images in the format of the `datasets` library, which the Hub and its viewer read.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,17 +12,19 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde_json::json;
 
-use super::{WriteOptions, image_file};
+use super::format::WriteOptions;
+use super::image_file::image_file;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 use crate::sources::paths::Split;
-use crate::{Dataset, Error, Result};
 
 const SCHEMA: &str = "message schema {
     optional group image { optional binary bytes; optional binary path (STRING); }
     optional int64 label;
 }";
-/// Rows of a row group: what `datasets` takes for images.
+/// The number of rows in a row group, as `datasets` writes images.
 const GROUP_ROWS: usize = 100;
-/// Bytes of a page: what reading one image costs at most, beside the image.
+/// The size of a page in bytes. Reading an image reads up to one page beside it.
 const PAGE_BYTES: usize = 128 << 10;
 
 /// Writes `data/train-00000-of-00003.parquet`, ….
@@ -48,7 +50,7 @@ fn write_file(path: &Path, dataset: &dyn Dataset, rows: std::ops::Range<usize>) 
     }}});
     let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(vec![KeyValue::new("huggingface".to_owned(), features.to_string())]))
-        // Image files are packed already, and no two are alike.
+        // Image files are compressed already.
         .set_compression(Compression::UNCOMPRESSED)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None)
@@ -70,7 +72,7 @@ fn write_file(path: &Path, dataset: &dyn Dataset, rows: std::ops::Range<usize>) 
         let mut group = writer.next_row_group().map_err(failed)?;
         let mut column = 0;
         while let Some(mut next) = group.next_column().map_err(failed)? {
-            // Levels: struct and field are there, the label is there.
+            // Definition levels: struct, field and label are present.
             let (struct_there, field_there) = (vec![2; rows], vec![1; rows]);
             let written = match column {
                 0 => next.typed::<ByteArrayType>().write_batch(&images, Some(&struct_there), None),

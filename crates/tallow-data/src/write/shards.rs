@@ -1,15 +1,18 @@
-//! WebDataset's shards, with the `_info.json` that timm reads.
+//! Writes WebDataset shards and the `_info.json` that timm reads.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use tallow_base::write_atomically;
 use tar::{Builder, Header};
 
-use super::{WriteOptions, image_file, write_whole};
+use super::format::WriteOptions;
+use super::image_file::image_file;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 use crate::sources::paths::Split;
 use crate::sources::wds::{Info, SplitInfo};
-use crate::{Dataset, Error, Result};
 
 /// Writes `train-000000.tar`, … and `_info.json`.
 pub(super) fn write(splits: &[(Split, &dyn Dataset)], to: &Path, options: &WriteOptions) -> Result<()> {
@@ -28,14 +31,14 @@ pub(super) fn write(splits: &[(Split, &dyn Dataset)], to: &Path, options: &Write
     }
     let path = to.join("_info.json");
     let text = serde_json::to_vec_pretty(&info).map_err(|error| Error::write(&path)(error.into()))?;
-    write_whole(&path, &text)
+    write_atomically(&path, &text).map_err(Error::write(&path))
 }
 
 fn write_shard(path: &Path, dataset: &dyn Dataset, samples: std::ops::Range<usize>) -> Result<()> {
     let file = File::create(path).map_err(Error::write(path))?;
     let mut archive = Builder::new(BufWriter::with_capacity(1 << 20, file));
     for index in samples {
-        // What timm looks for: jpg;png;webp.
+        // The extensions that timm reads: jpg;png;webp.
         let (bytes, extension) = image_file(dataset, index, &["jpg", "png", "webp"])?;
         let mut append = |extension: &str, content: &[u8]| {
             let mut header = Header::new_ustar();

@@ -1,4 +1,4 @@
-//! The cache of decoded images: what is read from it, and when it is not.
+//! The cache of decoded images: hits, misses and damaged records.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Conversion between formats: what is written is read back the same, from every format to every other that can hold it.
+//! Conversion between formats: what is written is read back the same, from every format to every other that can hold
+//! it.
 
 use std::fs;
 use std::path::Path;
@@ -165,7 +166,8 @@ fn the_shards_sampler_takes_shard_after_shard() {
     assert!(runs.len() > 1, "{runs:?}");
     let labels = tallow_data::labels(train.as_ref());
     let order = |buffer, epoch| Sampler::Shards(buffer).order_of(train.as_ref(), &labels, 0, epoch);
-    // Through a buffer of one sample each shard comes as it lies: only from shard to shard is there a step that is not 1.
+    // Through a buffer of one sample each shard comes as it lies: only from shard to shard is there a step that is not
+    // 1.
     let steps = order(1, 0).windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
     assert!(steps < runs.len(), "{:?}", order(1, 0));
     let mut all = order(3, 1);

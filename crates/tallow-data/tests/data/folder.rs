@@ -1,4 +1,4 @@
-//! Folders of images: layouts, class orders, and what is wrong with some.
+//! Folders of images: layouts, class orders and errors.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A dataset on the Hub, end to end: the recorded Parquet files in the layout of the Hub's cache, opened offline.
 //!
-//! That they get there is tested in tallow-hub, against a stand-in of the Hub.
+//! The download is tested in tallow-hub, against a local stand-in of the Hub.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::others;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// Runs in a process of its own, whose environment says where the cache is.
+/// Runs in a separate process whose environment sets the cache folder.
 #[test]
 #[ignore = "run by `a_dataset_of_the_hub_s_cache`, which sets its environment"]
 fn open_from_the_cache() {

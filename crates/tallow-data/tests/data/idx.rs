@@ -1,4 +1,4 @@
-//! IDX files, the bundled dataset, and where named datasets are looked for.
+//! IDX files, the bundled dataset, and the places that are searched for named datasets.
 
 use std::fs;
 use std::io::Write as _;

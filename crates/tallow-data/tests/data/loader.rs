@@ -1,4 +1,4 @@
-//! The loader: what it guarantees about order, threads, resuming, damaged files and stopping.
+//! The loader: order, threads, resuming, damaged files and stopping.
 
 use std::fs;
 use std::sync::Arc;
@@ -214,7 +214,7 @@ fn impossible_configurations_are_refused() {
     assert_fails(Subset::new(images(), vec![100]), &["100"]);
 }
 
-/// Counts the images asked for; each takes a while; image 40 panics if told to.
+/// Counts the images that are read. Each takes a while; image 40 can be made to panic.
 struct Slow {
     asked: AtomicUsize,
     panics: bool,
@@ -258,12 +258,12 @@ fn prefetch_is_bounded_and_dropping_stops() {
     let mut epoch = loader.epoch(0, 0);
     epoch.next().unwrap().unwrap();
     std::thread::sleep(Duration::from_millis(400));
-    // One taken, two waiting, one made and not yet accepted.
+    // One batch taken, two waiting, one finished but not yet accepted.
     let asked = dataset.asked.load(Ordering::SeqCst);
     assert!(asked <= 4 * 16, "{asked}");
     drop(epoch);
 
-    // In the midst of a batch of a thousand: a second, were it not stopped.
+    // In the middle of a batch of a thousand, which takes a second if it is not stopped.
     let config = LoaderConfig { batch_size: 1000, ..config() };
     let loader = Loader::new(dataset.clone(), crop_and_flip(), config).unwrap();
     let epoch = loader.epoch(0, 0);

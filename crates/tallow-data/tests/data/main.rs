@@ -1,16 +1,17 @@
-//! The crate as its users see it: sources, splits, loader and summary on small real files.
+//! The public interface on small real files: sources, splits, loader and summary.
 
 mod cache;
 mod cifar;
 mod convert;
 mod decode;
-mod draft;
 mod files_of_others;
 mod folder;
 mod hub;
 mod idx;
 mod loader;
 mod manifest;
+mod preprocess;
+mod scaled_jpeg;
 mod stream;
 mod summary;
 
@@ -39,13 +40,13 @@ fn open_path(path: &Path) -> Result<Splits> {
     open(path.to_str().unwrap(), &OpenOptions::default())
 }
 
-/// Opens a named dataset whose files lie in `data_dir`.
+/// Opens a named dataset with its files in `data_dir`.
 fn open_named(name: &str, data_dir: &Path) -> Result<Splits> {
     let options = OpenOptions { data_dir: Some(data_dir.into()), ..OpenOptions::default() };
     open(name, &options)
 }
 
-/// The message of a failure, which must hold every one of `parts`.
+/// Asserts that the result is an error whose message contains all `parts`.
 #[track_caller]
 fn assert_fails<T>(result: Result<T>, parts: &[&str]) {
     let message = match result {

@@ -1,4 +1,4 @@
-//! Training samples streamed from shards: what the index gives, from files and from a server whose connections break.
+//! Streamed training samples equal indexed ones, from files and from a server whose connections break.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -59,7 +59,7 @@ fn loader(splits: &Splits, config: LoaderConfig) -> Loader {
 }
 
 fn batches(loader: &Loader, epoch: u64, skip: usize) -> Vec<Batch> {
-    // Of a stream a sample has no index.
+    // Streamed samples have no index.
     let plain = |batch: Result<Batch>| Batch { indices: Vec::new(), stream_ids: Vec::new(), ..batch.unwrap() };
     loader.epoch(epoch, skip).map(plain).collect()
 }
@@ -83,7 +83,7 @@ fn a_stream_gives_what_the_index_gives() {
                 for epoch in [0, 1] {
                     let whole = batches(&found, epoch, 0);
                     assert!(whole == batches(&expected, epoch, 0), "{spec} {config:?} {workers} {epoch}");
-                    // What a resumed run skips was read, and changes nothing.
+                    // Skipped batches do not change the following ones.
                     assert!(batches(&found, epoch, 4) == whole[4..]);
                 }
             }
@@ -144,7 +144,7 @@ fn what_a_stream_cannot_do_is_refused() {
         assert_fails(loader.map(|_| ()), &["sampler"]);
     }
 
-    // Without `_info.json` neither classes nor length are known.
+    // Without `_info.json`, neither classes nor length are known.
     let info = dir.path().join("shards/_info.json");
     let text = std::fs::read_to_string(&info).unwrap();
     std::fs::remove_file(&info).unwrap();
@@ -153,7 +153,7 @@ fn what_a_stream_cannot_do_is_refused() {
     refused(streamed(), &["samples_per_epoch", "6 training shards"]);
     let options = OpenOptions { samples_per_epoch: Some(40), ..streamed() };
     assert_eq!(open_in(dir.path(), "shards", &options).unwrap().train.class_names()[9], "j");
-    // Or in a folder of the user's choice.
+    // `_info.json` may also be in `data_dir`.
     std::fs::remove_file(dir.path().join("shards/classnames.txt")).unwrap();
     std::fs::create_dir(dir.path().join("mine")).unwrap();
     std::fs::write(dir.path().join("mine/_info.json"), text).unwrap();
@@ -190,8 +190,8 @@ fn damage_in_a_stream_is_told_and_skipped_as_in_an_index() {
     }
     assert_fails(all(&streamed(), OnCorrupt::Stop, false), &["train-000002.tar", "decoded"]);
 
-    // Half an archive, and one with another number of samples, end the epoch, and not in silence; before the first batch of
-    // a resumed epoch too.
+    // Half an archive, and one with another number of samples, end the epoch, and not in silence; before the first
+    // batch of a resumed epoch too.
     std::fs::write(&shard, &whole[..whole.len() / 2]).unwrap();
     assert_fails(all(&streamed(), OnCorrupt::Skip, false), &["train-000002.tar"]);
     let loader = loader(&open_in(dir.path(), "shards", &streamed()).unwrap(), config());
@@ -200,17 +200,17 @@ fn damage_in_a_stream_is_told_and_skipped_as_in_an_index() {
     assert_fails(all(&streamed(), OnCorrupt::Stop, false), &["train-000002.tar", "18 samples", "found 10"]);
 }
 
-/// A server of files, and what it does wrong.
+/// A file server with simulated failures.
 #[derive(Default)]
 struct State {
     files: HashMap<String, Vec<u8>>,
-    /// Answers that break off after so many bytes, one each.
+    /// The numbers of bytes after which the next responses break off.
     cuts: Vec<usize>,
-    /// Whether it knows no ranges.
+    /// Whether range requests are not supported.
     without_ranges: bool,
-    /// Answers with status 503 to come.
+    /// The number of coming responses with status 503.
     busy: usize,
-    /// A file that lies at its path from the second answer on.
+    /// A file that replaces the one at its path from the second response on.
     later: Option<(String, Vec<u8>)>,
     /// `PATH RANGE` of each request.
     log: Vec<String>,

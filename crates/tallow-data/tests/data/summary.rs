@@ -1,4 +1,4 @@
-//! Counts, sizes, mean and deviation.
+//! Counts, sizes, mean and standard deviation.
 
 use std::fs;
 

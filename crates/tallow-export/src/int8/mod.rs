@@ -15,7 +15,7 @@ use tallow_nn::graph::{Dim, Graph, Node, Op, Value, observe};
 use tallow_nn::layers::Activation;
 use tallow_nn::op::range;
 
-use crate::error::{Error, Result};
+use crate::error::{Error};
 use crate::onnx::graph_of;
 pub(crate) use levels::{Levels, to_int8};
 pub(crate) use rules::{Product, product};

@@ -12,4 +12,4 @@ mod tests;
 pub use format::Format;
 pub use state_dict::StateDict;
 pub(crate) use state_dict::{COUNTER, Entry};
-pub use tallow_hub::{Fetched, Hub};
+pub use tallow_hub::{Hub, ModelFiles};

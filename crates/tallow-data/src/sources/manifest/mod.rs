@@ -1,21 +1,24 @@
-//! A manifest, CSV or JSON Lines: a line an image with its path, its label or labels and, if wanted, its split, weight,
-//! group and time.
+//! Manifests, CSV or JSON Lines: one line per image, with its path, its label or labels and, optionally, its split,
+//! weight, group and time.
 
 mod rows;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::rows::{Answer, Row, read_rows};
+use self::rows::{Labelling, Row, read_rows};
 use super::classes::{Classes, Groups, times_of};
 use super::files::{Details, ImageFiles};
 use super::paths::Split;
-use crate::{Dataset, Error, OpenOptions, Result, Splits};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
+use crate::splits::Splits;
 
 /// The file name extensions.
 pub(crate) const EXTENSIONS: [&str; 3] = ["csv", "jsonl", "ndjson"];
 
-/// Reads the manifest; that its images exist is checked, but none is opened. Paths are relative to its folder.
+/// Reads the manifest. Checks that its images exist, but opens none. Paths are relative to the manifest's folder.
 pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
     let root = manifest.parent().unwrap_or(Path::new("")).to_path_buf();
     let rows = read_rows(manifest, &root, options)?;
@@ -26,14 +29,14 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
     let classes = match &options.classes {
         Some(classes) => Classes::given(classes.clone()),
         None => {
-            let names = of_split(Split::Train).flat_map(|row| row.answer.classes()).cloned().collect();
+            let names = of_split(Split::Train).flat_map(|row| row.labelling.classes()).cloned().collect();
             Classes::sorted(names, options.class_order)
         }
     };
     if classes.names.is_empty() {
         return Err(Error::NoImages { path: manifest.into(), expected: "at least one line with a label" });
     }
-    // Numbered over all splits: a group that is in two of them has one number.
+    // Numbered over all splits, so that a group in two splits has one number.
     let mut names = Groups::default();
     let groups: Vec<Option<usize>> =
         rows.iter().map(|row| row.group.as_deref().map(|name| names.number(name))).collect();
@@ -48,15 +51,15 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
         let mut files: Vec<(PathBuf, usize)> = Vec::new();
         let mut details = Details::default();
         for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.split == split) {
-            let (label, target) = answer(row, &classes, manifest)?;
+            let (label, target) = label_and_target(row, &classes, manifest)?;
             files.push((row.path.clone(), label));
             details.targets.push(target);
             details.weights.push(row.weight);
             details.groups.extend(groups[at]);
             details.times.extend(times.get(at));
         }
-        details.multi_label = rows.iter().any(|row| matches!(row.answer, Answer::Several(_)));
-        details.forget_what_is_plain();
+        details.multi_label = rows.iter().any(|row| matches!(row.labelling, Labelling::Several(_)));
+        details.drop_defaults();
         let class_names = classes.names.clone();
         let dataset = ImageFiles { root: root.clone(), class_names, files, details };
         Ok((dataset.len() > 0).then(|| Arc::new(dataset) as Arc<dyn Dataset>))
@@ -72,27 +75,27 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
     })
 }
 
-/// A row's label, and its target where the label does not say it all.
-fn answer(row: &Row, classes: &Classes, manifest: &Path) -> Result<(usize, Option<Box<[f32]>>)> {
+/// A row's label, and its target if the label alone is not enough.
+fn label_and_target(row: &Row, classes: &Classes, manifest: &Path) -> Result<(usize, Option<Box<[f32]>>)> {
     let place = || PathBuf::from(format!("{}, line {}", manifest.display(), row.line));
     let label = |name: &str| classes.label(name, &place()).map(|label| label as usize);
     let mut target = vec![0.0; classes.names.len()];
-    match &row.answer {
-        Answer::One(name) => Ok((label(name)?, None)),
-        Answer::Several(names) => {
+    match &row.labelling {
+        Labelling::One(name) => Ok((label(name)?, None)),
+        Labelling::Several(names) => {
             let labels = names.iter().map(|name| label(name)).collect::<Result<Vec<usize>>>()?;
             labels.iter().for_each(|label| target[*label] = 1.0);
             Ok((labels.first().copied().unwrap_or(0), Some(target.into())))
         }
-        Answer::Soft { names, shares, name } => {
+        Labelling::Soft { names, shares, name } => {
             for (name, share) in names.iter().zip(shares) {
                 if *share > 0.0 {
                     target[label(name)?] = *share;
                 }
             }
-            // The first of the likeliest.
-            let likeliest = (0..target.len()).rev().max_by(|a, b| target[*a].total_cmp(&target[*b])).unwrap_or(0);
-            let chosen = name.as_ref().map_or(Ok(likeliest), |name| label(name))?;
+            // The first of the most likely.
+            let most_likely = (0..target.len()).rev().max_by(|a, b| target[*a].total_cmp(&target[*b])).unwrap_or(0);
+            let chosen = name.as_ref().map_or(Ok(most_likely), |name| label(name))?;
             Ok((chosen, Some(target.into())))
         }
     }

@@ -1,4 +1,4 @@
-//! The lines of a manifest, CSV or JSON Lines, as rows of one kind.
+//! Reads the lines of a manifest, CSV or JSON Lines, into rows.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -7,54 +7,55 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
 use crate::sources::paths::{Split, has_extension};
-use crate::{Error, OpenOptions, Result};
 
-/// What columns of probabilities begin with.
+/// The prefix of columns of probabilities.
 const SHARE: &str = "p_";
-/// How far probabilities may be from a sum of 1, being rounded.
+/// The largest deviation of the sum of rounded probabilities from 1.
 const SUM_TOLERANCE: f64 = 0.01;
 
-/// A line.
+/// A line of the manifest.
 pub(super) struct Row {
     pub line: u64,
     pub path: PathBuf,
-    pub answer: Answer,
+    pub labelling: Labelling,
     pub split: Split,
     pub weight: f32,
     pub group: Option<String>,
     pub time: Option<String>,
 }
 
-/// What a sample should be answered with.
-pub(super) enum Answer {
+/// The label or labels of a sample.
+pub(super) enum Labelling {
     /// One class.
     One(String),
-    /// Any number of classes, all of which hold.
+    /// Any number of classes.
     Several(Vec<String>),
-    /// A probability a class, and the class if it is named too.
+    /// A probability for each class, and the class if it is given too.
     Soft { names: Arc<[String]>, shares: Vec<f32>, name: Option<String> },
 }
 
-impl Answer {
-    /// The classes named.
+impl Labelling {
+    /// The class names that occur.
     pub fn classes(&self) -> &[String] {
         match self {
-            Answer::One(name) => std::slice::from_ref(name),
-            Answer::Several(names) => names,
-            Answer::Soft { names, .. } => names,
+            Labelling::One(name) => std::slice::from_ref(name),
+            Labelling::Several(names) => names,
+            Labelling::Soft { names, .. } => names,
         }
     }
 }
 
-/// A line's fields by name, whatever the file's kind.
+/// A line's fields by name, in either format.
 struct Fields<'a> {
     line: u64,
-    /// A field's text; empty if there is none.
+    /// The text of a field; empty if the field is missing.
     text: &'a dyn Fn(&str) -> String,
-    /// The names in `labels`, if there is such a field.
+    /// The names in the field `labels`, if present.
     labels: Option<Vec<String>>,
-    /// The classes of the columns of probabilities.
+    /// The classes that have a column of probabilities.
     shares: Arc<[String]>,
 }
 
@@ -102,7 +103,7 @@ impl Context<'_> {
         }
         for (key, name) in [("group_column", &self.options.group_column), ("time_column", &self.options.time_column)] {
             if let Some(name) = name.as_deref().filter(|name| column(name).is_none()) {
-                return Err(self.fail(1, format!("expected the column {name}, as data.{key} says; found: {}", found())));
+                return Err(self.fail(1, format!("expected the column {name}, named by {key}; found: {}", found())));
             }
         }
         let mut rows = Vec::new();
@@ -169,8 +170,8 @@ impl Context<'_> {
             empty if empty.is_empty() => text("file_name"),
             path => path,
         };
-        let answer = self.answer(fields)?;
-        if path.is_empty() || answer.is_none() {
+        let labelling = self.labelling(fields)?;
+        if path.is_empty() || labelling.is_none() {
             return Err(self.fail(line, "path and label must not be empty"));
         }
         let full = self.root.join(&path);
@@ -189,12 +190,12 @@ impl Context<'_> {
             }
         };
         let (group, time) = (column(&self.options.group_column)?, column(&self.options.time_column)?);
-        let Some(answer) = answer else { return Err(self.fail(line, "label must not be empty")) };
-        Ok(Row { line, path: path.into(), answer, split, weight, group, time })
+        let Some(labelling) = labelling else { return Err(self.fail(line, "label must not be empty")) };
+        Ok(Row { line, path: path.into(), labelling, split, weight, group, time })
     }
 
-    /// What the label, the labels or the probabilities say, if anything.
-    fn answer(&self, fields: &Fields<'_>) -> Result<Option<Answer>> {
+    /// The label, the labels or the probabilities of a line, if there are any.
+    fn labelling(&self, fields: &Fields<'_>) -> Result<Option<Labelling>> {
         let line = fields.line;
         let label = Some((fields.text)("label")).filter(|label| !label.is_empty());
         let shares: Vec<String> = fields.shares.iter().map(|name| (fields.text)(&format!("{SHARE}{name}"))).collect();
@@ -209,15 +210,15 @@ impl Context<'_> {
                 return Err(self.fail(line, format!("the probabilities p_… must add up to 1, found {sum}")));
             }
             let shares = shares.iter().map(|share| (f64::from(*share) / sum) as f32).collect();
-            return Ok(Some(Answer::Soft { names: fields.shares.clone(), shares, name: label }));
+            return Ok(Some(Labelling::Soft { names: fields.shares.clone(), shares, name: label }));
         }
         match (&fields.labels, label) {
-            (Some(labels), _) => Ok(Some(Answer::Several(labels.clone()))),
-            (None, label) => Ok(label.map(Answer::One)),
+            (Some(labels), _) => Ok(Some(Labelling::Several(labels.clone()))),
+            (None, label) => Ok(label.map(Labelling::One)),
         }
     }
 
-    /// A number of 0 or more.
+    /// Parses a number of 0 or more.
     fn number(&self, line: u64, what: &str, text: &str) -> Result<f32> {
         let number = text.parse::<f32>().ok().filter(|number| number.is_finite() && *number >= 0.0);
         number.ok_or_else(|| self.fail(line, format!("{what} must be a number of 0 or more, found `{text}`")))

@@ -1,7 +1,7 @@
-//! The images of Parquet files by row, at bounded memory.
+//! The images of Parquet files by row, in bounded memory.
 //!
-//! A dataset whose images fit into [`KEPT_BYTES`] is kept once it was read. Of others a few readers stay where they
-//! are in their row groups: the next row is then a step away, and any other costs the page that it lies in.
+//! If all images fit into [`CACHE_BYTES`], a row group is cached when it is first read. Otherwise a few readers stay
+//! open at their positions: the next row of a row group is then read without seeking; any other row costs its page.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -11,13 +11,16 @@ use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType};
 
 use super::table::Table;
+use crate::dataset::Dataset;
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
 use crate::sources::classes::{Groups, times_of};
 use crate::sources::files::stamp_of;
-use crate::{Dataset, Error, OpenOptions, Result, decode};
 
-/// Images of all files of a split that are kept in memory, in bytes, unpacked.
-const KEPT_BYTES: u64 = 256 << 20;
-/// Readers that stay open. Each holds a page, by default 1 MB, and a dictionary.
+/// The largest size of all images of a split that is cached in memory, in uncompressed bytes.
+const CACHE_BYTES: u64 = 256 << 20;
+/// The number of readers that stay open. Each holds a page (1 MB by default) and a dictionary.
 const CURSORS: usize = 16;
 
 /// A split of rows.
@@ -29,14 +32,15 @@ pub(super) struct ParquetImages {
     class_names: Arc<[String]>,
     groups: Vec<usize>,
     times: Vec<f64>,
-    kept: Option<Vec<OnceLock<Vec<Option<ByteArray>>>>>,
+    /// The images of each row group that has been read, if all fit into memory.
+    cached: Option<Vec<OnceLock<Vec<Option<ByteArray>>>>>,
     cursors: Mutex<Vec<Cursor>>,
 }
 
 struct RowGroup {
     table: usize,
     in_table: usize,
-    /// Rows before it, in all files and in its own.
+    /// The number of rows before it, in all files and in its own file.
     first: usize,
     first_in_table: usize,
     rows: usize,
@@ -49,7 +53,7 @@ struct Cursor {
 }
 
 impl ParquetImages {
-    /// The rows of `tables`, with the label of each.
+    /// The rows of `tables` with these labels.
     pub fn new(
         tables: Vec<Table>,
         labels: Vec<u32>,
@@ -74,9 +78,9 @@ impl ParquetImages {
             Error::format(path, format!("a time in {column} in every row"), format!("none in row {row}"))
         })?;
         let bytes: u64 = tables.iter().map(Table::image_bytes).sum();
-        let kept = (bytes <= KEPT_BYTES).then(|| row_groups.iter().map(|_| OnceLock::new()).collect());
+        let cached = (bytes <= CACHE_BYTES).then(|| row_groups.iter().map(|_| OnceLock::new()).collect());
         let stamps = tables.iter().map(|table| stamp_of(&table.path)).collect();
-        Ok(Self { tables, stamps, row_groups, labels, class_names, groups, times, kept, cursors: Mutex::default() })
+        Ok(Self { tables, stamps, row_groups, labels, class_names, groups, times, cached, cursors: Mutex::default() })
     }
 
     /// The row group of a row, and the row in it.
@@ -87,14 +91,14 @@ impl ParquetImages {
 
     fn bytes(&self, index: usize) -> Result<ByteArray> {
         let (row_group, row) = self.place(index);
-        let found = match &self.kept {
-            Some(kept) => {
-                let values = match kept[row_group].get() {
+        let found = match &self.cached {
+            Some(cached) => {
+                let values = match cached[row_group].get() {
                     Some(values) => values,
                     None => {
                         let rows = self.row_groups[row_group].rows;
                         let values = self.take(&mut self.open(row_group)?, rows, index)?;
-                        kept[row_group].get_or_init(|| values)
+                        cached[row_group].get_or_init(|| values)
                     }
                 };
                 values.get(row).cloned().flatten()
@@ -104,15 +108,15 @@ impl ParquetImages {
         found.ok_or_else(|| self.failed(index, "the row has no image".into()))
     }
 
-    /// A row by a reader that stands before it, or else a new one.
+    /// Reads a row with an open reader that is before it in the row group, else with a new reader.
     fn at(&self, row_group: usize, row: usize, index: usize) -> Result<Option<ByteArray>> {
-        let standing = {
+        let open = {
             let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
             let usable = |cursor: &Cursor| cursor.row_group == row_group && cursor.next <= row;
             let nearest = (0..cursors.len()).filter(|at| usable(&cursors[*at])).max_by_key(|at| cursors[*at].next);
             nearest.map(|at| cursors.remove(at))
         };
-        let mut cursor = match standing {
+        let mut cursor = match open {
             Some(cursor) => cursor,
             None => self.open(row_group)?,
         };
@@ -122,7 +126,7 @@ impl ParquetImages {
         cursor.next = row + 1;
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         if cursors.len() >= CURSORS {
-            cursors.remove(0); // the one that was used longest ago
+            cursors.remove(0); // the least recently used one
         }
         cursors.push(cursor);
         Ok(value)
@@ -142,7 +146,7 @@ impl ParquetImages {
         if read < rows {
             return Err(self.failed(index, "the file ends before the row".into()));
         }
-        // Without levels the column cannot miss a value.
+        // A column without definition levels has no missing values.
         let present = levels.iter().max().copied().unwrap_or_default();
         if levels.is_empty() || values.len() == rows {
             return Ok(values.into_iter().map(Some).collect());
@@ -201,7 +205,7 @@ impl Dataset for ParquetImages {
         format!("{}:{}", name.to_string_lossy(), group.first_in_table + row)
     }
 
-    /// Always RGB: whether every image is grey is known only when all were decoded.
+    /// Always RGB: images are not decoded to find out whether all are grey.
     fn channels(&self) -> usize {
         3
     }

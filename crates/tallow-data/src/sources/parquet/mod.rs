@@ -1,10 +1,10 @@
 //! Parquet files of images as the Hub stores them: `image: struct<bytes, path>` beside a class label.
 //!
-//! Images are read when they are asked for, a page at a time.
+//! Images are read on demand, a page at a time.
 //!
 //! # Source
-//! The layout is that of the `datasets` library: the file's metadata hold, under `huggingface`, which column is an
-//! image, which a label, and the classes' names.
+//! The format of the `datasets` library: the file's metadata contain, under `huggingface`, the type of each column and
+//! the class names.
 
 mod images;
 mod table;
@@ -16,18 +16,18 @@ use self::images::ParquetImages;
 use self::table::{Labels, Table};
 use super::classes::{Classes, numbered};
 use super::paths::Split;
-use crate::{Dataset, Error, OpenOptions, Result, Splits};
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
+use crate::splits::Splits;
 
-/// The file name extension.
-pub(crate) const EXTENSION: &str = "parquet";
-
-/// Opens the files; each belongs to the split that its name below `root` speaks of, else to training.
+/// Opens the files. A file belongs to the split that its name below `root` tells, else to training.
 pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Result<Splits> {
     let mut tables = Vec::new();
     for path in files {
         tables.push((Split::of(path, root), Table::open(path, options)?));
     }
-    // What has but one split is what was asked for, whatever it is called.
+    // A dataset with a single split is trained on, whatever the split's name.
     let train = if tables.iter().any(|(split, _)| matches!(split, None | Some(Split::Train))) {
         vec![None, Some(Split::Train)]
     } else {
@@ -57,7 +57,7 @@ pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Res
     };
     let given = |tables: Vec<Table>| -> Result<Option<Arc<dyn Dataset>>> {
         let labels = read_labels(&tables)?;
-        // The Hub's way to keep the answers of a test split: every label is -1.
+        // On the Hub, a test split without published labels has the label -1 everywhere.
         let unlabelled = matches!(&labels, Labels::Numbers(labels) if labels.iter().all(|label| *label < 0));
         if unlabelled { Ok(None) } else { split(tables, labels).map(Some) }
     };

@@ -1,4 +1,4 @@
-//! One Parquet file: its columns, its labels, and reading at any place by any thread.
+//! One Parquet file: its columns, its labels, and reading at any position from any thread.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -15,27 +15,28 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use serde_json::Value;
 
-use crate::{Error, OpenOptions, Result};
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
 
-/// Columns that hold images, where the metadata do not say which does.
+/// Usual names of the image column, if the metadata do not name it.
 const IMAGES: [&str; 5] = ["image", "img", "jpg", "png", "picture"];
-/// Columns that hold labels, the better first.
+/// Usual names of the label column, in order of preference.
 const LABELS: [&str; 5] = ["label", "fine_label", "labels", "class", "target"];
 
 /// An open file.
 pub(super) struct Table {
     pub path: PathBuf,
     reader: SerializedFileReader<Positioned>,
-    /// The column of image files' bytes.
+    /// The column with the bytes of the image files.
     image: usize,
     label: usize,
     group: Option<usize>,
     time: Option<usize>,
-    /// The classes' names, if the metadata have them.
+    /// The class names, if they are in the metadata.
     pub class_names: Option<Vec<String>>,
 }
 
-/// The labels of a file: numbers of classes, or their names.
+/// The labels of a file: class numbers or class names.
 pub(super) enum Labels {
     Numbers(Vec<i64>),
     Names(Vec<String>),
@@ -63,7 +64,7 @@ impl Table {
         let paths: Vec<String> = columns.iter().map(|column| column.path().parts().join(".")).collect();
         let find = |name: &str| paths.iter().position(|path| path == name);
         let missing = |what: &str, key: &str| {
-            let expected = format!("a column of {what}: name it with data.{key}, or");
+            let expected = format!("a column of {what}: the one that {key} names, or");
             Error::format(
                 path,
                 format!("{expected} one of the usual names"),
@@ -105,12 +106,12 @@ impl Table {
         Ok(Self { path: path.into(), image, label, group, time, class_names, reader })
     }
 
-    /// The number of rows of each row group.
+    /// The number of rows in each row group.
     pub fn group_lengths(&self) -> Vec<usize> {
         self.reader.metadata().row_groups().iter().map(|group| group.num_rows().max(0) as usize).collect()
     }
 
-    /// The bytes of all images, unpacked.
+    /// The uncompressed size of all images, in bytes.
     pub fn image_bytes(&self) -> u64 {
         let bytes = |group: &parquet::file::metadata::RowGroupMetaData| group.column(self.image).uncompressed_size();
         self.reader.metadata().row_groups().iter().map(|group| bytes(group).max(0) as u64).sum()
@@ -163,7 +164,7 @@ impl Table {
         })
     }
 
-    /// A column's values, of which none may be missing.
+    /// The values of a column without missing ones.
     fn values<T: DataType>(&self, column: usize) -> Result<Vec<T::T>> {
         let descr = self.reader.metadata().file_metadata().schema_descr().column(column);
         let name = descr.path().string();
@@ -194,7 +195,7 @@ impl Table {
     }
 }
 
-/// The columns' descriptions that the `datasets` library keeps, by name, in order.
+/// The column types that the `datasets` library stores in the metadata, by name, in order.
 fn features(metadata: &ParquetMetaData) -> Vec<(String, Value)> {
     let pairs = metadata.file_metadata().key_value_metadata();
     let text = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref());
@@ -205,19 +206,19 @@ fn features(metadata: &ParquetMetaData) -> Vec<(String, Value)> {
     }
 }
 
-/// A file read at places, which threads can do at once.
+/// A file that is read at given positions, by several threads at once.
 pub(super) struct Positioned {
     file: Arc<File>,
     length: u64,
 }
 
-/// A reader that starts at some place.
-pub(super) struct From {
+/// A reader that starts at a given position.
+pub(super) struct ReadFrom {
     file: Arc<File>,
     at: u64,
 }
 
-impl Read for From {
+impl Read for ReadFrom {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.file.read_at(buffer, self.at)?;
         self.at += read as u64;
@@ -232,14 +233,14 @@ impl Length for Positioned {
 }
 
 impl ChunkReader for Positioned {
-    type T = BufReader<From>;
+    type T = BufReader<ReadFrom>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::with_capacity(4096, From { file: self.file.clone(), at: start }))
+        Ok(BufReader::with_capacity(4096, ReadFrom { file: self.file.clone(), at: start }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
-        // A damaged length must not take memory that no file fills.
+        // A damaged length must not allocate more than the file holds.
         if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
             return Err(ParquetError::EOF(format!("{length} bytes at {start} lie behind the end, {}", self.length)));
         }

@@ -1,4 +1,4 @@
-//! Shards as a dataset: where each image lies, found by reading the archives' headers alone.
+//! Indexed shards: the position of each image, found by reading the archives' headers.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,19 +11,22 @@ use image::DynamicImage;
 use tar::{Archive, Header};
 
 use super::walk::{Keys, damaged, means_none, walk};
+use crate::dataset::Dataset;
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
 use crate::sources::classes::{Classes, Groups, times_of};
 use crate::sources::files::stamp_of;
-use crate::{Dataset, Error, OpenOptions, Result, decode};
 
-/// Bytes of a tar header.
+/// The size of a tar header in bytes.
 const BLOCK: u64 = 512;
 
-/// Where an image lies; 24 bytes.
+/// The position of an image; 24 bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     offset: u64,
     size: u32,
-    /// In a [`ShardIndex`] the number of its label there, in [`Shards`] the class.
+    /// In a [`ShardIndex`], an index into its labels; in [`Shards`], the class.
     label: u32,
     shard: u32,
 }
@@ -32,12 +35,13 @@ pub(super) struct Entry {
 pub(super) struct ShardIndex {
     pub path: PathBuf,
     pub entries: Vec<Entry>,
-    /// The labels as they are written, each once.
+    /// The distinct labels as they are written.
     pub labels: Vec<String>,
     groups: Vec<String>,
     times: Vec<String>,
-    /// Samples without an image, and samples whose label is below 0: without one.
+    /// Samples without an image or with a negative label.
     pub ignored: usize,
+    /// Samples with a negative label, which stands for none.
     pub negative: usize,
 }
 
@@ -107,8 +111,8 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    /// The samples of all shards; their labels are names in `own` or numbers of its classes, which `classes` may order
-    /// otherwise.
+    /// The samples of all shards. Their labels are names or numbers of the classes `own`, which may have another order
+    /// in `classes`.
     pub fn new(shards: Vec<ShardIndex>, own: &Classes, classes: &Classes, options: &OpenOptions) -> Result<Self> {
         let mut all = Self {
             paths: Vec::with_capacity(shards.len()),
@@ -149,7 +153,7 @@ impl Shards {
         Ok(bytes)
     }
 
-    /// The image's name in its archive: what the header before it says.
+    /// The image's name in its archive, read from the header before it.
     fn name(&self, index: usize) -> Option<String> {
         let mut header = [0; BLOCK as usize];
         let at = self.entries[index].offset.checked_sub(BLOCK)?;
@@ -158,7 +162,7 @@ impl Shards {
     }
 }
 
-/// The label that a text is: the name of a class, or the number of one of `own`.
+/// The label that a text names: a class by name, or by number in `own`.
 pub(super) fn label_of(text: &str, own: &Classes, classes: &Classes, path: &Path) -> Result<u32> {
     let number = text.parse::<i64>().ok().filter(|_| own.label(text, path).is_err());
     match number {
@@ -211,13 +215,13 @@ impl Dataset for Shards {
         format!("{shard}/{name}")
     }
 
-    /// Always RGB: whether every image is grey is known only when all were decoded.
+    /// Always RGB: images are not decoded to find out whether all are grey.
     fn channels(&self) -> usize {
         3
     }
 }
 
-/// A buffered file that, unlike `BufReader`, keeps its buffer over a short way forward.
+/// A buffered file that, unlike `BufReader`, keeps its buffer when it seeks a short way forward.
 struct Skipping(BufReader<File>);
 
 impl Read for Skipping {

@@ -1,49 +1,48 @@
-//! `_info.json` beside shards: which belong to which split, how many samples they hold, and the classes.
+//! `_info.json` beside shards: the shards of each split, their numbers of samples, and the class names.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::remote::{self, address, beside};
-use crate::sources::paths::Split;
-use crate::{Error, Result};
+use super::remote::{self, beside};
+use crate::error::{Error, Result};
+use crate::sources::paths::{Split, address, path_of};
 
-/// The file's names, as timm has them.
+/// The file's names in timm.
 const NAMES: [&str; 2] = ["_info.json", "info.json"];
-/// Class names, one a line, as LAION's shards have them.
+/// Class names, one per line, as beside LAION's shards.
 const CLASS_FILE: &str = "classnames.txt";
 
-/// What the file says.
+/// The content of `_info.json`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Info {
     /// The splits, by name.
     #[serde(default)]
     pub splits: HashMap<String, SplitInfo>,
-    /// The classes, in the labels' order. Ours: timm does not know them.
+    /// The class names in the order of the labels. An extension of timm's format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
 }
 
-/// A split's shards.
+/// The shards of a split.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct SplitInfo {
-    /// The split's name once more.
+    /// The split's name, again.
     pub name: String,
-    /// All samples.
+    /// The number of samples.
     pub num_samples: usize,
     /// The shards' file names.
     pub filenames: Vec<String>,
-    /// The samples of each.
+    /// The number of samples in each shard.
     pub shard_lengths: Vec<usize>,
-    /// The label's key in each sample's JSON, where it is not the file `cls`.
+    /// The label's key in each sample's JSON; empty if the label is in the file `cls`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub alt_label: String,
 }
 
 impl Info {
-    /// What `first`, a folder of the user's choice, the first shard's folder or address, or else `root` says; nothing if
-    /// there is no such file.
+    /// Reads the file in the folder `first`, beside the first shard, or in `root`; the default if there is none.
     pub fn beside(files: &[PathBuf], root: &Path, first: Option<&Path>) -> Result<Self> {
         let of_shards = files.first().and_then(|path| match address(path) {
             Some(_) => Some(path.clone()),
@@ -64,19 +63,44 @@ impl Info {
         Ok(info)
     }
 
-    /// The samples of all these shards, if each one's are known.
+    /// The number of samples in all these shards, if known for each.
     pub fn samples(&self, shards: &[PathBuf]) -> Option<usize> {
         let of_shard = |path: &PathBuf| self.find(path).and_then(|(_, info, at)| info.shard_lengths.get(at));
         shards.iter().map(of_shard).sum()
     }
 
     fn find(&self, path: &Path) -> Option<(&String, &SplitInfo, usize)> {
-        let path = address(path).map_or(path, |address| Path::new(remote::path_of(address)));
+        let path = address(path).map_or(path, |address| Path::new(path_of(address)));
         let name = path.file_name()?.to_string_lossy();
         self.splits.iter().find_map(|(split, info)| {
             let at = info.filenames.iter().position(|file| Path::new(file).file_name().is_some_and(|f| *f == *name))?;
             Some((split, info, at))
         })
+    }
+
+    /// The shards of the training, validation and test split. A shard that is in no split here belongs to the split
+    /// that its name below `root` tells, else to training.
+    pub fn by_split(&self, files: &[PathBuf], root: &Path) -> [Vec<PathBuf>; 3] {
+        let split_of = |path: &PathBuf| {
+            self.split_of(path).or_else(|| match address(path) {
+                Some(address) => Split::of(Path::new(path_of(address)), Path::new("")),
+                None => Split::of(path, root),
+            })
+        };
+        let has_train = files.iter().any(|path| matches!(split_of(path), None | Some(Split::Train)));
+        let only = files.first().and_then(split_of);
+        let mut splits = [Vec::new(), Vec::new(), Vec::new()];
+        for path in files {
+            let split = match split_of(path) {
+                // A dataset with a single split is trained on, whatever the split's name.
+                split if !has_train && split == only => 0,
+                None | Some(Split::Train) => 0,
+                Some(Split::Validation) => 1,
+                Some(Split::Test) => 2,
+            };
+            splits[split].push(path.clone());
+        }
+        splits
     }
 
     /// The split of a shard.
@@ -89,7 +113,7 @@ impl Info {
         self.find(path).map(|(_, info, _)| info.alt_label.as_str()).filter(|key| !key.is_empty())
     }
 
-    /// Checks the number of a shard's samples.
+    /// Checks the number of samples in a shard.
     pub fn check(&self, path: &Path, found: usize) -> Result<()> {
         match self.find(path).and_then(|(_, info, at)| info.shard_lengths.get(at)) {
             Some(expected) if *expected != found => {
@@ -101,7 +125,8 @@ impl Info {
     }
 }
 
-/// The first of these files in the first place that has one: a folder, or what lies beside an address.
+/// The first of the named files that exists, with its content. A place is a folder, or the address of a shard, which
+/// stands for its folder.
 fn first_text(places: impl Iterator<Item = PathBuf>, names: &[&str]) -> Result<Option<(PathBuf, String)>> {
     for place in places {
         for name in names {

@@ -1,8 +1,8 @@
-//! WebDataset: tar archives (shards) in which files of one name, but for the extension, are one sample.
+//! WebDataset: tar archives (shards) in which the files with the same name, apart from the extension, are one sample.
 //!
-//! Shards on disk are an ordinary dataset: only the archives' headers and the labels are read, and a sample costs 24
-//! bytes. [`ShardStream`](crate::ShardStream) reads shards from start to end instead, without an index, from files or from
-//! addresses.
+//! Shards on disk are indexed: only the archives' headers and the labels are read, and a sample takes 24 bytes of
+//! memory.
+//! [`ShardStream`] reads shards from start to end instead, without an index, from files or addresses.
 //!
 //! # Source
 //! The naming is that of the `webdataset` package; `_info.json` (splits, their shards, the label's key) is timm's.
@@ -20,31 +20,22 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use self::index::{ShardIndex, Shards};
 pub(crate) use self::info::{Info, SplitInfo};
-pub(crate) use self::remote::address;
-use self::remote::path_of;
 use self::stream::NoSamples;
-pub use self::stream::{EpochSamples, ShardStream, StreamConfig, StreamSample};
-use self::walk::Keys;
+pub use self::stream::{EpochSamples, ShardStream};
+use self::walk::{Keys, SAMPLES};
 use super::classes::{Classes, numbered};
-use super::paths::Split;
-use crate::{Dataset, Error, OpenOptions, Result, Splits};
+use super::paths::address;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
+use crate::splits::Splits;
+use crate::stream::{SampleStream as _, StreamConfig};
 
-/// The file name extension.
-pub(crate) const EXTENSION: &str = "tar";
-/// What shards hold.
-const SAMPLES: &str = "samples of an image (jpg, png, webp) and a label (cls, or json with a label) in .tar files";
-
-/// Whether a file or an address is a shard by its name.
-pub(crate) fn is_shard(path: &Path) -> bool {
-    let path = address(path).map_or(path, |address| Path::new(path_of(address)));
-    super::paths::has_extension(path, &[EXTENSION])
-}
-
-/// Opens the shards; each belongs to the split that `_info.json` or its name below `root` says, else to training. All are
-/// indexed but, where `options.stream` says so, those of training.
+/// Opens the shards. A shard belongs to the split that `_info.json` or its name below `root` tells, else to training.
+/// With `options.stream`, the training shards are streamed; all others are indexed.
 pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Result<Splits> {
     let info = Info::beside(files, root, options.data_dir.as_deref())?;
-    let [train, validation, test] = by_split(files, root, &info);
+    let [train, validation, test] = info.by_split(files, root);
     if options.stream {
         return streamed(train, [validation, test], &info, root, options);
     }
@@ -62,7 +53,7 @@ pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Res
     Ok(Splits { train, stream: None, validation, test, ignored_files })
 }
 
-/// Splits whose training samples are streamed.
+/// Splits with streamed training samples.
 fn streamed(
     train: Vec<PathBuf>,
     others: [Vec<PathBuf>; 2],
@@ -84,34 +75,10 @@ fn streamed(
     let split = |shards: Vec<ShardIndex>| dataset(shards, own, classes, options);
     let (validation, test) = (split(validation)?, split(test)?);
     let train = Arc::new(NoSamples(classes.names.clone()));
-    Ok(Splits { train, stream: Some(stream), validation, test, ignored_files })
+    Ok(Splits { train, stream: Some(Arc::new(stream)), validation, test, ignored_files })
 }
 
-/// The shards of training, validation and test.
-fn by_split(files: &[PathBuf], root: &Path, info: &Info) -> [Vec<PathBuf>; 3] {
-    let split_of = |path: &PathBuf| {
-        info.split_of(path).or_else(|| match address(path) {
-            Some(address) => Split::of(Path::new(path_of(address)), Path::new("")),
-            None => Split::of(path, root),
-        })
-    };
-    let has_train = files.iter().any(|path| matches!(split_of(path), None | Some(Split::Train)));
-    let only = files.first().and_then(split_of);
-    let mut splits = [Vec::new(), Vec::new(), Vec::new()];
-    for path in files {
-        let split = match split_of(path) {
-            // What has but one split is what was asked for, whatever it is called.
-            split if !has_train && split == only => 0,
-            None | Some(Split::Train) => 0,
-            Some(Split::Validation) => 1,
-            Some(Split::Test) => 2,
-        };
-        splits[split].push(path.clone());
-    }
-    splits
-}
-
-/// Indexes shards, and checks the numbers of their samples.
+/// Indexes shards and checks their numbers of samples.
 fn indexed(files: &[PathBuf], info: &Info, options: &OpenOptions) -> Result<Vec<ShardIndex>> {
     let index = |path: &PathBuf| {
         let shard = ShardIndex::read(path, &Keys::new(options, info.label_key(path)))?;
@@ -125,7 +92,7 @@ fn without_samples(shards: &[ShardIndex]) -> bool {
     shards.iter().all(|shard| shard.entries.is_empty())
 }
 
-/// The split of these shards; none without samples.
+/// The dataset of these shards; `None` without samples.
 fn dataset(
     shards: Vec<ShardIndex>,
     own: &Classes,
@@ -138,7 +105,7 @@ fn dataset(
     }
 }
 
-/// The classes that the folder's files name, else those of the labels: 0 to the highest number, or the names.
+/// The classes that a file beside the shards names, else those of the labels: 0 to the highest number, or the names.
 fn own_classes(train: &[ShardIndex], info: &Info, options: &OpenOptions) -> Classes {
     if let Some(names) = &info.class_names {
         return Classes::given(names.clone());

@@ -1,7 +1,6 @@
-//! Shards at an address: read as they arrive, and nothing of them is kept.
+//! Shards at an `http(s)://` address, read while they arrive; nothing is stored.
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -9,43 +8,31 @@ use ureq::config::AutoHeaderValue;
 use ureq::http::header::{CONTENT_RANGE, ETAG, HeaderName, IF_RANGE, RANGE};
 use ureq::{Agent, Body, BodyReader};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// How often in a row a connection that is cut is made anew without a byte arriving in between.
+/// The number of times that a broken connection is reopened without receiving a byte in between.
 const ATTEMPTS: u32 = 5;
-/// The wait before the first new attempt; it doubles.
+/// The wait before the second attempt; it doubles with each further one.
 const WAIT: Duration = Duration::from_millis(250);
-/// After so long without a byte a connection counts as cut.
+/// A connection is broken if no byte arrives for this long.
 const SILENCE: Duration = Duration::from_secs(30);
-/// The largest `_info.json` or list of classes.
+/// The largest `_info.json` or list of classes that is read.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 
-/// The address that a path of a spec is, if it is one.
-pub(crate) fn address(path: &Path) -> Option<&str> {
-    path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"))
-}
-
-/// What an address says behind the host, without what it asks for (`?…`): `train/x-0.tar`.
-pub(crate) fn path_of(address: &str) -> &str {
-    let behind = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let path = behind.split_once('/').map_or("", |(_, path)| path);
-    path.split(['?', '#']).next().unwrap_or(path)
-}
-
 /// The address of a file beside this one.
-pub(crate) fn beside(address: &str, name: &str) -> String {
+pub(super) fn beside(address: &str, name: &str) -> String {
     let file = address.split(['?', '#']).next().unwrap_or(address);
     format!("{}/{name}", file.rsplit_once('/').map_or(file, |(folder, _)| folder))
 }
 
-/// A text at an address; `None` where the server has none.
+/// The text at an address; `None` if the server does not have it.
 pub(super) fn text(address: &str) -> Result<Option<String>> {
     match agent().get(address).call() {
         Ok(reply) => {
             let text = reply.into_body().into_with_config().limit(MAX_TEXT_BYTES).read_to_string();
             text.map(Some).map_err(|error| failed(address, &error))
         }
-        // Stores that list nothing to strangers say 403 of what is not there.
+        // Object stores without public listing answer 403 for a missing file.
         Err(ureq::Error::StatusCode(403 | 404 | 410)) => Ok(None),
         Err(error) => Err(failed(address, &error)),
     }
@@ -57,7 +44,7 @@ fn agent() -> &'static Agent {
         Agent::config_builder()
             .timeout_connect(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))
-            // Of a file packed on the way neither the length nor a part is known.
+            // Compressed transfer hides the length and prevents range requests.
             .accept_encoding(AutoHeaderValue::None)
             .build()
             .into()
@@ -72,24 +59,24 @@ fn failed(address: &str, error: &ureq::Error) -> Error {
     Error::io(address)(source)
 }
 
-/// A file at an address, from start to end. Where the connection is cut, the rest is asked for by a range; of a server
-/// that knows none, what has been read is read again and dropped.
+/// A file at an address, read from start to end. If the connection breaks, the rest is requested as a range; if the
+/// server does not support ranges, the file is requested again and the part already read is dropped.
 pub(super) struct Remote {
     address: String,
     body: BodyReader<'static>,
-    /// Bytes that have been handed on.
+    /// The number of bytes returned so far.
     read: u64,
-    /// Bytes of the whole file, if the server says it.
+    /// The length of the file, if the server announces it.
     length: Option<u64>,
-    /// What the server names this version of the file by.
+    /// The server's name of this version of the file.
     etag: Option<String>,
 }
 
 impl Remote {
-    /// Asks for a file.
+    /// Requests a file.
     ///
     /// # Errors
-    /// No connection after several attempts; a file that the server does not give.
+    /// No connection after several attempts; the server refuses the file.
     pub fn open(address: &str) -> Result<Self> {
         let reply = with_attempts(|| agent().get(address).call()).map_err(|error| failed(address, &error))?;
         let etag = header(&reply, ETAG).filter(|etag| !etag.starts_with("W/"));
@@ -97,8 +84,8 @@ impl Remote {
         Ok(Self { address: address.into(), body: reply.into_body().into_reader(), read: 0, length, etag })
     }
 
-    /// Asks for what has not been read; false where this connection too is cut before that.
-    fn go_on(&mut self) -> std::io::Result<bool> {
+    /// Requests the rest of the file. Returns false if this connection breaks too.
+    fn resume(&mut self) -> std::io::Result<bool> {
         let fail = |reason: String| Err(std::io::Error::other(reason));
         let reply = with_attempts(|| {
             let request = agent().get(&self.address).header(RANGE, format!("bytes={}-", self.read));
@@ -145,7 +132,7 @@ impl Read for Remote {
                 if cuts > ATTEMPTS {
                     return Err(error);
                 }
-                if self.go_on()? {
+                if self.resume()? {
                     break;
                 }
             }
@@ -157,7 +144,7 @@ fn header(reply: &ureq::http::Response<Body>, name: HeaderName) -> Option<String
     reply.headers().get(name)?.to_str().ok().map(String::from)
 }
 
-/// Calls again where the connection failed or the server is busy.
+/// Repeats a call if the connection fails or the server is busy.
 fn with_attempts<T>(
     mut call: impl FnMut() -> std::result::Result<T, ureq::Error>,
 ) -> std::result::Result<T, ureq::Error> {
@@ -186,12 +173,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_from_paths() {
+    fn a_file_beside_an_address() {
         let signed = "https://test.example.org/data/train/x-0.tar?key=a/b.c";
-        assert_eq!(address(Path::new(signed)), Some(signed));
-        assert_eq!(address(Path::new("data/x.tar")), None);
-        assert_eq!(path_of(signed), "data/train/x-0.tar");
-        assert_eq!(path_of("http://host"), "");
         assert_eq!(beside(signed, "_info.json"), "https://test.example.org/data/train/_info.json");
     }
 }

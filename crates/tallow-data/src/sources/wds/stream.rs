@@ -1,4 +1,4 @@
-//! Shards read from start to end: shuffled by shard, then in a buffer; without an index, at constant memory.
+//! Shards read from start to end in constant memory, without an index: shuffled by shard, then in a buffer.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -9,93 +9,52 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use image::DynamicImage;
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
-use serde::{Deserialize, Serialize};
-use tallow_augment::rng;
+use tallow_base::rng;
 use tar::Archive;
 
 use super::index::label_of;
 use super::info::Info;
-use super::remote::{Remote, address};
-use super::walk::{Keys, damaged, means_none, walk};
+use super::remote::Remote;
+use super::walk::{Keys, SAMPLES, damaged, means_none, walk};
+use crate::dataset::Dataset;
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
 use crate::sources::classes::Classes;
-use crate::sources::paths;
-use crate::{Dataset, Error, OpenOptions, Result, decode};
+use crate::sources::paths::{self, address};
+use crate::stream::{SampleStream, StreamConfig, StreamSample};
 
-/// How shards are streamed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StreamConfig {
-    /// Samples in the buffer that the next one is drawn from; 0 or 1: as they lie. Memory is this many image files.
-    pub buffer: usize,
-    /// Samples in the buffer before the first is drawn: what the first batch waits for. The buffer fills up later.
-    pub initial: usize,
-    /// Whether the shards come in another order each epoch.
-    pub shuffle_shards: bool,
-    /// The seed of both orders.
-    pub seed: u64,
-    /// Of how many readers this is which (from 0): reader `i` of `n` takes each `n`-th shard of the epoch's order.
-    pub part: (usize, usize),
-}
-
-impl Default for StreamConfig {
-    /// A buffer of 1,000 samples that starts with 100, shards shuffled, seed 0, one reader.
-    fn default() -> Self {
-        Self { buffer: 1000, initial: 100, shuffle_shards: true, seed: 0, part: (0, 1) }
-    }
-}
-
-/// A sample of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamSample {
-    /// The image file.
-    pub bytes: Vec<u8>,
-    /// The class.
-    pub label: usize,
-    /// The shard and the sample's key.
-    pub id: String,
-}
-
-impl StreamSample {
-    /// Decodes the image.
-    ///
-    /// # Errors
-    /// As [`decode_bytes`](crate::decode::decode_bytes).
-    pub fn image(&self) -> Result<DynamicImage> {
-        decode::decode_bytes(&self.bytes, Path::new(&self.id))
-    }
-}
-
-/// The samples of shards, epoch by epoch, read by one background thread. The order depends on the shards, the
+/// The samples of WebDataset shards, epoch by epoch, read by a background thread. The order depends on the shards, the
 /// configuration and the epoch alone.
 #[derive(Clone)]
 pub struct ShardStream {
     shards: Arc<[PathBuf]>,
     info: Arc<Info>,
-    /// The classes by the numbers of labels, and those in use.
+    /// The classes that label numbers count, and the classes in use.
     classes: Arc<(Classes, Classes)>,
     keys: Keys,
-    /// What was asked for in place of what `_info.json` counts.
+    /// Replaces the number of samples in `_info.json`.
     samples_per_epoch: Option<usize>,
     config: StreamConfig,
 }
 
 impl ShardStream {
-    /// The training shards of `spec`: braces, patterns, a folder, `http://` or `https://` addresses. The classes are those of
-    /// the options, or of `_info.json` or `classnames.txt` beside the shards or in `options.data_dir`: what the labels are
-    /// is not known before all were read.
+    /// Streams the training shards of `spec`: a folder, files with braces and wildcards, or `http(s)://` addresses. The
+    /// class names come from the options, or from `_info.json` or `classnames.txt` beside the shards or in
+    /// `options.data_dir`: a stream does not read all labels in advance.
     ///
     /// # Errors
-    /// No shards, no classes, a part that is none.
+    /// There are no shards or no class names; `config.part` is out of range.
     pub fn open(spec: &str, options: &OpenOptions, config: StreamConfig) -> Result<Self> {
         let path = Path::new(spec);
-        let files = if path.is_dir() { paths::below(path, &[super::EXTENSION])? } else { paths::expand(spec)? };
+        let files = if path.is_dir() { paths::below(path, &[paths::SHARD])? } else { paths::expand(spec)? };
         let root = if path.is_dir() { path } else { Path::new("") };
         let info = Info::beside(&files, root, options.data_dir.as_deref())?;
-        let [train, ..] = super::by_split(&files, root, &info);
+        let [train, ..] = info.by_split(&files, root);
         Self::of(train, &info, path, options, config)
     }
 
-    /// A stream of these shards; `at` is where they were looked for.
+    /// A stream of these shards; `at` is the place that was searched, for messages.
     pub(super) fn of(
         shards: Vec<PathBuf>,
         info: &Info,
@@ -112,8 +71,8 @@ impl ShardStream {
             return Err(Error::NoImages { path: at.into(), expected: "training shards (.tar)" });
         };
         let own = info.class_names.clone().or(options.classes.clone()).ok_or_else(|| {
-            let expected = "the class names, which a stream must know before its labels: \"class_names\" in _info.json, or \
-                            classnames.txt with one a line in the labels' order, beside the shards or in data_dir";
+            let expected = "the class names, which a stream must know in advance: \"class_names\" in _info.json, or \
+                            classnames.txt with one name per line in the labels' order, beside the shards or in data_dir";
             Error::format(first, expected, "neither")
         })?;
         let own = Classes::given(own);
@@ -128,82 +87,27 @@ impl ShardStream {
         })
     }
 
-    /// The same samples, otherwise ordered.
-    pub(crate) fn ordered(&self, config: StreamConfig) -> Self {
-        Self { config, ..self.clone() }
-    }
-
-    /// The classes' names.
-    pub fn class_names(&self) -> &[String] {
-        &self.classes.1.names
-    }
-
-    /// The classes that numbers count, and those in use.
+    /// The classes that label numbers count, and the classes in use.
     pub(super) fn classes(&self) -> (&Classes, &Classes) {
         (&self.classes.0, &self.classes.1)
     }
 
-    /// The files or addresses that are read.
-    pub fn shards(&self) -> &[PathBuf] {
-        &self.shards
-    }
-
-    /// The samples of an epoch: `options.samples_per_epoch`, else what `_info.json` counts.
-    ///
-    /// # Errors
-    /// Neither is there.
-    pub fn samples(&self) -> Result<usize> {
-        self.samples_per_epoch.or_else(|| self.info.samples(&self.shards)).ok_or_else(|| Error::Option {
-            field: "samples_per_epoch",
-            expected: format!("given: no _info.json counts the samples of the {} training shards", self.shards.len()),
-            found: "none".into(),
-        })
-    }
-
-    /// One pass over the samples in the order of an epoch; the first error ends it. Starts to read at once; dropping it ends
-    /// the reading.
+    /// One pass over the samples in the order of an epoch. The first error ends it. Reading starts at once and ends
+    /// when the iterator is dropped.
     pub fn epoch(&self, epoch: u64) -> EpochSamples {
         self.pass(epoch, 0)
-    }
-
-    /// So many samples of an epoch: the first of a pass, and where the shards hold fewer, further passes in other orders.
-    pub(crate) fn first(
-        &self,
-        epoch: u64,
-        samples: usize,
-    ) -> impl Iterator<Item = Result<StreamSample>> + Send + use<> {
-        let stream = self.clone();
-        let (mut pass, mut left, mut empty) = (0, samples, true);
-        let mut current = None;
-        std::iter::from_fn(move || {
-            while left > 0 {
-                match current.get_or_insert_with(|| stream.pass(epoch, pass)).next() {
-                    Some(sample) => {
-                        left = if sample.is_ok() { left - 1 } else { 0 };
-                        empty = false;
-                        return Some(sample);
-                    }
-                    None if empty => {
-                        left = 0;
-                        return Some(Err(Error::NoImages { path: stream.shards[0].clone(), expected: super::SAMPLES }));
-                    }
-                    None => (pass, empty, current) = (pass + 1, true, None),
-                }
-            }
-            None
-        })
     }
 
     fn pass(&self, epoch: u64, pass: u64) -> EpochSamples {
         let StreamConfig { buffer, initial, shuffle_shards, seed, part: (index, parts) } = self.config;
         let mut shards = self.shards.to_vec();
-        // The first pass is as `run_shuffled` orders what is indexed.
+        // The first pass has the order that `run_shuffled` gives the same shards when they are indexed.
         let of_pass = pass << 32;
         if shuffle_shards {
             shards.shuffle(&mut rng::keyed(seed, epoch, of_pass + 1, rng::SHUFFLE));
         }
         let shards: Vec<PathBuf> = shards.into_iter().skip(index).step_by(parts).collect();
-        // A few samples ahead: the reader works while the last sample is decoded.
+        // The thread reads a few samples ahead while earlier ones are decoded.
         let (sender, receiver) = sync_channel(64);
         let (stream, failed) = (self.clone(), sender.clone());
         let thread = std::thread::Builder::new().name("tallow-shards".into()).spawn(move || {
@@ -226,7 +130,7 @@ impl ShardStream {
         EpochSamples { receiver: Some(receiver), buffer: Vec::new(), size, initial: initial.clamp(1, size), rng }
     }
 
-    /// Sends a shard's samples; false if nobody wants them.
+    /// Sends the samples of a shard. Returns false if the receiver is gone.
     fn send_samples(&self, path: &Path, sender: &SyncSender<Result<StreamSample>>) -> Result<bool> {
         let file: Box<dyn Read> = match address(path) {
             Some(address) => Box::new(Remote::open(address)?),
@@ -267,7 +171,53 @@ impl ShardStream {
     }
 }
 
-/// What stands for the training split by index where it is streamed: its classes, and no samples.
+impl SampleStream for ShardStream {
+    fn class_names(&self) -> &[String] {
+        &self.classes.1.names
+    }
+
+    fn shards(&self) -> &[PathBuf] {
+        &self.shards
+    }
+
+    /// `options.samples_per_epoch`, else the number in `_info.json`.
+    fn samples(&self) -> Result<usize> {
+        self.samples_per_epoch.or_else(|| self.info.samples(&self.shards)).ok_or_else(|| Error::Option {
+            field: "samples_per_epoch",
+            expected: format!("given: no _info.json counts the samples of the {} training shards", self.shards.len()),
+            found: "none".into(),
+        })
+    }
+
+    fn with_config(&self, config: StreamConfig) -> Arc<dyn SampleStream> {
+        Arc::new(Self { config, ..self.clone() })
+    }
+
+    fn first(&self, epoch: u64, samples: usize) -> Box<dyn Iterator<Item = Result<StreamSample>> + Send> {
+        let stream = self.clone();
+        let (mut pass, mut left, mut empty) = (0, samples, true);
+        let mut current = None;
+        Box::new(std::iter::from_fn(move || {
+            while left > 0 {
+                match current.get_or_insert_with(|| stream.pass(epoch, pass)).next() {
+                    Some(sample) => {
+                        left = if sample.is_ok() { left - 1 } else { 0 };
+                        empty = false;
+                        return Some(sample);
+                    }
+                    None if empty => {
+                        left = 0;
+                        return Some(Err(Error::NoImages { path: stream.shards[0].clone(), expected: SAMPLES }));
+                    }
+                    None => (pass, empty, current) = (pass + 1, true, None),
+                }
+            }
+            None
+        }))
+    }
+}
+
+/// The training split of a streamed dataset as an indexed one: the class names, and no samples.
 pub(super) struct NoSamples(pub Arc<[String]>);
 
 impl Dataset for NoSamples {
@@ -284,7 +234,7 @@ impl Dataset for NoSamples {
     }
 
     fn image(&self, index: usize) -> Result<DynamicImage> {
-        let expected = "of an indexed sample, where the samples are streamed".into();
+        let expected = "the index of a sample, but the samples are streamed".into();
         Err(Error::Option { field: "index", expected, found: index.to_string() })
     }
 
@@ -292,7 +242,7 @@ impl Dataset for NoSamples {
         index.to_string()
     }
 
-    /// As [`Shards`](super::index::Shards).
+    /// As of indexed shards.
     fn channels(&self) -> usize {
         3
     }
@@ -300,7 +250,7 @@ impl Dataset for NoSamples {
 
 /// The samples of one pass of a [`ShardStream`].
 pub struct EpochSamples {
-    /// `None` when all were read, or after an error.
+    /// `None` after the last sample, or after an error.
     receiver: Option<Receiver<Result<StreamSample>>>,
     buffer: Vec<StreamSample>,
     size: usize,
@@ -312,7 +262,7 @@ impl Iterator for EpochSamples {
     type Item = Result<StreamSample>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // As `webdataset` fills its buffer: two samples come for each that goes, until it is full.
+        // As in `webdataset`: two samples are read for each one drawn, until the buffer is full.
         let wanted = if self.buffer.len() < self.initial { self.initial } else { self.buffer.len() + 2 };
         while self.buffer.len() < wanted.min(self.size) {
             match self.receiver.as_ref().map(Receiver::recv) {

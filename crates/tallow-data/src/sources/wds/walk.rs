@@ -1,4 +1,4 @@
-//! From a tar archive's entries to samples, for the index and the stream alike.
+//! Groups the entries of a tar archive into samples, for the index and for the stream.
 
 use std::io::Read;
 use std::path::Path;
@@ -6,32 +6,36 @@ use std::path::Path;
 use serde_json::Value;
 use tar::{Entries, Entry};
 
-use super::remote::address;
-use crate::{Error, OpenOptions, Result};
+use crate::error::{Error, Result};
+use crate::options::OpenOptions;
+use crate::sources::paths::address;
 
-/// Extensions of images, as timm has them, and what else the decoder knows.
+/// What shards contain, for messages.
+pub(super) const SAMPLES: &str =
+    "samples of an image (jpg, png, webp) and a label (cls, or json with a label) in .tar files";
+/// Extensions of images: timm's, and the other formats of the decoder.
 const IMAGES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
-/// Keys of the label in a sample's JSON, the better first.
+/// Keys of the label in a sample's JSON, in order of preference.
 const LABELS: [&str; 3] = ["label", "cls", "class"];
 /// The largest label or JSON file that is read.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 
-/// Whether a label is timm's way to say that a sample has none: a number below 0.
+/// Whether a label marks a sample without a label, as in timm: a number below 0.
 pub(super) fn means_none(label: &str) -> bool {
     label.starts_with('-') && label.parse::<i64>().is_ok()
 }
 
-/// Which keys of a sample's JSON are wanted.
+/// The keys that are read from a sample's JSON.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Keys {
-    /// The label's, instead of the file `cls`.
+    /// The label's key; `None`: the label is in the file `cls`.
     pub label: Option<String>,
     pub group: Option<String>,
     pub time: Option<String>,
 }
 
 impl Keys {
-    /// The options' keys; `label` is what `_info.json` names.
+    /// The keys in the options; `label` is the key that `_info.json` names.
     pub fn new(options: &OpenOptions, label: Option<&str>) -> Self {
         Self {
             label: options.label_column.clone().or_else(|| label.map(String::from)),
@@ -45,7 +49,7 @@ impl Keys {
     }
 }
 
-/// A sample, its image as `T`: a place in the archive, or bytes.
+/// A sample. `T` is the image's place in the archive, or its bytes.
 pub(super) struct Sample<T> {
     /// The path without the extension.
     pub key: String,
@@ -55,7 +59,7 @@ pub(super) struct Sample<T> {
     pub time: Option<String>,
 }
 
-/// The files of one sample, as far as they have come.
+/// The files of one sample that have been read so far.
 struct Parts<T> {
     key: String,
     image: Option<T>,
@@ -63,8 +67,8 @@ struct Parts<T> {
     json: Option<Value>,
 }
 
-/// Walks through the entries: `image` takes an image, `emit` a sample, and says whether to go on. Returns the number of
-/// samples without an image.
+/// Reads the entries in order. `image` receives each image, `emit` each sample; `emit` returns whether to continue.
+/// Returns the number of samples without an image.
 pub(super) fn walk<R: Read, T>(
     entries: Entries<'_, R>,
     path: &Path,
@@ -130,7 +134,7 @@ pub(super) fn walk<R: Read, T>(
     Ok(without_image)
 }
 
-/// What an error of an archive means.
+/// The error for an archive that cannot be read.
 pub(super) fn damaged(path: &Path, error: &std::io::Error) -> Error {
     if address(path).is_some() {
         return Error::io(path)(std::io::Error::new(error.kind(), error.to_string()));
@@ -138,11 +142,11 @@ pub(super) fn damaged(path: &Path, error: &std::io::Error) -> Error {
     Error::format(path, "a whole tar archive", format!("{error}; fetch the file again"))
 }
 
-/// A sample's key and the extension, in lower case and with the inner dots: all behind the name's first dot.
+/// A sample's key and the extension, which is everything after the first dot of the file name.
 fn key_of(name: &str) -> Option<(&str, &str)> {
     let start = name.rfind('/').map_or(0, |at| at + 1);
     let dot = start + name[start..].find('.')?;
-    // Hidden files, and what some archivers put beside every file.
+    // No key: hidden files, and the metadata files of some archivers.
     (dot > start).then(|| (&name[..dot], &name[dot + 1..]))
 }
 

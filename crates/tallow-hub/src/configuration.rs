@@ -1,18 +1,21 @@
-//! Which files of a dataset repository hold its samples.
+//! Selects the files of a dataset repository that hold the samples of a configuration.
 
-/// Files that say something of tar shards.
+/// Files that describe tar shards.
 const BESIDE_SHARDS: [&str; 3] = ["_info.json", "info.json", "classnames.txt"];
-/// Folders that are a split of a configuration, not one of their own.
+/// Names of folders that are a split of a configuration, not a configuration.
 const SPLITS: [&str; 6] = ["train", "validation", "valid", "val", "dev", "test"];
-/// The configurations that are taken unasked.
+/// The configurations that are used if none is given.
 const DEFAULTS: [&str; 4] = ["", "data", "default", "plain_text"];
 
-/// The Parquet files, or else the tar shards with what lies beside them, of a configuration. `None`: the repository
-/// has neither.
+/// The Parquet files of a configuration, or else the tar shards and the files that describe them. `None` if the
+/// repository has neither.
 ///
 /// # Errors
-/// The configurations' names, if the one asked for is not among them, or none was asked for and there are several.
-pub(crate) fn choose(files: &[String], config: Option<&str>) -> Result<Option<Vec<String>>, Vec<String>> {
+/// The names of the configurations, if the given one does not exist, or none is given and there are several.
+pub(crate) fn files_of_configuration(
+    files: &[String],
+    config: Option<&str>,
+) -> Result<Option<Vec<String>>, Vec<String>> {
     let with = |extension: &str| -> Vec<&String> { files.iter().filter(|file| file.ends_with(extension)).collect() };
     let (tables, shards) = (with(".parquet"), with(".tar"));
     let samples = if tables.is_empty() { shards } else { tables };
@@ -38,7 +41,7 @@ pub(crate) fn choose(files: &[String], config: Option<&str>) -> Result<Option<Ve
     Ok(Some(wanted))
 }
 
-/// The folder of a file, without those that are named as a split.
+/// The configuration of a file: its folder, without trailing folders that are named as a split.
 fn config_of(file: &str) -> String {
     let mut folders: Vec<&str> = file.split('/').collect();
     folders.pop();
@@ -56,7 +59,7 @@ mod tests {
     fn check(files: &[&str], config: Option<&str>, expected: Result<Option<&[&str]>, &[&str]>) {
         let files: Vec<String> = files.iter().map(|file| file.to_string()).collect();
         let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        assert_eq!(choose(&files, config), expected.map(|files| files.map(owned)).map_err(owned));
+        assert_eq!(files_of_configuration(&files, config), expected.map(|files| files.map(owned)).map_err(owned));
     }
 
     #[test]

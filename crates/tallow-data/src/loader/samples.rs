@@ -1,21 +1,26 @@
-//! Whose turn it is in an epoch: samples of a dataset by index, or those that a stream brings.
+//! The samples of an epoch in their order: from a dataset by index, or from a stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::DynamicImage;
-use tallow_augment::{Pipeline, rng};
+use tallow_augment::Pipeline;
+use tallow_base::rng;
 
-use crate::{Dataset, Error, LoaderConfig, Result, Sampler, ShardStream, StreamConfig, StreamSample};
+use super::config::LoaderConfig;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+use crate::sampler::Sampler;
+use crate::stream::{SampleStream, StreamConfig, StreamSample};
 
 /// Where samples come from.
 #[derive(Clone)]
-pub(crate) enum Source {
+pub(super) enum SampleSource {
     Indexed { dataset: Arc<dyn Dataset>, labels: Arc<[usize]> },
-    Streamed(ShardStream),
+    Streamed(Arc<dyn SampleStream>),
 }
 
-impl Source {
+impl SampleSource {
     pub fn class_names(&self) -> &[String] {
         match self {
             Self::Indexed { dataset, .. } => dataset.class_names(),
@@ -23,11 +28,11 @@ impl Source {
         }
     }
 
-    /// The source in a loader's order, and the samples of an epoch.
+    /// The source in the order of the loader's sampler, and the number of samples in an epoch.
     ///
     /// # Errors
-    /// A sampler that does not fit; a stream that does not know its length.
-    pub fn checked(self, config: &LoaderConfig) -> Result<(Self, usize)> {
+    /// The sampler does not fit the source; a stream does not know its length.
+    pub fn with_order_of(self, config: &LoaderConfig) -> Result<(Self, usize)> {
         match self {
             Self::Indexed { dataset, labels } => {
                 config.sampler.validate(&labels, dataset.class_names().len())?;
@@ -36,47 +41,47 @@ impl Source {
             }
             Self::Streamed(stream) => {
                 config.sampler.validate(&[], 0)?;
-                Ok((Self::Streamed(stream.ordered(order_of_stream(config)?)), stream.samples()?))
+                Ok((Self::Streamed(stream.with_config(stream_order(config)?)), stream.samples()?))
             }
         }
     }
 
-    /// The samples of an epoch of so many from place `start` on, in their order. A stream is read from its beginning, until
-    /// `stop`.
-    pub fn turns<'a>(
+    /// The samples of an epoch from position `start` on. An epoch has `samples` samples. A stream is read from its
+    /// beginning, until `stop` is set.
+    pub fn epoch<'a>(
         &'a self,
         config: &LoaderConfig,
         samples: usize,
         (epoch, start): (u64, usize),
         stop: &'a AtomicBool,
-    ) -> Turns<'a> {
+    ) -> EpochOrder<'a> {
         match self {
             Self::Indexed { dataset, labels } => {
                 let order = config.sampler.order_of(dataset.as_ref(), labels, config.seed, epoch);
-                let turn = |index| Ok(Turn::Indexed { dataset: dataset.as_ref(), index, label: labels[index] });
-                Box::new(order.into_iter().skip(start).map(turn))
+                let sample =
+                    |index| Ok(PendingSample::Indexed { dataset: dataset.as_ref(), index, label: labels[index] });
+                Box::new(order.into_iter().skip(start).map(sample))
             }
             Self::Streamed(stream) => {
-                let placed = stream.first(epoch, samples).enumerate();
-                let wanted = placed.take_while(|_| !stop.load(Ordering::Relaxed));
-                // An error before the start is passed on too.
-                let wanted = wanted.filter(move |(place, sample)| *place >= start || sample.is_err());
-                Box::new(wanted.map(|(place, sample)| Ok(Turn::Streamed { sample: sample?, place })))
+                let read = stream.first(epoch, samples).enumerate().take_while(|_| !stop.load(Ordering::Relaxed));
+                // Errors before `start` are passed on too.
+                let wanted = read.filter(move |(position, sample)| *position >= start || sample.is_err());
+                Box::new(wanted.map(|(position, sample)| Ok(PendingSample::Streamed { sample: sample?, position })))
             }
         }
     }
 }
 
 /// Samples in their order.
-pub(crate) type Turns<'a> = Box<dyn Iterator<Item = Result<Turn<'a>>> + 'a>;
+pub(super) type EpochOrder<'a> = Box<dyn Iterator<Item = Result<PendingSample<'a>>> + 'a>;
 
-/// A sample whose turn it is.
-pub(crate) enum Turn<'a> {
+/// A sample that is to be decoded and augmented.
+pub(super) enum PendingSample<'a> {
     Indexed { dataset: &'a dyn Dataset, index: usize, label: usize },
-    Streamed { sample: StreamSample, place: usize },
+    Streamed { sample: StreamSample, position: usize },
 }
 
-impl Turn<'_> {
+impl PendingSample<'_> {
     pub fn image(&self) -> Result<DynamicImage> {
         match self {
             Self::Indexed { dataset, index, .. } => dataset.image(*index),
@@ -94,7 +99,7 @@ impl Turn<'_> {
     pub fn index(&self) -> usize {
         match self {
             Self::Indexed { index, .. } => *index,
-            Self::Streamed { place, .. } => *place,
+            Self::Streamed { position, .. } => *position,
         }
     }
 
@@ -119,13 +124,14 @@ impl Turn<'_> {
         }
     }
 
+    /// Decodes the image and writes its augmented, normalised pixels to `out`.
     pub fn load(&self, pipeline: &Pipeline, rng: &mut rng::Rng, out: &mut [f32]) -> Result<()> {
         pipeline.apply(self.image()?, rng, out).map_err(|source| Error::Augment { id: self.id(), source })
     }
 }
 
-/// The order that a sampler is in a stream.
-fn order_of_stream(config: &LoaderConfig) -> Result<StreamConfig> {
+/// The stream's order for the loader's sampler.
+fn stream_order(config: &LoaderConfig) -> Result<StreamConfig> {
     let (buffer, shuffle_shards) = match &config.sampler {
         Sampler::Sequential => (1, false),
         Sampler::Shards(buffer) => (*buffer, true),
@@ -134,6 +140,6 @@ fn order_of_stream(config: &LoaderConfig) -> Result<StreamConfig> {
             return Err(Error::Option { field: "sampler", expected, found: format!("{other:?}") });
         }
     };
-    // The buffer is full before the first is drawn: so `run_shuffled` has it too.
+    // The buffer is full before the first draw, as in `run_shuffled`.
     Ok(StreamConfig { buffer, initial: buffer, shuffle_shards, seed: config.seed, part: (0, 1) })
 }

@@ -1,4 +1,4 @@
-//! JPEG files decoded smaller.
+//! JPEG files decoded at a smaller scale.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::assert_fails;
 
-/// The images of a folder with one class, decoded to a short side of so many pixels.
+/// The images of a folder, decoded to a short side of at least this many pixels.
 fn drafted(root: &Path, short_side: u32) -> Vec<DynamicImage> {
     let options = OpenOptions { draft: Some(short_side), ..Default::default() };
     let train = open(root.to_str().unwrap(), &options).unwrap().train;

@@ -1,0 +1,34 @@
+//! Checks of names and paths that a server or a user gives.
+
+use std::path::Path;
+
+/// Whether a repository, revision or hash consists of letters, digits and `-_.`, in parts divided by `/` that do not
+/// begin with a dot.
+pub(crate) fn is_name(name: &str) -> bool {
+    let part = |part: &str| {
+        let plain = part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        plain && !part.is_empty() && !part.starts_with('.')
+    };
+    name.split('/').all(part)
+}
+
+/// Whether a path stays below the folder that it is joined to.
+pub(crate) fn is_relative(name: &str) -> bool {
+    !name.contains('\\') && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// The paths of all files below a folder, relative to it, sorted.
+pub(crate) fn files_below(folder: &Path) -> std::io::Result<Vec<String>> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next)? {
+            let path = entry?.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => files.extend(path.strip_prefix(folder).map(|path| path.to_string_lossy().into_owned())),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
