@@ -12,6 +12,7 @@ use crate::{Normalization, OpConfig, Pipeline, Result, Size, Stage};
 /// Op and key names are torchvision's. An unknown name is an error that suggests the closest match. There is no
 /// `ToTensor` or `Normalize`: pixels are always normalised after the last 8-bit op.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PipelineConfig(pub Vec<OpConfig>);
 
 impl PipelineConfig {

@@ -7,6 +7,7 @@ use crate::{Error, Result, Size};
 
 /// A size in a config: one number, or `[height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number or [height, width]")]
 pub enum SizeParam {
     /// The side of a square; for Resize, the short side.
@@ -47,6 +48,7 @@ impl SizeParam {
 
 /// The interpolation between pixels. Names are torchvision's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
     /// The nearest pixel.
@@ -77,6 +79,7 @@ impl Interpolation {
 
 /// An [`Interpolation`], or `"random"`: bilinear or bicubic, drawn for each image as timm does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum InterpolationChoice {
     /// The nearest pixel.
@@ -108,6 +111,7 @@ impl InterpolationChoice {
 
 /// The padding around an image, in pixels: one number, `[left_right, top_bottom]`, or `[left, top, right, bottom]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number, [left_right, top_bottom] or [left, top, right, bottom]")]
 pub enum Padding {
     /// The same on all sides.
@@ -145,6 +149,7 @@ impl Default for Padding {
 
 /// The content of padding. Names are torchvision's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PaddingMode {
     /// The op's `fill`.
@@ -184,6 +189,7 @@ impl PaddingMode {
 
 /// A colour in 8-bit levels: one number for all channels, or one per channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number from 0 to 255, or a list of one per channel")]
 pub enum Fill {
     /// The same level in all channels.
@@ -222,6 +228,7 @@ impl Default for Fill {
 
 /// The range that a parameter is drawn from: `[low, high]`, or one number with a meaning that the op defines.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number or [low, high]")]
 pub enum Range {
     /// The half-width of the range about the value for no change.

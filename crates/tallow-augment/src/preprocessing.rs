@@ -198,9 +198,11 @@ fn crop_pct(pairs: &[(usize, usize)]) -> f64 {
     let ratios = pairs.iter().map(|&(crop, scaled)| crop as f64 / scaled as f64);
     let most = ratios.fold(f64::INFINITY, f64::min);
     let fits = |pct: &f64| pairs.iter().all(|&(crop, scaled)| (crop as f64 / pct).floor() as usize == scaled);
-    let decimals = (1..=15).map(|digits| {
+    // The second one is for where the first, divided in f64, gives one pixel less.
+    let decimals = (1..=15).flat_map(|digits| {
         let scale = 10f64.powi(digits);
-        (most * scale).floor() / scale
+        let largest = (most * scale).floor();
+        [largest / scale, (largest - 1.0) / scale]
     });
     decimals.filter(|pct| *pct > 0.0).find(fits).unwrap_or_else(|| pairs[0].0 as f64 / pairs[0].1 as f64)
 }

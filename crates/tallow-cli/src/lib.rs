@@ -27,6 +27,10 @@ mod tune;
 
 use std::process::ExitCode;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// The commands, in the order of the help.
 #[derive(clap::Subcommand)]
 pub enum Command {

@@ -49,6 +49,7 @@ pub struct OpenOptions {
 
 /// How class names are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClassOrder {
     /// Numbers in names count as numbers: "class 2" before "class 10".
@@ -60,6 +61,7 @@ pub enum ClassOrder {
 
 /// One fold of a (repeated) cross-validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FoldOptions {
     /// The number of folds, 2 or more.

@@ -14,6 +14,7 @@ use crate::split::indices_by_class;
 ///
 /// In TOML: `sampler = "shuffled"`, or `sampler = { class_weighted = [1.0, 5.0] }`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Sampler {
     /// The dataset's order.

@@ -40,3 +40,7 @@ pub use timm::{
     CONFIG_FILE, CheckpointInfo, LoadOptions, LoadReport, Matching, PretrainedReport, WEIGHTS_FILE, load_pretrained,
     load_weights, open, preset_preprocessing, read_config, save, save_state, with_num_batches_tracked,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

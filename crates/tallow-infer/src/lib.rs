@@ -47,3 +47,7 @@ pub use pretrained::find_pretrained;
 pub use tallow_run::{RunSections, View};
 pub use test_time::TestTime;
 pub use trained_run::TrainedRun;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The first layers of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stem {
     /// A 7×7 convolution of stride 2 and max-pooling of stride 2: for images of at least 100 pixels.
@@ -15,6 +16,7 @@ pub enum Stem {
 /// The configuration of a model. Every key has a default; a key that the architecture does not use is an error
 /// ([`Error::UnusedKey`](crate::Error::UnusedKey)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
     /// The number of classes, which is the number of logits.

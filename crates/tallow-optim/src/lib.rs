@@ -62,3 +62,7 @@ pub use penalty::Penalties;
 pub use pruning_mask::PruningMask;
 pub use schedule::{Rates, Schedule, ScheduleConfig};
 pub use validity::{InvalidValue, Validity};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

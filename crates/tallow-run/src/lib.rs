@@ -26,3 +26,7 @@ pub use config::{AugmentConfig, DataConfig, EvalConfig, ModelChoice, Progressive
 pub use dir::RunDir;
 pub use error::{Error, Result};
 pub use pipeline::build_pipeline;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,6 +15,7 @@ use crate::{Error, Result, RunConfig};
 
 /// The `[distill]` section: distillation from a teacher run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DistillConfig {
     /// The directory of the teacher, a run or an ensemble that averages; none if absent.
@@ -48,6 +49,7 @@ impl DistillConfig {
 
 /// The target that a teacher gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DistillKind {
     /// The teacher's probabilities: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network".

@@ -66,3 +66,7 @@ pub use stages::BatchGrowthConfig;
 pub use train_run::{TrainedOutcome, train_run};
 pub use transfer::TransferConfig;
 pub use trial::train_trial;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

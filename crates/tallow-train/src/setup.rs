@@ -3,12 +3,12 @@
 //! [`setup`] opens the data, completes the config from pretrained weights and from the data, builds the model and loads the
 //! weights. What follows is a method of [`Setup`]: training, a sweep over learning rates, one over batch sizes.
 
-use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use image::{DynamicImage, ImageFormat};
+use image::DynamicImage;
+use image::codecs::png::PngEncoder;
 use tallow_data::Splits;
 use tallow_export::{LoadOptions, PretrainedReport};
 use tallow_infer::{TrainedRun, find_pretrained};
@@ -198,9 +198,9 @@ impl Setup {
 }
 
 fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
+    let mut bytes = Vec::new();
     picture
-        .write_to(&mut bytes, ImageFormat::Png)
+        .write_with_encoder(PngEncoder::new(&mut bytes)) // `write_to` would compile the encoders of all formats
         .map_err(|error| Error::Mismatch(format!("augmented.png: {error}")))?;
-    Ok(bytes.into_inner())
+    Ok(bytes)
 }

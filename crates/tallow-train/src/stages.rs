@@ -18,6 +18,7 @@ use crate::{Error, Network, Result, RunConfig};
 /// # Source
 /// Smith et al. 2018, "Don't Decay the Learning Rate, Increase the Batch Size".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchGrowthConfig {
     /// The factor by which batches grow, above 1.

@@ -12,6 +12,7 @@ pub const BACKBONE: &str = "backbone";
 
 /// The `[transfer]` section: pretrained weights and frozen parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TransferConfig {
     /// The weights to start from: a file, a folder, `hf:OWNER/REPO[@REVISION]`, or timm's `MODEL.TAG`; random ones if absent.

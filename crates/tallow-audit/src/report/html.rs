@@ -1,11 +1,12 @@
 //! `index.html`: a self-contained page with a section per kind of issue and embedded images.
 
 use std::fmt::Write as _;
-use std::io::Cursor;
 use std::path::Path;
 
 use base64::Engine as _;
-use image::{DynamicImage, ImageFormat};
+use image::DynamicImage;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
 use tallow_base::write_atomically;
 
 use super::Summary;
@@ -124,13 +125,17 @@ fn picture(samples: &Samples, sample: usize) -> String {
 fn thumbnail(image: DynamicImage) -> Option<(&'static str, Vec<u8>)> {
     let small = image.width() <= SIDE && image.height() <= SIDE;
     let image = if small { image } else { image.thumbnail(SIDE, SIDE) };
-    let (kind, format, image) = match small && image.width() * image.height() <= 64 * 64 {
-        true => ("png", ImageFormat::Png, image),
-        false => ("jpeg", ImageFormat::Jpeg, DynamicImage::from(image.into_rgb8())),
+    let mut bytes = Vec::new();
+    // `write_to` would compile the encoders of all formats.
+    let (kind, written) = match small && image.width() * image.height() <= 64 * 64 {
+        true => ("png", image.write_with_encoder(PngEncoder::new(&mut bytes))),
+        false => {
+            let image = DynamicImage::from(image.into_rgb8());
+            ("jpeg", image.write_with_encoder(JpegEncoder::new(&mut bytes)))
+        }
     };
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format).ok()?;
-    Some((kind, bytes.into_inner()))
+    written.ok()?;
+    Some((kind, bytes))
 }
 
 fn escaped(text: &str) -> String {

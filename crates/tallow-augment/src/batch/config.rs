@@ -17,6 +17,7 @@ const NAME: &str = "mix";
 /// Zhang et al. 2017, <https://arxiv.org/abs/1710.09412>; Yun et al. 2019, <https://arxiv.org/abs/1905.04899>; timm's
 /// `Mixup` with `correct_lam`. Label smoothing is a parameter of the loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MixConfig {
     /// Parameter of Mixup's Beta distribution; 0 for no Mixup.
@@ -53,6 +54,7 @@ impl Default for MixConfig {
 
 /// The unit that a mix is drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MixMode {
     /// The whole batch.

@@ -14,6 +14,7 @@ const NAME: &str = "CenterCrop";
 /// # Source
 /// torchvision `v2.CenterCrop`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CenterCrop {
     /// Side of the square, or `[height, width]`.

@@ -15,6 +15,7 @@ const NAME: &str = "ColorJitter";
 /// # Source
 /// torchvision `v2.ColorJitter` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ColorJitter {
     /// The range of the brightness factor; 0 is black, 1 is no change.

@@ -15,6 +15,7 @@ const NAME: &str = "ElasticTransform";
 /// # Source
 /// Simard et al. 2003; torchvision `v2.ElasticTransform`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ElasticTransform {
     /// The strength: a number, or `[x, y]`. Before smoothing, a pixel is displaced by up to half of it.
@@ -44,6 +45,7 @@ fn default_sigma() -> Both {
 
 /// A number for both directions, or one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number or [x, y]")]
 pub enum Both {
     /// The same along both axes.

@@ -11,6 +11,7 @@ use crate::{Image8, Result, Transform};
 /// # Source
 /// torchvision `v2.RandomHorizontalFlip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomHorizontalFlip {
     /// The probability that the op is applied.
@@ -23,6 +24,7 @@ pub struct RandomHorizontalFlip {
 /// # Source
 /// torchvision `v2.RandomVerticalFlip`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomVerticalFlip {
     /// The probability that the op is applied.

@@ -13,6 +13,7 @@ const NAME: &str = "GaussianBlur";
 /// # Source
 /// torchvision `v2.GaussianBlur`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlur {
     /// The size of the kernel in pixels: an odd number, or `[horizontal, vertical]`.
@@ -31,6 +32,7 @@ fn default_sigma() -> [f64; 2] {
 
 /// The size of a blur kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "an odd number, or [across, down]")]
 pub enum KernelSize {
     /// The same in both directions.

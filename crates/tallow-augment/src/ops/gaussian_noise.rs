@@ -15,6 +15,7 @@ const NAME: &str = "GaussianNoise";
 /// # Source
 /// torchvision `v2.GaussianNoise` on 8-bit images, with `clip=True`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GaussianNoise {
     /// The mean of the noise, -1 to 1.

@@ -13,6 +13,7 @@ const NAME: &str = "GridMask";
 /// # Source
 /// Chen et al. 2020, <https://arxiv.org/abs/2001.04086>. Here the cell size is a fraction of the image's short side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GridMask {
     /// The side of a cell as a fraction of the image's short side, `[low, high]`, up to 1.

@@ -14,6 +14,7 @@ const NAME: &str = "JPEG";
 /// # Source
 /// torchvision `v2.JPEG`. The decoder's last bits differ from libjpeg's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JPEG {
     /// The quality from 1 to 100: a number, or `[low, high]`, drawn uniformly.
@@ -25,6 +26,7 @@ pub struct JPEG {
 
 /// A quality of JPEG compression, or a range of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a whole number from 1 to 100, or [low, high]")]
 pub enum Quality {
     /// A fixed quality.

@@ -66,6 +66,7 @@ macro_rules! ops {
     ($($name:ident on $kind:ident),* $(,)?) => {
         /// One op of a pipeline with its parameters. In a config, the key `op` names it.
         #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "op")]
         pub enum OpConfig {
             $(#[doc = concat!("See [`", stringify!($name), "`](struct@", stringify!($name), ").")] $name($name)),*

@@ -13,6 +13,7 @@ use crate::{Error, Image8, Result, Transform};
 /// # Source
 /// scikit-image `random_noise(mode="s&p")`, which draws for each channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SaltAndPepper {
     /// The fraction of pixels that are replaced, 0 to 1.
@@ -65,6 +66,7 @@ impl Transform for SaltAndPepper {
 /// # Source
 /// scikit-image `random_noise(mode="poisson")`, which uses a `peak` of 256 for images that use all levels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PoissonNoise {
     /// The number of photons of the brightest value, 1 to a million. Fewer photons give more noise.

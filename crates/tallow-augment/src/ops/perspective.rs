@@ -16,6 +16,7 @@ const NAME: &str = "RandomPerspective";
 /// # Source
 /// torchvision `v2.RandomPerspective` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomPerspective {
     /// The largest displacement of a corner, as a fraction of half the image's sides, 0 to 1.

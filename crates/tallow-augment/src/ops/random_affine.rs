@@ -15,6 +15,7 @@ const NAME: &str = "RandomAffine";
 /// # Source
 /// torchvision `v2.RandomAffine` on Pillow images. Here `degrees` is optional (0).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomAffine {
     /// The rotation in degrees clockwise: `x` for `[-x, x]`, or `[low, high]`.
@@ -46,6 +47,7 @@ fn still() -> Range {
 
 /// The shear in degrees: `x` for `[-x, x]` along x, `[low, high]` along x, or `[low_x, high_x, low_y, high_y]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number, [low, high] or [low_x, high_x, low_y, high_y]")]
 pub enum Shear {
     /// Along x, symmetric.

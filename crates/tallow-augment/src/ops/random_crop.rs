@@ -15,6 +15,7 @@ const NAME: &str = "RandomCrop";
 /// # Source
 /// torchvision `v2.RandomCrop`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomCrop {
     /// Side of the square, or `[height, width]`.

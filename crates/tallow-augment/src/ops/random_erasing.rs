@@ -16,6 +16,7 @@ const NAME: &str = "RandomErasing";
 /// # Source
 /// Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>; torchvision `v2.RandomErasing`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomErasing {
     /// The probability that the op is applied.
@@ -44,6 +45,7 @@ fn one() -> [usize; 2] {
 
 /// The source of an erased rectangle's values, with timm's names. Random values are standard normal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EraseMode {
     /// [`RandomErasing::value`].
@@ -65,6 +67,7 @@ fn default_ratio() -> [f64; 2] {
 
 /// The values of an erased rectangle, in normalised units.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a number, a list of one per channel, or \"random\"")]
 pub enum EraseValue {
     /// One number.
@@ -77,6 +80,7 @@ pub enum EraseValue {
 
 /// An [`EraseValue`] that is given by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NamedValue {
     /// Each value is drawn from the standard normal distribution.

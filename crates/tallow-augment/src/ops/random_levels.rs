@@ -35,6 +35,7 @@ macro_rules! fixed {
 /// # Source
 /// torchvision `v2.RandomPosterize`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomPosterize {
     /// The number of bits that are kept, 0 to 8.
@@ -63,6 +64,7 @@ fixed!(
 /// # Source
 /// torchvision `v2.RandomSolarize`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomSolarize {
     /// The lowest value that is inverted, 0 to 256.
@@ -91,6 +93,7 @@ fixed!(
 /// # Source
 /// torchvision `v2.RandomEqualize`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomEqualize {
     /// The probability that the op is applied.
@@ -105,6 +108,7 @@ fixed!(RandomEqualize, |_| Ok(()), |_, image| equalize(image));
 /// # Source
 /// torchvision `v2.RandomAutocontrast`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomAutocontrast {
     /// The probability that the op is applied.
@@ -119,6 +123,7 @@ fixed!(RandomAutocontrast, |_| Ok(()), |_, image| autocontrast(image));
 /// # Source
 /// torchvision `v2.RandomInvert`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomInvert {
     /// The probability that the op is applied.
@@ -133,6 +138,7 @@ fixed!(RandomInvert, |_| Ok(()), |_, image| invert(image));
 /// # Source
 /// torchvision `v2.RandomGrayscale`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomGrayscale {
     /// The probability that the op is applied.

@@ -16,6 +16,7 @@ const NAME: &str = "RandomResizedCrop";
 /// # Source
 /// torchvision `v2.RandomResizedCrop` with `antialias=True`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomResizedCrop {
     /// Side of the square, or `[height, width]`.

@@ -14,6 +14,7 @@ const NAME: &str = "RandomRotation";
 /// # Source
 /// torchvision `v2.RandomRotation` on Pillow images, with `expand=False`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomRotation {
     /// The rotation in degrees counter-clockwise: `x` for `[-x, x]`, or `[low, high]`.

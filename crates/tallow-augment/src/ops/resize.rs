@@ -19,6 +19,7 @@ const NAME: &str = "Resize";
 /// # Source
 /// torchvision `v2.Resize` with `antialias=True`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Resize {
     /// The short side, or `[height, width]`.

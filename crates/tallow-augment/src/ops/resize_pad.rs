@@ -15,6 +15,7 @@ const NAME: &str = "ResizePad";
 /// # Source
 /// Pillow's `ImageOps.pad`; torchvision has no such op.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResizePad {
     /// Side of the square, or `[height, width]`.

@@ -14,6 +14,7 @@ const NAME: &str = "RandomAdjustSharpness";
 /// # Source
 /// torchvision `v2.RandomAdjustSharpness` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomAdjustSharpness {
     /// The factor: 0 smooths, 1 is no change, 2 doubles the detail that smoothing removes.

@@ -22,6 +22,7 @@ const BINS: usize = 10;
 /// Hendrycks et al. 2020, <https://arxiv.org/abs/1912.02781>; torchvision `v2.AugMix`. Changes are those of Pillow
 /// images, where torchvision uses tensors. timm's loss over three views is part of the training loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AugMix {
     /// The strength, 1 to 10.

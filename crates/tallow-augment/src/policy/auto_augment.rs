@@ -20,6 +20,7 @@ const BINS: usize = 10;
 /// # Source
 /// Cubuk et al. 2018, <https://arxiv.org/abs/1805.09501>; torchvision `v2.AutoAugment` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AutoAugment {
     /// The dataset that the pairs were found on: imagenet, cifar10 or svhn.
@@ -38,6 +39,7 @@ pub struct AutoAugment {
 
 /// The dataset that a policy was found on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyName {
     /// ImageNet.

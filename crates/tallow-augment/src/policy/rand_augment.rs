@@ -17,6 +17,7 @@ const NAME: &str = "RandAugment";
 /// Cubuk et al. 2019, <https://arxiv.org/abs/1909.13719>; torchvision `v2.RandAugment` on Pillow images; timm
 /// `rand_augment_transform`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandAugment {
     /// A timm string such as `rand-m9-mstd0.5-inc1`. The next three parameters are ignored then.

@@ -14,6 +14,7 @@ use crate::{Image8, Interpolation, Result, Transform};
 /// # Source
 /// Touvron et al. 2022, <https://arxiv.org/abs/2204.07118>; `new_data_aug_generator` of DeiT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ThreeAugment {
     /// The probability that the op is applied.

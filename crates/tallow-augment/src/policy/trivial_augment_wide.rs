@@ -16,6 +16,7 @@ const NAME: &str = "TrivialAugmentWide";
 /// # Source
 /// Müller and Hutter 2021, <https://arxiv.org/abs/2103.10158>; torchvision `v2.TrivialAugmentWide` on Pillow images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrivialAugmentWide {
     /// The number of strengths, at least 2.

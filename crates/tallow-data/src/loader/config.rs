@@ -47,6 +47,7 @@ impl Default for LoaderConfig {
 
 /// What to do when a sample's file cannot be read or decoded. An image that the pipeline refuses is always an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnCorrupt {
     /// End the epoch with the error.

@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto` that are written here, by their numbers there. Fields that stay empty are left out.
+//! The messages and field numbers of `onnx.proto` that the writer uses. Empty fields are not written.
 
 use prost::{Enumeration, Message, Oneof};
 

@@ -9,6 +9,7 @@ use crate::validity::{Validity, fraction, not_negative, positive};
 
 /// `loss.name = "asymmetric_multi_label"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AsymmetricMultiLabelConfig {
     /// γ of the negatives, 0 or more.
@@ -88,6 +89,7 @@ impl Loss for AsymmetricMultiLabel {
 
 /// `loss.name = "asymmetric_single_label"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AsymmetricSingleLabelConfig {
     /// γ of the label, 0 or more.

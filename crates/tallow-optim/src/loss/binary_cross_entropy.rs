@@ -9,6 +9,7 @@ use crate::validity::{Validity, fraction, positive};
 
 /// `loss.name = "binary_cross_entropy"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BinaryCrossEntropyConfig {
     /// Label smoothing ε, 0 to below 1: the target of a label becomes ε/k, and 1 − ε + ε/k at the label.

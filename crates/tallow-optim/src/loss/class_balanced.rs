@@ -9,6 +9,7 @@ use crate::validity::{Validity, fraction, not_negative};
 
 /// `loss.name = "class_balanced"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ClassBalancedConfig {
     /// The parameter β of the effective number of samples, 0 (equal weights) to below 1 (towards 1: weights by the inverse
@@ -30,6 +31,7 @@ impl Default for ClassBalancedConfig {
 
 /// The loss under a class-balanced one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BalancedBase {
     /// Cross-entropy of the softmax.

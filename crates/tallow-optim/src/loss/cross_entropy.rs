@@ -10,6 +10,7 @@ use crate::validity::{Validity, class_weights, fraction};
 
 /// `loss.name = "cross_entropy"`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CrossEntropyConfig {
     /// Label smoothing ε: the fraction of the target that is spread over all classes, 0 to below 1.

@@ -9,6 +9,7 @@ use crate::validity::{Validity, check, class_weights, not_negative};
 
 /// `loss.name = "focal"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FocalConfig {
     /// The function that gives the probabilities.
@@ -34,6 +35,7 @@ impl Default for FocalConfig {
 
 /// The function that gives the probabilities of a focal loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FocalKind {
     /// The softmax over all classes, for one label per sample.

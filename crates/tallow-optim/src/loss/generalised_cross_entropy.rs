@@ -9,6 +9,7 @@ use crate::validity::{Validity, check};
 
 /// `loss.name = "generalised_cross_entropy"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct GeneralisedCrossEntropyConfig {
     /// Above 0 (towards cross-entropy) and at most 1 (the mean absolute error).

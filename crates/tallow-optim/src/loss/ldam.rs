@@ -12,6 +12,7 @@ use crate::validity::{Validity, fraction, positive};
 
 /// `loss.name = "ldam"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LdamConfig {
     /// The margin of the rarest class, above 0.

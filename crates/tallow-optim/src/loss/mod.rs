@@ -115,6 +115,7 @@ macro_rules! losses {
     ($($(#[$doc:meta])* $name:literal: $variant:ident($config:ident), $labels:ident, class_counts: $counts:literal;)*) => {
         /// The `loss` table of a config; its key `name` chooses the loss.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "name")]
         pub enum LossConfig {
             $($(#[$doc])* #[serde(rename = $name)] $variant($config),)*

@@ -9,6 +9,7 @@ use crate::validity::{Validity, check, fraction};
 
 /// `loss.name = "poly1"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Poly1Config {
     /// The increase of the coefficient of `1 − p`, −1 or more.

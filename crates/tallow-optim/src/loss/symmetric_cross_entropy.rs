@@ -13,6 +13,7 @@ const LOWEST_T: f64 = 1e-4;
 
 /// `loss.name = "symmetric_cross_entropy"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SymmetricCrossEntropyConfig {
     /// The weight of the cross-entropy, 0 or more.

@@ -14,6 +14,7 @@ use crate::{Rates, Result};
 
 /// `optim.name = "adagrad"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AdagradConfig {
     /// The decay of the learning rate, 0 or more: step `t` uses `lr / (1 + (t − 1)·lr_decay)`.

@@ -14,6 +14,7 @@ use crate::{Rates, Result};
 
 /// `optim.name = "adan"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AdanConfig {
     /// The decay rates of the running mean, the running difference and the running square of the gradient, each 0 to below 1.

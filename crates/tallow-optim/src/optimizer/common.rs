@@ -10,6 +10,7 @@ use crate::validity::{Validity, check, factor};
 
 /// The keys of the `optim` table that every optimiser has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OptimCommon {
     /// The learning rate; with a schedule, its highest value.

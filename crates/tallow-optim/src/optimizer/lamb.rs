@@ -14,6 +14,7 @@ use crate::{Rates, Result};
 
 /// `optim.name = "lamb"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LambConfig {
     /// The decay rates of the running mean and of the running square of the gradient, each 0 to below 1.

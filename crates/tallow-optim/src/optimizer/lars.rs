@@ -14,6 +14,7 @@ use crate::{Rates, Result};
 
 /// `optim.name = "lars"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LarsConfig {
     /// The momentum, 0 to below 1.

@@ -14,6 +14,7 @@ use crate::{Rates, Result};
 
 /// `optim.name = "lion"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LionConfig {
     /// The weight of the momentum in the step, and its decay rate, each 0 to below 1.

@@ -15,6 +15,7 @@ const STEP: &str = "lookahead_step";
 
 /// `optim.lookahead`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LookaheadConfig {
     /// The step of the slow weights towards the fast ones, 0 to 1.

@@ -103,6 +103,7 @@ pub trait OptimizerOptions {
 
 /// The `optim` table of a config: a `name`, the keys of that optimiser, and the keys that all optimisers have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OptimConfig {
     /// The optimiser with its own keys.
     #[serde(flatten)]
@@ -117,6 +118,7 @@ macro_rules! optimizers {
     ($($(#[$doc:meta])* $name:literal: $variant:ident($config:ident);)*) => {
         /// An optimiser with its own keys; `name` chooses it.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "name")]
         pub enum OptimMethod {
             $($(#[$doc])* #[serde(rename = $name)] $variant($config),)*

@@ -22,6 +22,7 @@ const LOWEST_NORM: f64 = 1e-7;
 
 /// `optim.name = "muon"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MuonConfig {
     /// The momentum, 0 to below 1.
@@ -56,6 +57,7 @@ impl Default for MuonConfig {
 
 /// The adjustment of Muon's learning rate to the shape of a matrix, `[rows, columns]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AdjustLr {
     /// `√max(1, rows / columns)`, with learning rates around 0.02.

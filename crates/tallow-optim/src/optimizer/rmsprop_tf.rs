@@ -15,6 +15,7 @@ use crate::{Rates, Result};
 
 /// `optim.name = "rmsprop_tf"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RmsPropTfConfig {
     /// The decay rate of the running square, 0 to below 1.

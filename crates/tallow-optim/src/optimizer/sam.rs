@@ -9,6 +9,7 @@ use crate::Result;
 
 /// `optim.sam`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SamConfig {
     /// The radius: the L2 norm of the perturbation, above 0. The papers use 0.05, and 0.5 to 2 if adaptive.

@@ -15,6 +15,7 @@ use crate::{Rates, Result};
 
 /// `optim.name = "sgd"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SgdConfig {
     /// The momentum, 0 to below 1.

@@ -9,6 +9,7 @@ const WARMUP_START_FACTOR: f64 = 0.01;
 
 /// The keys of the `schedule` table that every schedule has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleCommon {
     /// Epochs of warm-up before the curve; may be a fraction.
@@ -47,6 +48,7 @@ impl Default for ScheduleCommon {
 
 /// The shape of a warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Warmup {
     /// A linear rise.

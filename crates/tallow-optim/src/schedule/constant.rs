@@ -7,6 +7,7 @@ use crate::validity::Validity;
 
 /// `lr` throughout. It has no keys of its own.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ConstantConfig {}
 

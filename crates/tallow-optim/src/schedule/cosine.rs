@@ -12,6 +12,7 @@ use crate::validity::{Validity, min_lr};
 /// # Source
 /// Loshchilov & Hutter 2017 (SGDR) without restarts; PyTorch's `CosineAnnealingLR` stepped once a training step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CosineConfig {
     /// The learning rate at the end, 0 or more.

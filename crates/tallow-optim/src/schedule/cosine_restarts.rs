@@ -12,6 +12,7 @@ use crate::validity::{Validity, check, factor, min_lr};
 /// # Source
 /// Loshchilov & Hutter 2017 (SGDR); timm's `CosineLRScheduler`, PyTorch's `CosineAnnealingWarmRestarts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CosineRestartsConfig {
     /// Epochs of the first cycle (timm's `t_initial`), above 0; may be a fraction.

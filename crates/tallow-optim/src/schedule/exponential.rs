@@ -10,6 +10,7 @@ use crate::validity::{Validity, factor};
 /// # Source
 /// PyTorch's `ExponentialLR(gamma)` stepped once an epoch, or `ExponentialLR(gamma^(1/steps))` once a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ExponentialConfig {
     /// The factor of the learning rate per epoch, above 0.

@@ -87,6 +87,7 @@ pub trait ScheduleOptions {
 
 /// The `schedule` table of a config: a `name`, the keys of that curve, and the keys that all schedules have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScheduleConfig {
     /// The curve with its own keys.
     #[serde(flatten)]
@@ -114,6 +115,7 @@ macro_rules! schedules {
     ($($(#[$doc:meta])* $name:literal: $variant:ident($config:ident);)*) => {
         /// A learning-rate curve with its own keys; `name` chooses it.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "name")]
         pub enum ScheduleMethod {
             $($(#[$doc])* #[serde(rename = $name)] $variant($config),)*

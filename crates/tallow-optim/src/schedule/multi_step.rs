@@ -10,6 +10,7 @@ use crate::validity::{Validity, check, factor};
 /// # Source
 /// PyTorch's `MultiStepLR`, stepped once an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MultiStepConfig {
     /// The epochs at whose beginning the learning rate falls.

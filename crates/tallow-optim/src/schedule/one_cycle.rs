@@ -13,6 +13,7 @@ use crate::validity::{Validity, check};
 /// Smith & Topin 2018 (super-convergence); PyTorch's `OneCycleLR` with `anneal_strategy="cos"` and two phases. Where
 /// ours differs: an optimiser configured with momentum 0 keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct OneCycleConfig {
     /// The fraction of the steps that climb, 0 to 1.

@@ -11,6 +11,7 @@ use crate::validity::{Validity, check, min_lr, not_negative};
 /// # Source
 /// PyTorch's `ReduceLROnPlateau` with a relative threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PlateauConfig {
     /// The factor of the learning rate, above 0 and below 1.

@@ -10,6 +10,7 @@ use crate::validity::{Validity, factor, min_lr};
 /// # Source
 /// PyTorch's `PolynomialLR` (with `min_lr` 0), timm's `PolyLRScheduler`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PolynomialConfig {
     /// The power, above 0; 1 is a linear fall.

@@ -10,6 +10,7 @@ use crate::validity::{Validity, check, factor};
 /// # Source
 /// PyTorch's `StepLR`, stepped once an epoch; defaults of torchvision's reference training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct StepConfig {
     /// Epochs between two steps, 1 or more.

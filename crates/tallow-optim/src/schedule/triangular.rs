@@ -10,6 +10,7 @@ use crate::validity::{Validity, check, factor};
 /// # Source
 /// Smith 2017 (cyclical learning rates); PyTorch's `CyclicLR` with `cycle_momentum=False`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TriangularConfig {
     /// The lowest learning rate is `lr / div_factor`, 1 or more.
@@ -27,6 +28,7 @@ pub struct TriangularConfig {
 
 /// The change of the amplitude of a triangular schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TriangularMode {
     /// Constant.

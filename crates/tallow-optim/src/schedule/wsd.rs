@@ -12,6 +12,7 @@ use crate::validity::{Validity, check, min_lr};
 /// # Source
 /// Hu et al. 2024 (MiniCPM), Hägele et al. 2024 (1−√ decay); timm's `WSDLRScheduler`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WsdConfig {
     /// The fraction of the steps after the warm-up that decay, above 0 and at most 1.
@@ -24,6 +25,7 @@ pub struct WsdConfig {
 
 /// The shape of the decay of a WSD schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WsdDecay {
     /// `1 − √done`.

@@ -8,6 +8,7 @@ use super::View;
 
 /// The `[augment]` section: the pipelines of training and evaluation, their pixel statistics, test-time views.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentConfig {
     /// The pipeline of training images; the default for the image size if absent.
@@ -42,6 +43,7 @@ pub struct AugmentConfig {
 /// # Source
 /// Howard 2018 (fastai's progressive resizing); Tan & Le 2021 (EfficientNetV2), whose steps are these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProgressiveConfig {
     /// The shorter side in the first epoch, in pixels.

@@ -7,6 +7,7 @@ use tallow_data::{ClassOrder, FoldOptions, OnCorrupt, OpenOptions, Sampler};
 
 /// The `[data]` section: the dataset, its splits, and how samples are loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// The name of a dataset, a folder with one sub-folder per class, or a CSV manifest.

@@ -9,6 +9,7 @@ use tallow_models::ModelConfig;
 
 /// The `[model]` section: a `name`, and beside it the keys of [`ModelConfig`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelChoice {
     /// The architecture, by timm's name.
     pub name: String,

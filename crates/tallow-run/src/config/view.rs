@@ -6,6 +6,7 @@ use crate::{Error, Result};
 
 /// A kind of view. Kinds combine: `hflip` with `shift` mirrors each of the shifts as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum View {
     /// A horizontal flip.
     #[serde(rename = "hflip")]

@@ -2,12 +2,12 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Cursor, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use image::{DynamicImage, ImageFormat};
+use image::{DynamicImage, codecs::png::PngEncoder};
 use prost::Message;
 
 use super::event::{
@@ -94,7 +94,7 @@ impl EventWriter {
         };
         let (width, height) = (image.width(), image.height());
         let mut png = Vec::new();
-        eight_bits.write_to(&mut Cursor::new(&mut png), ImageFormat::Png).map_err(|source| Error::Image {
+        eight_bits.write_with_encoder(PngEncoder::new(&mut png)).map_err(|source| Error::Image {
             tag: tag.to_owned(),
             width,
             height,

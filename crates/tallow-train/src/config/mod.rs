@@ -7,6 +7,8 @@ mod layers;
 mod nearest;
 mod recipes;
 mod resolve;
+#[cfg(feature = "schema")]
+mod schema;
 
 #[cfg(test)]
 mod tests;
@@ -23,12 +25,15 @@ use tallow_run::{AugmentConfig, DataConfig, EvalConfig, ModelChoice, RunDir, Run
 pub use layers::{Setting, load, read};
 pub use recipes::{RECIPES, Recipe};
 pub use resolve::{Resolved, resolve};
+#[cfg(feature = "schema")]
+pub use schema::schema;
 
 use crate::stages::progressive_invalid;
 use crate::{BatchGrowthConfig, DistillConfig, Result, TransferConfig};
 
 /// The complete configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     /// The dataset.
@@ -69,6 +74,7 @@ impl Default for RunConfig {
 
 /// The `[train]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Epochs, 1 or more.
@@ -174,6 +180,7 @@ impl TrainConfig {
 
 /// The number format of the arithmetic of training steps. Weights and evaluation are f32 in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floating point.
@@ -194,9 +201,11 @@ impl From<Precision> for tallow_nn::Precision {
 
 /// The `[train.early_stopping]` section. It needs a validation split: the test split never chooses anything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStoppingConfig {
     /// The validation metric that chooses the best checkpoint.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::metric"))]
     pub metric: &'static Metric,
     /// Early stopping: epochs without improvement after which the run ends; 0 for never.
     pub patience: u64,

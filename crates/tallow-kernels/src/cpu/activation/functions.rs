@@ -141,8 +141,9 @@ mod tests {
     #[test]
     fn exp_is_within_two_ulp() {
         let mut worst = 0i64;
-        for i in 0..2_000_000 {
-            let x = -87.3 + 175.6 * (i as f32 / 2_000_000.0);
+        let steps = if cfg!(miri) { 2_000 } else { 2_000_000 };
+        for i in 0..steps {
+            let x = -87.3 + 175.6 * (i as f32 / steps as f32);
             let (got, want) = (exp::<TwoSteps>(x), f64::from(x).exp() as f32);
             worst = worst.max((i64::from(got.to_bits()) - i64::from(want.to_bits())).abs());
         }

@@ -118,9 +118,10 @@ prop_compose! {
     }
 }
 
-/// Random shapes that are tried: fewer where a test runs slowly, under Valgrind.
+/// Random shapes that are tried: fewer where a test runs slowly, under Valgrind or Miri.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96)
+    let default = if cfg!(miri) { 2 } else { 96 };
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
 }
 
 proptest! {
@@ -138,6 +139,7 @@ proptest! {
 
 /// Few channels: several blocks of unfolded pixels, several panels, rows that start within a block.
 #[test]
+#[cfg_attr(miri, ignore = "takes hours in Miri")]
 fn unfolded_images_equal_the_definition() {
     let config = ConvConfig { stride: (2, 2), padding: (1, 1), ..ConvConfig::default() };
     check(&Geometry { n: 3, h: 27, w: 31, c: 3, oh: 14, ow: 16, o: 70, kh: 3, kw: 3, config });
@@ -159,6 +161,7 @@ fn no_images_give_none_and_filters_no_gradient() {
 
 /// Panels that are full in every vector, tiles of one point of several images, and the images left over.
 #[test]
+#[cfg_attr(miri, ignore = "takes hours in Miri")]
 fn whole_panels_equal_the_definition() {
     let config = ConvConfig { padding: (1, 1), ..ConvConfig::default() };
     for (n, side, c, o) in [(8, 4, 64, 128), (7, 3, 96, 64), (20, 2, 32, 192)] {
@@ -167,6 +170,7 @@ fn whole_panels_equal_the_definition() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes hours in Miri")]
 fn sums_do_not_depend_on_the_thread_count() {
     let config = ConvConfig { padding: (1, 1), ..ConvConfig::default() };
     let g = Geometry { n: 40, h: 9, w: 7, c: 20, oh: 9, ow: 7, o: 33, kh: 3, kw: 3, config };

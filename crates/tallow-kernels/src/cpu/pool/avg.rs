@@ -1,5 +1,7 @@
 //! Average pooling, over windows and over the whole image.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Pooling;
@@ -41,9 +43,11 @@ impl Pooling {
     pub fn avg_backward(&self, dy: &[f32], count_include_pad: bool) -> Vec<f32> {
         assert_eq!(dy.len(), self.output_len(), "the result's length");
         let (row_weights, col_weights) = self.avg_weights(count_include_pad);
-        self.gather(|dx, outputs, windows, columns| {
+        let write_row = |dx: &mut [Slot], outputs: Range<usize>, windows: Span, columns: &[Span]| {
             spread_row(dx, &dy[outputs], self.channels, windows, columns, &row_weights, &col_weights);
-        })
+        };
+        // SAFETY: `spread_row` writes every pixel of the row, zeros first.
+        unsafe { self.gather(write_row) }
     }
 
     /// The weights of rows and of columns of windows. A window's weight is their product.

@@ -1,5 +1,7 @@
 //! Max pooling. The forward pass keeps the place of each maximum as the number of a tap of its window.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Pooling;
@@ -68,9 +70,12 @@ impl Pooling {
 
     fn max_gather<T: Tap>(&self, taps: &[T], dy: &[f32]) -> Vec<f32> {
         assert_eq!((dy.len(), taps.len()), (self.output_len(), self.output_len()), "the result's length");
-        self.gather(|dx, outputs, windows, columns| {
-            gather_row(dx, &dy[outputs.clone()], &taps[outputs], self.channels, windows, columns, self.rows, self.cols);
-        })
+        let write_row = |dx: &mut [Slot], outputs: Range<usize>, windows: Span, columns: &[Span]| {
+            let (dy, taps) = (&dy[outputs.clone()], &taps[outputs]);
+            gather_row(dx, dy, taps, self.channels, windows, columns, self.rows, self.cols);
+        };
+        // SAFETY: `gather_row` writes every pixel of the row: by the first window over it, or zeros where there is none.
+        unsafe { self.gather(write_row) }
     }
 }
 

@@ -4,6 +4,8 @@ mod avg;
 mod max;
 mod window;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::memory::{Slot, Uninit};
@@ -79,7 +81,10 @@ impl Pooling {
     /// The gradient of the images: `write_row(dx, outputs, windows, columns)` writes each row of pixels, gathering from
     /// the windows over it. `outputs` are the places of the image's outputs, `windows` the rows of windows over this
     /// row of pixels, `columns` those over each of its pixels. So every value is written once, in a fixed order.
-    fn gather(&self, write_row: impl Fn(&mut [Slot], std::ops::Range<usize>, Span, &[Span]) + Sync) -> Vec<f32> {
+    ///
+    /// # Safety
+    /// `write_row` writes every slot of `dx`.
+    unsafe fn gather(&self, write_row: impl Fn(&mut [Slot], Range<usize>, Span, &[Span]) + Sync) -> Vec<f32> {
         let (h, w, c) = (self.rows.input, self.cols.input, self.channels);
         let mut dx = Uninit::new(self.input_len());
         if self.images * c > 0 {
@@ -90,7 +95,7 @@ impl Pooling {
                 write_row(dx, image..image + outputs, self.rows.outputs(i % h), &columns);
             });
         }
-        // SAFETY: the rows of all images cover the buffer, and both callers' loops write a row in full.
+        // SAFETY: the rows of all images cover the buffer, and each was written by the contract.
         unsafe { dx.finish() }
     }
 }
