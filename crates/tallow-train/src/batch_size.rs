@@ -10,24 +10,24 @@ use crate::step::TrainStep;
 use crate::transfer::{Frozen, drop_frozen};
 use crate::{Error, Network, Result, RunConfig};
 
-/// The smallest size that is tried.
+/// The smallest size to measure.
 const SMALLEST: usize = 8;
-/// The largest.
+/// The largest size to measure.
 const LARGEST: usize = 1024;
-/// Steps of a size, each time: at least so many, and until this time is over.
+/// Each size is measured for at least this many steps and this long.
 const STEPS: usize = 3;
 const TIME: Duration = Duration::from_millis(500);
-/// A step that takes longer than this is the last that is tried.
+/// The measurement ends after a step that takes longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Sizes whose images a second come so near to the best are as fast.
+/// Sizes that reach this fraction of the best throughput count as equally fast.
 const AS_FAST: f64 = 0.97;
-/// Larger sizes are not tried where two are this much slower than the best.
+/// The measurement ends after two sizes with less than this fraction of the best throughput.
 const SLOWER: f64 = 0.8;
 
 /// The cost of a batch size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchCost {
-    /// Samples a batch.
+    /// Samples per batch.
     pub batch_size: usize,
     /// Seconds of a training step without loading: the fastest of those timed.
     pub step_s: f64,
@@ -36,7 +36,7 @@ pub struct BatchCost {
 }
 
 impl BatchCost {
-    /// Training images a second.
+    /// Training images per second.
     pub fn images_per_s(&self) -> f64 {
         self.batch_size as f64 / self.step_s.max(f64::MIN_POSITIVE)
     }
@@ -47,12 +47,13 @@ impl BatchCost {
 }
 
 /// Times the training step (one pass, R-Drop's two; no teacher, no SAM) on batches of 8, 16, … samples up to 1024 or the
-/// dataset's length, with the learning rate 0.
-/// Ends early where memory comes to more than `most_bytes`, where two sizes are much slower than smaller ones, or where a step
-/// takes ten seconds. The optimiser is of no use afterwards, and neither are the model's running statistics.
+/// length of the dataset, with a learning rate of 0. Frozen parameters stay frozen.
+///
+/// It ends early if the memory exceeds `most_bytes`, if two sizes are much slower than smaller ones, or if a step takes ten
+/// seconds. The optimiser and the model's running statistics are of no use afterwards.
 ///
 /// # Errors
-/// Images that cannot be read; whatever the model or the loss fails with.
+/// Images that cannot be read; an error of the model or the loss.
 pub fn measure_batch_sizes(
     config: &RunConfig,
     network: Network<'_>,
@@ -104,7 +105,7 @@ pub fn measure_batch_sizes(
             break;
         }
     }
-    // Once more: other programs make steps slower, never faster.
+    // A second time: other programs make steps slower, never faster.
     let again = |cost: &&mut BatchCost| cost.step_s < LONGEST.as_secs_f64() && cost.fits(most_bytes);
     for cost in costs.iter_mut().filter(again) {
         cost.step_s = cost.step_s.min(fastest(cost.batch_size)?);
@@ -117,8 +118,8 @@ pub fn measure_batch_sizes(
     Ok(costs)
 }
 
-/// The batch size to train with: of those within `most_bytes` the smallest that is as fast as the fastest, up to 3 %; the
-/// smallest of all if none is within them.
+/// The batch size to train with: the smallest within `most_bytes` whose throughput is within 3 % of the best; the smallest of
+/// all if none is within `most_bytes`.
 pub fn choose_batch_size(costs: &[BatchCost], most_bytes: u64) -> Option<usize> {
     let fitting = || costs.iter().filter(|cost| cost.fits(most_bytes));
     let best = fitting().map(BatchCost::images_per_s).fold(0.0, f64::max);
@@ -135,7 +136,7 @@ fn first_samples(loader: &Loader, count: usize) -> Result<Batch> {
     first.ok_or_else(|| Error::Mismatch("there are no training samples".to_owned()))
 }
 
-/// Half of the machine's memory, or of what the container may have; everything where the system does not say.
+/// Half of the memory of the machine or the container, in bytes; `u64::MAX` where the system does not report it.
 pub fn half_of_memory() -> u64 {
     memory::total().map_or(u64::MAX, |bytes| bytes / 2)
 }

@@ -53,16 +53,14 @@ mod run_log;
 mod step;
 mod training;
 
-pub use config::{RECIPES, Recipe, Resolved, RunConfig, Setting, load, resolve};
+pub use config::{BatchGrowthConfig, DistillConfig, RECIPES, Recipe, Resolved, RunConfig, Setting, load, resolve};
 pub use crossval::{CrossValidation, cross_validate};
-pub use distill::DistillConfig;
 pub use error::{Error, Result};
 pub use fit::{AfterEpoch, BestWeights, FitReport, Split, Training, fit};
 pub use loaders::{augmented_grid, class_counts, eval_loader, train_loader};
 pub use network::Network;
 pub use out_of_fold::{MeanProbabilities, OutOfFold};
 pub use setup::{FitOptions, Setup, setup, setup_on};
-pub use stages::BatchGrowthConfig;
 pub use train_run::{TrainedOutcome, train_run};
 pub use transfer::TransferConfig;
 pub use trial::train_trial;

@@ -2,66 +2,12 @@
 //!
 //! Both are functions of the epoch alone, so that they have no state in a checkpoint.
 
-use serde::{Deserialize, Serialize};
 use tallow_augment::{Interpolation, Pipeline, SizeParam, ops};
 use tallow_data::{Loader, LoaderConfig};
 use tallow_infer::batch::images;
 use tallow_nn::Mode;
-use tallow_optim::InvalidValue;
-use tallow_run::ProgressiveConfig;
 
 use crate::{Error, Network, Result, RunConfig};
-
-/// The `[train.batch_growth]` section: batches of `train.batch_size · factor^⌊epoch / every_epochs⌋` samples, epochs counted
-/// from 0.
-///
-/// # Source
-/// Smith et al. 2018, "Don't Decay the Learning Rate, Increase the Batch Size".
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct BatchGrowthConfig {
-    /// The factor by which batches grow, above 1.
-    pub factor: f64,
-    /// The epochs between two growths, 1 or more.
-    pub every_epochs: u64,
-    /// The largest batch size; no limit if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max: Option<usize>,
-}
-
-impl Default for BatchGrowthConfig {
-    fn default() -> Self {
-        Self { factor: 2.0, every_epochs: 1, max: None }
-    }
-}
-
-impl BatchGrowthConfig {
-    /// The first key whose value is out of range, and what is expected of it.
-    pub(crate) fn first_invalid(&self) -> Option<InvalidValue> {
-        let checks = [
-            (self.factor > 1.0 && self.factor.is_finite(), "factor", "a factor above 1"),
-            (self.every_epochs > 0, "every_epochs", "1 or more"),
-            (self.max != Some(0), "max", "1 or more"),
-        ];
-        checks.into_iter().find(|(valid, _, _)| !valid).map(|(_, key, expected)| InvalidValue { key, expected })
-    }
-
-    /// The samples of a batch in an epoch, counted from 0, where the first epoch has `first`.
-    pub fn batch_size(&self, first: usize, epoch: u64) -> usize {
-        let times = i32::try_from(epoch / self.every_epochs.max(1)).unwrap_or(i32::MAX);
-        // A cast of what is larger than any usize gives the largest.
-        let size = (first as f64 * self.factor.powi(times)).round() as usize;
-        size.min(self.max.unwrap_or(usize::MAX).max(first))
-    }
-}
-
-/// The first key of `augment.progressive` whose value is out of range, and what is expected of it.
-pub(crate) fn progressive_invalid(config: &ProgressiveConfig) -> Option<InvalidValue> {
-    let checks =
-        [(config.start > 0, "start", "a side of 1 pixel or more"), (config.stages > 1, "stages", "2 sizes or more")];
-    checks.into_iter().find(|(valid, _, _)| !valid).map(|(_, key, expected)| InvalidValue { key, expected })
-}
 
 /// The training batches of every epoch.
 pub(crate) struct Stages<'a> {
@@ -158,20 +104,4 @@ impl<'a> Stages<'a> {
 fn resized(pipeline: &Pipeline, (height, width): (usize, usize)) -> Result<Pipeline> {
     let size = SizeParam::Exact([height, width]);
     Ok(pipeline.clone().with(Box::new(ops::Resize { size, interpolation: Interpolation::Bilinear, p: 1.0 }))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_grow_by_the_factor_up_to_the_limit() {
-        let growth = BatchGrowthConfig { factor: 1.5, every_epochs: 2, max: Some(250) };
-        let sizes: Vec<usize> = (0..8).map(|epoch| growth.batch_size(100, epoch)).collect();
-        assert_eq!(sizes, [100, 100, 150, 150, 225, 225, 250, 250]);
-        // A limit below the first size leaves that as it is.
-        let low = BatchGrowthConfig { max: Some(10), ..BatchGrowthConfig::default() };
-        assert_eq!([low.batch_size(100, 0), low.batch_size(100, 9)], [100, 100]);
-        assert_eq!(BatchGrowthConfig::default().batch_size(100, 10_000), usize::MAX);
-    }
 }

@@ -67,7 +67,7 @@ pub struct FitReport {
     pub steps: u64,
     /// Seconds of training, without evaluation and checkpoints.
     pub train_s: f64,
-    /// Training images a second over `train_s`.
+    /// Training images per second of `train_s`.
     pub images_per_s: f64,
     /// The mean training loss of the last whole epoch.
     pub train_loss: f64,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::files::sorted_classes;
 use crate::error::{Error, Result};
-use crate::options::{ClassOrder, OpenOptions};
+use crate::options::ClassOrder;
 
 /// Class names and their labels.
 pub(crate) struct Classes {
@@ -26,9 +26,10 @@ impl Classes {
         Self::given(sorted_classes(names, order))
     }
 
-    /// The classes in the options, else these.
-    pub fn in_use(&self, options: &OpenOptions) -> Self {
-        Self::given(options.classes.clone().unwrap_or_else(|| self.names.to_vec()))
+    /// The given class names, else these.
+    #[cfg(any(feature = "parquet", feature = "wds"))]
+    pub fn in_use(&self, given: Option<&[String]>) -> Self {
+        Self::given(given.unwrap_or(&self.names).to_vec())
     }
 
     /// The label of a name; `path` is the file that holds it, for messages.
@@ -41,11 +42,13 @@ impl Classes {
     }
 
     /// The labels of names.
+    #[cfg(feature = "parquet")]
     pub fn of_names(&self, names: &[String], path: &Path) -> Result<Vec<u32>> {
         names.iter().map(|name| self.label(name, path)).collect()
     }
 
     /// The labels of class numbers in `own`, which may have another order here.
+    #[cfg(any(feature = "parquet", feature = "wds"))]
     pub fn of_numbers(&self, numbers: &[i64], own: &Classes, path: &Path) -> Result<Vec<u32>> {
         let mut labels = Vec::with_capacity(numbers.len());
         let mut known: Vec<Option<u32>> = vec![None; own.names.len()];
@@ -65,6 +68,7 @@ impl Classes {
 }
 
 /// The class names "0", "1", … up to the highest number.
+#[cfg(any(feature = "parquet", feature = "wds"))]
 pub(crate) fn numbered(highest: Option<i64>) -> Vec<String> {
     // A damaged label must not take all memory.
     let count = highest.map_or(0, |highest| highest.saturating_add(1)).clamp(0, 1 << 20);

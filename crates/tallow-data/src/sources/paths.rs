@@ -33,6 +33,7 @@ impl Split {
 
     /// The split that a word of the file's name, or else of a folder's name below `root`, names, as on the Hub:
     /// `data/train-00000-of-00002.parquet`, `test/0000.parquet`.
+    #[cfg(any(feature = "parquet", feature = "wds"))]
     pub fn of(path: &Path, root: &Path) -> Option<Self> {
         let below = path.strip_prefix(root).unwrap_or(path);
         below.components().rev().find_map(|part| {

@@ -15,15 +15,15 @@ const MAX_ITERATIONS: usize = 1000;
 const PIECE: usize = 1024;
 
 /// `softmax(coef · x + intercept)`: scikit-learn's `LogisticRegression` with its names, for every number of classes with
-/// one row a class.
+/// one row per class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogisticRegression {
     /// The inverse of the penalty, relative to the sum of the losses.
     pub c: f64,
-    /// One row a class, one column a feature.
+    /// One row per class, one column per feature.
     pub coef: Vec<Vec<f64>>,
-    /// One number a class.
+    /// One number per class.
     pub intercept: Vec<f64>,
 }
 

@@ -14,6 +14,7 @@
 use candle_core::Tensor;
 use tallow_nn::layers::{BatchNorm2d, Conv2d, Dropout};
 use tallow_nn::op::Activation::{Identity, Relu};
+use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Mode, Result};
 
 use super::{conv, linear};
@@ -23,7 +24,6 @@ use crate::layers::average_map;
 use crate::layers::head::ClassifierHead;
 use crate::model::Model;
 use crate::preset::Preset;
-use tallow_nn::op::add_activate;
 
 /// A variant of Wide ResNet.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -22,8 +22,7 @@ pub(crate) mod squeeze_excite;
 pub(crate) mod windows;
 
 use candle_core::Tensor;
-use tallow_nn::op;
-use tallow_nn::op::{Activation, add_activate, global_avg_pool};
+use tallow_nn::op::{self, Activation, add_activate, global_avg_pool};
 use tallow_nn::{Init, Result};
 
 /// PyTorch's default initial values of convolutions and linear layers: Kaiming uniform with a slope of √5.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use tallow_nn::Tape;
 
 use super::*;
+use crate::Error;
 
 #[derive(Deserialize)]
 struct Recorded {

@@ -16,16 +16,18 @@ mod lookahead;
 mod moments;
 mod muon;
 mod nadam;
+mod param;
 mod radam;
 mod rmsprop;
 mod rmsprop_tf;
 mod sam;
 mod sgd;
 mod state;
+mod traits;
 mod update;
 
-pub(crate) use common::is_norm_or_bias;
 pub use layer_decay::is_classifier;
+pub(crate) use param::is_norm_or_bias;
 pub(crate) use update::update;
 
 #[cfg(test)]
@@ -33,73 +35,30 @@ pub(crate) mod recorded;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
-use candle_core::Tensor;
 use serde::{Deserialize, Deserializer, Serialize};
-use tallow_nn::{Gradients, ParamStore};
+use tallow_nn::ParamStore;
 
 pub use adagrad::{Adagrad, AdagradConfig};
 pub use adam::{Adam, AdamConfig};
 pub use adamw::{AdamW, AdamWConfig};
 pub use adan::{Adan, AdanConfig};
-pub use common::{OptimCommon, Param};
+pub use common::OptimCommon;
 pub use lamb::{Lamb, LambConfig};
 pub use lars::{Lars, LarsConfig};
 pub use lion::{Lion, LionConfig};
 pub use lookahead::{Lookahead, LookaheadConfig};
 pub use muon::{AdjustLr, Muon, MuonConfig};
 pub use nadam::{NAdam, NAdamConfig};
+pub use param::Param;
 pub use radam::{RAdam, RAdamConfig};
 pub use rmsprop::{RmsProp, RmsPropConfig};
 pub use rmsprop_tf::{RmsPropTf, RmsPropTfConfig};
 pub use sam::{Sam, SamConfig};
 pub use sgd::{Sgd, SgdConfig};
+pub use traits::{Optimizer, OptimizerOptions};
 
 use crate::table::common_and_own;
 use crate::validity::Validity;
-use crate::{Rates, Result};
-
-/// Changes parameters by their gradients.
-pub trait Optimizer {
-    /// Takes one step. A parameter without a gradient does not change.
-    ///
-    /// # Errors
-    /// A parameter or gradient that is not f32 on the CPU, or whose shapes differ.
-    fn step(&mut self, grads: &Gradients, rates: Rates) -> Result<()>;
-
-    /// The state to save, by name: copies, not views.
-    ///
-    /// # Errors
-    /// An error of Candle.
-    fn state(&self) -> Result<Vec<(String, Tensor)>>;
-
-    /// Restores the state that [`state`](Self::state) returned.
-    ///
-    /// # Errors
-    /// A missing name or another shape: the state is of another optimiser or model.
-    fn load_state(&mut self, state: &HashMap<String, Tensor>) -> Result<()>;
-}
-
-/// The config of an optimiser: the keys of the `optim` table that it has for itself.
-pub trait OptimizerOptions {
-    /// The default learning rate.
-    fn lr(&self) -> f64;
-
-    /// The default weight decay.
-    fn weight_decay(&self) -> f64 {
-        0.0
-    }
-
-    /// Checks the values.
-    ///
-    /// # Errors
-    /// The first key whose value is out of range.
-    fn validate(&self) -> Validity;
-
-    /// Builds the optimiser of these parameters.
-    fn build(&self, params: Vec<Param>) -> Box<dyn Optimizer>;
-}
 
 /// The `optim` table of a config: a `name`, the keys of that optimiser, and the keys that all optimisers have.
 #[derive(Debug, Clone, PartialEq, Serialize)]

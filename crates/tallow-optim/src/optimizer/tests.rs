@@ -1,13 +1,14 @@
 //! Optimisers against PyTorch's and timm's recorded trajectories, and their state through a save.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use serde::Deserialize;
 use tallow_nn::Init;
 
 use super::recorded::{self, gradients};
 use super::*;
+use crate::{Rates, Result};
 
 #[derive(Deserialize)]
 struct Recorded {

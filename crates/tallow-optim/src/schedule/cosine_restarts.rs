@@ -44,10 +44,6 @@ impl ScheduleOptions for CosineRestartsConfig {
     fn rates(&self, lr: f64, place: Place) -> Rates {
         Rates::new(self.lr(lr, place.epochs()))
     }
-
-    fn cycles(&self) -> Option<&CosineRestartsConfig> {
-        Some(self)
-    }
 }
 
 impl CosineRestartsConfig {

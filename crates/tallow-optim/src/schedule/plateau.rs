@@ -56,10 +56,6 @@ impl ScheduleOptions for PlateauConfig {
     fn rates(&self, lr: f64, _: Place) -> Rates {
         Rates::new(lr)
     }
-
-    fn plateau(&self) -> Option<&PlateauConfig> {
-        Some(self)
-    }
 }
 
 impl PlateauConfig {

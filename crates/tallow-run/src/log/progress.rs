@@ -1,4 +1,4 @@
-//! The progress display of training: a bar on a terminal, a plain line now and then elsewhere.
+//! The progress display of training: a bar on a terminal, plain lines elsewhere.
 
 use std::{
     fmt,
@@ -13,20 +13,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 const REDRAW: Duration = Duration::from_millis(100);
 /// The time between two lines where there is no bar.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// A bar shorter than this gives way to numbers.
+/// A bar that would be shorter than this is left out.
 const SHORTEST_BAR: usize = 10;
 
-/// Shows how far training is: epoch, step, loss, accuracy, learning rate, images a second, time left of the run.
+/// Shows the progress of training: epoch, step, loss, accuracy, learning rate, images per second, remaining time.
 ///
-/// On a terminal a bar on stderr, redrawn in place, that drops numbers where the line is too narrow for them;
-/// otherwise a line on stdout about every ten seconds. Lines that stay ([`finish_epoch`](Self::finish_epoch),
-/// [`println`](Self::println)) go to stdout. A closed stdout is no error: training goes on.
+/// On a terminal it draws a bar on stderr, and drops numbers where the line is too narrow. Elsewhere it prints a line on stdout
+/// about every ten seconds. Permanent lines ([`finish_epoch`](Self::finish_epoch), [`println`](Self::println)) go to stdout. A
+/// closed stdout is not an error: training continues.
 pub struct Progress {
     output: Output,
     at: Position,
-    /// When the first epoch of this process began.
+    /// The start of the first epoch of this process.
     began: Option<Instant>,
-    /// Steps of the run that were done before this process began.
+    /// Steps of the run before this process started.
     inherited: Option<u64>,
     shown: Option<Instant>,
 }
@@ -34,7 +34,7 @@ pub struct Progress {
 /// The state of training after a step. An accuracy of NaN ("not measured", as with mixed labels) is not shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepInfo {
-    /// The training loss, of this step or averaged as the caller likes.
+    /// The training loss, of this step or averaged by the caller.
     pub loss: f64,
     /// The training accuracy in 0 to 1.
     pub accuracy: f64,
@@ -76,7 +76,7 @@ impl Progress {
         Self { output, at: Position::default(), began: None, inherited: None, shown: None }
     }
 
-    /// Begins epoch `epoch` of `epochs`, counted from 0 and shown from 1, of `steps` steps.
+    /// Starts epoch `epoch` of `epochs`, counted from 0 and shown from 1, with `steps` steps.
     pub fn start_epoch(&mut self, epoch: u64, epochs: u64, steps: u64) {
         self.at = Position { epoch, epochs, done: 0, steps };
         let now = Instant::now();
@@ -93,8 +93,8 @@ impl Progress {
         }
     }
 
-    /// Shows the state after a step; `done` steps of the epoch are done, those of an interrupted run included. May be
-    /// called every step: it draws no more often than can be read.
+    /// Shows the state after step `done` of the epoch, counting the steps of an interrupted run. It may be called after every
+    /// step: it draws no more often than a user can read.
     pub fn step(&mut self, done: u64, info: &StepInfo) {
         self.at.done = done;
         let inherited = *self.inherited.get_or_insert(self.at.run_done().saturating_sub(1));
@@ -116,7 +116,7 @@ impl Progress {
         }
     }
 
-    /// Ends the epoch: takes the bar away and prints `line`, which stays.
+    /// Ends the epoch: removes the bar and prints `line` permanently.
     pub fn finish_epoch(&mut self, line: &str) {
         if let Output::Bar { bar, .. } = &self.output {
             bar.finish_and_clear();

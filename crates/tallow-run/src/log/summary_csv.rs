@@ -1,4 +1,4 @@
-//! `summary.csv`: one row an epoch, for a spreadsheet, pandas, or a plot.
+//! `summary.csv`: one row per epoch, for a spreadsheet, pandas, or a plot.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,12 +8,12 @@ use std::{
 
 use super::{Error, Result};
 
-/// Appends rows `epoch,value,…`. Each row is on disk as a whole when [`append`](Self::append) returns: the operating
-/// system has it, and a killed process does not lose it.
+/// Appends rows `epoch,value,…`. Each row is written as a whole before [`append`](Self::append) returns: a killed process does
+/// not lose it.
 ///
 /// # Source
 ///
-/// `summary.csv` as timm's `update_summary` writes it: a header once, then one row an epoch.
+/// `summary.csv` as timm's `update_summary` writes it: a header, then one row per epoch.
 #[derive(Debug)]
 pub struct SummaryCsv {
     path: PathBuf,
@@ -36,14 +36,14 @@ impl SummaryCsv {
     ///
     /// # Errors
     ///
-    /// A column's name holds a comma, a quote or a line break; the file cannot be written.
+    /// A column's name has a comma, a quote or a line break; the file cannot be written.
     pub fn create(path: &Path, columns: &[&str]) -> Result<Self> {
         Self::start(path, columns, &[])
     }
 
-    /// Continues a summary from `epoch` on: rows of that epoch and later ones are dropped, because they are about to
-    /// come again. The file is rewritten under another name and renamed, so that no crash loses the rows kept. A last
-    /// line that was not written to its end is dropped; a file that does not exist is started.
+    /// Continues a summary from `epoch` on: rows of that epoch and later ones are dropped, because training writes them again.
+    /// The file is rewritten atomically, so that no crash loses the kept rows. An incomplete last line is dropped; a file that
+    /// does not exist is created.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl SummaryCsv {
         Ok(Self { rows, ..Self::start(path, columns, &kept)? })
     }
 
-    /// Appends the row of an epoch: one value a column, in the order of the columns. NaN stands for "not measured"
+    /// Appends the row of an epoch: one value per column, in the order of the columns. NaN stands for "not measured"
     /// and leaves the cell empty.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl SummaryCsv {
         &self.path
     }
 
-    /// Puts the header and `rows` in the place of the file at `path`, and opens it behind them.
+    /// Replaces the file at `path` by the header and `rows`, and opens it to append.
     fn start(path: &Path, columns: &[&str], rows: &[&str]) -> Result<Self> {
         let mut text = header(columns)? + "\n";
         for row in rows {

@@ -20,11 +20,10 @@ const PREFIX: &str = "events.out.tfevents.";
 
 /// Writes one event file, `events.out.tfevents.<unix time>.<host>.<process>`, into a run's folder.
 ///
-/// A folder may hold several: TensorBoard reads them in the order of their names and shows them as one run. A resumed
-/// run therefore opens a new file with a later time, and says at its start from which step on earlier files no longer
-/// count.
+/// A folder may have several: TensorBoard reads them in the order of their names and shows them as one run. A resumed run
+/// opens a new file with a later time, whose first event invalidates later steps of earlier files.
 ///
-/// Values are buffered: [`flush`](Self::flush) makes them visible; dropping the writer flushes too.
+/// Values are buffered: [`flush`](Self::flush) makes them visible, and so does dropping the writer.
 ///
 /// # Source
 ///
@@ -36,7 +35,7 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Opens a new event file in `dir`, which is created where missing.
+    /// Opens a new event file in `dir`, which is created if missing.
     ///
     /// # Errors
     ///
@@ -45,8 +44,8 @@ impl EventWriter {
         Self::open(dir, 0)
     }
 
-    /// Opens a new event file for a run that continues: whatever earlier files in `dir` hold at `step` and later is
-    /// no longer shown. The step is that of the first value to come.
+    /// Opens a new event file for a run that continues at `step`: TensorBoard no longer shows the events of earlier files in
+    /// `dir` at this step and later.
     ///
     /// # Errors
     ///
@@ -80,7 +79,7 @@ impl EventWriter {
         self.value(tag, step, None, Kind::SimpleValue(value as f32))
     }
 
-    /// A picture, stored as PNG with 8 bits a channel.
+    /// A picture, stored as PNG with 8 bits per channel.
     ///
     /// # Errors
     ///
@@ -137,7 +136,7 @@ impl EventWriter {
         self.value(tag, step, None, Kind::Histogram(histogram(values)))
     }
 
-    /// Hands everything written so far to the operating system.
+    /// Flushes the buffer to the operating system.
     ///
     /// # Errors
     ///
@@ -166,7 +165,7 @@ pub(super) fn record(data: &[u8]) -> Vec<u8> {
     parts.concat()
 }
 
-/// CRC-32C, rotated and shifted: TFRecord's guard against checksums of data that holds checksums.
+/// The masked CRC-32C of TFRecord: data that contain checksums do not confuse it.
 fn masked_crc(data: &[u8]) -> [u8; 4] {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
@@ -193,8 +192,8 @@ fn histogram(values: &[f32]) -> Histogram {
     Histogram { min, max, num, sum, sum_squares, bucket_limit, bucket }
 }
 
-/// A file whose name sorts behind every event file in `dir`, even if the clock was set back or two runs start within
-/// one second: the order of names is the order in which TensorBoard reads.
+/// A file whose name sorts after all event files in `dir`, even if the clock was set back or two runs start within one second:
+/// TensorBoard reads the files in the order of their names.
 fn new_file(dir: &Path) -> Result<(PathBuf, File)> {
     let entries = fs::read_dir(dir).map_err(|source| Error::Open { path: dir.to_owned(), source })?;
     let times = entries.filter_map(|entry| time_of(entry.ok()?.file_name().to_str()?));
@@ -210,7 +209,7 @@ fn new_file(dir: &Path) -> Result<(PathBuf, File)> {
     }
 }
 
-/// The time in an event file's name; one beyond ten digits is not ours.
+/// The time in the name of an event file; `None` if it does not have ten digits.
 fn time_of(name: &str) -> Option<u64> {
     let time = name.strip_prefix(PREFIX)?.split('.').next()?;
     if time.len() == 10 { time.parse().ok() } else { None }

@@ -9,6 +9,7 @@ use std::path::Path;
 use tallow_optim::optimizer::OptimCommon;
 use tallow_optim::schedule::ScheduleCommon;
 use tallow_optim::table::{self, FailureKind};
+use tallow_run::RunDir;
 use toml::{Table, Value};
 
 use super::nearest::nearest_key;
@@ -90,6 +91,16 @@ pub fn load(recipe: &str, settings: &[Setting]) -> Result<RunConfig> {
 pub fn read(path: &Path, settings: &[Setting]) -> Result<RunConfig> {
     let text = fs::read_to_string(path).map_err(tallow_run::Error::io(path, "read this config"))?;
     layered(&path.display().to_string(), &text, settings)
+}
+
+impl RunConfig {
+    /// The config of the run in `dir`, under `settings`.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn of_run(dir: &RunDir, settings: &[Setting]) -> Result<Self> {
+        read(&dir.config_path(), settings)
+    }
 }
 
 fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> {

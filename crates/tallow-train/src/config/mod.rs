@@ -3,6 +3,8 @@
 //! [`load`] layers and checks what can be checked without data; [`resolve`] fills in what follows from the data:
 //! class count, channels, input size, pixel statistics. The result is what a run directory keeps.
 
+mod batch_growth;
+mod distill;
 mod layers;
 mod nearest;
 mod recipes;
@@ -20,16 +22,17 @@ use tallow_nn::ParamStore;
 use tallow_optim::optimizer::OptimMethod;
 use tallow_optim::schedule::ScheduleMethod;
 use tallow_optim::{Clipping, InvalidValue, LossConfig, OptimConfig, Penalties, ScheduleConfig, WeightAverage};
-use tallow_run::{AugmentConfig, DataConfig, EvalConfig, ModelChoice, RunDir, RunSections};
+use tallow_run::{AugmentConfig, DataConfig, EvalConfig, ModelChoice, ProgressiveConfig, RunSections};
 
+pub use batch_growth::BatchGrowthConfig;
+pub use distill::{DistillConfig, DistillKind};
 pub use layers::{Setting, load, read};
 pub use recipes::{RECIPES, Recipe};
 pub use resolve::{Resolved, resolve};
 #[cfg(feature = "schema")]
 pub use schema::schema;
 
-use crate::stages::progressive_invalid;
-use crate::{BatchGrowthConfig, DistillConfig, Result, TransferConfig};
+use crate::{Result, TransferConfig};
 
 /// The complete configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -218,14 +221,6 @@ impl Default for EarlyStoppingConfig {
 }
 
 impl RunConfig {
-    /// The config of the run in `dir`, under `settings`.
-    ///
-    /// # Errors
-    /// As [`read`].
-    pub fn of_run(dir: &RunDir, settings: &[Setting]) -> Result<Self> {
-        read(&dir.config_path(), settings)
-    }
-
     /// The config as TOML.
     ///
     /// # Errors
@@ -345,4 +340,11 @@ impl RunConfig {
             .or_else(|| nested("optim", self.optim.validate().err()))
             .or_else(|| nested("schedule", self.schedule.validate().err()))
     }
+}
+
+/// The first key of `augment.progressive` whose value is out of range, and what is expected of it.
+fn progressive_invalid(config: &ProgressiveConfig) -> Option<InvalidValue> {
+    let checks =
+        [(config.start > 0, "start", "a side of 1 pixel or more"), (config.stages > 1, "stages", "2 sizes or more")];
+    checks.into_iter().find(|(valid, _, _)| !valid).map(|(_, key, expected)| InvalidValue { key, expected })
 }

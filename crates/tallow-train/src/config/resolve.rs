@@ -1,4 +1,4 @@
-//! Completes a config with what follows from the data, and builds the pipelines that it describes.
+//! Completes a config from the data, and builds its pipelines.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tallow_run::{AugmentConfig, build_pipeline};
 use super::RunConfig;
 use crate::{Error, Result};
 
-/// Samples in the buffer of a stream by the sampler `shuffled`.
+/// The size of the shuffle buffer of a stream with the sampler `shuffled`, in samples.
 const STREAM_BUFFER: usize = 1000;
 
 /// A complete config, and the pipelines built from it.
@@ -19,19 +19,21 @@ const STREAM_BUFFER: usize = 1000;
 pub struct Resolved {
     /// The complete config, which the run directory keeps.
     pub config: RunConfig,
-    /// For training images.
+    /// The pipeline of training images.
     pub train: Arc<Pipeline>,
-    /// For evaluated images.
+    /// The pipeline of evaluated images.
     pub eval: Arc<Pipeline>,
 }
 
-/// Fills in class count, channels, input size, pipelines and pixel statistics, and checks what depends on them.
+/// Fills in the class count, the channels, the input size, the pipelines and the pixel statistics, and checks the keys that
+/// depend on them.
 ///
-/// Where `augment.train` is absent: images of up to 64 pixels a side are cropped at random after padding by an eighth,
-/// larger ones go through a random resized crop and a horizontal flip. Where `augment.eval` is absent: images are
-/// scaled to what training makes, small ones exactly, others by the short side and a centre crop. Of a stream the sampler
-/// `shuffled` becomes `{ shards = 1000 }`. Under
-/// `augment.train_as_eval` training images are prepared by the pipeline of evaluation.
+/// - `augment.train` defaults to a random crop after padding by an eighth for images of up to 64 pixels per side, and to a
+///   random resized crop and a horizontal flip for larger ones.
+/// - `augment.eval` defaults to a resize to the training size for small images, and to a resize of the short side and a centre
+///   crop for larger ones.
+/// - With `augment.train_as_eval`, training images go through the evaluation pipeline.
+/// - For streamed data, `shuffled` means `{ shards = 1000 }`.
 ///
 /// # Errors
 /// A pipeline that cannot be built, or two that make different sizes; mean and std that do not fit the channels; early

@@ -2,7 +2,7 @@
 
 use tallow_augment::batch::MixConfig;
 use tallow_data::FoldOptions;
-use tallow_run::{ProgressiveConfig, View};
+use tallow_run::View;
 use toml::Table;
 
 use super::*;

@@ -46,7 +46,7 @@ pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Res
         (None, Labels::Numbers(labels)) => Classes::given(numbered(labels.iter().copied().max())),
         (None, Labels::Names(labels)) => Classes::sorted(labels.clone(), options.class_order),
     };
-    let classes = own.in_use(options);
+    let classes = own.in_use(options.classes.as_deref());
     let split = |tables: Vec<Table>, labels: Labels| -> Result<Arc<dyn Dataset>> {
         let path = tables.first().map_or(root.to_path_buf(), |table| table.path.clone());
         let labels = match &labels {

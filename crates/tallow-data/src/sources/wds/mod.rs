@@ -45,7 +45,7 @@ pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Res
         return Err(Error::NoImages { path: root.into(), expected: SAMPLES });
     }
     let own = own_classes(&train, &info, options);
-    let classes = own.in_use(options);
+    let classes = own.in_use(options.classes.as_deref());
     let ignored_files = [&train, &validation, &test].into_iter().flatten().map(|shard| shard.ignored).sum();
     let split = |shards: Vec<ShardIndex>| dataset(shards, &own, &classes, options);
     let (validation, test) = (split(validation)?, split(test)?);

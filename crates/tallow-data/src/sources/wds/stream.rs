@@ -76,7 +76,7 @@ impl ShardStream {
             Error::format(first, expected, "neither")
         })?;
         let own = Classes::given(own);
-        let in_use = own.in_use(options);
+        let in_use = own.in_use(options.classes.as_deref());
         Ok(Self {
             keys: Keys::new(options, info.label_key(first)),
             shards: shards.into(),
