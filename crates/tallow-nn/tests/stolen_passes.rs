@@ -81,7 +81,7 @@ type Pass = fn(u64) -> Vec<f32>;
 
 /// Runs passes of these kinds in one pool and compares each with the same pass run alone.
 fn check(kinds: &[Pass]) {
-    const ROUNDS: usize = 30;
+    const ROUNDS: usize = 10;
     const PASSES: usize = 12;
     let alone: Vec<Vec<f32>> = (0..PASSES).map(|i| kinds[i % kinds.len()](i as u64 / 3)).collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();

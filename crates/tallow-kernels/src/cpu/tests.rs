@@ -13,7 +13,7 @@ use super::{CHUNK, dropout, elementwise, scale, softmax, tokens};
 fn assert_close(what: &str, got: &[f32], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}: length");
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!((f64::from(*got) - want).abs() < 2e-5 * (1.0 + want.abs()), "{what}[{i}]: {got}, expected {want}");
+        assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{what}[{i}]: {got}, expected {want}");
     }
 }
 
@@ -206,7 +206,7 @@ fn attention_of_one_tensor_and_of_three() {
             }
         }
         assert_close("attention", &y, &want);
-        assert_eq!(packed.forward().0, y);
+        assert_close("packed attention", &packed.forward().0, &want);
 
         let dy = random(y.len(), 3);
         let gradients = apart.backward(&dy, &softmaxes, true);
@@ -216,9 +216,11 @@ fn attention_of_one_tensor_and_of_three() {
         let together = packed.backward(&dy, &softmaxes, true);
         for (i, gradient) in gradients.factors.iter().enumerate() {
             let third: Vec<f32> = together.factors[0].chunks(row).skip(i).step_by(3).flatten().copied().collect();
-            assert_eq!(&third, gradient);
+            assert_close("packed gradient", &third, &wide(gradient));
         }
-        assert_eq!(together.bias, gradients.bias);
+        assert_eq!(together.bias.is_some(), period > 0);
+        let bias_grads = (together.bias.unwrap_or_default(), gradients.bias.unwrap_or_default());
+        assert_close("packed bias gradient", &bias_grads.0, &wide(&bias_grads.1));
     }
 }
 

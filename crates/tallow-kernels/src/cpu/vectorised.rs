@@ -29,18 +29,8 @@ pub trait MulAdd {
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
 }
 
-/// Rounds once: fast where there is an instruction for it, a slow library call elsewhere.
-pub struct Fused;
-
 /// Rounds the product, then the sum.
 pub struct TwoSteps;
-
-impl MulAdd for Fused {
-    #[inline(always)]
-    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
-    }
-}
 
 impl MulAdd for TwoSteps {
     #[inline(always)]

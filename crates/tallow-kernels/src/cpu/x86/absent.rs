@@ -41,7 +41,11 @@ pub unsafe fn run<K: Kernel>(level: Level, _kernel: K) -> K::Output {
 
 /// Part of [`vectorised`](crate::cpu::vectorised): leaves the portable body.
 macro_rules! call_best {
-    ($($anything:tt)*) => {};
+    ($($anything:tt)*) => {
+        if let Some(level) = $crate::cpu::simd::Isa::best().native() {
+            match level {}
+        }
+    };
 }
 pub(crate) use call_best;
 

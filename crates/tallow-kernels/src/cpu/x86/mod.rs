@@ -19,7 +19,7 @@ pub use absent::{Bf16Unit, Level, run};
 #[cfg(target_arch = "x86_64")]
 pub use bf16::Bf16Unit;
 #[cfg(target_arch = "x86_64")]
-pub use simd::{Level, run};
+pub use simd::{Fused, Level, run};
 
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) use absent::call_best;

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use crate::cpu::simd::{Kernel, Simd};
-use crate::cpu::vectorised::Fused;
+use crate::cpu::vectorised::MulAdd;
 
 /// Instruction sets, from the least to the most capable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +51,16 @@ impl Level {
     }
 }
 
+/// Rounds `a · b + c` once, by one instruction of both levels.
+pub struct Fused;
+
+impl MulAdd for Fused {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
 /// Runs a kernel compiled for an instruction set.
 ///
 /// # Safety
@@ -82,11 +92,11 @@ macro_rules! call_best {
     ([$($generic:ident: $bound:path),*] ($($arg:ident: $type:ty),*)) => {
         #[target_feature(enable = "avx2,fma")]
         fn avx2<$($generic: $bound),*>($($arg: $type),*) {
-            body::<$crate::cpu::vectorised::Fused, $($generic),*>($($arg),*)
+            body::<$crate::cpu::x86::Fused, $($generic),*>($($arg),*)
         }
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
         fn avx512<$($generic: $bound),*>($($arg: $type),*) {
-            body::<$crate::cpu::vectorised::Fused, $($generic),*>($($arg),*)
+            body::<$crate::cpu::x86::Fused, $($generic),*>($($arg),*)
         }
         match $crate::cpu::simd::Isa::best().native() {
             // SAFETY: an `Isa` holds only detected levels.
