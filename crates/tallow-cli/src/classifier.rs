@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use candle_core::Device;
 use tallow_export::{LoadOptions, Pretrained};
 use tallow_infer::{Classifier, Predictor, View, find_pretrained};
-use tallow_models::{Built, ModelConfig};
+use tallow_models::{BuiltModel, ModelConfig};
 
 /// The test-time augmentation of a run or an ensemble, or an architecture with weights in place of a run.
 #[derive(clap::Args)]
@@ -57,7 +57,7 @@ impl ClassifierArgs {
     }
 
     /// Builds the architecture of --model with its weights, for images with these channels and this size.
-    pub fn build_for(&self, in_chans: usize, input_size: (usize, usize)) -> Result<Built> {
+    pub fn build_for(&self, in_chans: usize, input_size: (usize, usize)) -> Result<BuiltModel> {
         let (model, pretrained) = self.find()?;
         let preset = tallow_models::find(model)?;
         let num_classes = self.classes.unwrap_or(preset.num_classes);
@@ -73,7 +73,7 @@ impl ClassifierArgs {
         Ok((model, find_pretrained(weights)?))
     }
 
-    fn load(&self, pretrained: &Pretrained, built: &Built) -> Result<()> {
+    fn load(&self, pretrained: &Pretrained, built: &BuiltModel) -> Result<()> {
         let options = LoadOptions { by_order: self.weights_by_order, allow_mismatch: false };
         let report = pretrained.load(built, options)?;
         if !report.is_complete() {

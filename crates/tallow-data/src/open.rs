@@ -68,7 +68,7 @@ fn open_whole(spec: &str, options: &OpenOptions) -> Result<Splits> {
     check_stream(options)?;
     let splits = open_spec(spec, options)?;
     if options.stream && splits.stream.is_none() {
-        let expected = "false: only WebDataset shards (.tar) can be streamed".into();
+        let expected = "false: only WebDataset's .tar shards can be streamed".into();
         return Err(Error::Option { field: "stream", expected, found: format!("true for {spec}") });
     }
     with_decoding(splits, options)

@@ -33,7 +33,7 @@ pub fn preprocess(images: &[DynamicImage], pipeline: &Pipeline) -> Result<Vec<f3
         let mut rng = rng::keyed(0, 0, index as u64, rng::AUGMENT);
         // The ops change the pixels in place: each thread copies the image that it works on.
         let applied = pipeline.apply(image.clone(), &mut rng, out);
-        applied.map_err(|source| Error::Augment { id: format!("image {index}"), source })
+        applied.map_err(|source| Error::Augment { id: index.to_string(), source })
     };
     // Collected in order: the error is that of the first image, whatever the threads do.
     let results: Vec<Result<()>> = pixels.par_chunks_mut(len).zip(images.par_iter()).enumerate().map(apply).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use tallow_augment::Preprocessing;
 use tallow_hub::Hub;
-use tallow_models::{Built, ModelConfig};
+use tallow_models::{BuiltModel, ModelConfig};
 
 use crate::error::{Error, Result};
 use crate::read::StateDict;
@@ -80,7 +80,7 @@ impl Pretrained {
     ///
     /// # Errors
     /// An unknown architecture, or a configuration that it does not take.
-    pub fn build(&self, model: &str, classes: Option<usize>) -> Result<Built> {
+    pub fn build(&self, model: &str, classes: Option<usize>) -> Result<BuiltModel> {
         let build = || {
             let preset = tallow_models::find(model)?;
             let config = match &self.info {
@@ -96,7 +96,7 @@ impl Pretrained {
     ///
     /// # Errors
     /// Those of [`StateDict::read`] and [`load_pretrained`].
-    pub fn load(&self, built: &Built, options: LoadOptions) -> Result<PretrainedReport> {
+    pub fn load(&self, built: &BuiltModel, options: LoadOptions) -> Result<PretrainedReport> {
         load_pretrained(&StateDict::read(&self.weights)?, built, options)
     }
 

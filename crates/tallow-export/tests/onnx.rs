@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use tallow_augment::Size;
 use tallow_export::{CheckpointInfo, Error, Int8, prune, save_graph, save_onnx};
-use tallow_models::{Built, ModelConfig, build, find};
+use tallow_models::{BuiltModel, ModelConfig, build, find};
 use tallow_nn::graph::trace;
 use tallow_nn::op::softmax;
 use tallow_nn::{Mode, op};
@@ -34,7 +34,7 @@ const MODELS: &[(&str, usize)] = &[
 ];
 
 /// A model in which nothing is zero or one: what starts as nothing would hide a mistake.
-fn model(name: &str, size: usize) -> Result<Built> {
+fn model(name: &str, size: usize) -> Result<BuiltModel> {
     let in_chans = if find(name)?.mean.len() == 1 { 1 } else { 3 };
     let config = ModelConfig { num_classes: 7, in_chans, input_size: (size, size), ..ModelConfig::default() };
     let built = build(name, &config, 3, &Device::Cpu)?;
@@ -48,7 +48,7 @@ fn model(name: &str, size: usize) -> Result<Built> {
     Ok(built)
 }
 
-fn images(n: usize, built: &Built) -> Result<Tensor> {
+fn images(n: usize, built: &BuiltModel) -> Result<Tensor> {
     let ModelConfig { in_chans, input_size: (h, w), .. } = built.info.config;
     let values: Vec<f32> = (0..n * in_chans * h * w).map(|i| (i as f32 * 0.61).cos()).collect();
     Ok(Tensor::from_vec(values, (n, in_chans, h, w), &Device::Cpu)?)

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use tallow_export::{Error, LoadOptions, Matching, StateDict, load_pretrained};
-use tallow_models::{Built, ModelConfig, build};
+use tallow_models::{BuiltModel, ModelConfig, build};
 
-fn model(name: &str, num_classes: usize, in_chans: usize, size: usize, seed: u64) -> Built {
+fn model(name: &str, num_classes: usize, in_chans: usize, size: usize, seed: u64) -> BuiltModel {
     let mut config = ModelConfig { num_classes, in_chans, input_size: (size, size), ..ModelConfig::default() };
     if name.starts_with("vit") {
         config.patch_size = Some(8);
@@ -15,7 +15,7 @@ fn model(name: &str, num_classes: usize, in_chans: usize, size: usize, seed: u64
     build(name, &config, seed, &Device::Cpu).unwrap()
 }
 
-fn written(built: &Built, rename: impl Fn(usize, &str) -> String) -> (tempfile::TempDir, PathBuf) {
+fn written(built: &BuiltModel, rename: impl Fn(usize, &str) -> String) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     let state = built.store.state_dict().into_iter().enumerate();
@@ -24,13 +24,17 @@ fn written(built: &Built, rename: impl Fn(usize, &str) -> String) -> (tempfile::
     (folder, path)
 }
 
-fn tensor(built: &Built, name: &str) -> Vec<f32> {
+fn tensor(built: &BuiltModel, name: &str) -> Vec<f32> {
     let (_, tensor) = built.store.state_dict().into_iter().find(|(n, _)| n == name).unwrap();
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 #[allow(clippy::result_large_err)] // the library's own error, looked into below
-fn load(path: &Path, built: &Built, options: LoadOptions) -> tallow_export::Result<tallow_export::PretrainedReport> {
+fn load(
+    path: &Path,
+    built: &BuiltModel,
+    options: LoadOptions,
+) -> tallow_export::Result<tallow_export::PretrainedReport> {
     load_pretrained(&StateDict::read(path)?, built, options)
 }
 

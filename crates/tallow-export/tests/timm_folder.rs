@@ -7,19 +7,19 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use tallow_augment::{CropMode, Interpolation, Normalization, Preprocessing, Size};
 use tallow_export::{CONFIG_FILE, CheckpointInfo, Error, WEIGHTS_FILE, load_weights, open, read_config, save};
-use tallow_models::{Built, ModelConfig, Stem, build};
+use tallow_models::{BuiltModel, ModelConfig, Stem, build};
 use tallow_nn::{Mode, ParamStore};
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
 }
 
-fn model(name: &str, num_classes: usize, seed: u64) -> Built {
+fn model(name: &str, num_classes: usize, seed: u64) -> BuiltModel {
     let config = ModelConfig { num_classes, in_chans: 1, input_size: (28, 28), ..ModelConfig::default() };
     build(name, &config, seed, &Device::Cpu).unwrap()
 }
 
-fn info(built: &Built) -> CheckpointInfo {
+fn info(built: &BuiltModel) -> CheckpointInfo {
     let labels = (0..built.info.config.num_classes).map(|i| format!("class {i}")).collect();
     CheckpointInfo { num_batches_tracked: 12, ..CheckpointInfo::new(&built.info, labels) }
 }
@@ -71,7 +71,7 @@ fn low_rank_changes_are_merged() {
     let built = build("vit_tiny_patch4_32", &config, 0, &Device::Cpu).unwrap();
     let images = Tensor::arange(0f32, 3072.0, &Device::Cpu).unwrap().affine(1e-3, -1.0).unwrap();
     let images = images.reshape((1, 3, 32, 32)).unwrap();
-    let logits = |built: &Built| built.model.forward(&images, &Mode::eval()).unwrap().to_vec2::<f32>().unwrap();
+    let logits = |built: &BuiltModel| built.model.forward(&images, &Mode::eval()).unwrap().to_vec2::<f32>().unwrap();
     let before = logits(&built);
     for (name, tensor) in built.store.state_dict().iter().filter(|(name, _)| name.contains("lora_B")) {
         let value = Tensor::randn(0f32, 0.3, tensor.dims(), &Device::Cpu).unwrap();

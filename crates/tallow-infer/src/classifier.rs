@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use tallow_augment::{Pipeline, rng};
 use tallow_data::Loader;
 use tallow_metrics::{sigmoid, softmax};
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_nn::keep_packed_weights;
 
 use crate::batch::images as to_tensor;
@@ -21,7 +21,7 @@ const BATCH_SIZE: usize = 500;
 /// A model with its classes and its preprocessing.
 pub struct Classifier {
     /// The model.
-    pub built: Built,
+    pub built: BuiltModel,
     /// The class names in the order of the logits.
     pub classes: Vec<String>,
     /// The preprocessing of each image.
@@ -36,7 +36,7 @@ pub struct Classifier {
 
 impl Classifier {
     /// A classifier of one label per image, without test-time augmentation.
-    pub fn new(built: Built, classes: Vec<String>, pipeline: Arc<Pipeline>) -> Self {
+    pub fn new(built: BuiltModel, classes: Vec<String>, pipeline: Arc<Pipeline>) -> Self {
         let views = TestTime::default();
         Self { built, classes, pipeline, multi_label: false, batch_size: BATCH_SIZE, views }
     }

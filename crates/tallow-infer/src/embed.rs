@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use tallow_data::Loader;
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_nn::Mode;
 
 use crate::batch::images;
@@ -26,7 +26,7 @@ pub struct Features {
 ///
 /// # Errors
 /// An image that cannot be read (or that the loader leaves out, if so configured); whatever the model fails with.
-pub fn embed(built: &Built, loader: &Loader) -> Result<Features> {
+pub fn embed(built: &BuiltModel, loader: &Loader) -> Result<Features> {
     let dim = built.info.num_features;
     let mut features = Features { dim, ..Default::default() };
     for batch in loader.epoch(0, 0) {

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use tallow_augment::{Normalization, Preprocessing, Size};
 use tallow_data::{Dataset, Loader, LoaderConfig, Sampler, Splits};
 use tallow_export::CheckpointInfo;
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_run::checkpoint::{self, MODEL, load_weights};
 use tallow_run::{RunDir, RunSections, View, build_pipeline};
 
@@ -52,7 +52,7 @@ impl TrainedRun {
     ///
     /// # Errors
     /// A config without evaluation pipeline or pixel statistics; a pipeline that cannot be built.
-    pub fn new(dir: RunDir, config: RunSections, classes: Vec<String>, built: Built) -> Result<Self> {
+    pub fn new(dir: RunDir, config: RunSections, classes: Vec<String>, built: BuiltModel) -> Result<Self> {
         let Some(preprocessing) = config.preprocessing()? else {
             return Err(Error::IncompleteConfig { path: dir.config_path(), missing: "augment.eval, mean or std" });
         };

@@ -13,3 +13,7 @@
 #![allow(unsafe_code)] // vectors by intrinsics, and tasks that write disjoint parts of one buffer
 
 pub mod cpu;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

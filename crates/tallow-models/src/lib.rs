@@ -2,7 +2,7 @@
 //!
 //! - [`list`] and [`find`]: the presets.
 //! - [`build`]: a name and a [`ModelConfig`] → a [`Model`] with its parameters. [`build_zeroed`] draws no initial values.
-//! - [`Built::macs`]: the multiply-accumulates of one image.
+//! - [`BuiltModel::macs`]: the multiply-accumulates of one image.
 //! - [`resample_pos_embed`]: a transformer's position embeddings for another image size. [`reparameterize`]: the branches of
 //!   a RepVGG as one convolution.
 //!
@@ -24,7 +24,7 @@ pub use cnn::repvgg::reparameterize;
 pub use config::{Key, ModelConfig, Stem};
 pub use error::{Error, Result};
 pub use layers::pos_embed::resample_pos_embed;
-pub use model::{Built, Model, ModelInfo};
+pub use model::{BuiltModel, Model, ModelInfo};
 pub use preset::Preset;
 pub use registry::{build, build_zeroed, find, list, num_features};
 

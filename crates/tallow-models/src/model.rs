@@ -68,7 +68,7 @@ pub trait Model: Send + Sync {
 }
 
 /// A model with its parameters and its description. `model`, `store` and `info` may be those of a model of your own.
-pub struct Built {
+pub struct BuiltModel {
     /// The forward pass.
     pub model: Box<dyn Model>,
     /// Parameters and buffers, in timm's order and under timm's names.
@@ -77,7 +77,7 @@ pub struct Built {
     pub info: ModelInfo,
 }
 
-impl Built {
+impl BuiltModel {
     /// Counts the multiply-accumulates of convolutions, linear layers and attention for one image of the configured
     /// size, by a forward pass. Papers and fvcore count the same.
     ///
@@ -91,9 +91,9 @@ impl Built {
     }
 }
 
-impl std::fmt::Debug for Built {
+impl std::fmt::Debug for BuiltModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Built").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("BuiltModel").field("info", &self.info).finish_non_exhaustive()
     }
 }
 

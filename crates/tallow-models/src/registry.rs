@@ -12,7 +12,7 @@ use tallow_nn::ParamStore;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::family::Family;
-use crate::model::{Built, Model, ModelInfo};
+use crate::model::{BuiltModel, Model, ModelInfo};
 use crate::preset::Preset;
 use crate::{cnn, hybrid, vit};
 
@@ -106,7 +106,7 @@ pub fn num_features(name: &str, config: &ModelConfig) -> Result<usize> {
 ///
 /// # Errors
 /// An unknown name, a key that the architecture does not use, a value out of range.
-pub fn build(name: &str, config: &ModelConfig, seed: u64, device: &Device) -> Result<Built> {
+pub fn build(name: &str, config: &ModelConfig, seed: u64, device: &Device) -> Result<BuiltModel> {
     assemble(name, config, |family, preset| ParamStore::build(seed, device, |b| family.build(preset, config, b)))
 }
 
@@ -114,7 +114,7 @@ pub fn build(name: &str, config: &ModelConfig, seed: u64, device: &Device) -> Re
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_zeroed(name: &str, config: &ModelConfig, device: &Device) -> Result<Built> {
+pub fn build_zeroed(name: &str, config: &ModelConfig, device: &Device) -> Result<BuiltModel> {
     assemble(name, config, |family, preset| ParamStore::build_zeroed(device, |b| family.build(preset, config, b)))
 }
 
@@ -122,12 +122,16 @@ fn assemble(
     name: &str,
     config: &ModelConfig,
     build: impl FnOnce(&dyn Family, &Preset) -> Result<(Box<dyn Model>, ParamStore)>,
-) -> Result<Built> {
+) -> Result<BuiltModel> {
     let (family, preset) = lookup(name)?;
     config.check(preset)?;
     let (model, store) = build(family, preset)?;
     let num_features = family.num_features(preset, config)?;
-    Ok(Built { model, store, info: ModelInfo { preset: Cow::Borrowed(preset), config: config.clone(), num_features } })
+    Ok(BuiltModel {
+        model,
+        store,
+        info: ModelInfo { preset: Cow::Borrowed(preset), config: config.clone(), num_features },
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod common;
 use candle_core::{Device, Tensor};
 use common::{fill, images};
 use tallow_models::{
-    Built, Error, Key, Model, ModelConfig, ModelInfo, Preset, Stem, build, build_zeroed, find, list, num_features,
+    BuiltModel, Error, Key, Model, ModelConfig, ModelInfo, Preset, Stem, build, build_zeroed, find, list, num_features,
 };
 use tallow_nn::graph::{self, Dim};
 use tallow_nn::{Mode, ParamStore, Tape};
@@ -56,7 +56,7 @@ fn size(preset: &Preset) -> (usize, usize) {
     }
 }
 
-fn small(preset: &Preset, in_chans: usize) -> Built {
+fn small(preset: &Preset, in_chans: usize) -> BuiltModel {
     let config = ModelConfig {
         num_classes: 5,
         in_chans,
@@ -68,7 +68,7 @@ fn small(preset: &Preset, in_chans: usize) -> Built {
     build(preset.name, &config, 7, &Device::Cpu).unwrap()
 }
 
-fn logits(built: &Built, mode: &Mode) -> Vec<f32> {
+fn logits(built: &BuiltModel, mode: &Mode) -> Vec<f32> {
     let (h, w) = built.info.config.input_size;
     let input = images((2, built.info.config.in_chans, h, w));
     let logits = built.model.forward(&input, mode).unwrap();
@@ -267,7 +267,7 @@ fn a_model_of_ones_own_needs_no_registry() {
     let config = ModelConfig { num_classes: 3, input_size: (8, 8), ..preset.config() };
     let (model, store) =
         ParamStore::build(0, &Device::Cpu, |_| Ok::<Box<dyn Model>, tallow_nn::Error>(Box::new(Mean))).unwrap();
-    let built = Built { model, store, info: ModelInfo { preset: preset.into(), config, num_features: 3 } };
+    let built = BuiltModel { model, store, info: ModelInfo { preset: preset.into(), config, num_features: 3 } };
     let logits = built.model.forward(&images((2, 3, 8, 8)), &Mode::eval()).unwrap();
     assert_eq!((built.info.name(), logits.dims()), ("mean", &[2, 3][..]));
 }

@@ -31,3 +31,7 @@ pub use precision::{Autocast, Precision, autocast, bf16_unit};
 pub use store::{Buffer, Builder, ParamStore};
 pub use tallow_base::rng;
 pub use tape::{Gradients, Tape};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

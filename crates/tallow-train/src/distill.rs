@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{D, Device, Tensor};
 use tallow_infer::{Ensemble, TrainedRun};
-use tallow_models::{Built, ModelConfig};
+use tallow_models::{BuiltModel, ModelConfig};
 use tallow_nn::Mode;
 use tallow_nn::op::{cross_entropy, softmax};
 use tallow_run::AugmentConfig;
@@ -20,7 +20,7 @@ pub(crate) struct Teacher {
 
 /// A model of the teacher and its weight.
 struct TeacherModel {
-    built: Built,
+    built: BuiltModel,
     share: f64,
     /// The factor and the summand, `[1, c, 1, 1]`, that convert the student's normalised pixels to this model's.
     rescale: Option<[Tensor; 2]>,

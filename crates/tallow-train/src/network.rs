@@ -1,6 +1,6 @@
 //! The model that is trained, as the loop sees it.
 
-use tallow_models::{Built, Model};
+use tallow_models::{BuiltModel, Model};
 use tallow_nn::ParamStore;
 
 /// A model with its parameters. A model of your own need not be in the registry.
@@ -17,8 +17,8 @@ pub struct Network<'a> {
     pub classifier: Option<&'a str>,
 }
 
-impl<'a> From<&'a Built> for Network<'a> {
-    fn from(built: &'a Built) -> Self {
+impl<'a> From<&'a BuiltModel> for Network<'a> {
+    fn from(built: &'a BuiltModel) -> Self {
         Self {
             name: built.info.name(),
             model: built.model.as_ref(),

@@ -12,7 +12,7 @@ use image::codecs::png::PngEncoder;
 use tallow_data::Splits;
 use tallow_export::{LoadOptions, PretrainedReport};
 use tallow_infer::{TrainedRun, find_pretrained};
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_optim::{Loss, LossContext, Optimizer};
 use tallow_run::RunDir;
 
@@ -31,7 +31,7 @@ pub struct Setup {
     /// The complete config and the pipelines built from it.
     pub resolved: Resolved,
     /// The model, with its pretrained weights if the config names some.
-    pub built: Built,
+    pub built: BuiltModel,
     /// The report of loading the pretrained weights.
     pub pretrained: Option<PretrainedReport>,
 }
@@ -68,7 +68,7 @@ pub fn setup_on(mut config: RunConfig, splits: Splits, resume: Option<&RunDir>) 
 }
 
 /// The model of a complete config, with initial weights.
-fn build(config: &RunConfig) -> Result<Built> {
+fn build(config: &RunConfig) -> Result<BuiltModel> {
     Ok(tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?)
 }
 

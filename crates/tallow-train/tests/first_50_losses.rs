@@ -10,7 +10,7 @@ use candle_core::{Device, Tensor};
 use common::{Run, config, run};
 use serde::Deserialize;
 use tallow_data::{OpenOptions, Subset};
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_optim::loss::{Loss, Targets};
 use tallow_train::Result;
 
@@ -33,7 +33,7 @@ fn formula(shape: &[usize], index: usize) -> Vec<f32> {
     (0..shape.iter().product()).map(value).collect()
 }
 
-fn set_weights(built: Built) -> Built {
+fn set_weights(built: BuiltModel) -> BuiltModel {
     let shapes: Vec<(String, Vec<usize>)> =
         built.store.parameters().map(|(name, var)| (name.to_owned(), var.dims().to_vec())).collect();
     for (index, (name, shape)) in shapes.iter().enumerate() {

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::{Device, Tensor};
 use common::{Counting, GO, Run, Then, config, images, run, tensors};
 use tallow_data::Splits;
-use tallow_models::{Built, Model};
+use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;
 use tallow_optim::loss::{Loss, LossContext};
 use tallow_train::batch_size::{choose_batch_size, measure_batch_sizes};
@@ -92,7 +92,7 @@ fn images_grow_while_evaluation_sees_them_whole() -> Result<()> {
     static HEIGHTS: Mutex<Vec<i64>> = Mutex::new(Vec::new());
     let settings = ["train.epochs=4", "augment.progressive={ start = 16, stages = 3 }", "train.batch_size=48"];
     let folder = folder();
-    let noting = |built: Built| Built { model: Box::new(Noting(built.model, &HEIGHTS)), ..built };
+    let noting = |built: BuiltModel| BuiltModel { model: Box::new(Noting(built.model, &HEIGHTS)), ..built };
     let mut noted = run(config(&settings), images(96), folder.path(), &GO);
     noted.validation = Some(images(8));
     let noted = Run { prepare: &noting, ..noted };

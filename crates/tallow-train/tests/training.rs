@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Tensor;
 use common::{Counting, GO, Run, Then, config, images, run, tensors};
 use tallow_infer::TrainedRun;
-use tallow_models::{Built, Model};
+use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;
 use tallow_optim::loss::Loss;
 use tallow_run::RunDir;
@@ -123,7 +123,7 @@ impl Model for Cut {
 #[test]
 fn parameters_without_a_gradient_stop_the_run_and_are_named() {
     let folder = folder();
-    let cut = |built: Built| Built { model: Box::new(Cut(built.model)), ..built };
+    let cut = |built: BuiltModel| BuiltModel { model: Box::new(Cut(built.model)), ..built };
     let run = Run { prepare: &cut, ..run(config(FULL), images(32), folder.path(), &GO) };
     let error = run.fit(|loss| loss).map(|_| ());
     let Err(Error::NoGradient { names }) = &error else { panic!("{error:?}") };

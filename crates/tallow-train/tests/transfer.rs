@@ -8,7 +8,7 @@ use common::{GO, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_infer::ensemble::{Method, Plan, build};
 use tallow_infer::{TestTime, TrainedRun, predict};
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_train::{Error, Result, eval_loader, resolve};
 
 fn folder() -> tempfile::TempDir {
@@ -29,13 +29,13 @@ type Change = (String, Vec<f32>, Vec<f32>);
 fn before_and_after(settings: &[&str]) -> Result<Vec<Change>> {
     let folder = folder();
     let config = config(&[&["train.epochs=1"], settings].concat());
-    let values = |built: &Built| -> Vec<(String, Vec<f32>)> {
+    let values = |built: &BuiltModel| -> Vec<(String, Vec<f32>)> {
         let state = built.store.state_dict().into_iter();
         state.map(|(name, t)| (name, t.flatten_all().and_then(|t| t.to_vec1()).expect("values"))).collect()
     };
     let first = std::cell::RefCell::new(Vec::new());
     let mut run = run(config, images(32), folder.path(), &GO);
-    let keep = |built: Built| {
+    let keep = |built: BuiltModel| {
         *first.borrow_mut() = values(&built);
         built
     };

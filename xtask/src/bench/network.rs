@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
 use serde_json::json;
-use tallow_models::{Built, ModelConfig};
+use tallow_models::{BuiltModel, ModelConfig};
 use tallow_nn::{Mode, Tape, keep_packed_weights};
 use tallow_optim::Rates;
 use tallow_optim::loss::{LossContext, Targets};
@@ -92,7 +92,7 @@ pub fn run(args: &Args, work: Work) -> Result<()> {
     Ok(())
 }
 
-fn build(args: &Args) -> Result<Built> {
+fn build(args: &Args) -> Result<BuiltModel> {
     let mut config = tallow_models::find(&args.model)?.config();
     if let Some(size) = args.size {
         config.input_size = (size, size);

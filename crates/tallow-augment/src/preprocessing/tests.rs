@@ -1,3 +1,5 @@
+//! Tests of the evaluation pipeline and its description.
+
 use serde_json::{Value, json};
 
 use super::*;

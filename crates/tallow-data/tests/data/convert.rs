@@ -134,7 +134,7 @@ fn what_a_manifest_says_is_kept_by_a_folder() {
         assert_eq!(read.train.is_multi_label(), first.train.is_multi_label());
         for (kind, format) in [("parquet", Format::Parquet), ("wds", Format::Wds)] {
             let lossy = write(&first, &dir.path().join(format!("{kind} of {name}")), format, &OPTIONS);
-            assert_fails(lossy, &[kind, "one label a sample"]);
+            assert_fails(lossy, &[kind, "one label per sample"]);
         }
         for index in 0..2 {
             assert_eq!(read.train.target(index), first.train.target(index));

@@ -158,5 +158,5 @@ fn groups_and_times() {
     assert_fails(with(Some("patient"), Some("taken")), &["time_column", "group_column"]);
     let options =
         OpenOptions { validation_fraction: 0.1, group_column: Some("patient".into()), ..OpenOptions::default() };
-    assert_fails(tallow_data::open("fashion-mnist-6k", &options), &["group_column", "knows no groups"]);
+    assert_fails(tallow_data::open("fashion-mnist-6k", &options), &["group_column", "has no groups"]);
 }

@@ -32,5 +32,5 @@ fn no_images_give_no_pixels_and_a_refused_one_is_named() {
     let pipeline = config.build(3, &Normalization::imagenet()).unwrap();
     assert!(preprocess(&[], &pipeline).unwrap().is_empty());
     let images = [16, 8, 4].map(|side| DynamicImage::new_rgb8(side, side));
-    assert_fails(preprocess(&images, &pipeline), &["image 1", "does not fit"]);
+    assert_fails(preprocess(&images, &pipeline), &["sample 1", "does not fit"]);
 }

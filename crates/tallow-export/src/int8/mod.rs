@@ -9,13 +9,13 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use candle_core::Tensor;
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_nn::Mode;
 use tallow_nn::graph::{Dim, Graph, Node, Op, Value, observe};
 use tallow_nn::layers::Activation;
 use tallow_nn::op::range;
 
-use crate::error::{Error};
+use crate::error::Error;
 use crate::onnx::graph_of;
 pub(crate) use levels::{Levels, to_int8};
 pub(crate) use rules::{Product, product};
@@ -42,7 +42,7 @@ impl Int8 {
     /// Jacob et al. 2017, <https://arxiv.org/abs/1712.05877>. Ranges as in PyTorch's `MovingAverageMinMaxObserver`, but with
     /// equal weight for each batch.
     pub fn calibrate<E>(
-        built: &Built,
+        built: &BuiltModel,
         batches: impl IntoIterator<Item = std::result::Result<Tensor, E>>,
     ) -> std::result::Result<Self, E>
     where

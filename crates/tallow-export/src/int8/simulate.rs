@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use tallow_models::{Built, Model};
+use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;
 use tallow_nn::graph::{Value, observe};
 use tallow_nn::op::fake_quantize;
@@ -18,7 +18,7 @@ impl Int8 {
     ///
     /// # Errors
     /// A weight that cannot be set.
-    pub fn simulate(&self, built: Built) -> Result<Built> {
+    pub fn simulate(&self, built: BuiltModel) -> Result<BuiltModel> {
         let names: HashMap<_, _> =
             built.store.parameters().map(|(name, var)| (var.as_tensor().id(), name.to_owned())).collect();
         for node in &self.graph.nodes {
@@ -37,7 +37,7 @@ impl Int8 {
         });
         let model =
             Simulated { model: built.model, images: self.levels.get(&Value::Images).copied(), steps: steps.collect() };
-        Ok(Built { model: Box::new(model), ..built })
+        Ok(BuiltModel { model: Box::new(model), ..built })
     }
 }
 

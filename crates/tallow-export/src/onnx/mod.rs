@@ -16,7 +16,7 @@ use candle_core::TensorId;
 use prost::Message;
 use tallow_augment::Size;
 use tallow_base::write_atomically;
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_nn::Mode;
 use tallow_nn::graph::{Dim, Graph, trace};
 
@@ -45,7 +45,7 @@ const LIMIT: usize = i32::MAX as usize;
 /// # Errors
 /// [`tallow_nn::Error::NotTraced`] for a model with operations that leave no trace; an `int8` for images of another size;
 /// more than 2 GB; a file that cannot be written.
-pub fn save_onnx(path: &Path, built: &Built, info: &CheckpointInfo, int8: Option<&Int8>) -> Result<()> {
+pub fn save_onnx(path: &Path, built: &BuiltModel, info: &CheckpointInfo, int8: Option<&Int8>) -> Result<()> {
     let Size { height, width } = info.preprocessing.size;
     let graph = match int8 {
         Some(int8) => int8.graph.clone(),
@@ -100,7 +100,7 @@ fn write(
 }
 
 /// The graph of the model in evaluation mode, for images of the size `(h, w)`.
-pub(crate) fn graph_of(built: &Built, (h, w): (usize, usize)) -> Result<Graph> {
+pub(crate) fn graph_of(built: &BuiltModel, (h, w): (usize, usize)) -> Result<Graph> {
     let image = (built.info.config.in_chans, h, w);
     Ok(trace(image, |images| built.model.forward(images, &Mode::eval()))?)
 }

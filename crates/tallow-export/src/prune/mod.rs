@@ -7,7 +7,7 @@ mod shrink;
 use std::collections::HashMap;
 
 use candle_core::{Tensor, TensorId};
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_nn::Tape;
 use tallow_nn::graph::{Graph, Value};
 
@@ -40,7 +40,7 @@ pub struct Pruned {
 /// # Source
 /// Li et al. 2016, "Pruning Filters for Efficient ConvNets", <https://arxiv.org/abs/1608.08710>; they do not use the norm's
 /// scale.
-pub fn prune(built: &Built, ratio: f64) -> Result<Pruned> {
+pub fn prune(built: &BuiltModel, ratio: f64) -> Result<Pruned> {
     if !(0.0..1.0).contains(&ratio) {
         return Err(Error::Pruning(format!("a ratio of {ratio}: expected 0 or more and less than 1")));
     }

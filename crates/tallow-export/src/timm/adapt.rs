@@ -1,14 +1,14 @@
 //! Tensors adapted to a model of the same architecture with other channels or another input size.
 
 use candle_core::Tensor;
-use tallow_models::{Built, resample_pos_embed};
+use tallow_models::{BuiltModel, resample_pos_embed};
 
 use super::report::Matching;
 use crate::error::Result;
 
 /// `tensor` in the shape of the parameter `own`, and a description of the change; `None` where it cannot be adapted.
 pub(crate) fn adapt(
-    built: &Built,
+    built: &BuiltModel,
     name: &str,
     tensor: &Tensor,
     own: &Tensor,
@@ -34,7 +34,7 @@ pub(crate) fn adapt(
     Ok(None)
 }
 
-pub(crate) fn is_first_conv(built: &Built, name: &str) -> bool {
+pub(crate) fn is_first_conv(built: &BuiltModel, name: &str) -> bool {
     let Some(module) = name.strip_suffix(".weight") else {
         return false;
     };
@@ -72,7 +72,7 @@ pub(crate) fn is_pos_embed(name: &str) -> bool {
 /// The patch grids of two position embeddings `[1, prefix + h · w, c]`, and `prefix`, the number of rows before the grid.
 #[allow(clippy::type_complexity)]
 fn grids(
-    built: &Built,
+    built: &BuiltModel,
     name: &str,
     found: &[usize],
     expected: &[usize],

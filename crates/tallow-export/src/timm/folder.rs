@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use tallow_base::write_atomically;
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_nn::ParamStore;
 
 use super::config_json::read_config;
@@ -50,7 +50,7 @@ pub fn save_state(dir: &Path, state: Vec<(String, Tensor)>, info: &CheckpointInf
 ///
 /// # Errors
 /// As [`read_config`] and a strict [`load_weights`].
-pub fn open(dir: &Path, device: &Device) -> Result<(Built, CheckpointInfo)> {
+pub fn open(dir: &Path, device: &Device) -> Result<(BuiltModel, CheckpointInfo)> {
     let info = read_config(dir)?;
     let built = tallow_models::build(&info.architecture, &info.model, 0, device)
         .map_err(|source| Error::Model { path: dir.join(CONFIG_FILE), source })?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use candle_core::Tensor;
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 
 use super::adapt;
 use super::lora::is_lora;
@@ -17,7 +17,7 @@ use crate::read::{Entry, Format, StateDict, torchvision};
 ///
 /// # Errors
 /// Missing or unexpected names, another shape, a type that is not floating point: [`LoadOptions`] accepts some of them.
-pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) -> Result<PretrainedReport> {
+pub fn load_pretrained(file: &StateDict, built: &BuiltModel, options: LoadOptions) -> Result<PretrainedReport> {
     let state = built.store.state_dict();
     let family = built.info.preset.family;
     let translated = torchvision::renamed(file, family).filter(|_| !options.by_order);
@@ -89,7 +89,7 @@ pub fn load_pretrained(file: &StateDict, built: &Built, options: LoadOptions) ->
 /// The file's tensor for each of the model's.
 fn matched<'a>(
     file: &'a StateDict,
-    built: &Built,
+    built: &BuiltModel,
     state: &[(String, Tensor)],
     options: LoadOptions,
 ) -> Result<(Matching, Vec<Option<&'a Entry>>)> {
@@ -106,7 +106,7 @@ fn matched<'a>(
 }
 
 /// Whether a file has torchvision's names, in families where timm's are others.
-fn is_torchvision(file: &StateDict, built: &Built, state: &[(String, Tensor)]) -> bool {
+fn is_torchvision(file: &StateDict, built: &BuiltModel, state: &[(String, Tensor)]) -> bool {
     const FAMILIES: &[&str] = &["cnn/vgg", "cnn/mobilenetv2", "cnn/mobilenetv3", "cnn/efficientnet", "cnn/convnext"];
     let family = built.info.preset.family;
     let foreign = |name: &str| state.iter().all(|(own, _)| own != name);
@@ -116,7 +116,7 @@ fn is_torchvision(file: &StateDict, built: &Built, state: &[(String, Tensor)]) -
 }
 
 /// Checks that the file's tensors fit the model's one by one.
-fn in_order(file: &StateDict, built: &Built, state: &[(String, Tensor)]) -> Result<()> {
+fn in_order(file: &StateDict, built: &BuiltModel, state: &[(String, Tensor)]) -> Result<()> {
     let refused = |reason: String| Err(Error::Order { path: file.path.clone(), reason });
     if file.format == Format::Safetensors {
         return refused("a safetensors file does not keep the order of its tensors; the .pth file does".into());
@@ -160,7 +160,7 @@ fn unexpected(file: &StateDict, state: &[(String, Tensor)], matching: Matching) 
 }
 
 /// Whether a parameter belongs to the classifier, or to that of the distillation token, whose name ends in `_dist`.
-fn is_classifier(built: &Built, name: &str) -> bool {
+fn is_classifier(built: &BuiltModel, name: &str) -> bool {
     let classifier = built.info.preset.classifier;
     let module = name.rsplit_once('.').map_or("", |(module, _)| module);
     module == classifier || module.strip_suffix("_dist") == Some(classifier)

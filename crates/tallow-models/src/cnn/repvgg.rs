@@ -189,7 +189,7 @@ fn fold(wide: &Tensor, narrow: &Tensor, norms: &[(Vec<f32>, Vec<f32>)]) -> Resul
 }
 
 /// The state dict of a RepVGG with one convolution a block, `stem.reparam_conv.weight` and `.bias`. It loads into
-/// `timm.utils.reparameterize_model(timm.create_model(…))`. `state` is the state dict of [`crate::Built::store`];
+/// `timm.utils.reparameterize_model(timm.create_model(…))`. `state` is the state dict of [`crate::BuiltModel::store`];
 /// parameters outside of blocks are copied.
 ///
 /// # Errors
@@ -230,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    fn built() -> crate::Built {
+    fn built() -> crate::BuiltModel {
         let config = ModelConfig { num_classes: 4, in_chans: 2, input_size: (33, 40), ..ModelConfig::default() };
         let built = crate::build("repvgg_a0", &config, 3, &Device::Cpu).unwrap();
         for (seed, (name, tensor)) in built.store.state_dict().iter().enumerate() {
@@ -242,7 +242,7 @@ mod tests {
         built
     }
 
-    fn logits(built: &crate::Built) -> Vec<f32> {
+    fn logits(built: &crate::BuiltModel) -> Vec<f32> {
         let images = Tensor::arange(0f32, 2.0 * 2.0 * 33.0 * 40.0, &Device::Cpu).unwrap();
         let images = images.reshape((2, 2, 33, 40)).unwrap().sin().unwrap();
         built.model.forward(&images, &Mode::eval()).unwrap().flatten_all().unwrap().to_vec1().unwrap()

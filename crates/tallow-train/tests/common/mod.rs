@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Device, Tensor};
 use tallow_data::{Dataset, OpenOptions, Splits, Subset};
-use tallow_models::Built;
+use tallow_models::BuiltModel;
 use tallow_optim::loss::{Loss, LossContext, Targets};
 use tallow_run::RunDir;
 use tallow_train::*;
@@ -34,12 +34,12 @@ pub struct Run<'a> {
     pub folder: &'a Path,
     pub stop: &'a AtomicBool,
     /// Changes the model before it is trained.
-    pub prepare: &'a dyn Fn(Built) -> Built,
+    pub prepare: &'a dyn Fn(BuiltModel) -> BuiltModel,
 }
 
 impl Run<'_> {
     /// Trains with the config's own loss, wrapped by `wrap`; starts or resumes the run in `folder`.
-    pub fn fit(self, wrap: impl Fn(Box<dyn Loss>) -> Box<dyn Loss>) -> Result<(FitReport, Built)> {
+    pub fn fit(self, wrap: impl Fn(Box<dyn Loss>) -> Box<dyn Loss>) -> Result<(FitReport, BuiltModel)> {
         let splits = Splits {
             train: self.train.clone(),
             validation: self.validation.clone(),
