@@ -56,7 +56,7 @@ fn several_labels_are_trained_measured_and_told() -> Result<()> {
     let method: Vec<&str> =
         ["--model", "small_cnn", "--data", data].into_iter().chain(set.map(|s| ["--set", s]).concat()).collect();
 
-    fails(&[&["train"], &method[..], &["--out", run]].concat(), "several labels a sample need loss.name")?;
+    fails(&[&["train"], &method[..], &["--out", run]].concat(), "several labels per sample need loss.name")?;
     ensure!(!out.exists(), "made before it was refused");
 
     let text = succeeds(&[&["train"], &method[..], &["--set", bce, "--out", run]].concat())?;
@@ -85,14 +85,14 @@ fn several_labels_are_trained_measured_and_told() -> Result<()> {
     let sum: f64 = classes.iter().filter_map(|class| class["probability"].as_f64()).sum();
     ensure!(sum > 1.2, "{told}");
 
-    // A model of one label a sample has nothing to say of several.
+    // A model with one label per sample cannot be evaluated on several.
     let small = ["--set", "train.epochs=1", "--set", "train.batch_size=4"];
     let (list, out) = (folder.path().join("one.csv"), folder.path().join("one"));
     let rows: String = (0..8).map(|i| format!("{i}.png,{}\n", if i % 2 == 1 { "across" } else { "down" })).collect();
     std::fs::write(&list, format!("path,label\n{rows}"))?;
     let (one, out) = (list.to_str().context("a path")?, out.to_str().context("a path")?);
     succeeds(&[&["train", "--model", "small_cnn", "--data", one, "--out", out], &small[..]].concat())?;
-    fails(&["evaluate", out, "--data", data], "it was trained on one label a sample")
+    fails(&["evaluate", out, "--data", data], "it was trained on one label per sample")
 }
 
 /// Id, label and the classes' probabilities of each row, by id.
@@ -124,7 +124,7 @@ fn several_labels_are_cross_validated_and_combined() -> Result<()> {
     {
         let folds = ["--folds", "3", "--out", &at(out)];
         let shown = succeeds(&[&["crossval"], &method(&settings)[..], &folds].concat())?;
-        for part in ["fold 3 of 3", "map", "hamming_loss", "samples_f1", "all held-out samples together: n 24"] {
+        for part in ["fold 3 of 3", "map", "hamming_loss", "samples_f1", "all held-out samples: n 24"] {
             ensure!(shown.contains(part), "{part}: {shown}");
         }
         ensure!(!shown.contains("audit") && !shown.contains("brier"), "{shown}");
@@ -202,7 +202,7 @@ fn several_labels_are_cross_validated_and_combined() -> Result<()> {
     ensure!(shown.contains("mAP"), "{shown}");
     let shown = succeeds(&["ensemble", &r1, &r2, "--method", "weighted", "--out", &at("of-runs")])?;
     ensure!(shown.contains("fitted on validation, 7 images"), "{shown}");
-    fails(&["ensemble", &r1, &r2, "--method", "stack", "--out", &at("no")], "take weighted or selection")?;
+    fails(&["ensemble", &r1, &r2, "--method", "stack", "--out", &at("no")], "take --method weighted or selection")?;
     let one = folder.path().join("one.csv");
     let rows: String = (0..8).map(|i| format!("{i}.png,{}\n", if i % 2 == 1 { "across" } else { "down" })).collect();
     std::fs::write(&one, format!("path,label\n{rows}"))?;
@@ -215,7 +215,7 @@ fn several_labels_are_cross_validated_and_combined() -> Result<()> {
         &["ensemble", &r1, &r2, "--method", "weighted", "--data", &at("one.csv"), "--out", &at("no")],
         "several labels",
     )?;
-    fails(&["audit", data, "--cross-validate", "3", "--out", &at("no")], "where a sample has one")?;
+    fails(&["audit", data, "--cross-validate", "3", "--out", &at("no")], "where each sample has one label")?;
     ensure!(!Path::new(&at("no")).exists(), "made before it was refused");
     Ok(())
 }

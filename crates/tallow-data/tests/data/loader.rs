@@ -203,7 +203,7 @@ fn impossible_configurations_are_refused() {
     };
     refused(LoaderConfig { batch_size: 0, ..config() }, "batch_size");
     refused(LoaderConfig { workers: 0, ..config() }, "workers");
-    refused(LoaderConfig { batch_size: 101, drop_last: true, ..config() }, "at most the 100");
+    refused(LoaderConfig { batch_size: 101, drop_last: true, ..config() }, "at most the number of samples, 100");
     let with = |sampler| LoaderConfig { sampler, ..config() };
     refused(with(Sampler::ClassWeighted(vec![1.0])), "10 weights");
     refused(with(Sampler::SampleWeighted(vec![1.0; 10])), "100 weights");

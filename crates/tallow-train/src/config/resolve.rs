@@ -59,8 +59,8 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     config.data.multi_label = dataset.is_multi_label();
     if config.data.multi_label && config.loss.labels() == Labels::Single {
         return Err(Error::Mismatch(format!(
-            "{}: several labels a sample need loss.name = \"binary_cross_entropy\" or \"asymmetric_multi_label\": other \
-             losses take one class a sample",
+            "{}: several labels per sample need loss.name = \"binary_cross_entropy\" or \"asymmetric_multi_label\": other \
+             losses take one class per sample",
             config.data.spec
         )));
     }
