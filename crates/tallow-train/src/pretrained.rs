@@ -8,7 +8,7 @@ use tallow_export::Pretrained;
 use crate::{Error, Result, RunConfig};
 
 /// Completes a run's config with the preprocessing that the weights expect, where the config has none: mean and standard
-/// deviation, and for images of more than 64 pixels a side the size and the interpolation.
+/// deviation, and for images of more than 64 pixels per side the size and the interpolation.
 ///
 /// # Errors
 /// Weights of another architecture.

@@ -234,8 +234,8 @@ fn scales_and_tokens() {
         assert!(y.iter().enumerate().all(|(i, y)| *y == x[i] * factors[factor(i)]));
         let dy = random(x.len(), 3);
         let mut want = vec![0f64; factors.len()];
-        for i in 0..x.len() {
-            want[factor(i)] += f64::from(x[i]) * f64::from(dy[i]);
+        for (i, (x, dy)) in x.iter().zip(&dy).enumerate() {
+            want[factor(i)] += f64::from(*x) * f64::from(*dy);
         }
         assert_close("the factors' gradient", &scale::factor_grad(groups, &dy, &x), &want);
     }
