@@ -21,7 +21,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     #[command(flatten)]
-    Tallow(tallow_cli::Command),
+    Tallow(Box<tallow_cli::Command>),
     /// Measure the speed of kernels, training steps, inference and the loader on this machine
     Bench(bench::Args),
     /// Check the rules of this repository that the compiler does not know

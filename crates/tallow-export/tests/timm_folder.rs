@@ -167,7 +167,8 @@ fn preprocessing_comes_back_as_it_was() {
             Some((1.0, "squash")),
         ),
         (
-            serde_json::from_str(r#"[{ "op": "Resize", "size": 131 }, { "op": "CenterCrop", "size": [101, 101] }]"#).unwrap(),
+            serde_json::from_str(r#"[{ "op": "Resize", "size": 131 }, { "op": "CenterCrop", "size": [101, 101] }]"#)
+                .unwrap(),
             Some((0.77, "center")),
         ),
         (serde_json::from_str(r#"[{ "op": "ResizePad", "size": [20, 30] }]"#).unwrap(), None),

@@ -67,8 +67,9 @@ impl Classifier {
         for chunk in images.chunks(self.batch_size.max(1)) {
             let mut sum = ViewSum::new(&self.views, self.multi_label, self.classes.len());
             for pipeline in [&self.pipeline].into_iter().chain(&self.views.crops) {
-                let (pixels, shape) = preprocess(chunk, pipeline, first)?;
-                sum.add(self.built.model.as_ref(), pixels, shape, 0)?;
+                let (height, width, channels) = pipeline.output_shape();
+                let pixels = preprocess(chunk, pipeline, first)?;
+                sum.add(self.built.model.as_ref(), pixels, (chunk.len(), height, width, channels), 0)?;
             }
             logits.extend(sum.into_logits());
             first += chunk.len();
@@ -104,20 +105,14 @@ impl Classifier {
     }
 }
 
-/// The pixels of images behind a pipeline, in parallel, and their shape `(n, h, w, c)`. `first` is the index of the first
-/// image, for errors.
-fn preprocess(
-    images: &[DynamicImage],
-    pipeline: &Pipeline,
-    first: usize,
-) -> Result<(Vec<f32>, (usize, usize, usize, usize))> {
-    let (height, width, channels) = pipeline.output_shape();
-    let len = height * width * channels;
+/// The pixels of images after a pipeline, `[n, h, w, c]`, in parallel. `first` is the index of the first image, for errors.
+fn preprocess(images: &[DynamicImage], pipeline: &Pipeline, first: usize) -> Result<Vec<f32>> {
+    let len = pipeline.output_len();
     let mut pixels = vec![0.0; images.len() * len];
     pixels.par_chunks_mut(len.max(1)).zip(images.par_iter()).enumerate().try_for_each(|(at, (pixels, image))| {
         // The pipeline of evaluation draws no random numbers, and takes each image by value: one copy at a time.
         let applied = pipeline.apply(image.clone(), &mut rng::keyed(0, 0, at as u64, rng::AUGMENT), pixels);
         applied.map_err(|source| Error::Image { index: first + at, source })
     })?;
-    Ok((pixels, (images.len(), height, width, channels)))
+    Ok(pixels)
 }

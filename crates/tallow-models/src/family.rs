@@ -25,12 +25,15 @@ pub(crate) trait Family: Sync {
     fn num_features(&self, preset: &Preset, config: &ModelConfig) -> Result<usize>;
 }
 
+/// Builds the member `V` of a family.
+type BuildFn<V> = fn(V, &Preset, &ModelConfig, &Builder) -> Result<Box<dyn Model>>;
+
 /// A family whose members differ by a value of type `V`: depths, widths and switches.
 pub(crate) struct FamilyTable<V: 'static> {
     /// The members: what their weights expect, and what they are made of.
     pub variants: &'static [(Preset, V)],
     /// As [`Family::build`].
-    pub build: fn(V, &Preset, &ModelConfig, &Builder) -> Result<Box<dyn Model>>,
+    pub build: BuildFn<V>,
     /// As [`Family::num_features`].
     pub num_features: fn(V, &ModelConfig) -> usize,
 }

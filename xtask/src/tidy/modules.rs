@@ -11,6 +11,7 @@
 //!   child, as a table of its rows does. A child that uses its parent depends on what the parent uses outside of the folder.
 //! - Code under `#[cfg(test)]`, doc comments and macro-generated names do not count.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -295,8 +296,8 @@ fn shortest_cycle(edges: &[BTreeSet<usize>], start: usize) -> Option<Vec<usize>>
                 cycle.reverse();
                 return Some(cycle);
             }
-            if !before.contains_key(&next) {
-                before.insert(next, id);
+            if let Entry::Vacant(unseen) = before.entry(next) {
+                unseen.insert(id);
                 queue.push_back(next);
             }
         }

@@ -57,8 +57,9 @@ pub fn layer_norm_backward(x: &[f32], gamma: &[f32], stats: &[[f32; 2]], dy: &[f
         .collect();
     // SAFETY: `gradients` wrote every row.
     let x = unsafe { dx.finish() };
-    let total = |part: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| combine(d, blocks.iter().map(|block| &**part(block)));
-    LayerNormGradients { x, gamma: total(|block| &block.0), beta: total(|block| &block.1) }
+    let gamma = combine(d, blocks.iter().map(|(dgamma, _)| &dgamma[..]));
+    let beta = combine(d, blocks.iter().map(|(_, dbeta)| &dbeta[..]));
+    LayerNormGradients { x, gamma, beta }
 }
 
 fn rows_per_block(d: usize) -> usize {
