@@ -3,7 +3,7 @@
 //! - [`save`] and [`open`]: a model as a folder with `model.safetensors` and `config.json`, written and read
 //!   ([`read_config`] and [`load_weights`] read one of the two).
 //! - [`StateDict::read`] and [`load_pretrained`]: the weights of any file, loaded into a model that may have other classes,
-//!   channels or input sizes. [`Hub::fetch`] downloads weights of a repository on the Hugging Face Hub.
+//!   channels or input sizes. [`Hub::model`] downloads weights of a repository on the Hugging Face Hub.
 //! - [`Pretrained::find`]: weights by a specification: a file, a folder, `hf:OWNER/REPO`, or timm's `MODEL.TAG`.
 //! - [`save_onnx`]: a model as an ONNX file for other runtimes, with an [`Int8`] in 8 bits. [`save_graph`]: any traced function
 //!   of images, such as an ensemble.

@@ -22,7 +22,7 @@ pub fn add_to_each(x: &[f32], added: &[f32]) -> Vec<f32> {
     unsafe { y.finish() }
 }
 
-/// One sequence of [`concat`].
+/// One sequence of [`concat()`].
 #[derive(Clone, Copy)]
 pub struct Part<'a> {
     /// `[samples, len]`, or `[len]` where `shared`.

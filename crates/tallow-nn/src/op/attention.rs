@@ -46,7 +46,7 @@ pub fn attention(
 /// Self-attention over the one projection that gives queries, keys and values: timm's `qkv`.
 ///
 /// # Shapes
-/// `qkv` `[b, n, 3·heads·d]`, the last dimension ordered (3, heads, d); `bias` as in [`attention`]. The result is
+/// `qkv` `[b, n, 3·heads·d]`, the last dimension ordered (3, heads, d); `bias` as in [`attention()`]. The result is
 /// `[b, n, heads·d]`.
 ///
 /// # Errors

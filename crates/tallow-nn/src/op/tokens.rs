@@ -23,7 +23,7 @@ pub fn tokens(images: &Tensor) -> Result<Tensor> {
     Ok(emit_view(view, images, ToTokens { h, w }))
 }
 
-/// Turns [`tokens`] back into images, channels-last. A view.
+/// Turns [`tokens()`] back into images, channels-last. A view.
 ///
 /// # Shapes
 /// `[n, h · w, c]` → `[n, c, h, w]`.
