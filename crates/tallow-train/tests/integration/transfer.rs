@@ -1,10 +1,8 @@
 //! Freezing, unfreezing and learning rates by depth in whole runs.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{GO, config, images, run, tensors};
+use crate::common::{GO, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_infer::ensemble::{Method, Plan, build};
 use tallow_infer::{TestTime, TrainedRun, predict};

@@ -1,5 +1,4 @@
 //! Shared by the tests: recorded cases, comparisons, finite differences, thread counts.
-#![allow(dead_code)] // each test file uses its part
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,9 +1,7 @@
 //! Layers: training against evaluation, running statistics, dropout's share, and what each refuses.
 
-mod common;
-
 use candle_core::{DType, Device, Tensor};
-use common::{flat, random};
+use crate::common::{flat, random};
 use tallow_nn::layers::{
     Activation, BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear,
 };
@@ -54,10 +52,10 @@ fn batch_norm_folds_into_the_convolution_before_it() -> Result<()> {
     let x = random(1, &[2, 3, 6, 5]);
     let apart = norm.forward_act(&conv.forward(&x)?, Activation::Silu, &Mode::eval())?;
     let folded = norm.forward_conv(&conv, &x, Activation::Silu, &Mode::eval())?;
-    common::assert_close("evaluation", &folded, &apart, 1e-6);
+    crate::common::assert_close("evaluation", &folded, &apart, 1e-6);
     let trained = norm.forward_conv(&conv, &x, Activation::Silu, &Mode::train(0, 0))?;
     let apart = norm.forward_act(&conv.forward(&x)?, Activation::Silu, &Mode::train(0, 0))?;
-    common::assert_close("training", &trained, &apart, 1e-6);
+    crate::common::assert_close("training", &trained, &apart, 1e-6);
     Ok(())
 }
 

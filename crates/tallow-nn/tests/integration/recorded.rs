@@ -1,9 +1,7 @@
 //! Every op against PyTorch's recorded values, forward and backward (fixtures/scripts/nn.py).
 //! Convolution has a file of its own.
 
-mod common;
-
-use common::{assert_close, check_recorded, recorded};
+use crate::common::{assert_close, check_recorded, recorded};
 use tallow_nn::layers::BatchNorm2d;
 use tallow_nn::op::{
     Activation, PoolConfig, activate, avg_pool2d, batch_norm_eval, cross_entropy, global_avg_pool, global_max_pool,

@@ -1,11 +1,9 @@
 //! The loop trains a model that is not in the registry.
 
-mod common;
-
 use std::sync::atomic::AtomicBool;
 
 use candle_core::{Device, Tensor};
-use common::{GO, config, images};
+use crate::common::{GO, config, images};
 use tallow_data::Splits;
 use tallow_models::Model;
 use tallow_nn::{Init, Mode, ParamStore};

@@ -1,12 +1,10 @@
 //! Every program that trains goes through one setup: pretrained weights are found, checked and loaded before anything is trained.
 
-mod common;
-
 use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use common::config;
+use crate::common::config;
 use tallow_optim::optimizer::is_classifier;
 use tallow_train::lr_find::LrRange;
 use tallow_train::trial::{check_pretrained, setup_trial};

@@ -1,9 +1,7 @@
 //! Names, shapes, parameter counts and logits equal timm's (PyTorch's, where timm has no such model).
 
-mod common;
-
 use candle_core::Device;
-use common::{fill, images, recorded, relative_difference, targets};
+use crate::common::{fill, images, recorded, relative_difference, targets};
 use tallow_models::build;
 use tallow_nn::{Mode, Tape};
 

@@ -1,13 +1,11 @@
 //! Whole runs on bundled images: they learn, resume bit for bit, do not depend on threads, and stop where they must.
 
-mod common;
-
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Tensor;
-use common::{Counting, GO, Run, Then, config, images, run, tensors};
+use crate::common::{Counting, GO, Run, Then, config, images, run, tensors};
 use tallow_infer::TrainedRun;
 use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;

@@ -1,10 +1,8 @@
 //! Several forward passes in one rayon pool: while a kernel of one pass waits for its tasks, its thread may run another
 //! pass from beginning to end. Neither may see what the other keeps on the thread.
 
-mod common;
-
 use candle_core::{Device, Tensor};
-use common::{flat, random};
+use crate::common::{flat, random};
 use tallow_nn::graph::trace;
 use tallow_nn::layers::{Activation, BatchNorm2d, Conv2d, Conv2dOptions, Linear};
 use tallow_nn::op::global_avg_pool;

@@ -1,5 +1,4 @@
 //! A small training run on bundled images, for the tests to vary.
-#![allow(dead_code)]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

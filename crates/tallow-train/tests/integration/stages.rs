@@ -1,14 +1,12 @@
 //! What changes between epochs: batches and images that grow, and the measuring of batch sizes.
 
-mod common;
-
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::{Device, Tensor};
-use common::{Counting, GO, Run, Then, config, images, run, tensors};
+use crate::common::{Counting, GO, Run, Then, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;

@@ -1,12 +1,10 @@
 //! Whole runs with what changes the loop: SAM, SWA, R-Drop, penalties, plateau; they learn, and resume bit for bit.
 
-mod common;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use common::{Counting, GO, Then, config, images, run, tensors};
+use crate::common::{Counting, GO, Then, config, images, run, tensors};
 use tallow_optim::loss::Loss;
 use tallow_run::checkpoint::load_weights;
 use tallow_train::{Error, Result};

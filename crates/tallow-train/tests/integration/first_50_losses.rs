@@ -1,13 +1,11 @@
 //! The first 50 losses equal PyTorch's, from the same weights and in the same batch order.
 
-mod common;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use common::{Run, config, run};
+use crate::common::{Run, config, run};
 use serde::Deserialize;
 use tallow_data::{OpenOptions, Subset};
 use tallow_models::BuiltModel;
@@ -61,7 +59,7 @@ impl Loss for Recording {
 #[test]
 fn first_50_losses_equal_pytorchs() -> Result<()> {
     let recorded: Recorded =
-        serde_json::from_str(include_str!("../../../fixtures/train/first_50_losses.json")).expect("the fixture");
+        serde_json::from_str(include_str!("../../../../fixtures/train/first_50_losses.json")).expect("the fixture");
     let bundled = tallow_data::open("fashion-mnist-6k", &OpenOptions::default())?.train;
     let order = (0..50 * 32).map(|i| i * 7919 % 5000).collect();
     let folder = tempfile::tempdir().expect("a folder");

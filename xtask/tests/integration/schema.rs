@@ -12,6 +12,6 @@ fn the_committed_schema_is_current() {
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == current,
-        "docs/config.schema.json is outdated; UPDATE_SCHEMA=1 cargo test -p xtask --test schema writes it"
+        "docs/config.schema.json is outdated; UPDATE_SCHEMA=1 cargo test -p xtask schema writes it"
     );
 }

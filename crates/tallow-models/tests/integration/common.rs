@@ -1,6 +1,5 @@
 //! Parameters, running statistics and images by a formula that PyTorch's side computes alike:
 //! see `fixtures/scripts/models.py`.
-#![allow(dead_code)] // each test file uses a part
 
 use std::path::PathBuf;
 

@@ -1,9 +1,7 @@
 //! Activation checkpointing changes memory and time, and nothing else.
 
-mod common;
-
 use candle_core::{Device, Tensor};
-use common::{flat, random};
+use crate::common::{flat, random};
 use tallow_nn::layers::{Activation, BatchNorm2d, Conv2d, Conv2dOptions, Dropout, checkpoint};
 use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Gradients, Mode, ParamStore, Result, Tape};
@@ -92,7 +90,7 @@ fn gradients_statistics_and_masks_are_the_same_to_the_bit() {
 
 #[test]
 fn so_is_the_gradient_of_an_input_that_is_trained() {
-    compare(|_| Vec::new(), &common::variable(&random(1, &[2, 3, 6, 5])));
+    compare(|_| Vec::new(), &crate::common::variable(&random(1, &[2, 3, 6, 5])));
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! The tape with Candle's ops and ours mixed, and the ops that Candle leaves without a gradient.
 
-mod common;
-
 use candle_core::{Device, Tensor};
-use common::{check_gradient, flat, random, variable, weighted};
+use crate::common::{check_gradient, flat, random, variable, weighted};
 use tallow_nn::op::{
     Activation, PoolConfig, activate, batch_norm_train, cross_entropy, global_avg_pool, layer_norm, linear, max_pool2d,
     softmax,

@@ -1,14 +1,12 @@
 //! Ensembles of tiny runs from end to end: built, opened, measured, compared with their members' tables by hand; and what
 //! is refused.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use common::{GO, config, images, run};
+use crate::common::{GO, config, images, run};
 use tallow_data::{Dataset, OpenOptions, Subset};
 use tallow_infer::ensemble::{BuildReport, Method, Plan, build};
 use tallow_infer::{Ensemble, Predictor, Result, TrainedRun, View};

@@ -1,8 +1,6 @@
 //! Convolution against PyTorch's recorded values, finite differences, and itself on other thread counts.
 
-mod common;
-
-use common::{check_gradient, check_recorded, check_threads, random, recorded};
+use crate::common::{check_gradient, check_recorded, check_threads, random, recorded};
 use tallow_nn::op::{ConvConfig, conv2d};
 
 #[test]

@@ -1,11 +1,9 @@
 //! Every op's backward against finite differences, and its results on 1, 2 and 4 threads.
 
-mod common;
-
 use std::slice::from_ref;
 
 use candle_core::{Device, Tensor};
-use common::{check_gradient, check_threads, random};
+use crate::common::{check_gradient, check_threads, random};
 use tallow_nn::op::{
     Activation, PoolConfig, activate, add_positions, attention, attention_qkv, avg_pool2d, batch_norm_eval,
     batch_norm_train, concat_tokens, cross_entropy, drop_path, dropout, global_avg_pool, global_max_pool, image,
@@ -20,7 +18,7 @@ const SMOOTH: [Activation; 5] =
 /// Distinct multiples of 1/8 in a shuffled order, none at a kink of an activation: a small step changes no maximum.
 fn spaced(seed: u64, shape: &[usize]) -> Tensor {
     let len: usize = shape.iter().product();
-    let noise = common::flat(&random(seed, &[len]));
+    let noise = crate::common::flat(&random(seed, &[len]));
     let mut order: Vec<usize> = (0..len).collect();
     order.sort_by(|a, b| noise[*a].total_cmp(&noise[*b]));
     let values: Vec<f32> = order.iter().map(|rank| (*rank as f32 - len as f32 / 2.0) / 8.0 + 0.06).collect();
@@ -132,13 +130,13 @@ fn threads_change_nothing() {
 
 #[test]
 fn without_a_tape_the_values_are_the_same() -> Result<()> {
-    let x = common::variable(&random(1, &[2, 5, 9, 8]));
+    let x = crate::common::variable(&random(1, &[2, 5, 9, 8]));
     let config = PoolConfig::square(3, 2, 1);
     let plain = max_pool2d(&x, config)?;
     let tape = Tape::start();
     let recorded = max_pool2d(&x, config)?;
     drop(tape);
-    assert_eq!(common::flat(&plain), common::flat(&recorded));
+    assert_eq!(crate::common::flat(&plain), crate::common::flat(&recorded));
     Ok(())
 }
 
@@ -217,11 +215,11 @@ fn attention_is_its_composition() {
         let y = softmax(&scores)?.matmul(&v?)?;
         Ok(y.transpose(1, 2)?.reshape((b, n, heads * d))?)
     };
-    let vars = [common::variable(&qkv), common::variable(&bias)];
-    let (want, want_grads) = common::gradients(&vars, composed);
-    let (got, got_grads) = common::gradients(&vars, |t| attention_qkv(&t[0], heads, 0.5, Some(&t[1])));
-    common::assert_close("y", &got, &want, 1e-5);
+    let vars = [crate::common::variable(&qkv), crate::common::variable(&bias)];
+    let (want, want_grads) = crate::common::gradients(&vars, composed);
+    let (got, got_grads) = crate::common::gradients(&vars, |t| attention_qkv(&t[0], heads, 0.5, Some(&t[1])));
+    crate::common::assert_close("y", &got, &want, 1e-5);
     for var in &vars {
-        common::assert_close("gradient", got_grads.get(var).unwrap(), want_grads.get(var).unwrap(), 1e-4);
+        crate::common::assert_close("gradient", got_grads.get(var).unwrap(), want_grads.get(var).unwrap(), 1e-4);
     }
 }

@@ -1,0 +1,10 @@
+//! The integration tests of tallow-cli: one binary, because each binary links every dependency again.
+
+mod crossval;
+mod ensemble;
+mod kill_and_resume;
+mod multi_label;
+mod preprocessing;
+mod pretrained;
+mod serve;
+mod stream;

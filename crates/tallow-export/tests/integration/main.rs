@@ -1,0 +1,5 @@
+//! The integration tests of tallow-export: one binary, because each binary links every dependency again.
+
+mod onnx;
+mod pretrained;
+mod timm_folder;

@@ -1,0 +1,5 @@
+//! The integration tests of tallow-models: one binary, because each binary links every dependency again.
+
+mod common;
+mod registry;
+mod timm;
