@@ -73,11 +73,30 @@ pub enum Error {
         /// Position in the list of ops, from 0.
         op_index: usize,
     },
+    /// An op of the list is invalid.
+    #[error("op {op_index} (from 0): {source}")]
+    AtOp {
+        /// Position in the list of ops, from 0.
+        op_index: usize,
+        /// The op's error.
+        source: Box<Error>,
+    },
     /// The number of channels is neither 1 nor 3.
-    #[error("a pipeline has 1 channel (grey) or 3 (RGB), found {found}")]
+    #[error("a pipeline has 1 channel (grey) or 3 (RGB), found {found}: see `in_chans` of the model, or the values of `mean`")]
     Channels {
         /// The number of channels.
         found: usize,
+    },
+    /// An image of floats has values that are not from 0 to 1.
+    #[error(
+        "the image holds floats, which must be from 0 to 1; found {}: `data.bit_depth` scales values up to 2^bit_depth − 1",
+        if *finite { format!("values up to {highest}") } else { "values that are not finite".to_owned() }
+    )]
+    FloatRange {
+        /// The highest value.
+        highest: f32,
+        /// Whether all values are finite.
+        finite: bool,
     },
     /// A crop does not fit in the image.
     #[error(

@@ -38,11 +38,12 @@ impl Image8 {
     }
 
     /// Converts an image as Pillow's `convert("L")` (1 channel) or `convert("RGB")` (3): alpha is dropped, 16-bit
-    /// values keep their high byte, grey is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. Floats are scaled from 0..1.
-    /// An image that already has the right type is not copied.
+    /// values are scaled from their whole range as torchvision's `to_dtype(uint8, scale=True)` does (`value >> 8`), grey
+    /// is `(19595 R + 38470 G + 7471 B + 32768) >> 16`. Floats are scaled from 0..1. [`PixelRule`](crate::PixelRule)
+    /// converts values of another range, and alpha, before. An image that already has the right type is not copied.
     ///
     /// # Errors
-    /// `channels` is neither 1 nor 3, or the image has no pixels.
+    /// `channels` is neither 1 nor 3, the image has no pixels, or it has float values far outside 0..1.
     pub fn from_dynamic(image: DynamicImage, channels: usize) -> Result<Self> {
         let size = Size { height: image.height() as usize, width: image.width() as usize };
         let (found, data) = match image {
@@ -56,7 +57,10 @@ impl Image8 {
             }
             DynamicImage::ImageRgb16(image) => (3, image.into_raw().into_iter().map(high_byte).collect()),
             DynamicImage::ImageRgba16(image) => (3, drop_alpha(&image.into_raw(), high_byte)),
-            other => (3, other.into_rgb8().into_raw()),
+            other => {
+                check_floats(&other)?;
+                (3, other.into_rgb8().into_raw())
+            }
         };
         let data = match (found, channels) {
             (1, 3) => data.iter().flat_map(|v| [*v; 3]).collect(),
@@ -112,6 +116,20 @@ impl Image8 {
         let stride = self.size.width * self.channels;
         &self.data[y * stride..(y + 1) * stride]
     }
+}
+
+/// Refuses float values that cannot be from 0 to 1: clipped, all of them would become white. A few bright ones may
+/// exceed 1 by a little.
+fn check_floats(image: &DynamicImage) -> Result<()> {
+    const HIGHEST: f32 = 1.5;
+    let values: &[f32] = match image {
+        DynamicImage::ImageRgb32F(image) => image.as_raw(),
+        DynamicImage::ImageRgba32F(image) => image.as_raw(),
+        _ => return Ok(()),
+    };
+    let highest = values.iter().copied().fold(0.0, f32::max);
+    let finite = values.iter().all(|value| value.is_finite());
+    if finite && highest <= HIGHEST { Ok(()) } else { Err(Error::FloatRange { highest, finite }) }
 }
 
 fn high_byte(value: u16) -> u8 {

@@ -47,16 +47,16 @@ impl Pipeline {
                     return Err(Error::Order { op_index });
                 }
                 Stage::Pixels(op) => {
-                    op.validate(channels)?;
+                    op.validate(channels).map_err(at_op(op_index))?;
                     let before = size;
-                    size = size_after(op.as_ref(), before)?;
+                    size = size_after(op.as_ref(), before).map_err(at_op(op_index))?;
                     if before.is_some() && size.is_none() {
                         opened_by = Some(format!("op {op_index}, {op:?}, lets it vary"));
                     }
                     pixel_ops.push(Arc::from(op));
                 }
                 Stage::Normalized(op) => {
-                    op.validate(channels)?;
+                    op.validate(channels).map_err(at_op(op_index))?;
                     normalized_ops.push(Arc::from(op));
                 }
             }
@@ -173,6 +173,11 @@ pub(crate) fn size_after(op: &dyn Transform, before: Option<Size>) -> Result<Opt
     let after = op.output_size(before)?;
     let always = op.probability() >= 1.0;
     Ok(after.filter(|_| always || after == before))
+}
+
+/// Names the op of an error by its position in the list.
+fn at_op(op_index: usize) -> impl Fn(Error) -> Error {
+    move |source| Error::AtOp { op_index, source: Box::new(source) }
 }
 
 fn expect_size(what: &'static str, expected: Size, image: &Image8) -> Result<()> {

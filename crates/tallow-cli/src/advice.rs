@@ -90,6 +90,13 @@ fn of_data(error: &tallow_data::Error) -> Option<String> {
         Error::Decode { .. } | Error::TooLarge { .. } => {
             "repair or remove it, or skip such images by --on-corrupt skip"
         }
+        Error::MissingImages { .. } => "bring them back, or leave them out by --on-corrupt skip",
+        Error::MissingFiles { .. } => {
+            "to go on without them: --set data.allow_missing_files=true in training, --allow-missing-files of `data`"
+        }
+        Error::AmbiguousFolders { .. } => {
+            "rename a folder, or say how to read them: --set data.folder_layout=classes in training, --folder-layout of `data`"
+        }
         _ => return None,
     };
     Some(advice.to_owned())

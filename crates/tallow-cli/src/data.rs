@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use tallow_data::{ClassOrder, Format, OnCorrupt, OpenOptions, Splits, WriteOptions};
+use tallow_data::{ClassOrder, FolderLayout, Format, OnCorrupt, OpenOptions, Splits, WriteOptions};
+
+use crate::columns::{self, Columns};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -16,8 +18,8 @@ pub struct Args {
     spec: String,
     #[command(flatten)]
     source: Source,
-    /// What to do with images that cannot be read: stop, or skip and list them
-    #[arg(long, value_name = "stop|skip", value_parser = ["stop", "skip"], default_value = "stop", hide_default_value = true, hide_possible_values = true)]
+    /// What to do with images that cannot be read: list them, or stop at the first
+    #[arg(long, value_name = "list|stop", value_parser = ["list", "skip", "stop"], default_value = "list", hide_default_value = true, hide_possible_values = true)]
     on_corrupt: String,
 }
 
@@ -35,6 +37,14 @@ struct Source {
     /// Sort classes by code point (10 before 2), as torchvision does
     #[arg(long)]
     lexical: bool,
+    #[arg(long, value_name = "WHAT=COLUMN,…", help = columns::HELP)]
+    columns: Option<Columns>,
+    /// Go on although numbered files (00000-of-00005) are missing
+    #[arg(long)]
+    allow_missing_files: bool,
+    /// Folders are classes or splits whatever their names, instead of what the names say
+    #[arg(long, value_name = "classes|splits", value_parser = ["classes", "splits"], hide_possible_values = true)]
+    folder_layout: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -63,24 +73,27 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn show(args: Args) -> Result<()> {
-    let on_corrupt = if args.on_corrupt == "skip" { OnCorrupt::Skip } else { OnCorrupt::Stop };
-    let splits = open(&args.spec, args.source)?;
+    let stop = args.on_corrupt == "stop";
+    let splits = open(&args.spec, args.source, !stop)?;
     let train = Some(splits.train.clone());
     for (name, split) in [("train", &train), ("validation", &splits.validation), ("test", &splits.test)] {
         if let Some(dataset) = split {
-            println!("{name}\n{}\n", tallow_data::summary(dataset.as_ref(), on_corrupt)?);
+            let summary = match stop {
+                true => tallow_data::summary(dataset.as_ref(), OnCorrupt::Stop)?,
+                false => tallow_data::describe(dataset.as_ref())?,
+            };
+            println!("{name}\n{summary}\n");
         }
     }
-    if splits.ignored_files > 0 {
-        println!("{} files are not images and were ignored", splits.ignored_files);
-    }
+    splits.warnings().iter().for_each(|warning| println!("note: {warning}"));
     Ok(())
 }
 
 fn convert(args: Convert) -> Result<()> {
     let format = Format::ALL.into_iter().find(|(name, _)| *name == args.format).map(|(_, format)| format);
     let format = format.context("the parser knows the formats")?;
-    let splits = open(&args.spec, args.source)?;
+    let splits = open(&args.spec, args.source, false)?;
+    splits.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let start = Instant::now();
     let options = WriteOptions { samples_per_file: args.samples_per_file };
     let written = tallow_data::write(&splits, &args.to, format, &options)?;
@@ -89,8 +102,23 @@ fn convert(args: Convert) -> Result<()> {
     Ok(())
 }
 
-fn open(spec: &str, source: Source) -> Result<Splits> {
+fn open(spec: &str, source: Source, describe: bool) -> Result<Splits> {
     let class_order = if source.lexical { ClassOrder::Lexical } else { ClassOrder::Natural };
-    let options = OpenOptions { data_dir: source.data_dir, class_order, ..OpenOptions::default() };
+    let folder_layout = match source.folder_layout.as_deref() {
+        Some("classes") => FolderLayout::Classes,
+        Some(_) => FolderLayout::Splits,
+        None => FolderLayout::Auto,
+    };
+    let mut options = OpenOptions {
+        data_dir: source.data_dir,
+        class_order,
+        folder_layout,
+        allow_missing_files: source.allow_missing_files,
+        describe,
+        ..OpenOptions::default()
+    };
+    if let Some(columns) = &source.columns {
+        columns.set(&mut options);
+    }
     Ok(tallow_data::open(spec, &options)?)
 }

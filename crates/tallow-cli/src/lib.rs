@@ -8,6 +8,7 @@ mod audit;
 mod augment;
 pub mod batch_size;
 mod classifier;
+mod columns;
 mod completions;
 mod crossval;
 mod data;

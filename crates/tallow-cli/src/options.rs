@@ -3,6 +3,8 @@
 use anyhow::Result;
 use tallow_train::Setting;
 
+use crate::columns::{self, Columns};
+
 /// Options that select the data.
 #[derive(clap::Args)]
 pub struct Source {
@@ -13,6 +15,8 @@ pub struct Source {
     /// The folder with the files of a named dataset
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
+    #[arg(long, value_name = "WHAT=COLUMN,…", help = columns::HELP)]
+    pub columns: Option<Columns>,
     /// Cache decoded images in this folder for later epochs and runs
     #[arg(long, value_name = "DIR")]
     pub cache: Option<String>,
@@ -50,11 +54,13 @@ pub struct Method {
 impl Source {
     /// The flags as settings of the configuration.
     pub fn settings(&self) -> Vec<Setting> {
-        settings([
+        let mut settings = settings([
             ("--data", "data.spec", &self.data),
             ("--data-dir", "data.data_dir", &self.data_dir),
             ("--cache", "data.cache", &self.cache),
-        ])
+        ]);
+        settings.extend(self.columns.iter().flat_map(Columns::settings));
+        settings
     }
 }
 

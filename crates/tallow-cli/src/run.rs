@@ -62,9 +62,7 @@ pub fn headline(setup: &Setup, dir: &RunDir) -> String {
         setup.built.store.parameter_count() as f64 / 1e6,
         dir.path().display(),
     );
-    if splits.ignored_files > 0 {
-        text += &format!("\nnote   {} files are not images and were ignored", splits.ignored_files);
-    }
+    splits.warnings().iter().for_each(|warning| text += &format!("\nnote   {warning}"));
     text
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::findings::listed;
 use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE};
 
 /// The result type of this crate.
@@ -104,6 +105,53 @@ pub enum Error {
         /// The file name extensions of images.
         extensions: String,
     },
+    /// The folders of a folder of images can be splits or classes.
+    #[error(
+        "{}: {reason}: `folder_layout` = \"splits\" takes folders with the names of splits as splits, \"classes\" takes every \
+         folder as a class", path.display()
+    )]
+    AmbiguousFolders {
+        /// The folder.
+        path: PathBuf,
+        /// Which folders can be read in which ways.
+        reason: String,
+    },
+    /// There is one class only.
+    #[error("there is one class only, `{class}`: a classifier needs two or more{hint}")]
+    OneClass {
+        /// The class.
+        class: String,
+        /// The folder that was probably meant, as the end of the sentence; may be empty.
+        hint: String,
+    },
+    /// Numbered files of a dataset are missing.
+    #[error(
+        "{}: {} of {total} files are missing: {}; fetch them, or set `allow_missing_files` = true to go on without them",
+        path.display(), missing.len(), listed(missing)
+    )]
+    MissingFiles {
+        /// One of the files that are there.
+        path: PathBuf,
+        /// The names of the missing files.
+        missing: Vec<String>,
+        /// The number of files that there should be.
+        total: usize,
+    },
+    /// Images of a manifest are missing.
+    #[error(
+        "{}: no file for {count} of {lines} lines: {}; paths are relative to the manifest's folder",
+        path.display(), listed(first)
+    )]
+    MissingImages {
+        /// The manifest.
+        path: PathBuf,
+        /// The number of lines whose image is missing.
+        count: usize,
+        /// The number of lines.
+        lines: usize,
+        /// The first of them, with line and path.
+        first: Vec<String>,
+    },
     /// There are no samples.
     #[error("{} holds no images: expected {expected}", path.display())]
     NoImages {
@@ -113,7 +161,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A sample's class is not one of the classes in use.
-    #[error("{}: class `{class}` is not one of the {} classes in use ({})", path.display(), known.len(), abbreviated(known))]
+    #[error("{}: class `{class}` is not one of the {} classes in use ({})", path.display(), known.len(), listed(known))]
     UnknownClass {
         /// The folder or manifest.
         path: PathBuf,
@@ -123,7 +171,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// The dataset's classes are not the requested ones.
-    #[error("dataset `{name}` has the classes {}, expected {}", abbreviated(found), abbreviated(expected))]
+    #[error("dataset `{name}` has the classes {}, expected {}", listed(found), listed(expected))]
     OtherClasses {
         /// The dataset.
         name: String,
@@ -228,12 +276,3 @@ impl Error {
     }
 }
 
-/// The first few names, so that messages stay readable with a thousand classes.
-fn abbreviated(names: &[String]) -> String {
-    const SHOWN: usize = 12;
-    let mut text = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN {
-        text += &format!(", … {} in all", names.len());
-    }
-    text
-}

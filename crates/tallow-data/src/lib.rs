@@ -19,14 +19,17 @@
 //! A new format is one file in `sources/`; a new named dataset is one row of the table in `sources/named.rs`.
 
 mod cache;
+mod complete;
 mod dataset;
 pub mod decode;
 mod error;
+mod findings;
 mod limits;
 mod loader;
 mod open;
 mod options;
 mod order;
+mod pixels;
 mod preprocess;
 mod sampler;
 mod scaled_jpeg;
@@ -36,6 +39,7 @@ mod splits;
 mod stream;
 mod subset;
 mod summary;
+mod warnings;
 mod wrapper;
 mod write;
 
@@ -48,7 +52,7 @@ pub use dataset::{Dataset, class_counts, groups, labels, times};
 pub use error::{Error, Result};
 pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, OnCorrupt};
 pub use open::{open, open_held_out, split};
-pub use options::{ClassOrder, FoldOptions, OpenOptions};
+pub use options::{ClassOrder, FoldOptions, FolderLayout, OpenOptions};
 pub use order::run_shuffled;
 pub use preprocess::preprocess;
 pub use sampler::Sampler;
@@ -63,5 +67,5 @@ pub use split::{
 pub use splits::Splits;
 pub use stream::{SampleStream, StreamConfig, StreamSample};
 pub use subset::Subset;
-pub use summary::{Summary, measure, summary};
+pub use summary::{Summary, describe, measure, summary};
 pub use write::{Format, WriteOptions, write};

@@ -7,6 +7,7 @@ use crate::cache::Cached;
 use crate::dataset::{Dataset, groups, labels, times};
 use crate::error::{Error, Result};
 use crate::options::{ClassOrder, OpenOptions};
+use crate::pixels::{ConvertedPixels, check_rule};
 use crate::scaled_jpeg::ScaledJpeg;
 use crate::sources::features::{fetch_from_hub, read_parquet, read_shards};
 use crate::sources::{folder, manifest, named, paths};
@@ -66,6 +67,7 @@ fn open_whole(spec: &str, options: &OpenOptions) -> Result<Splits> {
         });
     }
     check_stream(options)?;
+    check_rule(&options.pixel_rule)?;
     let splits = open_spec(spec, options)?;
     if options.stream && splits.stream.is_none() {
         let expected = "false: only WebDataset's .tar shards can be streamed".into();
@@ -109,7 +111,7 @@ pub fn split(splits: Splits, options: &OpenOptions) -> Result<(Splits, Option<Ar
     let Some(fold) = options.fold else {
         return Ok((hold_out_validation(splits, options)?, None));
     };
-    let all = splits.train;
+    let all = splits.train.clone();
     let fold = cross_validation_fold(all.as_ref(), fold, options)?;
     let train: Arc<dyn Dataset> = Arc::new(Subset::new(all.clone(), fold.train)?);
     let splits = hold_out_validation(Splits { train, ..splits }, options)?;
@@ -122,6 +124,9 @@ fn with_decoding(splits: Splits, options: &OpenOptions) -> Result<Splits> {
         if let Some(short_side) = options.draft {
             dataset = Arc::new(ScaledJpeg::new(dataset, short_side)?);
         }
+        if !options.pixel_rule.is_default() {
+            dataset = Arc::new(ConvertedPixels::new(dataset, options.pixel_rule));
+        }
         if let Some(folder) = &options.cache {
             dataset = Arc::new(Cached::new(dataset, folder, options.cache_side)?);
         }
@@ -129,10 +134,9 @@ fn with_decoding(splits: Splits, options: &OpenOptions) -> Result<Splits> {
     };
     Ok(Splits {
         train: wrap(splits.train)?,
-        stream: splits.stream,
         validation: splits.validation.map(wrap).transpose()?,
         test: splits.test.map(wrap).transpose()?,
-        ignored_files: splits.ignored_files,
+        ..splits
     })
 }
 
@@ -195,6 +199,9 @@ fn open_path(spec: &str, path: &Path, options: &OpenOptions) -> Result<Splits> {
         let expected = "stream = true: shards at an address can only be streamed";
         return Err(Error::format(file, expected, "stream = false"));
     }
+    // Files that are named one by one are a choice; a wildcard means all.
+    let named = OpenOptions { allow_missing_files: true, ..options.clone() };
+    let options = if pattern && spec.contains(['*', '?']) { options } else { &named };
     let is_there = |file: &PathBuf| paths::address(file).is_some() || file.is_file();
     let exist = !files.is_empty() && files.iter().all(is_there);
     let all_end = |extension| exist && files.iter().all(|file| paths::has_extension(file, &[extension]));
@@ -236,7 +243,7 @@ fn hold_out_validation(splits: Splits, options: &OpenOptions) -> Result<Splits> 
     if fraction == 0.0 || splits.validation.is_some() {
         return Ok(splits);
     }
-    let all = splits.train;
+    let all = splits.train.clone();
     let without = |field, what: &str| Error::Option {
         field,
         expected: format!("absent: this dataset has no {what}"),
@@ -259,9 +266,7 @@ fn hold_out_validation(splits: Splits, options: &OpenOptions) -> Result<Splits> 
     }
     Ok(Splits {
         train: Arc::new(Subset::new(all.clone(), train)?),
-        stream: None,
         validation: Some(Arc::new(Subset::new(all, validation)?)),
-        test: splits.test,
-        ignored_files: splits.ignored_files,
+        ..splits
     })
 }

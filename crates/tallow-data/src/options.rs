@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tallow_augment::PixelRule;
+
+use crate::loader::OnCorrupt;
 
 /// How to open a dataset.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -28,10 +31,29 @@ pub struct OpenOptions {
     /// The column or key with the time of each sample. The validation split then takes the latest samples. Values are
     /// numbers, or texts that sort chronologically (2024-05-31T12:00).
     pub time_column: Option<String>,
-    /// The column of images in a Parquet file. `None`: the column that the metadata name, or a usual name.
+    /// The column of images in a Parquet file, or of their paths in a manifest. `None`: the column that the metadata
+    /// name, or a usual name.
     pub image_column: Option<String>,
-    /// The column of labels in a Parquet file, or the label's key in a shard's JSON. `None`: a usual name.
+    /// The column of labels in a Parquet file or a manifest, or the label's key in a shard's JSON. `None`: a usual name.
     pub label_column: Option<String>,
+    /// The column of the split in a manifest. `None`: `split`.
+    pub split_column: Option<String>,
+    /// The column of the weight in a manifest. `None`: `weight`.
+    pub weight_column: Option<String>,
+    /// The text between the labels of a sample in a CSV manifest; giving it makes `label_column` multi-label. `None`: `|`
+    /// in a column `labels`, and one label in all others.
+    pub label_separator: Option<String>,
+    /// How the folders of a folder of images are read.
+    pub folder_layout: FolderLayout,
+    /// Whether a set of numbered files (`00000-of-00005`) may lack some.
+    pub allow_missing_files: bool,
+    /// With [`OnCorrupt::Skip`], lines of a manifest whose file is missing are left out and counted.
+    pub on_corrupt: OnCorrupt,
+    /// Open as much as possible, for a description: what would stop training (empty classes, missing files, labels that
+    /// are no class) becomes a sentence in [`Splits::notes`](crate::Splits::notes).
+    pub describe: bool,
+    /// The conversion of 16-bit, float and transparent images to 8-bit pixels.
+    pub pixel_rule: PixelRule,
     /// Decode JPEG files at the smallest of 1/2, 1/4 and 1/8 scale whose short side has at least this many pixels
     /// ([`ScaledJpeg`](crate::ScaledJpeg)). `None`: at full size.
     pub draft: Option<u32>,
@@ -45,6 +67,21 @@ pub struct OpenOptions {
     pub stream: bool,
     /// The number of samples in an epoch of a stream. `None`: the number in `_info.json`.
     pub samples_per_epoch: Option<usize>,
+}
+
+/// How the folders of a folder of images are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FolderLayout {
+    /// As splits if a folder has the name of the training split and holds class folders, else as classes. What can be
+    /// either is an error.
+    #[default]
+    Auto,
+    /// Every folder is a class, whatever its name.
+    Classes,
+    /// Folders with the names of splits are splits; others are not taken.
+    Splits,
 }
 
 /// How class names are sorted.

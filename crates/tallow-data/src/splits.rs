@@ -27,9 +27,17 @@ pub struct Splits {
     pub test: Option<Arc<dyn Dataset>>,
     /// The number of files that are not images, or of shard samples that have no image or label.
     pub ignored_files: usize,
+    /// What was found when the files were listed and a reader should know: files, folders and columns that were not
+    /// taken, contradictions. [`warnings`](Self::warnings) has more.
+    pub notes: Vec<String>,
 }
 
 impl Splits {
+    /// A training split alone.
+    pub fn of(train: Arc<dyn Dataset>) -> Self {
+        Self { train, stream: None, validation: None, test: None, ignored_files: 0, notes: Vec::new() }
+    }
+
     /// The number of training samples in an epoch.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::DynamicImage;
 use serde::{Deserialize, Serialize};
+use tallow_augment::PixelRule;
 
 use crate::decode;
 use crate::error::Result;
@@ -65,6 +66,8 @@ pub struct StreamSample {
     pub label: usize,
     /// The shard and the sample's key in it.
     pub id: String,
+    /// The conversion of the image to 8-bit pixels.
+    pub pixel_rule: PixelRule,
 }
 
 impl StreamSample {
@@ -73,6 +76,6 @@ impl StreamSample {
     /// # Errors
     /// As [`decode_bytes`](crate::decode::decode_bytes).
     pub fn image(&self) -> Result<DynamicImage> {
-        decode::decode_bytes(&self.bytes, Path::new(&self.id))
+        Ok(self.pixel_rule.apply(decode::decode_bytes(&self.bytes, Path::new(&self.id))?))
     }
 }

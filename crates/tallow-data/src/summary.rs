@@ -9,8 +9,12 @@ use tallow_augment::{Image8, Normalization};
 
 use crate::dataset::{Dataset, class_counts};
 use crate::error::{Error, Result};
+use crate::findings::shortened;
 use crate::loader::OnCorrupt;
 use crate::stream::StreamSample;
+
+/// The number of images that cannot be read which the printed summary lists.
+const LISTED: usize = 20;
 
 /// Statistics of a dataset, computed by [`summary`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,8 @@ pub struct Summary {
     pub normalization: Normalization,
     /// The ids of images that could not be read.
     pub skipped: Vec<String>,
+    /// Why each of them could not be read.
+    pub problems: Vec<String>,
 }
 
 /// Decodes all images in parallel and computes their statistics. The result does not depend on the number of threads:
@@ -40,26 +46,50 @@ pub struct Summary {
 /// # Errors
 /// There is no readable image; an image cannot be read and `on_corrupt` is not [`OnCorrupt::Skip`].
 pub fn summary(dataset: &dyn Dataset, on_corrupt: OnCorrupt) -> Result<Summary> {
-    let totals = (0..dataset.len())
-        .into_par_iter()
-        .map(|index| match totals_of(dataset, index) {
-            Err(error) if error.is_corrupt_sample() && on_corrupt == OnCorrupt::Skip => {
-                Ok(Totals { skipped: vec![dataset.id(index)], ..Totals::default() })
-            }
-            other => other,
-        })
-        .try_reduce(Totals::default, |a, b| Ok(a.plus(b)))?;
+    let totals = totals(dataset, |error| error.is_corrupt_sample() && on_corrupt == OnCorrupt::Skip)?;
     totals.checked()?;
-    Ok(Summary {
-        images: dataset.len(),
-        channels: dataset.channels(),
-        class_names: dataset.class_names().to_vec(),
-        class_counts: class_counts(dataset),
-        height: totals.height.unwrap_or_default(),
-        width: totals.width.unwrap_or_default(),
-        normalization: totals.normalization(dataset.channels()),
-        skipped: totals.skipped,
-    })
+    Ok(Summary::of(dataset, totals))
+}
+
+/// As [`summary`], but stops at nothing: every image that cannot be read, or not be used, is listed. Without a readable
+/// image, sizes are 0, means 0 and deviations 1.
+///
+/// # Errors
+/// None today; a dataset may have errors of its own.
+pub fn describe(dataset: &dyn Dataset) -> Result<Summary> {
+    Ok(Summary::of(dataset, totals(dataset, |_| true)?))
+}
+
+/// The sums over all images; those with an error that `lists` are listed.
+fn totals(dataset: &dyn Dataset, lists: impl Fn(&Error) -> bool + Sync) -> Result<Totals> {
+    let of = |index| match totals_of(dataset, index) {
+        Err(error) if lists(&error) => {
+            let (skipped, problems) = (vec![dataset.id(index)], vec![error.to_string()]);
+            Ok(Totals { skipped, problems, ..Totals::default() })
+        }
+        other => other,
+    };
+    (0..dataset.len()).into_par_iter().map(of).try_reduce(Totals::default, |a, b| Ok(a.plus(b)))
+}
+
+impl Summary {
+    fn of(dataset: &dyn Dataset, totals: Totals) -> Self {
+        let channels = dataset.channels();
+        Self {
+            images: dataset.len(),
+            channels,
+            class_names: dataset.class_names().to_vec(),
+            class_counts: class_counts(dataset),
+            height: totals.height.unwrap_or_default(),
+            width: totals.width.unwrap_or_default(),
+            normalization: match totals.pixels {
+                0 => Normalization::identity(channels),
+                _ => totals.normalization(channels),
+            },
+            skipped: totals.skipped,
+            problems: totals.problems,
+        }
+    }
 }
 
 /// Mean and standard deviation of each channel, in units of pixel / 255. Measure the training split.
@@ -97,6 +127,7 @@ struct Totals {
     height: Option<(usize, usize)>,
     width: Option<(usize, usize)>,
     skipped: Vec<String>,
+    problems: Vec<String>,
 }
 
 fn totals_of(dataset: &dyn Dataset, index: usize) -> Result<Totals> {
@@ -143,6 +174,7 @@ impl Totals {
         self.height = range(self.height, other.height);
         self.width = range(self.width, other.width);
         self.skipped.extend(other.skipped);
+        self.problems.extend(other.problems);
         self
     }
 
@@ -183,15 +215,18 @@ impl fmt::Display for Summary {
         )?;
         writeln!(f, "mean {}", list(&self.normalization.mean))?;
         writeln!(f, "std  {}", list(&self.normalization.std))?;
-        let widest = self.class_names.iter().map(|n| n.chars().count()).max();
-        let widest = widest.unwrap_or(0);
-        for (name, count) in self.class_names.iter().zip(&self.class_counts) {
-            let share = 100.0 * *count as f64 / self.images as f64;
+        let names: Vec<String> = self.class_names.iter().map(|name| shortened(name)).collect();
+        let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        for (name, count) in names.iter().zip(&self.class_counts) {
+            let share = 100.0 * *count as f64 / self.images.max(1) as f64;
             writeln!(f, "  {name:<widest$}  {count:>8}  {share:5.1} %")?;
         }
         if !self.skipped.is_empty() {
-            let shown = self.skipped.iter().take(20).cloned().collect::<Vec<_>>();
-            writeln!(f, "{} damaged: {}", self.skipped.len(), shown.join(", "))?;
+            writeln!(f, "{} cannot be read:", self.skipped.len())?;
+            self.problems.iter().take(LISTED).try_for_each(|problem| writeln!(f, "  {problem}"))?;
+            if self.problems.len() > LISTED {
+                writeln!(f, "  … {} more", self.problems.len() - LISTED)?;
+            }
         }
         Ok(())
     }

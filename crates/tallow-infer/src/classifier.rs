@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use image::DynamicImage;
 use rayon::prelude::*;
-use tallow_augment::{Pipeline, rng};
+use tallow_augment::{Pipeline, PixelRule, rng};
 use tallow_data::Loader;
 use tallow_metrics::{sigmoid, softmax};
 use tallow_models::BuiltModel;
@@ -24,6 +24,9 @@ pub struct Classifier {
     pub built: BuiltModel,
     /// The class names in the order of the logits.
     pub classes: Vec<String>,
+    /// The conversion of each decoded image to 8-bit pixels, before the preprocessing. A dataset opened with the run's
+    /// options has done so.
+    pub pixel_rule: PixelRule,
     /// The preprocessing of each image.
     pub pipeline: Arc<Pipeline>,
     /// Whether several classes can hold for an image: probabilities are then sigmoids instead of a softmax.
@@ -37,8 +40,8 @@ pub struct Classifier {
 impl Classifier {
     /// A classifier of one label per image, without test-time augmentation.
     pub fn new(built: BuiltModel, classes: Vec<String>, pipeline: Arc<Pipeline>) -> Self {
-        let views = TestTime::default();
-        Self { built, classes, pipeline, multi_label: false, batch_size: BATCH_SIZE, views }
+        let (views, pixel_rule) = (TestTime::default(), PixelRule::default());
+        Self { built, classes, pixel_rule, pipeline, multi_label: false, batch_size: BATCH_SIZE, views }
     }
 
     /// The probability of each class for each image.
@@ -68,7 +71,7 @@ impl Classifier {
             let mut sum = ViewSum::new(&self.views, self.multi_label, self.classes.len());
             for pipeline in [&self.pipeline].into_iter().chain(&self.views.crops) {
                 let (height, width, channels) = pipeline.output_shape();
-                let pixels = preprocess(chunk, pipeline, first)?;
+                let pixels = preprocess(chunk, &self.pixel_rule, pipeline, first)?;
                 sum.add(self.built.model.as_ref(), pixels, (chunk.len(), height, width, channels), 0)?;
             }
             logits.extend(sum.into_logits());
@@ -105,13 +108,14 @@ impl Classifier {
     }
 }
 
-/// The pixels of images after a pipeline, `[n, h, w, c]`, in parallel. `first` is the index of the first image, for errors.
-fn preprocess(images: &[DynamicImage], pipeline: &Pipeline, first: usize) -> Result<Vec<f32>> {
+/// The pixels of images after the rule and a pipeline, `[n, h, w, c]`, in parallel. `first` is the index of the first image, for errors.
+fn preprocess(images: &[DynamicImage], rule: &PixelRule, pipeline: &Pipeline, first: usize) -> Result<Vec<f32>> {
     let len = pipeline.output_len();
     let mut pixels = vec![0.0; images.len() * len];
     pixels.par_chunks_mut(len.max(1)).zip(images.par_iter()).enumerate().try_for_each(|(at, (pixels, image))| {
         // The pipeline of evaluation draws no random numbers, and takes each image by value: one copy at a time.
-        let applied = pipeline.apply(image.clone(), &mut rng::keyed(0, 0, at as u64, rng::AUGMENT), pixels);
+        let image = rule.apply(image.clone());
+        let applied = pipeline.apply(image, &mut rng::keyed(0, 0, at as u64, rng::AUGMENT), pixels);
         applied.map_err(|source| Error::Image { index: first + at, source })
     })?;
     Ok(pixels)

@@ -59,6 +59,7 @@ impl TrainedRun {
         let pipeline = preprocessing.pipeline()?;
         let classifier = Classifier {
             multi_label: config.data.multi_label,
+            pixel_rule: config.data.pixel_rule(),
             batch_size: config.train.eval_batch_size,
             views: TestTime::new(&config)?,
             ..Classifier::new(built, classes, Arc::new(pipeline))
@@ -190,7 +191,7 @@ impl TrainedRun {
         let first = splits.first_image(data.on_corrupt)?;
         let image = Size { height: first.height() as usize, width: first.width() as usize };
         let normalization = Normalization { mean: mean.clone(), std: std.clone() };
-        let pipeline = Arc::new(build_pipeline(ops, splits.train.channels(), &normalization, image)?);
+        let pipeline = Arc::new(build_pipeline("augment.train", ops, splits.train.channels(), &normalization, image)?);
         let config = LoaderConfig {
             batch_size: train.batch_size,
             drop_last: train.drop_last,

@@ -10,6 +10,7 @@ pub static TOP1: Metric = Metric {
     sklearn: "accuracy_score",
     direction: Direction::HigherIsBetter,
     unit: Unit::Percent,
+    range: (0.0, 1.0),
     compute: Compute::Evaluation(|evaluation| Some(evaluation.top1)),
 };
 
@@ -20,6 +21,7 @@ pub static TOP5: Metric = Metric {
     sklearn: "top_k_accuracy_score(k=5)",
     direction: Direction::HigherIsBetter,
     unit: Unit::Percent,
+    range: (0.0, 1.0),
     compute: Compute::Evaluation(|evaluation| evaluation.top5),
 };
 

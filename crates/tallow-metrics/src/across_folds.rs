@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::student_t::student_t_quantile;
+use crate::wilson::wilson_interval;
 use crate::{Error, Evaluation, METRICS, Metric, ProbabilityReport, Result};
 
 /// The confidence level of the intervals.
@@ -18,7 +19,7 @@ pub struct MeanInterval {
     /// The standard deviation of a value, with `n - 1` degrees of freedom; 0 for a single value.
     pub std: f64,
     /// The 95 % confidence interval of the mean by Student's t, under the assumption that the values are independent;
-    /// absent for a single value.
+    /// absent for a single value. Of a metric with a highest value, it is that of [`within`](Self::within).
     pub interval: Option<(f64, f64)>,
     /// The 95 % interval corrected for overlapping training sets: the standard error is std · √(1/n + test/train).
     pub corrected: Option<(f64, f64)>,
@@ -47,6 +48,40 @@ impl MeanInterval {
         let t = student_t_quantile(CONFIDENCE, values.len() - 1);
         let around = |variance: f64| Some((mean - t * std * variance.sqrt(), mean + t * std * variance.sqrt()));
         Ok(Self { mean, std, interval: around(1.0 / n), corrected: around(1.0 / n + test_share) })
+    }
+
+    /// As [`of`](Self::of), with intervals that stay within the `range` of the values: Wilson's score interval with the
+    /// quantile of Student's t, for the number of independent samples at which a proportion has the variance of the mean,
+    /// at most the `samples` that were measured. So folds that happen to agree give no interval of width 0. A range
+    /// without a highest value cuts the intervals of `of` at its lowest.
+    ///
+    /// # Errors
+    /// No values.
+    ///
+    /// # Source
+    /// Wilson 1927, "Probable inference"; the effective number of samples as in Korn & Graubard 1998.
+    pub fn within(range: (f64, f64), values: &[f64], test_share: f64, samples: usize) -> Result<Self> {
+        let plain = Self::of(values, test_share)?;
+        let (low, width) = (range.0, range.1 - range.0);
+        if values.len() == 1 {
+            return Ok(plain);
+        }
+        if !width.is_finite() {
+            let cut = |interval: Option<(f64, f64)>| interval.map(|(from, to)| (from.max(low), to));
+            return Ok(Self { interval: cut(plain.interval), corrected: cut(plain.corrected), ..plain });
+        }
+        let (n, t) = (values.len() as f64, student_t_quantile(CONFIDENCE, values.len() - 1));
+        let share = (plain.mean - low) / width;
+        let around = |factor: f64| {
+            let variance = (plain.std / width).powi(2) * factor;
+            let effective = share * (1.0 - share) / variance;
+            let most = samples as f64;
+            // Without variance there is no effective number.
+            let effective = if effective.is_finite() && variance > 0.0 { effective.min(most) } else { most };
+            let (from, to) = wilson_interval(share, effective, t);
+            Some((low + width * from, low + width * to))
+        };
+        Ok(Self { interval: around(1.0 / n), corrected: around(1.0 / n + test_share), ..plain })
     }
 }
 
@@ -87,7 +122,7 @@ impl AcrossFolds {
                 metric.of(evaluation, probabilities.as_ref())
             };
             let values: Vec<f64> = folds.iter().map(value).collect::<Option<_>>()?;
-            let summary = MeanInterval::of(&values, test_share);
+            let summary = MeanInterval::within(metric.range, &values, test_share, held_out);
             Some(summary.map(|summary| MetricAcrossFolds { name: metric.name.to_owned(), values, summary }))
         };
         Ok(Self { metrics: METRICS.iter().filter_map(of).collect::<Result<_>>()? })

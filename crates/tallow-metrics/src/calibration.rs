@@ -14,6 +14,7 @@ pub static BRIER: Metric = Metric {
     sklearn: "brier_score_loss(scale_by_half=False)",
     direction: Direction::LowerIsBetter,
     unit: Unit::Number,
+    range: (0.0, 2.0),
     compute: Compute::Probabilities(|probabilities| Some(probabilities.brier)),
 };
 
@@ -24,6 +25,7 @@ pub static ECE: Metric = Metric {
     sklearn: "calibration_curve",
     direction: Direction::LowerIsBetter,
     unit: Unit::Percent,
+    range: (0.0, 1.0),
     compute: Compute::Probabilities(|probabilities| Some(probabilities.ece)),
 };
 

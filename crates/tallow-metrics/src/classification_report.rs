@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::table_name::table_name;
 use crate::{
     Average, ConfusionMatrix, Error, PrecisionRecallFscore, Result, check, confusion_matrix,
     precision_recall_fscore::{Counts, average},
@@ -128,7 +129,7 @@ impl ClassificationReport {
 impl fmt::Display for ClassificationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
-        let names = self.classes.iter().map(|class| class.name.as_str()).chain(["weighted avg"]);
+        let names = self.classes.iter().map(|class| table_name(&class.name)).chain(["weighted avg".into()]);
         let width = names.map(|name| name.chars().count()).max().unwrap_or(0).max(digits);
         let row = |f: &mut fmt::Formatter<'_>, name: &str, scores: &PrecisionRecallFscore| {
             let PrecisionRecallFscore { precision, recall, f1_score, support } = scores;
@@ -137,7 +138,7 @@ impl fmt::Display for ClassificationReport {
 
         writeln!(f, "{:>width$}  {:>9} {:>9} {:>9} {:>9}\n", "", "precision", "recall", "f1-score", "support")?;
         for class in &self.classes {
-            row(f, &class.name, &class.scores)?;
+            row(f, &table_name(&class.name), &class.scores)?;
         }
         writeln!(f)?;
         if let Some(accuracy) = self.accuracy {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::table_name::table_name;
 use crate::{Error, Result, check};
 
 /// The maximum length of column headings, in characters; rows show full names, in the same order.
@@ -136,7 +137,7 @@ impl ConfusionMatrix {
         };
         let headings: Vec<String> = self.class_names.iter().map(|name| shorten(name)).collect();
         let corner = "true \\ predicted";
-        let names = self.class_names.iter().map(String::as_str).chain([corner]);
+        let names = self.class_names.iter().map(|name| table_name(name)).chain([corner.into()]);
         let first = names.map(|name| name.chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = headings
             .iter()
@@ -151,7 +152,7 @@ impl ConfusionMatrix {
             let columns: String = row.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
             format!("{name:>first$}{columns}\n")
         };
-        let rows: String = self.class_names.iter().zip(&cells).map(|(name, row)| line(name, row)).collect();
+        let rows: String = self.class_names.iter().zip(&cells).map(|(name, row)| line(&table_name(name), row)).collect();
         line(corner, &headings) + &rows
     }
 }

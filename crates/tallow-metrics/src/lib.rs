@@ -17,6 +17,7 @@
 //! | [`evaluation`] | the evaluation that a run's `metrics.json` holds |
 //! | [`across_folds`] | means and confidence intervals over the folds of a cross-validation |
 //! | [`student_t`] | quantiles of Student's t distribution |
+//! | [`wilson`] | the confidence interval of a proportion, which stays within 0 to 1 |
 //! | [`softmax`](mod@softmax) | logits to probabilities and predictions |
 //! | `line_chart` | learning curves as SVG; needs the feature `plots` |
 
@@ -36,9 +37,11 @@ pub mod probability_report;
 pub mod ranking;
 pub mod softmax;
 pub mod student_t;
+pub mod wilson;
 
 mod check;
 mod error;
+mod table_name;
 
 pub use accuracy::{accuracy_score, top_k_accuracy_score};
 pub use across_folds::{AcrossFolds, MeanInterval, MetricAcrossFolds};
@@ -62,3 +65,4 @@ pub use ranking::{
 };
 pub use softmax::{argmax, softmax};
 pub use student_t::student_t_quantile;
+pub use wilson::wilson_interval;

@@ -10,6 +10,7 @@ pub static LOSS: Metric = Metric {
     sklearn: "log_loss",
     direction: Direction::LowerIsBetter,
     unit: Unit::Number,
+    range: (0.0, f64::INFINITY),
     compute: Compute::Evaluation(|evaluation| Some(evaluation.loss)),
 };
 

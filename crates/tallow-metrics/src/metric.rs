@@ -43,6 +43,8 @@ pub struct Metric {
     pub direction: Direction,
     /// How the value is printed.
     pub unit: Unit,
+    /// The lowest and the highest value there can be.
+    pub range: (f64, f64),
     /// What the value is computed from, and how.
     pub compute: Compute,
 }

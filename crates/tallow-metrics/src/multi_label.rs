@@ -18,6 +18,7 @@ pub static MAP: Metric = Metric {
     sklearn: "average_precision_score(average=\"macro\")",
     direction: Direction::HigherIsBetter,
     unit: Unit::Percent,
+    range: (0.0, 1.0),
     compute: Compute::MultiLabel(|metrics| Some(metrics.mean_average_precision)),
 };
 
@@ -28,6 +29,7 @@ pub static SAMPLES_F1: Metric = Metric {
     sklearn: "f1_score(average=\"samples\")",
     direction: Direction::HigherIsBetter,
     unit: Unit::Number,
+    range: (0.0, 1.0),
     compute: Compute::MultiLabel(|metrics| Some(metrics.samples_avg.f1_score)),
 };
 
@@ -38,6 +40,7 @@ pub static SUBSET_ACCURACY: Metric = Metric {
     sklearn: "accuracy_score",
     direction: Direction::HigherIsBetter,
     unit: Unit::Percent,
+    range: (0.0, 1.0),
     compute: Compute::MultiLabel(|metrics| Some(metrics.subset_accuracy)),
 };
 
@@ -48,6 +51,7 @@ pub static HAMMING_LOSS: Metric = Metric {
     sklearn: "hamming_loss",
     direction: Direction::LowerIsBetter,
     unit: Unit::Number,
+    range: (0.0, 1.0),
     compute: Compute::MultiLabel(|metrics| Some(metrics.hamming_loss)),
 };
 

@@ -36,6 +36,7 @@ const fn average_metric(
         sklearn,
         direction: Direction::HigherIsBetter,
         unit: Unit::Number,
+        range: (0.0, 1.0),
         compute: Compute::Evaluation(compute),
     }
 }

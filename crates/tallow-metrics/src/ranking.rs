@@ -37,6 +37,7 @@ const fn area_metric(
         sklearn,
         direction: Direction::HigherIsBetter,
         unit: Unit::Number,
+        range: (0.0, 1.0),
         compute: Compute::Probabilities(compute),
     }
 }

@@ -9,12 +9,10 @@ use crate::error::Result;
 use crate::splits::Splits;
 
 macro_rules! bundled {
-    ($file:literal) => {
-        (
-            include_bytes!(concat!("../../fashion-mnist-6k/", $file)).as_slice(),
-            Path::new(concat!("fashion-mnist-6k/", $file)),
-        )
-    };
+    ($file:literal) => {{
+        let bytes: &[u8] = include_bytes!(concat!("../../fashion-mnist-6k/", $file));
+        (bytes, bytes.len() as u64, Path::new(concat!("fashion-mnist-6k/", $file)))
+    }};
 }
 
 /// 5,000 training and 1,000 test images of Fashion-MNIST.
@@ -23,11 +21,7 @@ pub(super) fn read(class_names: Arc<[String]>) -> Result<Splits> {
         let classes = class_names.clone();
         Ok(Arc::new(IdxFormat::MNIST.parse(split, images, labels, classes)?))
     };
-    Ok(Splits {
-        train: parse("train", bundled!("train-images-idx3-ubyte.gz"), bundled!("train-labels-idx1-ubyte.gz"))?,
-        validation: None,
-        test: Some(parse("test", bundled!("t10k-images-idx3-ubyte.gz"), bundled!("t10k-labels-idx1-ubyte.gz"))?),
-        ignored_files: 0,
-        stream: None,
-    })
+    let train = parse("train", bundled!("train-images-idx3-ubyte.gz"), bundled!("train-labels-idx1-ubyte.gz"))?;
+    let test = parse("test", bundled!("t10k-images-idx3-ubyte.gz"), bundled!("t10k-labels-idx1-ubyte.gz"))?;
+    Ok(Splits { test: Some(test), ..Splits::of(train) })
 }

@@ -67,7 +67,8 @@ impl CifarFormat {
         } else {
             let path = folder.join(self.archive);
             let file = File::open(&path).map_err(Error::io(&path))?;
-            let archive = unpacked(BufReader::new(file), &path)?;
+            let length = file.metadata().map_err(Error::io(&path))?.len();
+            let archive = unpacked(BufReader::new(file), length, &path)?;
             let contents = read_entries(archive, &path, &wanted)?;
             (path, contents)
         };
@@ -89,13 +90,8 @@ impl CifarFormat {
                 labels,
             }))
         };
-        Ok(Splits {
-            train: split("train", self.train)?,
-            validation: None,
-            test: Some(split("test", &[self.test])?),
-            ignored_files: 0,
-            stream: None,
-        })
+        let train = split("train", self.train)?;
+        Ok(Splits { test: Some(split("test", &[self.test])?), ..Splits::of(train) })
     }
 
     /// Appends the records of a file to `pixels` (planes interleaved to RGB) and `labels`.

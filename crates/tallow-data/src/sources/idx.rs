@@ -9,8 +9,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::gzip::{read_up_to, unpacked};
+use super::gzip::{read_bounded, read_up_to, unpacked};
 use super::memory::MemoryImages;
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::splits::Splits;
 
@@ -40,13 +41,9 @@ impl IdxFormat {
     /// Reads the four files of a folder.
     pub fn read(&self, folder: &Path, class_names: Arc<[String]>) -> Result<Splits> {
         let [train, test] = self.prefixes;
-        Ok(Splits {
-            train: Arc::new(self.read_split("train", folder, train, class_names.clone())?),
-            validation: None,
-            test: Some(Arc::new(self.read_split("test", folder, test, class_names)?)),
-            ignored_files: 0,
-            stream: None,
-        })
+        let first = Arc::new(self.read_split("train", folder, train, class_names.clone())?);
+        let test = Some(Arc::new(self.read_split("test", folder, test, class_names)?) as Arc<dyn Dataset>);
+        Ok(Splits { test, ..Splits::of(first) })
     }
 
     fn read_split(
@@ -59,23 +56,25 @@ impl IdxFormat {
         let open = |what| {
             let path = find(folder, prefix, what);
             let file = File::open(&path).map_err(Error::io(&path))?;
-            Ok((BufReader::new(file), path))
+            let length = file.metadata().map_err(Error::io(&path))?.len();
+            Ok((BufReader::new(file), length, path))
         };
-        let (images, images_path) = open("images-idx3-ubyte")?;
-        let (labels, labels_path) = open("labels-idx1-ubyte")?;
-        self.parse(split, (images, &images_path), (labels, &labels_path), class_names)
+        let (images, images_length, images_path) = open("images-idx3-ubyte")?;
+        let (labels, labels_length, labels_path) = open("labels-idx1-ubyte")?;
+        let images = (images, images_length, images_path.as_path());
+        self.parse(split, images, (labels, labels_length, &labels_path), class_names)
     }
 
-    /// Reads a split from an image file and a label file; the paths are for messages.
+    /// Reads a split from an image file and a label file, given with their lengths; the paths are for messages.
     pub fn parse(
         &self,
         split: &'static str,
-        (images, images_path): (impl BufRead, &Path),
-        (labels, labels_path): (impl BufRead, &Path),
+        (images, images_length, images_path): (impl BufRead, u64, &Path),
+        (labels, labels_length, labels_path): (impl BufRead, u64, &Path),
         class_names: Arc<[String]>,
     ) -> Result<MemoryImages> {
-        let ([count, height, width], mut pixels) = read_array::<3>(images, images_path)?;
-        let ([label_count], mut labels) = read_array::<1>(labels, labels_path)?;
+        let ([count, height, width], mut pixels) = read_array::<3>(images, images_length, images_path)?;
+        let ([label_count], mut labels) = read_array::<1>(labels, labels_length, labels_path)?;
         if label_count != count {
             return Err(Error::Format {
                 path: labels_path.into(),
@@ -115,9 +114,13 @@ fn find(folder: &Path, prefix: &str, what: &str) -> PathBuf {
     if plain.is_file() && !gzipped.is_file() { plain } else { gzipped }
 }
 
-/// Reads a file with one array of bytes with `DIMS` dimensions, gzipped or not, and nothing else.
-fn read_array<const DIMS: usize>(file: impl BufRead, path: &Path) -> Result<([usize; DIMS], Vec<u8>)> {
-    let mut reader = unpacked(file, path)?;
+/// Reads a file of `length` bytes with one array of bytes with `DIMS` dimensions, gzipped or not, and nothing else.
+fn read_array<const DIMS: usize>(
+    file: impl BufRead,
+    length: u64,
+    path: &Path,
+) -> Result<([usize; DIMS], Vec<u8>)> {
+    let mut reader = unpacked(file, length, path)?;
     let header_len = 4 + 4 * DIMS;
     let header = read_up_to(&mut reader, header_len as u64, path)?;
     if header.len() < header_len {
@@ -147,15 +150,26 @@ fn read_array<const DIMS: usize>(file: impl BufRead, path: &Path) -> Result<([us
             found: format!("a header that says {dims:?}"),
         });
     };
+    let size_error = |found: u64| Error::Size {
+        path: path.into(),
+        expected: format!("{} for {dims:?}", header_len + len),
+        found,
+    };
+    if (header_len + len) as u64 > reader.most {
+        // The header must not make memory be taken for what the file cannot hold.
+        return Err(match reader.packed {
+            true => {
+                let expected = format!("at most {} MB in this compressed file, or the file unpacked", reader.most >> 20);
+                Error::format(path, expected, format!("a header that says {dims:?}"))
+            }
+            false => size_error(length),
+        });
+    }
 
     // One byte more than expected detects a file that is too long, and makes gzip verify its checksum.
-    let data = read_up_to(&mut reader, len as u64 + 1, path)?;
+    let data = read_bounded(&mut reader, len as u64 + 1, path)?;
     if data.len() != len {
-        return Err(Error::Size {
-            path: path.into(),
-            expected: format!("{} for {dims:?}", header_len + len),
-            found: (header_len + data.len()) as u64,
-        });
+        return Err(size_error((header_len + data.len()) as u64));
     }
     Ok((dims, data))
 }

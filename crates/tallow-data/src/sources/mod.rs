@@ -9,6 +9,7 @@ mod files;
 pub(crate) mod folder;
 mod gzip;
 mod idx;
+mod layout;
 pub(crate) mod manifest;
 mod memory;
 pub(crate) mod named;
@@ -16,5 +17,6 @@ pub(crate) mod named;
 mod parquet;
 pub(crate) mod paths;
 mod tar;
+mod text;
 #[cfg(feature = "wds")]
 pub(crate) mod wds;

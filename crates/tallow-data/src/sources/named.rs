@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::cifar::CifarFormat;
 use super::idx::IdxFormat;
+use super::text;
 use crate::dataset::labels;
 use crate::error::{Error, Result};
 use crate::options::OpenOptions;
@@ -119,7 +120,7 @@ pub(crate) fn read_unnamed(folder: &Path, options: &OpenOptions) -> Result<Optio
     };
     let mut names: Vec<String> = Vec::new();
     if let Some(path) = name_files.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = text::read(&path)?;
         names = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
     }
     let counted = names.is_empty();
@@ -134,6 +135,7 @@ pub(crate) fn read_unnamed(folder: &Path, options: &OpenOptions) -> Result<Optio
     if counted {
         let highest = labels(splits.train.as_ref()).into_iter().max().unwrap_or(0);
         names.truncate(highest + 1);
+        drop(splits); // the images are in memory
         splits = read(names.clone())?;
     }
     match options.classes.as_deref() {

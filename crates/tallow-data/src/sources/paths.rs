@@ -21,11 +21,11 @@ pub(crate) enum Split {
 }
 
 impl Split {
-    /// The split with this usual name.
+    /// The split with this usual name, in upper or lower case.
     pub fn by_name(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Split::Train),
-            "validation" | "valid" | "val" | "dev" => Some(Split::Validation),
+            "validation" | "valid" | "val" | "dev" | "eval" | "evaluation" => Some(Split::Validation),
             "test" | "testing" => Some(Split::Test),
             _ => None,
         }

@@ -12,30 +12,36 @@ mod image_file;
 mod parquet;
 #[cfg(feature = "wds")]
 mod shards;
+mod staged;
 
-use std::fs;
 use std::path::Path;
 
 pub use self::format::{Format, WriteOptions};
+use self::staged::StagedFolder;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::sources::paths::Split;
 use crate::splits::Splits;
 
-/// Writes all splits into the folder `to`, which must be empty or not exist; [`open`](crate::open) reads it back.
-/// Returns the number of samples written.
+/// Writes all splits into the folder `to`, which must be empty or not exist; [`open`](crate::open) reads it back. The
+/// folder appears complete or not at all: what a killed process left is removed by the next call. Returns the number of
+/// samples written.
 ///
 /// # Errors
-/// The folder is not empty; the format cannot hold the samples, or needs a feature of this crate that is off; a file
-/// cannot be read or written.
+/// The folder is not empty, or another process writes it; the format cannot hold the samples, or needs a feature of this
+/// crate that is off; a file cannot be read or written.
 pub fn write(splits: &Splits, to: &Path, format: Format, options: &WriteOptions) -> Result<usize> {
     if options.samples_per_file == 0 {
         return Err(Error::Option { field: "samples_per_file", expected: "at least 1".into(), found: "0".into() });
     }
-    fs::create_dir_all(to).map_err(Error::write(to))?;
-    if fs::read_dir(to).map_err(Error::io(to))?.next().is_some() {
-        return Err(format.cannot_write(to, "the folder is not empty: name a new one, or empty it"));
-    }
+    let staged = StagedFolder::new(to, format)?;
+    let samples = write_into(splits, staged.path(), format, options)?;
+    staged.finish()?;
+    Ok(samples)
+}
+
+/// Writes all splits into an empty folder.
+fn write_into(splits: &Splits, to: &Path, format: Format, options: &WriteOptions) -> Result<usize> {
     let given = [
         (Split::Train, Some(&splits.train)),
         (Split::Validation, splits.validation.as_ref()),

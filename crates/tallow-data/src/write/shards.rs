@@ -50,5 +50,5 @@ fn write_shard(path: &Path, dataset: &dyn Dataset, samples: std::ops::Range<usiz
         append("cls", dataset.label(index).to_string().as_bytes())?;
     }
     let mut file = archive.into_inner().map_err(Error::write(path))?;
-    file.flush().map_err(Error::write(path))
+    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(Error::write(path))
 }

@@ -3,17 +3,24 @@
 mod cache;
 mod cifar;
 mod convert;
+mod convert_killed;
 mod decode;
 mod files_of_others;
 mod folder;
+mod folder_layouts;
+mod hostile;
 mod hub;
 mod idx;
 mod loader;
 mod manifest;
+mod manifest_files;
+mod pixels;
 mod preprocess;
 mod scaled_jpeg;
 mod stream;
 mod summary;
+mod untaken;
+mod warnings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,4 +69,11 @@ fn assert_fails<T>(result: Result<T>, parts: &[&str]) {
 fn save_image(path: &Path, colour: [u8; 3]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     image::RgbImage::from_pixel(8, 6, image::Rgb(colour)).save(path).unwrap();
+}
+
+/// Asserts that one of the notes contains all `parts`.
+#[track_caller]
+fn assert_notes(notes: &[String], parts: &[&str]) {
+    let found = notes.iter().any(|note| parts.iter().all(|part| note.contains(part)));
+    assert!(found, "{parts:?} are not in a note of {notes:#?}");
 }

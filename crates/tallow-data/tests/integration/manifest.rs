@@ -42,7 +42,7 @@ fn columns_in_any_order_and_splits() {
 #[test]
 fn wrong_manifests_are_named_with_the_line() {
     let cases: &[(&str, &[&str])] = &[
-        ("file,label\na.png,1\n", &["line 1", "path, label", "found: file, label"]),
+        ("picture,label\na.png,1\n", &["line 1", "path, label", "found: picture, label"]),
         ("", &["line 1", "path, label"]),
         ("path,label\na.png,1\nb.png\n", &["line 3", "expected 2 columns", "found 1"]),
         ("path,label\na.png,1\nd.png,1\n", &["line 3", "no file", "d.png"]),

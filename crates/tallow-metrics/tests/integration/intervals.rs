@@ -78,7 +78,7 @@ fn every_metric_of_every_fold_is_in_the_table() {
     );
     let top1 = &across.metrics[0];
     assert_eq!(top1.values, [1.0, 0.75, 0.5]);
-    assert_eq!(top1.summary, MeanInterval::of(&[1.0, 0.75, 0.5], 0.5).unwrap());
+    assert_eq!(top1.summary, MeanInterval::within((0.0, 1.0), &[1.0, 0.75, 0.5], 0.5, 36).unwrap());
     assert_eq!(across.metrics[2].values[1], evaluations[1].0.loss);
     assert_eq!(across.metrics[7].values[1], evaluations[1].1.as_ref().unwrap().roc_auc_macro.unwrap());
     // A metric that one fold lacks has no row.
@@ -86,11 +86,35 @@ fn every_metric_of_every_fold_is_in_the_table() {
     lacking[2].1.as_mut().unwrap().roc_auc_macro = None;
     let lacking = AcrossFolds::of(&lacking, 72).unwrap();
     assert!(lacking.metrics.len() == 11 && lacking.metrics.iter().all(|metric| metric.name != "roc_auc_macro"));
-    // t of two degrees of freedom is 4.30: 0.75 ± 4.30 · 0.25 / √3.
+    // t of two degrees of freedom is 4.30; 9 and 3.6 samples have the variance of the mean. By Student's t alone the
+    // intervals are 0.13 to 1.37 and -0.23 to 1.73.
     let table = across.to_string();
-    assert!(
-        table.contains("\ntop1                      0.7500   0.2500   0.1290 to 1.3710  -0.2319 to 1.7319"),
-        "{table}"
-    );
+    assert!(table.contains("\ntop1                      0.7500   0.2500   0.1888 to 0.9748   0.0926 to 0.9888"), "{table}");
     assert_eq!(AcrossFolds::of(&[], 72), Err(Error::Empty));
+}
+
+#[test]
+fn intervals_of_proportions_stay_within_their_range() {
+    let within = |values: &[f64]| MeanInterval::within((0.0, 1.0), values, 0.25, 100).unwrap();
+    // Folds that agree: as wide as that of the samples, not of width 0.
+    let all_right = within(&[1.0; 5]);
+    let (low, high) = all_right.interval.unwrap();
+    assert!(low > 0.9 && low < 0.95 && high == 1.0, "{low} {high}");
+    let (low, high) = within(&[0.99, 1.0, 0.98, 1.0, 1.0]).corrected.unwrap();
+    assert!(low > 0.0 && high < 1.0 && low < 0.994 && high > 0.994, "{low} {high}");
+    // Far from both ends it is nearly that of Student's t.
+    let values = [0.48, 0.5, 0.52, 0.49, 0.51];
+    let (plain, score) = (MeanInterval::of(&values, 0.25).unwrap(), MeanInterval::within((0.0, 1.0), &values, 0.25, 10_000));
+    let ((low, high), (score_low, score_high)) = (plain.interval.unwrap(), score.unwrap().interval.unwrap());
+    assert!((low - score_low).abs() < 1e-4 && (high - score_high).abs() < 1e-4, "{low} {score_low} {high} {score_high}");
+    // A loss has no highest value.
+    let loss = MeanInterval::within((0.0, f64::INFINITY), &[0.1, 2.0], 0.5, 100).unwrap();
+    assert!(loss.interval.unwrap().0 == 0.0 && loss.interval.unwrap().1 > 2.0);
+}
+
+#[test]
+fn names_of_any_length_are_printed() {
+    let classes = ["a".repeat(70_000), "b".to_owned()];
+    let evaluation = evaluate(&[0, 1], Scores::Logits(&[1.0, 0.0, 0.0, 1.0]), &classes).unwrap();
+    assert!(evaluation.to_string().len() < 2000 && evaluation.confusion.to_string().len() < 2000);
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tallow_data::{ClassOrder, FoldOptions, OnCorrupt, OpenOptions, Sampler};
+use tallow_augment::PixelRule;
+use tallow_data::{ClassOrder, FoldOptions, FolderLayout, OnCorrupt, OpenOptions, Sampler};
 
 /// The `[data]` section: the dataset, its splits, and how samples are loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,12 +33,35 @@ pub struct DataConfig {
     /// The column or key of each sample's time: the validation split takes the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_column: Option<String>,
-    /// The column of images in Parquet files, where it has none of the usual names.
+    /// The column of images in Parquet files, or of their paths in a manifest, where it has none of the usual names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_column: Option<String>,
-    /// The column of labels in Parquet files, or the key in a shard's JSON, where it has none of the usual names.
+    /// The column of labels in Parquet files or a manifest, or the key in a shard's JSON, where it has none of the usual
+    /// names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_column: Option<String>,
+    /// The column of the split in a manifest; `split` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_column: Option<String>,
+    /// The column of the weight in a manifest; `weight` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_column: Option<String>,
+    /// The text between the labels of a sample in a CSV manifest; it makes `label_column` multi-label. `|` in the column
+    /// `labels` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_separator: Option<String>,
+    /// How the folders of a folder of images are read: auto, or as classes or splits whatever their names.
+    #[serde(skip_serializing_if = "is_default")]
+    pub folder_layout: FolderLayout,
+    /// Whether a set of numbered files (`00000-of-00005`) may lack some.
+    #[serde(skip_serializing_if = "is_default")]
+    pub allow_missing_files: bool,
+    /// The bits that 16-bit images use, 8 to 16; all 16 if absent. Floats are scaled from 0 to 2^bits − 1, or from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bit_depth: Option<u8>,
+    /// The colour behind transparent pixels, red, green and blue from 0 to 255; alpha is dropped if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<[u8; 3]>,
     /// The folder of decoded images that are kept from epoch to epoch and run to run; none are if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -79,6 +103,13 @@ impl Default for DataConfig {
             time_column: None,
             image_column: None,
             label_column: None,
+            split_column: None,
+            weight_column: None,
+            label_separator: None,
+            folder_layout: FolderLayout::Auto,
+            allow_missing_files: false,
+            bit_depth: None,
+            background: None,
             cache: None,
             draft: None,
             cache_side: None,
@@ -94,7 +125,16 @@ impl Default for DataConfig {
     }
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl DataConfig {
+    /// The conversion of decoded images to 8-bit pixels.
+    pub fn pixel_rule(&self) -> PixelRule {
+        PixelRule { bit_depth: self.bit_depth, background: self.background }
+    }
+
     /// The options to open the dataset `spec` with. `seed` divides the data where `split_seed` is absent; `classes` are the
     /// class names of a trained run, whose order must be kept.
     pub fn open_options(&self, seed: u64, classes: Option<Vec<String>>) -> OpenOptions {
@@ -109,6 +149,14 @@ impl DataConfig {
             time_column: self.time_column.clone(),
             image_column: self.image_column.clone(),
             label_column: self.label_column.clone(),
+            split_column: self.split_column.clone(),
+            weight_column: self.weight_column.clone(),
+            label_separator: self.label_separator.clone(),
+            folder_layout: self.folder_layout,
+            allow_missing_files: self.allow_missing_files,
+            on_corrupt: self.on_corrupt,
+            describe: false,
+            pixel_rule: self.pixel_rule(),
             cache: self.cache.clone(),
             draft: self.draft,
             cache_side: self.cache_side,

@@ -37,7 +37,7 @@ pub struct Resolved {
 ///
 /// # Errors
 /// A pipeline that cannot be built, or two that make different sizes; mean and std that do not fit the channels; early
-/// stopping without a validation split; a training image that cannot be read.
+/// stopping without a validation split; one class only; a training image that cannot be read.
 pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let dataset = splits.train.as_ref();
     if splits.stream.is_some() && config.data.sampler == Sampler::Shuffled {
@@ -46,6 +46,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     if splits.train_samples()? == 0 {
         return Err(Error::Mismatch(format!("{}: no training samples", config.data.spec)));
     }
+    splits.check_classes(&config.data.spec)?;
     if config.train.early_stopping.patience > 0 && splits.validation.is_none() {
         return Err(Error::Mismatch(
             "train.early_stopping.patience needs a validation split: set data.validation_fraction = 0.1, say".into(),
@@ -75,7 +76,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     }
     let given = config.augment.train.take();
     let train_ops = given.map_or_else(|| default_train(image, preset.input_size), Ok)?;
-    let train = build_pipeline(&train_ops, channels, &normalization, image)?;
+    let train = build_pipeline("augment.train", &train_ops, channels, &normalization, image)?;
     let (height, width, _) = train.output_shape();
     let size = Size { height, width };
     let mut eval_ops = config.augment.eval.take().unwrap_or_else(|| Preprocessing::default_ops(image, size));
@@ -83,7 +84,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         // The run directory keeps the size of the model's input, not that of the images.
         eval_ops = Preprocessing::sized(&eval_ops, image);
     }
-    let eval = build_pipeline(&eval_ops, channels, &normalization, image)?;
+    let eval = build_pipeline("augment.eval", &eval_ops, channels, &normalization, image)?;
     // Purely convolutional networks may be evaluated on larger images than they are trained on (Touvron et al. 2019).
     if train.output_shape() != eval.output_shape() && !preset.family.starts_with("cnn/") {
         let (found, (h, w, _)) = (size, eval.output_shape());

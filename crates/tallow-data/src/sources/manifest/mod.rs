@@ -1,27 +1,70 @@
 //! Manifests, CSV or JSON Lines: one line per image, with its path, its label or labels and, optionally, its split,
 //! weight, group and time.
 
+mod columns;
+mod find_file;
+mod repeated;
 mod rows;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::columns::Columns;
+use self::repeated::note_repeated;
 use self::rows::{Labelling, Row, read_rows};
+use self::table::Table;
 use super::classes::{Classes, Groups, times_of};
 use super::files::{Details, ImageFiles};
 use super::paths::Split;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::findings::Findings;
 use crate::options::OpenOptions;
 use crate::splits::Splits;
 
 /// The file name extensions.
-pub(crate) const EXTENSIONS: [&str; 3] = ["csv", "jsonl", "ndjson"];
+pub(crate) const EXTENSIONS: [&str; 4] = ["csv", "tsv", "jsonl", "ndjson"];
+
+/// A manifest, and how its lines divide into splits.
+pub(crate) struct Part {
+    pub manifest: PathBuf,
+    pub split: SplitRule,
+}
+
+/// How the lines of a manifest divide into splits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SplitRule {
+    /// By a column; without one, all lines are training samples.
+    Column,
+    /// By a column; without one, by the first folder of each path.
+    ByFolder,
+    /// All lines belong to this split.
+    Fixed(Split),
+}
 
 /// Reads the manifest. Checks that its images exist, but opens none. Paths are relative to the manifest's folder.
 pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
-    let root = manifest.parent().unwrap_or(Path::new("")).to_path_buf();
-    let rows = read_rows(manifest, &root, options)?;
+    let part = Part { manifest: manifest.into(), split: SplitRule::Column };
+    read_parts(&[part], manifest.parent().unwrap_or(Path::new("")), options)
+}
+
+/// Whether the manifest has columns of paths and labels.
+pub(crate) fn has_labels(manifest: &Path, options: &OpenOptions) -> bool {
+    let columns =
+        |table| Columns::find(&table, manifest, options, &mut Findings::new(options)).map(|_| ());
+    Table::read(manifest).and_then(columns).is_ok()
+}
+
+/// Reads manifests below `root` as one dataset.
+pub(crate) fn read_parts(parts: &[Part], root: &Path, options: &OpenOptions) -> Result<Splits> {
+    let mut findings = Findings::new(options);
+    let mut rows = Vec::new();
+    for part in parts {
+        rows.extend(read_rows(part, root, &mut findings, options)?);
+    }
+    let manifest = parts.first().map_or(root, |part| part.manifest.as_path());
+    note_repeated(&rows, manifest, &mut findings);
     let of_split = |split| rows.iter().filter(move |row| row.split == split);
     if of_split(Split::Train).next().is_none() {
         return Err(Error::NoImages { path: manifest.into(), expected: "at least one line of the split train" });
@@ -47,11 +90,17 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
         problem: format!("{} must not be empty", options.time_column.as_deref().unwrap_or_default()),
     })?;
 
-    let dataset = |split| -> Result<Option<Arc<dyn Dataset>>> {
+    let mut dataset = |split| -> Result<Option<Arc<dyn Dataset>>> {
         let mut files: Vec<(PathBuf, usize)> = Vec::new();
         let mut details = Details::default();
         for (at, row) in rows.iter().enumerate().filter(|(_, row)| row.split == split) {
-            let (label, target) = label_and_target(row, &classes, manifest)?;
+            let (label, target) = match label_and_target(row, &classes, manifest) {
+                Ok(found) => found,
+                Err(error) => {
+                    findings.problem(error)?;
+                    continue;
+                }
+            };
             files.push((row.path.clone(), label));
             details.targets.push(target);
             details.weights.push(row.weight);
@@ -61,18 +110,13 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
         details.multi_label = rows.iter().any(|row| matches!(row.labelling, Labelling::Several(_)));
         details.drop_defaults();
         let class_names = classes.names.clone();
-        let dataset = ImageFiles { root: root.clone(), class_names, files, details };
+        let dataset = ImageFiles { root: root.into(), class_names, files, details };
         Ok((dataset.len() > 0).then(|| Arc::new(dataset) as Arc<dyn Dataset>))
     };
     let train = dataset(Split::Train)?;
     let train = train.ok_or_else(|| Error::NoImages { path: manifest.into(), expected: "lines of the split train" })?;
-    Ok(Splits {
-        train,
-        validation: dataset(Split::Validation)?,
-        test: dataset(Split::Test)?,
-        ignored_files: 0,
-        stream: None,
-    })
+    let splits = Splits { validation: dataset(Split::Validation)?, test: dataset(Split::Test)?, ..Splits::of(train) };
+    Ok(findings.into_splits(splits))
 }
 
 /// A row's label, and its target if the label alone is not enough.

@@ -1,24 +1,25 @@
-//! Reads the lines of a manifest, CSV or JSON Lines, into rows.
+//! Turns the lines of a manifest into rows: the file, the label or labels, and the split of a sample.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
+use super::columns::{Columns, LabelColumns};
+use super::find_file::{FileFinder, Found};
+use super::table::{Record, Table};
+use super::{Part, SplitRule};
 use crate::error::{Error, Result};
+use crate::findings::{Findings, SHOWN, listed};
+use crate::loader::OnCorrupt;
 use crate::options::OpenOptions;
-use crate::sources::paths::{Split, has_extension};
+use crate::sources::paths::Split;
 
-/// The prefix of columns of probabilities.
-const SHARE: &str = "p_";
 /// The largest deviation of the sum of rounded probabilities from 1.
 const SUM_TOLERANCE: f64 = 0.01;
 
-/// A line of the manifest.
+/// A line of a manifest.
 pub(super) struct Row {
     pub line: u64,
+    /// The image, below the root of the dataset or absolute.
     pub path: PathBuf,
     pub labelling: Labelling,
     pub split: Split,
@@ -28,6 +29,7 @@ pub(super) struct Row {
 }
 
 /// The label or labels of a sample.
+#[derive(PartialEq)]
 pub(super) enum Labelling {
     /// One class.
     One(String),
@@ -48,179 +50,189 @@ impl Labelling {
     }
 }
 
-/// A line's fields by name, in either format.
-struct Fields<'a> {
-    line: u64,
-    /// The text of a field; empty if the field is missing.
-    text: &'a dyn Fn(&str) -> String,
-    /// The names in the field `labels`, if present.
-    labels: Option<Vec<String>>,
-    /// The classes that have a column of probabilities.
-    shares: Arc<[String]>,
-}
-
-/// Reads all lines.
-pub(super) fn read_rows(manifest: &Path, root: &Path, options: &OpenOptions) -> Result<Vec<Row>> {
-    let context = Context { manifest, root, options };
-    if has_extension(manifest, &["csv"]) { context.csv() } else { context.json_lines() }
-}
-
-struct Context<'a> {
-    manifest: &'a Path,
-    root: &'a Path,
-    options: &'a OpenOptions,
-}
-
-impl Context<'_> {
-    fn fail(&self, line: u64, problem: impl Into<String>) -> Error {
-        Error::Manifest { path: self.manifest.into(), line, problem: problem.into() }
-    }
-
-    fn csv_error(&self, error: csv::Error) -> Error {
-        let line = error.position().map_or(1, |position| position.line());
-        match error.into_kind() {
-            csv::ErrorKind::Io(source) => Error::io(self.manifest)(source),
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                self.fail(line, format!("expected {expected_len} columns as in the first line, found {len}"))
-            }
-            kind => self.fail(line, format!("not UTF-8 CSV: {kind:?}")),
-        }
-    }
-
-    fn csv(&self) -> Result<Vec<Row>> {
-        let file = File::open(self.manifest).map_err(Error::io(self.manifest))?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-        let header = reader.headers().map_err(|error| self.csv_error(error))?.clone();
-        let column = |name: &str| header.iter().position(|h| h.eq_ignore_ascii_case(name));
-        let shares: Arc<[String]> =
-            header.iter().filter_map(|name| name.strip_prefix(SHARE)).map(String::from).collect();
-        let has_path = column("path").or(column("file_name")).is_some();
-        let has_label = column("label").or(column("labels")).is_some() || !shares.is_empty();
-        let found = || header.iter().collect::<Vec<_>>().join(", ");
-        if !has_path || !has_label {
-            let expected = "expected the columns path, label (or labels, or p_<class>) and, if wanted, split, weight";
-            return Err(self.fail(1, format!("{expected}; found: {}", found())));
-        }
-        for (key, name) in [("group_column", &self.options.group_column), ("time_column", &self.options.time_column)] {
-            if let Some(name) = name.as_deref().filter(|name| column(name).is_none()) {
-                return Err(self.fail(1, format!("expected the column {name}, named by {key}; found: {}", found())));
-            }
-        }
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(|error| self.csv_error(error))?;
-            let line = record.position().map_or(1, |position| position.line());
-            let text = |name: &str| column(name).and_then(|at| record.get(at)).unwrap_or_default().to_owned();
-            let labels = column("labels").map(|_| {
-                let names = text("labels");
-                names.split('|').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
-            });
-            rows.push(self.row(&Fields { line, text: &text, labels, shares: shares.clone() })?);
-        }
-        Ok(rows)
-    }
-
-    fn json_lines(&self) -> Result<Vec<Row>> {
-        let file = File::open(self.manifest).map_err(Error::io(self.manifest))?;
-        let mut rows = Vec::new();
-        let mut shares: Arc<[String]> = Arc::new([]);
-        for (at, text) in BufReader::new(file).lines().enumerate() {
-            let line = at as u64 + 1;
-            let text = text.map_err(|error| match error.kind() {
-                std::io::ErrorKind::InvalidData => self.fail(line, "not UTF-8"),
-                _ => Error::io(self.manifest)(error),
-            })?;
-            if text.trim().is_empty() {
+/// Reads all lines of a manifest whose images are below `root`.
+pub(super) fn read_rows(part: &Part, root: &Path, findings: &mut Findings, options: &OpenOptions) -> Result<Vec<Row>> {
+    let table = Table::read(&part.manifest)?;
+    let columns = Columns::find(&table, &part.manifest, options, findings)?;
+    let reader = RowReader { part, options, names: columns.labels.names().into(), columns: &columns };
+    let mut finder = FileFinder::new(root, part.manifest.parent().unwrap_or(Path::new("")));
+    let (mut rows, mut missing) = (Vec::with_capacity(table.records.len()), Vec::new());
+    let mut missing_count = 0;
+    for record in &table.records {
+        let (mut row, text) = reader.row(record)?;
+        match finder.find(&text) {
+            Found::At(path) => row.path = path,
+            Found::Missing => {
+                missing_count += 1;
+                if missing.len() < SHOWN {
+                    missing.push(format!("line {}: {text}", record.line));
+                }
                 continue;
             }
-            let fields: Map<String, Value> = serde_json::from_str(&text)
-                .map_err(|error| self.fail(line, format!("expected a JSON object: {error}")))?;
-            let plain = |value: &Value| match value {
-                Value::Null => String::new(),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            let text = |name: &str| fields.get(name).map(plain).unwrap_or_default();
-            let labels = match fields.get("labels") {
-                Some(Value::Array(names)) => Some(names.iter().map(plain).collect()),
-                Some(Value::Null) | None => None,
-                Some(_) => return Err(self.fail(line, "labels must be an array of class names")),
-            };
-            let own = || fields.keys().filter_map(|name| name.strip_prefix(SHARE));
-            if !own().eq(shares.iter().map(String::as_str)) {
-                shares = own().map(String::from).collect();
+            Found::Several(names) => {
+                let found = listed(&names);
+                return Err(reader.fail(record.line, format!("{text} has no extension, and there are {found}: name one")));
             }
-            rows.push(self.row(&Fields { line, text: &text, labels, shares: shares.clone() })?);
         }
-        Ok(rows)
+        row.split = match part.split {
+            SplitRule::ByFolder if columns.split.is_none() => folder_split(&row.path).unwrap_or(Split::Train),
+            _ => row.split,
+        };
+        rows.push(row);
+    }
+    if missing_count > 0 {
+        let (path, lines) = (part.manifest.clone(), table.records.len());
+        let error = Error::MissingImages { path, count: missing_count, lines, first: missing };
+        match options.on_corrupt {
+            OnCorrupt::Skip => findings.note(error.to_string()),
+            OnCorrupt::Stop => findings.problem(error)?,
+        }
+    }
+    for sentence in finder.sentences() {
+        findings.note(format!("{}: {sentence}", part.manifest.display()));
+    }
+    if columns.split.is_none() && matches!(part.split, SplitRule::Column) {
+        note_split_folders(&rows, part, findings);
+    }
+    Ok(rows)
+}
+
+/// The split that the first folder of a path is called.
+fn folder_split(path: &Path) -> Option<Split> {
+    let mut parts = path.components();
+    let first = parts.next()?.as_os_str().to_string_lossy();
+    parts.next().and_then(|_| Split::by_name(&first))
+}
+
+/// Says that images in a folder of another split are training samples.
+fn note_split_folders(rows: &[Row], part: &Part, findings: &mut Findings) {
+    let other = |row: &&Row| matches!(folder_split(&row.path), Some(Split::Validation | Split::Test));
+    let count = rows.iter().filter(other).count();
+    if count > 0 {
+        findings.note(format!(
+            "{}: there is no column split: all {} lines are training samples, also {count} in folders with the name of \
+             another split",
+            part.manifest.display(),
+            rows.len()
+        ));
+    }
+}
+
+struct RowReader<'a> {
+    part: &'a Part,
+    options: &'a OpenOptions,
+    columns: &'a Columns,
+    /// The classes that have a column of their own.
+    names: Arc<[String]>,
+}
+
+impl RowReader<'_> {
+    fn fail(&self, line: u64, problem: impl Into<String>) -> Error {
+        Error::Manifest { path: self.part.manifest.clone(), line, problem: problem.into() }
     }
 
-    fn row(&self, fields: &Fields<'_>) -> Result<Row> {
-        let line = fields.line;
-        let text = |name: &str| (fields.text)(name);
-        let split = text("split");
-        let split = match split.is_empty() {
-            true => Split::Train,
-            false => Split::by_name(&split).ok_or_else(|| {
-                let expected = "split must be train, validation (valid, val), test or empty";
+    /// The row without its path, and the text of the path.
+    fn row(&self, record: &Record) -> Result<(Row, String)> {
+        let (line, columns) = (record.line, self.columns);
+        let text = |column: Option<usize>| column.map_or("", |column| record.text(column));
+        let split = text(columns.split);
+        let split = match (self.part.split, split.is_empty()) {
+            (SplitRule::Fixed(split), _) => split,
+            (_, true) => Split::Train,
+            (_, false) => Split::by_name(split).ok_or_else(|| {
+                let expected = "split must be train, validation (valid, val, dev, eval), test or empty";
                 self.fail(line, format!("{expected}, found `{split}`"))
             })?,
         };
-        let path = match text("path") {
-            empty if empty.is_empty() => text("file_name"),
-            path => path,
-        };
-        let labelling = self.labelling(fields)?;
-        if path.is_empty() || labelling.is_none() {
+        let path = columns.paths.iter().map(|column| record.text(*column)).find(|text| !text.is_empty());
+        let labelling = self.labelling(record)?;
+        let (Some(path), Some(labelling)) = (path, labelling) else {
             return Err(self.fail(line, "path and label must not be empty"));
-        }
-        let full = self.root.join(&path);
-        if !full.is_file() {
-            let problem = format!("there is no file {}: paths are relative to the manifest's folder", full.display());
-            return Err(self.fail(line, problem));
-        }
-        let weight = match text("weight") {
-            empty if empty.is_empty() => 1.0,
-            text => self.number(line, "weight", &text)?,
         };
-        let column = |name: &Option<String>| -> Result<Option<String>> {
-            match name.as_deref().map(|name| (name, text(name))) {
-                Some((name, empty)) if empty.is_empty() => Err(self.fail(line, format!("{name} must not be empty"))),
-                other => Ok(other.map(|(_, text)| text)),
-            }
+        let weight = match text(columns.weight) {
+            "" => 1.0,
+            text => self.number(line, "weight", text)?,
         };
-        let (group, time) = (column(&self.options.group_column)?, column(&self.options.time_column)?);
-        let Some(labelling) = labelling else { return Err(self.fail(line, "label must not be empty")) };
-        Ok(Row { line, path: path.into(), labelling, split, weight, group, time })
+        let given = |column: Option<usize>, name: &Option<String>| match column.map(|column| record.text(column)) {
+            Some("") => Err(self.fail(line, format!("{} must not be empty", name.as_deref().unwrap_or_default()))),
+            text => Ok(text.map(String::from)),
+        };
+        let group = given(columns.group, &self.options.group_column)?;
+        let time = given(columns.time, &self.options.time_column)?;
+        Ok((Row { line, path: PathBuf::new(), labelling, split, weight, group, time }, path.to_owned()))
     }
 
     /// The label, the labels or the probabilities of a line, if there are any.
-    fn labelling(&self, fields: &Fields<'_>) -> Result<Option<Labelling>> {
-        let line = fields.line;
-        let label = Some((fields.text)("label")).filter(|label| !label.is_empty());
-        let shares: Vec<String> = fields.shares.iter().map(|name| (fields.text)(&format!("{SHARE}{name}"))).collect();
-        if !shares.iter().all(String::is_empty) {
-            let number = |text: &String| match text.is_empty() {
-                true => Ok(0.0),
-                false => self.number(line, "a probability", text),
-            };
-            let shares = shares.iter().map(number).collect::<Result<Vec<f32>>>()?;
-            let sum: f64 = shares.iter().map(|share| f64::from(*share)).sum();
-            if (sum - 1.0).abs() > SUM_TOLERANCE {
-                return Err(self.fail(line, format!("the probabilities p_… must add up to 1, found {sum}")));
+    fn labelling(&self, record: &Record) -> Result<Option<Labelling>> {
+        let line = record.line;
+        let one = |column: Option<usize>| {
+            column.map(|column| record.text(column)).filter(|label| !label.is_empty()).map(String::from)
+        };
+        match &self.columns.labels {
+            LabelColumns::OneHot { classes, single } => {
+                let holds = classes.iter().filter(|(column, _)| record.text(*column).parse() == Ok(1.0));
+                let mut names: Vec<String> = holds.map(|(_, name)| name.clone()).collect();
+                Ok(if *single { names.pop().map(Labelling::One) } else { Some(Labelling::Several(names)) })
             }
-            let shares = shares.iter().map(|share| (f64::from(*share) / sum) as f32).collect();
-            return Ok(Some(Labelling::Soft { names: fields.shares.clone(), shares, name: label }));
+            LabelColumns::One { label, shares } => {
+                let label = one(*label);
+                Ok(match self.soft(record, shares, &label)? {
+                    Some(soft) => Some(soft),
+                    None => label.map(Labelling::One),
+                })
+            }
+            LabelColumns::Several { labels, separator, one: label, shares } => {
+                let label = one(*label);
+                if let Some(soft) = self.soft(record, shares, &label)? {
+                    return Ok(Some(soft));
+                }
+                if !record.has(*labels) {
+                    return Ok(label.map(Labelling::One));
+                }
+                let several = match (record.list(*labels), separator) {
+                    (Some(list), _) => list.to_vec(),
+                    (None, Some(separator)) => {
+                        let names = record.text(*labels).split(separator.as_str()).map(str::trim);
+                        names.filter(|name| !name.is_empty()).map(String::from).collect()
+                    }
+                    (None, None) => return Err(self.fail(line, "labels must be an array of class names")),
+                };
+                Ok(Some(Labelling::Several(several)))
+            }
         }
-        match (&fields.labels, label) {
-            (Some(labels), _) => Ok(Some(Labelling::Several(labels.clone()))),
-            (None, label) => Ok(label.map(Labelling::One)),
+    }
+
+    /// The probabilities of a line, if it has any.
+    fn soft(&self, record: &Record, shares: &[(usize, String)], label: &Option<String>) -> Result<Option<Labelling>> {
+        let line = record.line;
+        if shares.iter().all(|(column, _)| record.text(*column).is_empty()) {
+            return Ok(None);
         }
+        let number = |column: usize| match record.text(column) {
+            "" => Ok(0.0),
+            text => self.number(line, "a probability", text),
+        };
+        let shares = shares.iter().map(|(column, _)| number(*column)).collect::<Result<Vec<f32>>>()?;
+        let sum: f64 = shares.iter().map(|share| f64::from(*share)).sum();
+        if (sum - 1.0).abs() > SUM_TOLERANCE {
+            return Err(self.fail(line, format!("the probabilities p_… must add up to 1, found {sum}")));
+        }
+        let shares = shares.iter().map(|share| (f64::from(*share) / sum) as f32).collect();
+        Ok(Some(Labelling::Soft { names: self.names.clone(), shares, name: label.clone() }))
     }
 
     /// Parses a number of 0 or more.
     fn number(&self, line: u64, what: &str, text: &str) -> Result<f32> {
         let number = text.parse::<f32>().ok().filter(|number| number.is_finite() && *number >= 0.0);
         number.ok_or_else(|| self.fail(line, format!("{what} must be a number of 0 or more, found `{text}`")))
+    }
+}
+
+impl LabelColumns {
+    /// The classes that have a column of their own.
+    fn names(&self) -> Vec<String> {
+        let (Self::One { shares: classes, .. } | Self::Several { shares: classes, .. } | Self::OneHot { classes, .. }) =
+            self;
+        classes.iter().map(|(_, name)| name.clone()).collect()
     }
 }

@@ -16,13 +16,17 @@ use self::images::ParquetImages;
 use self::table::{Labels, Table};
 use super::classes::{Classes, numbered};
 use super::paths::Split;
+use crate::complete::check_complete;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::findings::Findings;
 use crate::options::OpenOptions;
 use crate::splits::Splits;
 
 /// Opens the files. A file belongs to the split that its name below `root` tells, else to training.
 pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Result<Splits> {
+    let mut findings = Findings::new(options);
+    check_complete(files, options, &mut findings)?;
     let mut tables = Vec::new();
     for path in files {
         tables.push((Split::of(path, root), Table::open(path, options)?));
@@ -55,17 +59,21 @@ pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Res
         };
         Ok(Arc::new(ParquetImages::new(tables, labels, classes.names.clone(), options)?))
     };
-    let given = |tables: Vec<Table>| -> Result<Option<Arc<dyn Dataset>>> {
+    let mut given = |tables: Vec<Table>| -> Result<Option<Arc<dyn Dataset>>> {
         let labels = read_labels(&tables)?;
         // On the Hub, a test split without published labels has the label -1 everywhere.
         let unlabelled = matches!(&labels, Labels::Numbers(labels) if labels.iter().all(|label| *label < 0));
+        if unlabelled && !labels.is_empty() {
+            findings.note(format!("not taken: {} rows whose label is negative, which stands for none", labels.len()));
+        }
         if unlabelled { Ok(None) } else { split(tables, labels).map(Some) }
     };
     let (validation, test) = (given(validation)?, given(test)?);
     if labels.is_empty() {
-        return Err(Error::NoImages { path: root.into(), expected: "rows in a .parquet file" });
+        let path = files.first().map_or(root, PathBuf::as_path);
+        return Err(Error::NoImages { path: path.into(), expected: "rows in a .parquet file" });
     }
-    Ok(Splits { train: split(train, labels)?, validation, test, ignored_files: 0, stream: None })
+    Ok(findings.into_splits(Splits { validation, test, ..Splits::of(split(train, labels)?) }))
 }
 
 /// The labels of all files of a split.

@@ -43,11 +43,15 @@ pub(super) enum Labels {
 }
 
 impl Labels {
-    pub fn is_empty(&self) -> bool {
+    pub fn len(&self) -> usize {
         match self {
-            Labels::Numbers(labels) => labels.is_empty(),
-            Labels::Names(labels) => labels.is_empty(),
+            Labels::Numbers(labels) => labels.len(),
+            Labels::Names(labels) => labels.len(),
         }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

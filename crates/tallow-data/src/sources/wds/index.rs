@@ -10,7 +10,7 @@ use std::sync::Arc;
 use image::DynamicImage;
 use tar::{Archive, Header};
 
-use super::walk::{Keys, damaged, means_none, walk};
+use super::walk::{Keys, Rest, damaged, means_none, walk};
 use crate::dataset::Dataset;
 use crate::decode;
 use crate::error::{Error, Result};
@@ -39,8 +39,8 @@ pub(super) struct ShardIndex {
     pub labels: Vec<String>,
     groups: Vec<String>,
     times: Vec<String>,
-    /// Samples without an image or with a negative label.
-    pub ignored: usize,
+    /// What the archive holds beside its samples.
+    pub rest: Rest,
     /// Samples with a negative label, which stands for none.
     pub negative: usize,
 }
@@ -58,7 +58,7 @@ impl ShardIndex {
             labels: Vec::new(),
             groups: Vec::new(),
             times: Vec::new(),
-            ignored: 0,
+            rest: Rest::default(),
             negative: 0,
         };
         let mut numbers: HashMap<String, u32> = HashMap::new();
@@ -74,7 +74,7 @@ impl ShardIndex {
             }
             Ok((offset, size as u32))
         };
-        index.ignored = walk(entries, path, keys, place, |sample| {
+        index.rest = walk(entries, path, keys, place, |sample| {
             if means_none(&sample.label) {
                 index.negative += 1;
                 return Ok(true);
@@ -94,7 +94,6 @@ impl ShardIndex {
             index.times.extend(sample.time);
             Ok(true)
         })?;
-        index.ignored += index.negative;
         Ok(index)
     }
 }

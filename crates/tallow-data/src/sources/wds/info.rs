@@ -1,12 +1,15 @@
 //! `_info.json` beside shards: the shards of each split, their numbers of samples, and the class names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::remote::{self, beside};
+use crate::complete::refuse_missing;
 use crate::error::{Error, Result};
+use crate::findings::Findings;
+use crate::options::OpenOptions;
 use crate::sources::paths::{Split, address, path_of};
 
 /// The file's names in timm.
@@ -61,6 +64,23 @@ impl Info {
             info.class_names = Some(text.lines().map(|line| line.trim().to_owned()).collect());
         }
         Ok(info)
+    }
+
+    /// Checks that all shards of a split are there of which some are. Shards that a spec names one by one are a choice.
+    pub fn check_complete(&self, files: &[PathBuf], options: &OpenOptions, findings: &mut Findings) -> Result<()> {
+        let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let there: HashSet<String> = files.iter().filter_map(name).collect();
+        let mut splits: Vec<_> = self.splits.iter().collect();
+        splits.sort_by_key(|(name, _)| *name);
+        for (_, info) in splits {
+            let names = || info.filenames.iter().filter_map(|file| name(&PathBuf::from(file)));
+            let missing: Vec<String> = names().filter(|name| !there.contains(name)).collect();
+            if missing.len() < info.filenames.len() {
+                let path = files.iter().find(|file| name(file).is_some_and(|name| names().any(|of| of == name)));
+                refuse_missing(path.map_or(Path::new(""), PathBuf::as_path), missing, info.filenames.len(), options, findings)?;
+            }
+        }
+        Ok(())
     }
 
     /// The number of samples in all these shards, if known for each.

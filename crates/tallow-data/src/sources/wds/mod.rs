@@ -25,8 +25,10 @@ pub use self::stream::{EpochSamples, ShardStream};
 use self::walk::{Keys, SAMPLES};
 use super::classes::{Classes, numbered};
 use super::paths::address;
+use crate::complete::check_complete;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::findings::{Findings, listed};
 use crate::options::OpenOptions;
 use crate::splits::Splits;
 use crate::stream::{SampleStream as _, StreamConfig};
@@ -34,23 +36,45 @@ use crate::stream::{SampleStream as _, StreamConfig};
 /// Opens the shards. A shard belongs to the split that `_info.json` or its name below `root` tells, else to training.
 /// With `options.stream`, the training shards are streamed; all others are indexed.
 pub(crate) fn read(files: &[PathBuf], root: &Path, options: &OpenOptions) -> Result<Splits> {
+    let mut findings = Findings::new(options);
     let info = Info::beside(files, root, options.data_dir.as_deref())?;
+    check_complete(files, options, &mut findings)?;
+    info.check_complete(files, options, &mut findings)?;
     let [train, validation, test] = info.by_split(files, root);
     if options.stream {
-        return streamed(train, [validation, test], &info, root, options);
+        let splits = streamed(train, [validation, test], &info, root, &mut findings, options)?;
+        return Ok(findings.into_splits(splits));
     }
     let [train, validation, test] =
         [indexed(&train, &info, options)?, indexed(&validation, &info, options)?, indexed(&test, &info, options)?];
     if without_samples(&train) {
-        return Err(Error::NoImages { path: root.into(), expected: SAMPLES });
+        let path = files.first().map_or(root, PathBuf::as_path);
+        return Err(Error::NoImages { path: path.into(), expected: SAMPLES });
     }
     let own = own_classes(&train, &info, options);
     let classes = own.in_use(options.classes.as_deref());
-    let ignored_files = [&train, &validation, &test].into_iter().flatten().map(|shard| shard.ignored).sum();
+    let shards: Vec<&ShardIndex> = [&train, &validation, &test].into_iter().flatten().collect();
+    let without = note_rest(&shards, &mut findings);
     let split = |shards: Vec<ShardIndex>| dataset(shards, &own, &classes, options);
     let (validation, test) = (split(validation)?, split(test)?);
     let train = Arc::new(Shards::new(train, &own, &classes, options)?);
-    Ok(Splits { train, stream: None, validation, test, ignored_files })
+    Ok(findings.into_splits(Splits { validation, test, ignored_files: without, ..Splits::of(train) }))
+}
+
+/// Notes what the shards hold beside their samples. Returns the number of samples that are not taken.
+fn note_rest(shards: &[&ShardIndex], findings: &mut Findings) -> usize {
+    let without_image: usize = shards.iter().map(|shard| shard.rest.without_image).sum();
+    let negative: usize = shards.iter().map(|shard| shard.negative).sum();
+    shards.iter().for_each(|shard| findings.untaken_all(&shard.rest.members));
+    if without_image > 0 {
+        let name = |shard: &&&ShardIndex| format!("{} {}", shard.path.display(), shard.rest.without_image);
+        let of: Vec<String> = shards.iter().filter(|shard| shard.rest.without_image > 0).map(|s| name(&s)).collect();
+        findings.note(format!("not taken: {without_image} samples without an image ({})", listed(&of)));
+    }
+    if negative > 0 {
+        findings.note(format!("not taken: {negative} samples with a negative label, which stands for none"));
+    }
+    without_image + negative
 }
 
 /// Splits with streamed training samples.
@@ -59,6 +83,7 @@ fn streamed(
     others: [Vec<PathBuf>; 2],
     info: &Info,
     root: &Path,
+    findings: &mut Findings,
     options: &OpenOptions,
 ) -> Result<Splits> {
     if let Some(path) = others.iter().flatten().find(|path| address(path).is_some()) {
@@ -71,11 +96,11 @@ fn streamed(
     let (own, classes) = stream.classes();
     let [validation, test] = others.map(|files| indexed(&files, info, options));
     let (validation, test) = (validation?, test?);
-    let ignored_files = [&validation, &test].into_iter().flatten().map(|shard| shard.ignored).sum();
+    let ignored_files = note_rest(&[&validation, &test].into_iter().flatten().collect::<Vec<_>>(), findings);
     let split = |shards: Vec<ShardIndex>| dataset(shards, own, classes, options);
     let (validation, test) = (split(validation)?, split(test)?);
     let train = Arc::new(NoSamples(classes.names.clone()));
-    Ok(Splits { train, stream: Some(Arc::new(stream)), validation, test, ignored_files })
+    Ok(Splits { stream: Some(Arc::new(stream)), validation, test, ignored_files, ..Splits::of(train) })
 }
 
 /// Indexes shards and checks their numbers of samples.

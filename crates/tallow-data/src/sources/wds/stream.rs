@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use image::DynamicImage;
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
+use tallow_augment::PixelRule;
 use tallow_base::rng;
 use tar::Archive;
 
@@ -35,6 +36,7 @@ pub struct ShardStream {
     keys: Keys,
     /// Replaces the number of samples in `_info.json`.
     samples_per_epoch: Option<usize>,
+    pixel_rule: PixelRule,
     config: StreamConfig,
 }
 
@@ -83,6 +85,7 @@ impl ShardStream {
             info: Arc::new(info.clone()),
             classes: Arc::new((own, in_use)),
             samples_per_epoch: options.samples_per_epoch,
+            pixel_rule: options.pixel_rule,
             config,
         })
     }
@@ -160,7 +163,8 @@ impl ShardStream {
                 return Ok(true);
             }
             let label = label_of(&sample.label, own, in_use, path)? as usize;
-            let sample = StreamSample { bytes: sample.image, label, id: format!("{shard}/{}", sample.key) };
+            let id = format!("{shard}/{}", sample.key);
+            let sample = StreamSample { bytes: sample.image, label, id, pixel_rule: self.pixel_rule };
             wanted = sender.send(Ok(sample)).is_ok();
             Ok(wanted)
         })?;

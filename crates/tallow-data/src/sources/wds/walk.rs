@@ -1,20 +1,20 @@
 //! Groups the entries of a tar archive into samples, for the index and for the stream.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tar::{Entries, Entry};
 
+use crate::decode;
 use crate::error::{Error, Result};
+use crate::findings::Untaken;
 use crate::options::OpenOptions;
 use crate::sources::paths::address;
 
 /// What shards contain, for messages.
 pub(super) const SAMPLES: &str =
     "samples of an image (jpg, png, webp) and a label (cls, or json with a label) in .tar files";
-/// Extensions of images: timm's, and the other formats of the decoder.
-const IMAGES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
 /// Keys of the label in a sample's JSON, in order of preference.
 const LABELS: [&str; 3] = ["label", "cls", "class"];
 /// The largest label or JSON file that is read.
@@ -59,28 +59,41 @@ pub(super) struct Sample<T> {
     pub time: Option<String>,
 }
 
+/// What an archive holds beside its samples.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// The number of samples without an image.
+    pub without_image: usize,
+    /// The members that belong to no image and label: those of samples without an image, and files without a key. Other
+    /// members of a sample, as webdataset allows, are not counted.
+    pub members: Untaken,
+}
+
 /// The files of one sample that have been read so far.
 struct Parts<T> {
     key: String,
     image: Option<T>,
     class: Option<String>,
     json: Option<Value>,
+    /// The members that are neither an image nor a label.
+    others: Vec<PathBuf>,
 }
 
 /// Reads the entries in order. `image` receives each image, `emit` each sample; `emit` returns whether to continue.
-/// Returns the number of samples without an image.
+/// Returns the samples that are not taken.
 pub(super) fn walk<R: Read, T>(
     entries: Entries<'_, R>,
     path: &Path,
     keys: &Keys,
     mut image: impl FnMut(&mut Entry<'_, R>) -> Result<T>,
     mut emit: impl FnMut(Sample<T>) -> Result<bool>,
-) -> Result<usize> {
-    let mut without_image = 0;
+) -> Result<Rest> {
+    let (mut without_image, mut members) = (0, Untaken::default());
     let mut parts: Option<Parts<T>> = None;
-    let mut finish = |parts: Parts<T>| -> Result<bool> {
+    let mut finish = |parts: Parts<T>, members: &mut Untaken| -> Result<bool> {
         let Some(image) = parts.image else {
             without_image += 1;
+            parts.others.iter().for_each(|name| members.add(name));
             return Ok(true);
         };
         let at = |name: &Option<String>| name.as_ref().and_then(|name| text(&parts.json.as_ref()?[name]));
@@ -105,17 +118,23 @@ pub(super) fn walk<R: Read, T>(
             continue;
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let Some((key, extension)) = key_of(&name) else { continue };
+        let Some((key, extension)) = key_of(&name) else {
+            if !is_archiver_metadata(&name) {
+                members.add(Path::new(&name));
+            }
+            continue;
+        };
+        let extension = extension.to_ascii_lowercase();
         if parts.as_ref().is_none_or(|parts| parts.key != key) {
-            let new = Parts { key: key.into(), image: None, class: None, json: None };
+            let new = Parts { key: key.into(), image: None, class: None, json: None, others: Vec::new() };
             if let Some(done) = parts.replace(new)
-                && !finish(done)?
+                && !finish(done, &mut members)?
             {
-                return Ok(without_image);
+                return Ok(Rest { without_image, members });
             }
         }
         let Some(parts) = parts.as_mut() else { continue };
-        if IMAGES.contains(&extension) {
+        if decode::EXTENSIONS.contains(&extension.as_str()) {
             if parts.image.is_none() {
                 parts.image = Some(image(&mut entry)?);
             }
@@ -126,12 +145,14 @@ pub(super) fn walk<R: Read, T>(
             let json = serde_json::from_str(&text)
                 .map_err(|error| Error::format(&path.join(&name), "a JSON object", error.to_string()))?;
             parts.json = Some(json);
+        } else if extension != "json" && parts.image.is_none() {
+            parts.others.push(PathBuf::from(&name));
         }
     }
     if let Some(done) = parts {
-        finish(done)?;
+        finish(done, &mut members)?;
     }
-    Ok(without_image)
+    Ok(Rest { without_image, members })
 }
 
 /// The error for an archive that cannot be read.
@@ -140,6 +161,12 @@ pub(super) fn damaged(path: &Path, error: &std::io::Error) -> Error {
         return Error::io(path)(std::io::Error::new(error.kind(), error.to_string()));
     }
     Error::format(path, "a whole tar archive", format!("{error}; fetch the file again"))
+}
+
+/// Whether a member is what macOS adds to archives.
+fn is_archiver_metadata(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    file.starts_with("._") || file == ".DS_Store"
 }
 
 /// A sample's key and the extension, which is everything after the first dot of the file name.

@@ -1,5 +1,10 @@
 //! Decodes image files within limits: a damaged or huge file is an error that names it.
 
+mod foreign;
+mod png;
+mod tiff;
+
+use std::borrow::Cow;
 use std::fs;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +14,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::error::{Error, Result};
+pub(crate) use foreign::has_foreign_extension;
 pub use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE};
 
 /// The file name extensions of images, in lower case.
@@ -52,27 +58,43 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     if bytes.is_empty() {
         return Err(failed("the file is empty".into()));
     }
+    if let Some(format) = foreign::format_of(bytes) {
+        return Err(failed(format!("{format} are not read; {}", foreign::CONVERT)));
+    }
     // A panic of a decoder on malformed bytes must not end the training.
     match catch_unwind(AssertUnwindSafe(|| decode(bytes))) {
         Ok(Ok(image)) => Ok(image),
         Ok(Err(ImageError::Limits(error))) => Err(Error::TooLarge { path: path.into(), reason: error.to_string() }),
+        Ok(Err(error @ ImageError::Unsupported(_))) if image::guess_format(bytes).is_ok() => Err(failed(format!("{error}; {}", foreign::CONVERT))),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("the decoder panicked".into())),
     }
 }
 
 fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_complete(bytes) {
-        return Err(ImageError::IoError(std::io::Error::new(
-            std::io::ErrorKind::UnexpectedEof,
-            "the JPEG data end before the image does",
-        )));
+    let format = image::guess_format(bytes).ok();
+    let mut bytes = Cow::Borrowed(bytes);
+    match format {
+        Some(ImageFormat::Jpeg) if !jpeg_is_complete(&bytes) => {
+            return Err(ImageError::IoError(std::io::Error::new(
+                std::io::ErrorKind::UnexpectedEof,
+                "the JPEG data end before the image does",
+            )));
+        }
+        Some(ImageFormat::Png) => bytes = png::without_packed_metadata(bytes),
+        Some(ImageFormat::Tiff) => {
+            if let Some(image) = tiff::decode_other_kinds(&bytes)? {
+                return Ok(image);
+            }
+        }
+        _ => {}
     }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    let mut reader = ImageReader::new(Cursor::new(bytes.as_ref()));
+    match format {
+        Some(format) => reader.set_format(format),
+        None => reader = reader.with_guessed_format()?,
+    }
+    let mut limits = limits();
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     // `into_decoder` does not count the output buffer.
@@ -82,6 +104,15 @@ fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// The limits above, as those of a decoder.
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    limits
 }
 
 /// Decodes a JPEG file at the smallest of 1/2, 1/4 and 1/8 scale whose short side has at least `short_side` pixels, and
