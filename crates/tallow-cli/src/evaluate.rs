@@ -31,7 +31,11 @@ pub fn run(args: Args) -> Result<()> {
             bail!("--split held_out belongs to the run's own dataset: omit --data")
         }
         Some("held_out") => ("held_out", predictor.held_out()?),
-        split => choose(&predictor.splits(args.data.as_deref())?, split)?,
+        split => {
+            let splits = predictor.splits(args.data.as_deref())?;
+            splits.notes.iter().for_each(|note| eprintln!("note: {note}"));
+            choose(&splits, split)?
+        }
     };
     let measured = evaluate(&predictor, name, dataset)?;
     println!("{name}: {}", measured.evaluation);

@@ -83,13 +83,7 @@ fn main() -> Result<()> {
     let to = Path::new(&folder);
     if !to.join("_info.json").exists() {
         let start = Instant::now();
-        let splits = Splits {
-            train: Arc::new(Generated::new(samples)),
-            validation: None,
-            test: None,
-            ignored_files: 0,
-            stream: None,
-        };
+        let splits = Splits::of(Arc::new(Generated::new(samples)));
         write(&splits, to, Format::Wds, &WriteOptions::default())?;
         println!("written: {samples} samples in {:.1} s", start.elapsed().as_secs_f64());
         println!("run again to measure: this process has held other memory");

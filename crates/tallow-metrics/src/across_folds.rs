@@ -51,9 +51,9 @@ impl MeanInterval {
     }
 
     /// As [`of`](Self::of), with intervals that stay within the `range` of the values: Wilson's score interval with the
-    /// quantile of Student's t, for the number of independent samples at which a proportion has the variance of the mean,
-    /// at most the `samples` that were measured. So folds that happen to agree give no interval of width 0. A range
-    /// without a highest value cuts the intervals of `of` at its lowest.
+    /// quantile of Student's t, for the number of independent samples at which a proportion has the variance of the mean.
+    /// Folds that agree exactly have no variance: then it is the number of `samples` that were measured. A range without
+    /// a highest value cuts the intervals of `of` at its lowest.
     ///
     /// # Errors
     /// No values.
@@ -74,10 +74,7 @@ impl MeanInterval {
         let share = (plain.mean - low) / width;
         let around = |factor: f64| {
             let variance = (plain.std / width).powi(2) * factor;
-            let effective = share * (1.0 - share) / variance;
-            let most = samples as f64;
-            // Without variance there is no effective number.
-            let effective = if effective.is_finite() && variance > 0.0 { effective.min(most) } else { most };
+            let effective = if variance > 0.0 { share * (1.0 - share) / variance } else { samples as f64 };
             let (from, to) = wilson_interval(share, effective, t);
             Some((low + width * from, low + width * to))
         };

@@ -39,13 +39,7 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Trains with the config's own loss, wrapped by `wrap`; starts or resumes the run in `folder`.
     pub fn fit(self, wrap: impl Fn(Box<dyn Loss>) -> Box<dyn Loss>) -> Result<(FitReport, BuiltModel)> {
-        let splits = Splits {
-            train: self.train.clone(),
-            validation: self.validation.clone(),
-            test: None,
-            ignored_files: 0,
-            stream: None,
-        };
+        let splits = Splits { validation: self.validation.clone(), ..Splits::of(self.train.clone()) };
         let resolved = resolve(self.config, &splits)?;
         let config = &resolved.config;
         let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;

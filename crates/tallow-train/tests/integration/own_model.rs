@@ -37,7 +37,7 @@ fn build() -> tallow_nn::Result<(TwoLayers, ParamStore)> {
 }
 
 fn train(settings: &[&str], dir: &RunDir, stop: &AtomicBool) -> Result<(FitReport, ParamStore)> {
-    let splits = Splits { train: images(32), validation: None, test: None, ignored_files: 0, stream: None };
+    let splits = Splits::of(images(32));
     let common = ["augment.train=[]", "augment.eval=[]", "schedule.name=constant", "optim.name=adam", "optim.lr=0.01"];
     let resolved = resolve(config(&[&common, settings].concat()), &splits)?;
     let loader = train_loader(&resolved, &splits)?;

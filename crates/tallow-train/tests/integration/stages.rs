@@ -107,7 +107,7 @@ fn images_grow_while_evaluation_sees_them_whole() -> Result<()> {
         (["augment.progressive={ start = 1 }", "model.width=4"], "augment.progressive.start"),
         (["augment.progressive={ start = 14 }", "model={ name = \"vit_tiny_patch16_224\" }"], "convolutional"),
     ] {
-        let splits = Splits { train: images(8), validation: None, test: None, ignored_files: 0, stream: None };
+        let splits = Splits::of(images(8));
         let error = resolve(config(&settings), &splits).map(|_| ());
         assert!(matches!(&error, Err(Error::Mismatch(text)) if text.contains(part)), "{error:?}");
     }
@@ -116,7 +116,7 @@ fn images_grow_while_evaluation_sees_them_whole() -> Result<()> {
 
 #[test]
 fn batch_sizes_are_measured_up_to_the_dataset() -> Result<()> {
-    let splits = Splits { train: images(40), validation: None, test: None, ignored_files: 0, stream: None };
+    let splits = Splits::of(images(40));
     let resolved = resolve(config(&[]), &splits)?;
     let config = &resolved.config;
     let built = tallow_models::build(&config.model.name, &config.model.config, config.train.seed, &Device::Cpu)?;

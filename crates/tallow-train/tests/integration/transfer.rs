@@ -108,7 +108,7 @@ fn a_student_comes_nearer_to_its_teacher() -> Result<()> {
     let fit = |folder: &tempfile::TempDir, settings: &[&str]| -> Result<Vec<f32>> {
         let config = config(&[&["train.epochs=8", "optim.lr=0.05"], settings].concat());
         let (_, built) = run(config.clone(), images(96), folder.path(), &GO).fit(|loss| loss)?;
-        let splits = Splits { train: images(96), validation: None, test: None, ignored_files: 0, stream: None };
+        let splits = Splits::of(images(96));
         let loader = eval_loader(&resolve(config, &splits)?, images(96))?;
         let logits = predict(built.model.as_ref(), &loader, &TestTime::default())?.logits;
         Ok(tallow_metrics::softmax(&logits, 10)?)
