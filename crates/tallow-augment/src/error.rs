@@ -82,7 +82,9 @@ pub enum Error {
         source: Box<Error>,
     },
     /// The number of channels is neither 1 nor 3.
-    #[error("a pipeline has 1 channel (grey) or 3 (RGB), found {found}: see `in_chans` of the model, or the values of `mean`")]
+    #[error(
+        "a pipeline has 1 channel (grey) or 3 (RGB), found {found}: see `in_chans` of the model, or the values of `mean`"
+    )]
     Channels {
         /// The number of channels.
         found: usize,

@@ -165,7 +165,10 @@ mod tests {
         assert_eq!(rule(None, None).apply(image.clone()), image);
         assert_eq!(rule(Some(12), None).apply(image.clone()), image, "8-bit images keep their values and their alpha");
         let grey = DynamicImage::from(ImageBuffer::from_pixel(1, 1, LumaA([0u8, 0])));
-        assert_eq!(rule(None, Some([9; 3])).apply(grey.clone()), DynamicImage::from(GrayImage::from_pixel(1, 1, Luma([9]))));
+        assert_eq!(
+            rule(None, Some([9; 3])).apply(grey.clone()),
+            DynamicImage::from(GrayImage::from_pixel(1, 1, Luma([9])))
+        );
         assert_eq!(rule(None, Some([9, 8, 7])).apply(grey).into_rgb8().as_raw(), &[9, 8, 7]);
         let deep = DynamicImage::from(ImageBuffer::from_pixel(1, 1, LumaA([0u16, 0xffff])));
         assert_eq!(rule(None, Some([9; 3])).apply(deep).into_luma8().as_raw(), &[0]);

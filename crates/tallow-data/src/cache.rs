@@ -149,9 +149,11 @@ fn read_records(file: &File, samples: usize, channels: usize) -> std::io::Result
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, offset)?;
         let (sample, height, width) = (word(&header, 1) as usize, word(&header, 2), word(&header, 3));
-        let pixels = u64::from(height) * u64::from(width) * channels as u64;
-        let next = offset + HEADER as u64 + pixels;
-        if word(&header, 0) != MAGIC || sample >= samples || pixels == 0 || next > length {
+        // A damaged header can hold any size.
+        let pixels = (u64::from(height) * u64::from(width)).checked_mul(channels as u64).filter(|pixels| *pixels > 0);
+        let next = pixels.and_then(|pixels| (offset + HEADER as u64).checked_add(pixels));
+        let Some(next) = next.filter(|next| *next <= length) else { break };
+        if word(&header, 0) != MAGIC || sample >= samples {
             break;
         }
         records[sample] = Record { offset, height, width };

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::findings::{Findings, listed};
+use crate::findings::Findings;
+use crate::names::listed;
 use crate::options::OpenOptions;
 
 /// The largest set that is checked; a damaged name can hold any number.
@@ -118,7 +119,8 @@ mod tests {
 
     #[test]
     fn missing_files_of_a_numbered_set_are_named() {
-        let whole = ["d/train-00000-of-00002.parquet", "d/train-00001-of-00002.parquet", "d/test-00000-of-00001.parquet"];
+        let whole =
+            ["d/train-00000-of-00002.parquet", "d/train-00001-of-00002.parquet", "d/test-00000-of-00001.parquet"];
         assert!(check(&whole, &OpenOptions::default()).is_ok());
         let error = check(&whole[1..], &OpenOptions::default()).err().unwrap().to_string();
         assert!(error.contains("1 of 2") && error.contains("train-00000-of-00002.parquet"), "{error}");

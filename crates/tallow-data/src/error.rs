@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::findings::listed;
 use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE};
+use crate::names::listed;
 
 /// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -275,4 +275,3 @@ impl Error {
         move |source| Error::Io { path, source }
     }
 }
-

@@ -5,11 +5,9 @@ use std::path::Path;
 
 use crate::decode;
 use crate::error::{Error, Result};
+use crate::names::SHOWN;
 use crate::options::OpenOptions;
 use crate::splits::Splits;
-
-/// The number of names that a sentence lists.
-pub(crate) const SHOWN: usize = 10;
 
 /// Sentences and counts, collected by the reader of a format.
 #[derive(Default)]
@@ -107,7 +105,8 @@ impl Untaken {
         let kinds = |counts: &BTreeMap<String, usize>| {
             let mut kinds: Vec<_> = counts.iter().collect();
             kinds.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-            let mut text: Vec<String> = kinds.iter().take(SHOWN).map(|(kind, count)| format!("{kind} {count}")).collect();
+            let mut text: Vec<String> =
+                kinds.iter().take(SHOWN).map(|(kind, count)| format!("{kind} {count}")).collect();
             if kinds.len() > SHOWN {
                 text.push("…".to_owned());
             }
@@ -131,22 +130,4 @@ impl Untaken {
 
 fn files(count: usize) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
-}
-
-/// The first names of a list, and how many more there are.
-pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    let mut text = names.iter().take(SHOWN).map(|name| shortened(name.as_ref())).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text += &format!(", … {} in all", names.len());
-    }
-    text
-}
-
-/// A name that fits into a sentence or a table: its first 60 characters.
-pub(crate) fn shortened(name: &str) -> String {
-    const LONGEST: usize = 60;
-    match name.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
-    }
 }

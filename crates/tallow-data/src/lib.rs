@@ -26,6 +26,7 @@ mod error;
 mod findings;
 mod limits;
 mod loader;
+mod names;
 mod open;
 mod options;
 mod order;

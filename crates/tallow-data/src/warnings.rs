@@ -7,7 +7,7 @@ use image::DynamicImage;
 
 use crate::dataset::{Dataset, class_counts};
 use crate::error::{Error, Result};
-use crate::findings::listed;
+use crate::names::listed;
 use crate::sources::folder;
 use crate::splits::Splits;
 
@@ -64,7 +64,8 @@ fn absent_classes(split: &str, dataset: &dyn Dataset) -> Option<String> {
             counts.iter_mut().zip(target).for_each(|(count, share)| *count += usize::from(share > 0.0));
         }
     }
-    let absent: Vec<&String> = names.iter().zip(counts).filter(|(_, count)| *count == 0).map(|(name, _)| name).collect();
+    let absent: Vec<&String> =
+        names.iter().zip(counts).filter(|(_, count)| *count == 0).map(|(name, _)| name).collect();
     let (number, all) = (absent.len(), names.len());
     (number > 0).then(|| format!("the {split} split has no sample of {number} of {all} classes: {}", listed(&absent)))
 }

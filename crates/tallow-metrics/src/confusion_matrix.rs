@@ -152,7 +152,8 @@ impl ConfusionMatrix {
             let columns: String = row.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
             format!("{name:>first$}{columns}\n")
         };
-        let rows: String = self.class_names.iter().zip(&cells).map(|(name, row)| line(&table_name(name), row)).collect();
+        let rows: String =
+            self.class_names.iter().zip(&cells).map(|(name, row)| line(&table_name(name), row)).collect();
         line(corner, &headings) + &rows
     }
 }

@@ -1,6 +1,7 @@
 //! The integration tests of tallow-cli: one binary, because each binary links every dependency again.
 
 mod crossval;
+mod data;
 mod ensemble;
 mod kill_and_resume;
 mod multi_label;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 /// How to make a file readable.
-pub(super) const CONVERT: &str = "convert the file to PNG or JPEG: `magick FILE FILE.png`, or Pillow's Image.open(FILE).save(FILE.png)";
+pub(super) const CONVERT: &str =
+    "convert the file to PNG or JPEG: `magick FILE FILE.png`, or Pillow's Image.open(FILE).save(FILE.png)";
 
 /// A format: its name in the plural, the position and the bytes that tell it, and its extensions.
 struct Foreign {
@@ -13,11 +14,7 @@ struct Foreign {
 }
 
 const FOREIGN: &[Foreign] = &[
-    Foreign {
-        name: "AVIF files",
-        signatures: &[(4, b"ftypavif"), (4, b"ftypavis")],
-        extensions: &["avif", "avifs"],
-    },
+    Foreign { name: "AVIF files", signatures: &[(4, b"ftypavif"), (4, b"ftypavis")], extensions: &["avif", "avifs"] },
     Foreign {
         name: "HEIC files",
         signatures: &[
@@ -51,15 +48,7 @@ const FOREIGN: &[Foreign] = &[
     Foreign { name: "QOI files", signatures: &[(0, b"qoif")], extensions: &["qoi"] },
     Foreign {
         name: "PNM files",
-        signatures: &[
-            (0, b"P1\n"),
-            (0, b"P2\n"),
-            (0, b"P3\n"),
-            (0, b"P4\n"),
-            (0, b"P5\n"),
-            (0, b"P6\n"),
-            (0, b"P7\n"),
-        ],
+        signatures: &[(0, b"P1\n"), (0, b"P2\n"), (0, b"P3\n"), (0, b"P4\n"), (0, b"P5\n"), (0, b"P6\n"), (0, b"P7\n")],
         extensions: &["pbm", "pgm", "ppm", "pnm", "pam"],
     },
     Foreign { name: "icons", signatures: &[(0, b"\0\0\x01\0")], extensions: &["ico"] },

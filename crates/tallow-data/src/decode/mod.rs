@@ -14,8 +14,8 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::error::{Error, Result};
-pub(crate) use foreign::has_foreign_extension;
 pub use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE};
+pub(crate) use foreign::has_foreign_extension;
 
 /// The file name extensions of images, in lower case.
 pub const EXTENSIONS: &[&str] = &["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
@@ -65,7 +65,9 @@ pub fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     match catch_unwind(AssertUnwindSafe(|| decode(bytes))) {
         Ok(Ok(image)) => Ok(image),
         Ok(Err(ImageError::Limits(error))) => Err(Error::TooLarge { path: path.into(), reason: error.to_string() }),
-        Ok(Err(error @ ImageError::Unsupported(_))) if image::guess_format(bytes).is_ok() => Err(failed(format!("{error}; {}", foreign::CONVERT))),
+        Ok(Err(error @ ImageError::Unsupported(_))) if image::guess_format(bytes).is_ok() => {
+            Err(failed(format!("{error}; {}", foreign::CONVERT)))
+        }
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("the decoder panicked".into())),
     }

@@ -3,12 +3,12 @@
 use std::io::Cursor;
 
 use image::error::{DecodingError, LimitError, LimitErrorKind};
-use image::{DynamicImage, ImageError, ImageFormat, ImageResult, Rgb, RgbImage, Rgb32FImage};
+use image::{DynamicImage, ImageError, ImageFormat, ImageResult, Rgb, Rgb32FImage, RgbImage};
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
-use super::{MAX_DECODED_BYTES, MAX_SIDE};
+use crate::limits::{MAX_DECODED_BYTES, MAX_SIDE};
 
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;

@@ -27,7 +27,8 @@ pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
     content.others.iter().for_each(|path| findings.untaken(path));
     if content.images > 0 {
         let images = content.images;
-        findings.note(format!("not taken: {images} images directly in {}, which no class folder holds", root.display()));
+        findings
+            .note(format!("not taken: {images} images directly in {}, which no class folder holds", root.display()));
     }
     let splits = match layout(root, &content, options.folder_layout, &mut findings)? {
         Layout::Empty => return Err(no_images(root)),
@@ -37,7 +38,8 @@ pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
         }
         Layout::Splits { train, validation, test } => {
             let given = [(Split::Train, Some(train)), (Split::Validation, validation), (Split::Test, test)];
-            let given: Vec<(Split, PathBuf)> = given.into_iter().filter_map(|(split, path)| Some((split, path?))).collect();
+            let given: Vec<(Split, PathBuf)> =
+                given.into_iter().filter_map(|(split, path)| Some((split, path?))).collect();
             of_splits(root, &given, &mut findings, options)?
         }
     };
@@ -88,7 +90,10 @@ fn of_splits(
         }
         if content.images > 0 {
             let images = content.images;
-            findings.note(format!("not taken: {images} images directly in {}, which no class folder holds", path.display()));
+            findings.note(format!(
+                "not taken: {images} images directly in {}, which no class folder holds",
+                path.display()
+            ));
         }
         let names = names.get_or_insert_with(|| classes(&content.folders, options));
         made.push((*split_name, split(root, &content.folders, names, findings)?));
@@ -112,7 +117,8 @@ fn by_metadata(
         let Some(manifest) = NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else { continue };
         if !manifest::has_labels(&manifest, options) {
             let path = manifest.display();
-            findings.note(format!("not taken: {path}, which has no columns of paths and labels that are known by name"));
+            findings
+                .note(format!("not taken: {path}, which has no columns of paths and labels that are known by name"));
             continue;
         }
         parts.push(Part { manifest, split: *split });

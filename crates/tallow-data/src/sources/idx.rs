@@ -115,11 +115,7 @@ fn find(folder: &Path, prefix: &str, what: &str) -> PathBuf {
 }
 
 /// Reads a file of `length` bytes with one array of bytes with `DIMS` dimensions, gzipped or not, and nothing else.
-fn read_array<const DIMS: usize>(
-    file: impl BufRead,
-    length: u64,
-    path: &Path,
-) -> Result<([usize; DIMS], Vec<u8>)> {
+fn read_array<const DIMS: usize>(file: impl BufRead, length: u64, path: &Path) -> Result<([usize; DIMS], Vec<u8>)> {
     let mut reader = unpacked(file, length, path)?;
     let header_len = 4 + 4 * DIMS;
     let header = read_up_to(&mut reader, header_len as u64, path)?;
@@ -150,16 +146,14 @@ fn read_array<const DIMS: usize>(
             found: format!("a header that says {dims:?}"),
         });
     };
-    let size_error = |found: u64| Error::Size {
-        path: path.into(),
-        expected: format!("{} for {dims:?}", header_len + len),
-        found,
-    };
+    let size_error =
+        |found: u64| Error::Size { path: path.into(), expected: format!("{} for {dims:?}", header_len + len), found };
     if (header_len + len) as u64 > reader.most {
         // The header must not make memory be taken for what the file cannot hold.
         return Err(match reader.packed {
             true => {
-                let expected = format!("at most {} MB in this compressed file, or the file unpacked", reader.most >> 20);
+                let expected =
+                    format!("at most {} MB in this compressed file, or the file unpacked", reader.most >> 20);
                 Error::format(path, expected, format!("a header that says {dims:?}"))
             }
             false => size_error(length),

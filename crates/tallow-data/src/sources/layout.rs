@@ -8,7 +8,8 @@ use super::files::natural;
 use super::paths::Split;
 use crate::decode;
 use crate::error::{Error, Result};
-use crate::findings::{Findings, listed};
+use crate::findings::Findings;
+use crate::names::listed;
 use crate::options::FolderLayout;
 
 /// What is directly in a folder.
@@ -71,12 +72,7 @@ struct Named {
 }
 
 /// Reads the layout of `root`.
-pub(super) fn layout(
-    root: &Path,
-    content: &Content,
-    wanted: FolderLayout,
-    findings: &mut Findings,
-) -> Result<Layout> {
+pub(super) fn layout(root: &Path, content: &Content, wanted: FolderLayout, findings: &mut Findings) -> Result<Layout> {
     let (mut named, mut others) = (Vec::new(), Vec::new());
     for (name, path) in &content.folders {
         match Split::by_name(name).filter(|_| wanted != FolderLayout::Classes) {
@@ -89,7 +85,8 @@ pub(super) fn layout(
         }
     }
     let ambiguous = |reason: String| Error::AmbiguousFolders { path: root.into(), reason };
-    let names = |folders: &[&Named]| listed(&folders.iter().map(|named| format!("{}/", named.name)).collect::<Vec<_>>());
+    let names =
+        |folders: &[&Named]| listed(&folders.iter().map(|named| format!("{}/", named.name)).collect::<Vec<_>>());
     let with_images = || others.iter().filter(|(_, path)| holds_images(path)).map(|(name, _)| format!("{name}/"));
     let other_names: Vec<String> = with_images().collect();
     let splits: Vec<&Named> = named.iter().filter(|named| named.has_classes).collect();
@@ -109,7 +106,11 @@ pub(super) fn layout(
             return Err(ambiguous(format!("{} beside {listed} are splits, or classes", names(found))));
         }
         if !has_train && !other_names.is_empty() || named.is_empty() {
-            return Ok(if content.folders.is_empty() { Layout::Empty } else { Layout::Classes(content.folders.clone()) });
+            return Ok(if content.folders.is_empty() {
+                Layout::Empty
+            } else {
+                Layout::Classes(content.folders.clone())
+            });
         }
     }
     if wanted == FolderLayout::Classes {

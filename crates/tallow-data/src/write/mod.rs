@@ -35,7 +35,10 @@ pub fn write(splits: &Splits, to: &Path, format: Format, options: &WriteOptions)
         return Err(Error::Option { field: "samples_per_file", expected: "at least 1".into(), found: "0".into() });
     }
     let staged = StagedFolder::new(to, format)?;
-    let samples = write_into(splits, staged.path(), format, options)?;
+    let samples = write_into(splits, staged.path(), format, options).map_err(|error| match error {
+        Error::CannotWrite { format, reason, .. } => Error::CannotWrite { path: to.into(), format, reason },
+        other => other,
+    })?;
     staged.finish()?;
     Ok(samples)
 }

@@ -28,7 +28,8 @@ impl StagedFolder {
         if to.exists() && fs::read_dir(to).map_err(Error::io(to))?.next().is_some() {
             return Err(format.cannot_write(to, "the folder is not empty: name a new one, or empty it"));
         }
-        let name = to.file_name().ok_or_else(|| format.cannot_write(to, "the path must end in the name of a folder"))?;
+        let name =
+            to.file_name().ok_or_else(|| format.cannot_write(to, "the path must end in the name of a folder"))?;
         let mut partial = OsString::from(".");
         partial.push(name);
         partial.push(".partial");

@@ -38,7 +38,12 @@ fn a_folder_s_sizes_and_damaged_files() {
     assert!(close(&found.normalization.mean, [third, 0.0, 0.2]));
     assert!(close(&found.normalization.std, [(2.0f32 / 9.0).sqrt(), 1.0, 1.0]));
     let text = found.to_string();
-    for part in ["3 images, 1 classes, RGB, 6 × 8–16 pixels", "100.0 %", "1 cannot be read:", "a/3.png: the image cannot be decoded"] {
+    for part in [
+        "3 images, 1 classes, RGB, 6 × 8–16 pixels",
+        "100.0 %",
+        "1 cannot be read:",
+        "a/3.png: the image cannot be decoded",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }

@@ -49,14 +49,17 @@ fn extensions_in_shards_have_any_case() {
 fn members_that_are_not_taken_are_counted() {
     let (dir, image) = (TempDir::new().unwrap(), image());
     let path = dir.path().join("x.tar");
-    write_tar(&path, &[
-        ("0.jpg", &image),
-        ("0.cls", b"a"),
-        ("1.heic", b"?"),
-        ("1.cls", b"b"),
-        ("README", b"hello"),
-        ("._0.jpg", b"?"),
-    ]);
+    write_tar(
+        &path,
+        &[
+            ("0.jpg", &image),
+            ("0.cls", b"a"),
+            ("1.heic", b"?"),
+            ("1.cls", b"b"),
+            ("README", b"hello"),
+            ("._0.jpg", b"?"),
+        ],
+    );
     let splits = open_path(&path).unwrap();
     assert_eq!(splits.train.len(), 1);
     assert_notes(&splits.notes, &["1 samples without an image", "x.tar 1"]);
@@ -90,9 +93,10 @@ fn missing_files_of_a_set_are_refused_unless_allowed() {
         save_image(&dir.path().join(format!("s/{}/{number}.png", ["a", "b"][number % 2])), [0; 3]);
     }
     let source: Splits = open_path(&dir.path().join("s")).unwrap();
-    for (format, lost, all) in
-        [(Format::Parquet, "data/train-00001-of-00004.parquet", "data/*.parquet"), (Format::Wds, "train-000001.tar", "*.tar")]
-    {
+    for (format, lost, all) in [
+        (Format::Parquet, "data/train-00001-of-00004.parquet", "data/*.parquet"),
+        (Format::Wds, "train-000001.tar", "*.tar"),
+    ] {
         let folder = dir.path().join(format!("{format:?}"));
         write(&source, &folder, format, &WriteOptions { samples_per_file: 3 }).unwrap();
         assert!(open_path(&folder).unwrap().notes.is_empty());

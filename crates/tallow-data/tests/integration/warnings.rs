@@ -51,7 +51,9 @@ fn a_description_lists_what_cannot_be_read() {
     let found = describe(train.as_ref()).unwrap();
     assert_eq!(found.skipped, ["a/2.png", "b/huge.bmp"]);
     let text = found.to_string();
-    for part in ["2 cannot be read", "2.png: the image cannot be decoded", "huge.bmp: the image is too large", "3 images"] {
+    for part in
+        ["2 cannot be read", "2.png: the image cannot be decoded", "huge.bmp: the image is too large", "3 images"]
+    {
         assert!(text.contains(part), "{text}");
     }
 

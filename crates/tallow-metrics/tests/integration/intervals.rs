@@ -89,7 +89,10 @@ fn every_metric_of_every_fold_is_in_the_table() {
     // t of two degrees of freedom is 4.30; 9 and 3.6 samples have the variance of the mean. By Student's t alone the
     // intervals are 0.13 to 1.37 and -0.23 to 1.73.
     let table = across.to_string();
-    assert!(table.contains("\ntop1                      0.7500   0.2500   0.1888 to 0.9748   0.0926 to 0.9888"), "{table}");
+    assert!(
+        table.contains("\ntop1                      0.7500   0.2500   0.1888 to 0.9748   0.0926 to 0.9888"),
+        "{table}"
+    );
     assert_eq!(AcrossFolds::of(&[], 72), Err(Error::Empty));
 }
 
@@ -104,9 +107,13 @@ fn intervals_of_proportions_stay_within_their_range() {
     assert!(low > 0.0 && high < 1.0 && low < 0.994 && high > 0.994, "{low} {high}");
     // Far from both ends it is nearly that of Student's t.
     let values = [0.48, 0.5, 0.52, 0.49, 0.51];
-    let (plain, score) = (MeanInterval::of(&values, 0.25).unwrap(), MeanInterval::within((0.0, 1.0), &values, 0.25, 10_000));
+    let (plain, score) =
+        (MeanInterval::of(&values, 0.25).unwrap(), MeanInterval::within((0.0, 1.0), &values, 0.25, 10_000));
     let ((low, high), (score_low, score_high)) = (plain.interval.unwrap(), score.unwrap().interval.unwrap());
-    assert!((low - score_low).abs() < 1e-4 && (high - score_high).abs() < 1e-4, "{low} {score_low} {high} {score_high}");
+    assert!(
+        (low - score_low).abs() < 1e-4 && (high - score_high).abs() < 1e-4,
+        "{low} {score_low} {high} {score_high}"
+    );
     // A loss has no highest value.
     let loss = MeanInterval::within((0.0, f64::INFINITY), &[0.1, 2.0], 0.5, 100).unwrap();
     assert!(loss.interval.unwrap().0 == 0.0 && loss.interval.unwrap().1 > 2.0);

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::findings::{Findings, listed};
+use crate::findings::Findings;
+use crate::names::listed;
 use crate::options::OpenOptions;
 use crate::sources::paths::Split;
 
@@ -12,8 +13,22 @@ use crate::sources::paths::Split;
 const SHARE: &str = "p_";
 /// Usual names, in order of preference, in lower case and without `_`, `-` and spaces.
 const PATHS: [&str; 16] = [
-    "path", "filename", "filepath", "file", "imagepath", "imagename", "imagefile", "imagefilename", "image", "imageid",
-    "imgpath", "imgname", "imgfilename", "img", "imgid", "id",
+    "path",
+    "filename",
+    "filepath",
+    "file",
+    "imagepath",
+    "imagename",
+    "imagefile",
+    "imagefilename",
+    "image",
+    "imageid",
+    "imgpath",
+    "imgname",
+    "imgfilename",
+    "img",
+    "imgid",
+    "id",
 ];
 const LABELS: [&str; 9] =
     ["label", "labelname", "class", "classname", "target", "category", "categoryname", "labelid", "classid"];
@@ -56,9 +71,10 @@ impl Columns {
         let fail = |problem: String| Error::Manifest { path: manifest.into(), line: 1, problem };
         let header = || listed(&table.header);
         let named = |key: &str, name: &Option<String>| match name {
-            Some(name) => table.column(name).map(Some).ok_or_else(|| {
-                fail(format!("expected the column {name}, named by {key}; found: {}", header()))
-            }),
+            Some(name) => table
+                .column(name)
+                .map(Some)
+                .ok_or_else(|| fail(format!("expected the column {name}, named by {key}; found: {}", header()))),
             None => Ok(None),
         };
         let paths = match named("image_column", &options.image_column)? {
@@ -99,8 +115,10 @@ impl Columns {
             LabelColumns::Several { labels, separator: Some(separator), .. } => {
                 let taken = name(*labels);
                 findings.note(format!("{place}: labels in the column {taken} are separated by `{separator}`"));
-                let holds = |text: &str| table.records.iter().filter(|record| record.text(*labels).contains(text)).count();
-                let other = [";", ",", " "].into_iter().max_by_key(|other| holds(other)).filter(|other| holds(other) > 0);
+                let holds =
+                    |text: &str| table.records.iter().filter(|record| record.text(*labels).contains(text)).count();
+                let other =
+                    [";", ",", " "].into_iter().max_by_key(|other| holds(other)).filter(|other| holds(other) > 0);
                 if let Some(other) = other.filter(|_| holds(separator) == 0 && options.label_separator.is_none()) {
                     let count = holds(other);
                     findings.note(format!(
@@ -118,12 +136,7 @@ impl Columns {
     }
 }
 
-fn label_columns(
-    table: &Table,
-    named: Option<usize>,
-    options: &OpenOptions,
-    other: &[usize],
-) -> Option<LabelColumns> {
+fn label_columns(table: &Table, named: Option<usize>, options: &OpenOptions, other: &[usize]) -> Option<LabelColumns> {
     let shares: Vec<(usize, String)> = (table.header.iter().enumerate())
         .filter_map(|(column, name)| Some((column, name.strip_prefix(SHARE)?.to_owned())))
         .collect();
@@ -133,7 +146,8 @@ fn label_columns(
     let several = match named {
         Some(column) => {
             let is_list = table.records.iter().any(|record| record.list(column).is_some());
-            let is_several = options.label_separator.is_some() || is_list || SEVERAL[0].eq_ignore_ascii_case(&table.header[column]);
+            let is_several =
+                options.label_separator.is_some() || is_list || SEVERAL[0].eq_ignore_ascii_case(&table.header[column]);
             is_several.then_some(column)
         }
         None => table.column(SEVERAL[0]).or_else(|| usual(table, &SEVERAL).first().copied().filter(|_| one.is_none())),

@@ -3,6 +3,7 @@
 
 mod columns;
 mod find_file;
+mod part;
 mod repeated;
 mod rows;
 mod table;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::columns::Columns;
+pub(crate) use self::part::{Part, SplitRule};
 use self::repeated::note_repeated;
 use self::rows::{Labelling, Row, read_rows};
 use self::table::Table;
@@ -26,23 +28,6 @@ use crate::splits::Splits;
 /// The file name extensions.
 pub(crate) const EXTENSIONS: [&str; 4] = ["csv", "tsv", "jsonl", "ndjson"];
 
-/// A manifest, and how its lines divide into splits.
-pub(crate) struct Part {
-    pub manifest: PathBuf,
-    pub split: SplitRule,
-}
-
-/// How the lines of a manifest divide into splits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum SplitRule {
-    /// By a column; without one, all lines are training samples.
-    Column,
-    /// By a column; without one, by the first folder of each path.
-    ByFolder,
-    /// All lines belong to this split.
-    Fixed(Split),
-}
-
 /// Reads the manifest. Checks that its images exist, but opens none. Paths are relative to the manifest's folder.
 pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
     let part = Part { manifest: manifest.into(), split: SplitRule::Column };
@@ -51,8 +36,7 @@ pub(crate) fn read(manifest: &Path, options: &OpenOptions) -> Result<Splits> {
 
 /// Whether the manifest has columns of paths and labels.
 pub(crate) fn has_labels(manifest: &Path, options: &OpenOptions) -> bool {
-    let columns =
-        |table| Columns::find(&table, manifest, options, &mut Findings::new(options)).map(|_| ());
+    let columns = |table| Columns::find(&table, manifest, options, &mut Findings::new(options)).map(|_| ());
     Table::read(manifest).and_then(columns).is_ok()
 }
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::rows::Row;
-use crate::findings::{Findings, SHOWN, listed};
+use crate::findings::Findings;
+use crate::names::{SHOWN, listed};
 
 /// Notes the files that occur more than once.
 pub(super) fn note_repeated(rows: &[Row], manifest: &Path, findings: &mut Findings) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::columns::{Columns, LabelColumns};
 use super::find_file::{FileFinder, Found};
+use super::part::{Part, SplitRule};
 use super::table::{Record, Table};
-use super::{Part, SplitRule};
 use crate::error::{Error, Result};
-use crate::findings::{Findings, SHOWN, listed};
+use crate::findings::Findings;
 use crate::loader::OnCorrupt;
+use crate::names::{SHOWN, listed};
 use crate::options::OpenOptions;
 use crate::sources::paths::Split;
 
@@ -71,7 +72,9 @@ pub(super) fn read_rows(part: &Part, root: &Path, findings: &mut Findings, optio
             }
             Found::Several(names) => {
                 let found = listed(&names);
-                return Err(reader.fail(record.line, format!("{text} has no extension, and there are {found}: name one")));
+                return Err(
+                    reader.fail(record.line, format!("{text} has no extension, and there are {found}: name one"))
+                );
             }
         }
         row.split = match part.split {

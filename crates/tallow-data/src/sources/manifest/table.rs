@@ -100,10 +100,8 @@ fn csv(content: &str, manifest: &Path) -> Result<Table> {
             kind => fail(manifest, line, format!("not CSV: {kind:?}")),
         }
     };
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .delimiter(delimiter(content))
-        .from_reader(content.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).delimiter(delimiter(content)).from_reader(content.as_bytes());
     let header = reader.headers().map_err(failed)?.iter().map(String::from).collect();
     let mut records = Vec::new();
     for record in reader.records() {

@@ -63,6 +63,14 @@ impl Table {
         let file = Positioned { file: Arc::new(file), length };
         let reader = SerializedFileReader::new(file)
             .map_err(|error| Error::format(path, "a Parquet file", error.to_string()))?;
+        // A few bytes can say that a value is repeated a billion times.
+        let rows = reader.metadata().file_metadata().num_rows();
+        let groups: i64 =
+            reader.metadata().row_groups().iter().map(|group| group.num_rows().max(0)).fold(0, i64::saturating_add);
+        if u64::try_from(rows.max(groups)).unwrap_or(0) > length {
+            let expected = format!("at most {length} rows in a file of as many bytes");
+            return Err(Error::format(path, expected, format!("{} rows", rows.max(groups))));
+        }
         let features = features(reader.metadata());
         let columns = reader.metadata().file_metadata().schema_descr().columns();
         let paths: Vec<String> = columns.iter().map(|column| column.path().parts().join(".")).collect();

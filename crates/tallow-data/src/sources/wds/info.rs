@@ -77,7 +77,13 @@ impl Info {
             let missing: Vec<String> = names().filter(|name| !there.contains(name)).collect();
             if missing.len() < info.filenames.len() {
                 let path = files.iter().find(|file| name(file).is_some_and(|name| names().any(|of| of == name)));
-                refuse_missing(path.map_or(Path::new(""), PathBuf::as_path), missing, info.filenames.len(), options, findings)?;
+                refuse_missing(
+                    path.map_or(Path::new(""), PathBuf::as_path),
+                    missing,
+                    info.filenames.len(),
+                    options,
+                    findings,
+                )?;
             }
         }
         Ok(())
