@@ -19,7 +19,7 @@ const EXPECTED: &str = "class sub-folders with images in them, or train/, valida
 /// Lists the images below `root` without opening them.
 pub(crate) fn read(root: &Path, options: &OpenOptions) -> Result<Splits> {
     let mut findings = Findings::new(options);
-    let root = &inner_folder(root, &mut findings)?;
+    let root = &inner_folder(root, true, &mut findings)?;
     let content = Content::of(root)?;
     if let Some(splits) = by_metadata(&[(root.clone(), SplitRule::ByFolder)], root, &mut findings, options)? {
         return Ok(findings.into_splits(splits));
@@ -72,7 +72,7 @@ fn of_splits(
 ) -> Result<Splits> {
     let inner = given
         .iter()
-        .map(|(split, path)| Ok((*split, inner_folder(path, findings)?)))
+        .map(|(split, path)| Ok((*split, inner_folder(path, false, findings)?)))
         .collect::<Result<Vec<(Split, PathBuf)>>>()?;
     let parts: Vec<_> = inner.iter().map(|(split, path)| (path.clone(), SplitRule::Fixed(*split))).collect();
     if let Some(splits) = by_metadata(&parts, root, findings, options)? {

@@ -150,15 +150,15 @@ fn untaken(name: &str, path: &Path, reason: &str, findings: &mut Findings) {
 }
 
 /// The folder with the class or split folders: `root`, or the only folder in it, or in that one, as in an unpacked zip
-/// archive, if two or more class folders or a training split are there.
-pub(super) fn inner_folder(root: &Path, findings: &mut Findings) -> Result<PathBuf> {
+/// archive, if two or more class folders are there, or with `may_hold_splits` a training split.
+pub(super) fn inner_folder(root: &Path, may_hold_splits: bool, findings: &mut Findings) -> Result<PathBuf> {
     let mut folder = root.to_path_buf();
     loop {
         let content = Content::of(&folder)?;
-        let train = |(name, path): &(String, PathBuf)| {
-            Split::by_name(name) == Some(Split::Train) && has_folders_of_images(path, 1)
+        let is_train = |(name, path): &(String, PathBuf)| {
+            may_hold_splits && Split::by_name(name) == Some(Split::Train) && has_folders_of_images(path, 1)
         };
-        if content.folders.iter().any(train) || has_folders_of_images(&folder, 2) {
+        if content.folders.iter().any(is_train) || has_folders_of_images(&folder, 2) {
             break;
         }
         match content.folders.as_slice() {

@@ -46,7 +46,7 @@ fn compressed_metadata_of_png_files_are_not_expanded() {
     let image = decode_bytes(&bomb, &path).unwrap();
     assert_eq!(image, decode_bytes(&plain, &path).unwrap());
     #[cfg(target_os = "linux")]
-    assert!(peak_mb() < before + 200, "{} MB, then {} MB", before, peak_mb());
+    assert!(peak_mb() < before + 500, "{} MB, then {} MB", before, peak_mb());
     // A chunk that says it is longer than the file is left to the decoder.
     let cut = [&plain[..33], &[0xff, 0xff, 0xff, 0xff], b"iCCP".as_slice(), &[0; 20]].concat();
     assert_fails(decode_bytes(&cut, &path), &["x.png"]);
@@ -61,7 +61,7 @@ fn idx_files_hold_no_more_than_their_header_and_their_size_say() {
         header
     };
     let gz = |name: &str, parts: &[&[u8]]| {
-        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
         parts.iter().for_each(|part| packed.write_all(part).unwrap());
         fs::write(dir.path().join(name), packed.finish().unwrap()).unwrap();
     };

@@ -43,9 +43,11 @@ pub(crate) fn has_labels(manifest: &Path, options: &OpenOptions) -> bool {
 /// Reads manifests below `root` as one dataset.
 pub(crate) fn read_parts(parts: &[Part], root: &Path, options: &OpenOptions) -> Result<Splits> {
     let mut findings = Findings::new(options);
-    let mut rows = Vec::new();
+    let (mut rows, mut columns) = (Vec::new(), Vec::new());
     for part in parts {
-        rows.extend(read_rows(part, root, &mut findings, options)?);
+        let (more, of_part) = read_rows(part, root, &mut findings, options)?;
+        rows.extend(more);
+        columns.extend(of_part);
     }
     let manifest = parts.first().map_or(root, |part| part.manifest.as_path());
     note_repeated(&rows, manifest, &mut findings);
@@ -56,7 +58,8 @@ pub(crate) fn read_parts(parts: &[Part], root: &Path, options: &OpenOptions) -> 
     let classes = match &options.classes {
         Some(classes) => Classes::given(classes.clone()),
         None => {
-            let names = of_split(Split::Train).flat_map(|row| row.labelling.classes()).cloned().collect();
+            let of_rows = of_split(Split::Train).flat_map(|row| row.labelling.classes()).cloned();
+            let names = of_rows.chain(columns).collect();
             Classes::sorted(names, options.class_order)
         }
     };

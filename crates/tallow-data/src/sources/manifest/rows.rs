@@ -51,8 +51,14 @@ impl Labelling {
     }
 }
 
-/// Reads all lines of a manifest whose images are below `root`.
-pub(super) fn read_rows(part: &Part, root: &Path, findings: &mut Findings, options: &OpenOptions) -> Result<Vec<Row>> {
+/// Reads all lines of a manifest whose images are below `root`. Returns also the classes of columns of 0 and 1, which may
+/// be 0 in all lines.
+pub(super) fn read_rows(
+    part: &Part,
+    root: &Path,
+    findings: &mut Findings,
+    options: &OpenOptions,
+) -> Result<(Vec<Row>, Vec<String>)> {
     let table = Table::read(&part.manifest)?;
     let columns = Columns::find(&table, &part.manifest, options, findings)?;
     let reader = RowReader { part, options, names: columns.labels.names().into(), columns: &columns };
@@ -97,7 +103,11 @@ pub(super) fn read_rows(part: &Part, root: &Path, findings: &mut Findings, optio
     if columns.split.is_none() && matches!(part.split, SplitRule::Column) {
         note_split_folders(&rows, part, findings);
     }
-    Ok(rows)
+    let classes = match &columns.labels {
+        LabelColumns::OneHot { .. } => columns.labels.names(),
+        LabelColumns::One { .. } | LabelColumns::Several { .. } => Vec::new(),
+    };
+    Ok((rows, classes))
 }
 
 /// The split that the first folder of a path is called.
