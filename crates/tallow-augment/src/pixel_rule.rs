@@ -74,15 +74,20 @@ impl PixelRule {
         }
     }
 
+    /// The bit depth, within its range.
+    fn bits(&self) -> Option<u32> {
+        self.bit_depth.map(|bits| u32::from(bits.clamp(*Self::BIT_DEPTHS.start(), *Self::BIT_DEPTHS.end())))
+    }
+
     /// A 16-bit value: the high 8 of its bits.
     fn of_word(&self, value: u16) -> u8 {
-        let bits = u32::from(self.bit_depth.unwrap_or(16));
+        let bits = self.bits().unwrap_or(16);
         (u32::from(value) >> (bits - 8)).min(255) as u8
     }
 
     /// A float: scaled from 0 to 2^bits − 1, or from 0 to 1.
     fn of_float(&self, value: f32) -> u8 {
-        let highest = self.bit_depth.map_or(1.0, |bits| (1u32 << bits) as f32 - 1.0);
+        let highest = self.bits().map_or(1.0, |bits| (1u32 << bits) as f32 - 1.0);
         // Not a number becomes 0.
         (value / highest * 255.0).round().clamp(0.0, 255.0) as u8
     }

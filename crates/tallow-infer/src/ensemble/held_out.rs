@@ -132,15 +132,14 @@ fn elsewhere(
     // The division of the first member's own data does not apply here.
     let own = members[0].runs[0].config.open_options(Some(classes.to_vec()));
     let options = OpenOptions {
-        data_dir: own.data_dir,
-        class_order: own.class_order,
-        classes: own.classes,
-        image_column: own.image_column,
-        label_column: own.label_column,
-        draft: own.draft,
-        cache: own.cache,
-        cache_side: own.cache_side,
-        ..OpenOptions::default()
+        validation_fraction: 0.0,
+        fold: None,
+        group_column: None,
+        time_column: None,
+        stream: false,
+        samples_per_epoch: None,
+        seed: 0,
+        ..own
     };
     let splits = tallow_data::open(spec, &options)?;
     let found = match split {
