@@ -14,6 +14,7 @@ mod mode;
 mod packed_weights;
 mod precision;
 mod store;
+mod suspended;
 
 pub mod graph;
 pub mod layers;

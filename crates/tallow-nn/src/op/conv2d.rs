@@ -1,8 +1,10 @@
 //! 2-D convolution: any kernel, stride, padding, dilation and groups.
 
+use std::rc::Rc;
+
 use candle_core::Tensor;
 use tallow_kernels::cpu::activation::Activation;
-use tallow_kernels::cpu::conv2d::{ConvConfig, Convolution, Epilogue, Weights, bias_grad};
+use tallow_kernels::cpu::conv2d::{ConvConfig, Convolution, Epilogue, PackedWeights, Weights, bias_grad};
 
 use super::{activate, on_cpu};
 use crate::error::{Error, Result};
@@ -99,7 +101,7 @@ pub(super) fn product(
         let (n, h, w, o) = convolution.output_shape();
         return on_cpu(op, [input, filters], |_| vec![0.0; n * h * w * o]);
     }
-    let packed = packed_weights::find_or_pack(op, weight, filters, convolution, scale)?;
+    let packed = packed(op, convolution, weight, filters, scale)?;
     on_cpu(op, [input, filters], |[x, values]| {
         let weights = match &packed {
             Some(packed) => Weights::Packed(packed),
@@ -107,6 +109,28 @@ pub(super) fn product(
         };
         convolution.forward(x, weights, epilogue)
     })
+}
+
+/// The packed form of `weight`, whose values are `filters`: found, or packed now. `None` if this thread keeps none, if `weight`
+/// is no parameter, or if a tape records, since the parameter is about to change.
+fn packed(
+    op: &'static str,
+    convolution: &Convolution,
+    weight: &Tensor,
+    filters: &Tensor,
+    scale: Option<&[f32]>,
+) -> Result<Option<Rc<PackedWeights>>> {
+    if !weight.is_variable() || tape::is_recording() || !packed_weights::are_kept() {
+        return Ok(None);
+    }
+    if let Some(found) = packed_weights::find(weight, convolution, scale) {
+        return Ok(Some(found));
+    }
+    let packed = on_cpu(op, [filters], |[filters]| convolution.pack(filters, scale))?.map(Rc::new);
+    if let Some(packed) = &packed {
+        packed_weights::insert(weight, packed.clone(), scale);
+    }
+    Ok(packed)
 }
 
 /// The gradients need the images, channels-last, and the filters.
