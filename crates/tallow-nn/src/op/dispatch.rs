@@ -1,4 +1,4 @@
-//! Where an operation reaches its device: the tensors' values go to a kernel. The CPU is the only device today.
+//! Dispatch to the device: passes the tensors' values to a kernel. The CPU is the only device today.
 
 use candle_core::Tensor;
 
