@@ -72,13 +72,13 @@ impl Output {
         Ok(if self.channels_last { memory.permute((0, 3, 1, 2))? } else { memory })
     }
 
-    /// Makes the tensor, not recorded.
+    /// Makes the tensor on `device`, not recorded.
     ///
     /// # Errors
-    /// When the number of values does not fit the shape.
-    pub fn into_tensor(mut self) -> Result<Tensor> {
+    /// When the number of values does not fit the shape, or the tensor not the device.
+    pub fn into_tensor(mut self, device: &Device) -> Result<Tensor> {
         let data = std::mem::take(&mut self.data);
-        let memory = Tensor::from_vec(data, self.memory_shape.as_slice(), &Device::Cpu)?;
+        let memory = Tensor::from_vec(data, self.memory_shape.as_slice(), device)?;
         self.view(memory)
     }
 }
@@ -209,23 +209,24 @@ pub fn records(inputs: &[&Tensor]) -> bool {
     })
 }
 
-/// Turns a kernel's output into a tensor, and records `op` as its backward if a tape is recording
-/// and any input depends on a variable.
+/// Turns a kernel's output into a tensor on the device of its inputs, and records `op` as its backward if a tape is
+/// recording and any input depends on a variable.
 ///
 /// # Errors
-/// When the number of values does not fit the shape.
+/// When the number of values does not fit the shape, or the tensor not the device.
 pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static) -> Result<Tensor> {
+    let device = inputs.first().map_or(&Device::Cpu, |input| input.device());
     RECORDINGS.with_borrow_mut(|all| {
         let Some(recording) = all.last_mut() else {
-            return output.into_tensor();
+            return output.into_tensor(device);
         };
         let inputs: Vec<_> = inputs.iter().map(|t| recording.track(t)).collect();
         if inputs.iter().all(Option::is_none) {
-            return output.into_tensor();
+            return output.into_tensor(device);
         }
         let data = std::mem::take(&mut output.data);
         // A variable, so that Candle's operations on it are tracked down to it and no further.
-        let leaf = Var::from_vec(data, output.memory_shape.as_slice(), &Device::Cpu)?.into_inner();
+        let leaf = Var::from_vec(data, output.memory_shape.as_slice(), device)?.into_inner();
         let tensor = output.view(leaf.clone())?;
         if output.channels_last {
             recording.leaves.insert(leaf.id(), tensor.id());
