@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tallow_augment::PixelRule;
 
-use crate::loader::OnCorrupt;
+use crate::on_corrupt::OnCorrupt;
 
 /// How to open a dataset.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

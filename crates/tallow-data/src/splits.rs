@@ -7,7 +7,7 @@ use tallow_augment::Normalization;
 
 use crate::dataset::Dataset;
 use crate::error::Result;
-use crate::loader::OnCorrupt;
+use crate::on_corrupt::OnCorrupt;
 use crate::stream::SampleStream;
 use crate::summary::{measure, measure_stream};
 

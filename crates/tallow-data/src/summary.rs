@@ -9,8 +9,8 @@ use tallow_augment::{Image8, Normalization};
 
 use crate::dataset::{Dataset, class_counts};
 use crate::error::{Error, Result};
-use crate::loader::OnCorrupt;
 use crate::names::shortened;
+use crate::on_corrupt::OnCorrupt;
 use crate::stream::StreamSample;
 
 /// The number of images that cannot be read which the printed summary lists.

@@ -25,11 +25,12 @@ use tallow_base::rng;
 
 pub use self::batch::Batch;
 use self::batch::{pixels_of_rows, replace_missing};
-pub use self::config::{LoaderConfig, OnCorrupt};
+pub use self::config::LoaderConfig;
 pub use self::epoch::EpochBatches;
 use self::samples::{EpochOrder, PendingSample, SampleSource};
 use crate::dataset::{Dataset, labels};
 use crate::error::{Error, Result};
+use crate::on_corrupt::OnCorrupt;
 use crate::sampler::Sampler;
 use crate::stream::SampleStream;
 

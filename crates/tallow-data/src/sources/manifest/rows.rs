@@ -9,8 +9,8 @@ use super::part::{Part, SplitRule};
 use super::table::{Record, Table};
 use crate::error::{Error, Result};
 use crate::findings::Findings;
-use crate::loader::OnCorrupt;
 use crate::names::{SHOWN, listed};
+use crate::on_corrupt::OnCorrupt;
 use crate::options::OpenOptions;
 use crate::sources::paths::Split;
 
