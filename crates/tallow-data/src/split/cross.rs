@@ -142,7 +142,7 @@ mod tests {
         for (index, expected) in folds.iter().enumerate() {
             let fold = FoldOptions { count: 4, index };
             let options = OpenOptions { fold: Some(fold), validation_fraction: 0.2, ..options.clone() };
-            let whole = Splits { train: all.clone(), validation: None, test: None, ignored_files: 0, stream: None };
+            let whole = Splits::of(all.clone());
             let (splits, held_out) = split(whole, &options).unwrap();
             let held_out = held_out.unwrap();
             assert_eq!(ids(held_out.as_ref()), expected.iter().map(|i| all.id(*i)).collect::<Vec<_>>());
