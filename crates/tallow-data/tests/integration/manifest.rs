@@ -120,7 +120,7 @@ fn json_lines() {
     assert_eq!(train.target(1), Some(vec![1.0, 1.0]));
     assert_eq!(train.target(2), Some(vec![0.5, 0.5]));
     assert_fails(open("{\"path\": \"a.png\", \"label\": 3}\n[]\n"), &["line 2", "JSON object"]);
-    assert_fails(open("{\"path\": \"a.png\"}\n"), &["line 1", "label must not be empty"]);
+    assert_fails(open("{\"path\": \"a.png\"}\n"), &["line 1", "path, label", "found: path"]);
     assert_fails(open("{\"path\": \"a.png\", \"labels\": \"x\"}\n"), &["line 1", "array"]);
 }
 
