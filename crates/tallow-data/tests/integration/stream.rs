@@ -340,7 +340,7 @@ fn what_a_server_does_wrong_is_named() {
 
     for (status, words) in [
         ("204 No Content", "status 204"),
-        ("302 Found", "status 302"),
+        ("302 Found", "location header"),
         ("302 Found\r\nLocation: /data/train-000000.tar", "redirects"),
         ("304 Not Modified", "status 304"),
         ("401 Unauthorized", "status 401"),
