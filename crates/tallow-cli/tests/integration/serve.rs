@@ -55,15 +55,15 @@ fn a_served_run_says_what_predict_says() -> Result<()> {
     ensure!(statuses == [200, 421], "{statuses:?}");
     #[cfg(target_os = "linux")]
     {
-        let (peak, kept) = memory?;
-        ensure!(peak > 150 && kept < peak / 2, "{peak} MB at most, {kept} MB kept");
+        let (taken, kept) = memory?;
+        ensure!(taken > 60 && kept < taken / 2, "{taken} MB taken, {kept} MB kept");
     }
     let served: serde_json::Value = serde_json::from_str(&answer?.body_mut().read_to_string()?)?;
     ensure!(served[0]["classes"] == predicted, "{served} {predicted}");
     Ok(())
 }
 
-/// The most memory of the server while large bodies arrive, and what it keeps some seconds after they were given up, in MB.
+/// The memory that a server takes while large bodies arrive, and what it keeps of it some seconds after they ended, in MB.
 #[cfg(target_os = "linux")]
 fn memory_of_a_burst(address: &str, process: u32) -> Result<(u64, u64)> {
     use std::io::Write as _;
@@ -75,22 +75,25 @@ fn memory_of_a_burst(address: &str, process: u32) -> Result<(u64, u64)> {
         let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| key.to_owned())?;
         Ok(line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>()? / 1024)
     };
-    let mut bodies = Vec::new();
-    for _ in 0..7 {
+    let before = megabytes("VmRSS:")?;
+    let unfinished = || -> std::io::Result<std::net::TcpStream> {
         let mut stream = std::net::TcpStream::connect(address)?;
         write!(stream, "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {BODY}\r\n\r\n")?;
         stream.write_all(&vec![0; BODY - 1])?;
-        bodies.push(stream);
-    }
-    let peak = megabytes("VmHWM:")?;
-    drop(bodies);
-    let mut kept = megabytes("VmRSS:")?;
+        Ok(stream)
+    };
+    // On a busy machine the server may end some as too slow.
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..7).map(|_| scope.spawn(unfinished)).collect();
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+    });
+    let taken = megabytes("VmHWM:")?.saturating_sub(before);
+    let kept = || Ok::<u64, anyhow::Error>(megabytes("VmRSS:")?.saturating_sub(before));
     for _ in 0..40 {
-        if kept < peak / 2 {
+        if kept()? < taken / 2 {
             break;
         }
         std::thread::sleep(Duration::from_millis(500));
-        kept = megabytes("VmRSS:")?;
     }
-    Ok((peak, kept))
+    Ok((taken, kept()?))
 }
