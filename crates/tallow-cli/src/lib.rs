@@ -28,6 +28,8 @@ mod tune;
 
 use std::process::ExitCode;
 
+use allocator::Freed;
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -98,7 +100,9 @@ impl Command {
 pub fn start(name: &'static str, parse_and_run: impl FnOnce() -> anyhow::Result<()> + Send) -> ExitCode {
     // A pipe that its reader closes (`| head`) ends the program quietly.
     sigpipe::reset();
-    allocator::keep_freed_pages();
+    // The first argument is the command: the programs have no options before it.
+    let serves = std::env::args_os().nth(1).is_some_and(|command| command == "serve");
+    allocator::set(if serves { Freed::GivenBack } else { Freed::Kept });
     program::set_name(name);
     match on_a_rayon_thread(parse_and_run) {
         Ok(()) => ExitCode::SUCCESS,

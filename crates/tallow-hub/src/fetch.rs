@@ -1,7 +1,6 @@
 //! The public functions of the client.
 
-use hf_hub::RepoType;
-
+use crate::cache::Kind;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::names::is_name;
@@ -21,9 +20,9 @@ impl Hub {
             return Err(Error::hub(name, "expected OWNER/REPO or OWNER/REPO@REVISION".to_owned()));
         }
         self.check_endpoint(name)?;
-        let request = Request { hub: self, name, id, revision, kind: RepoType::Model };
+        let request = Request { hub: self, name, id, revision, kind: Kind::Model };
         if self.offline {
-            return request.cached_model(revision).ok_or_else(|| Error::hub(name, self.not_cached()));
+            return request.cached_model().ok_or_else(|| Error::hub(name, self.not_cached()));
         }
         request.online_model()
     }
@@ -42,7 +41,7 @@ impl Hub {
             return Err(Error::hub(name, "expected OWNER/NAME, OWNER/NAME:CONFIG or OWNER/NAME@REVISION".to_owned()));
         }
         self.check_endpoint(name)?;
-        let request = |revision| Request { hub: self, name, id, revision, kind: RepoType::Dataset };
+        let request = |revision| Request { hub: self, name, id, revision, kind: Kind::Dataset };
         let revisions = revision.map_or_else(|| vec!["main", CONVERTED], |revision| vec![revision]);
         for revision in revisions {
             let files = match self.offline {

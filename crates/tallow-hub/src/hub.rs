@@ -1,22 +1,33 @@
 //! The configuration of the client.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// A client of the Hugging Face Hub.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Hub {
     /// The address of the Hub, `https://huggingface.co`, or of a mirror.
     pub endpoint: String,
     /// The cache folder, `~/.cache/huggingface/hub` by default.
     pub cache: PathBuf,
-    /// The access token that is sent with each request.
+    /// The access token. It is sent to `endpoint` alone, not to the servers that it redirects to.
     pub token: Option<String>,
     /// Use only files in the cache.
     pub offline: bool,
     /// Show a progress bar.
     pub progress: bool,
-    /// The number of times that a broken download is resumed.
+    /// The number of times that a broken download is resumed, and a request repeated that a busy server refuses.
     pub retries: usize,
+}
+
+/// Without the token, so that no log shows it.
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, cache, token, offline, progress, retries } = self;
+        let mut shown = f.debug_struct("Hub");
+        shown.field("endpoint", endpoint).field("cache", cache).field("token", &token.as_ref().map(|_| "…"));
+        shown.field("offline", offline).field("progress", progress).field("retries", retries).finish()
+    }
 }
 
 impl Hub {

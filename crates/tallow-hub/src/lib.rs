@@ -3,11 +3,16 @@
 //! - [`Hub::model`]: the weights of a model repository.
 //! - [`Hub::dataset`]: the Parquet files or tar shards of a dataset repository.
 
+mod cache;
+mod client;
 mod configuration;
+mod download;
 mod error;
+mod failure;
 mod fetch;
 mod hub;
 mod names;
+mod redirect;
 mod request;
 
 #[cfg(doctest)]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// Whether a repository, revision or hash consists of letters, digits and `-_.`, in parts divided by `/` that do not
 /// begin with a dot.
 pub(crate) fn is_name(name: &str) -> bool {
@@ -15,6 +17,13 @@ pub(crate) fn is_name(name: &str) -> bool {
 /// Whether a path stays below the folder that it is joined to.
 pub(crate) fn is_relative(name: &str) -> bool {
     !name.contains('\\') && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// A file's name as part of an address.
+pub(crate) fn encoded(name: &str) -> String {
+    /// What an address takes as it is, beside letters and digits.
+    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    utf8_percent_encode(name, PLAIN).to_string()
 }
 
 /// The paths of all files below a folder, relative to it, sorted.
@@ -31,4 +40,15 @@ pub(crate) fn files_below(folder: &Path) -> std::io::Result<Vec<String>> {
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoded;
+
+    #[test]
+    fn any_file_name_is_part_of_an_address() {
+        assert_eq!(encoded("data/train-0.parquet"), "data/train-0.parquet");
+        assert_eq!(encoded("my data/ä?#%.tar"), "my%20data/%C3%A4%3F%23%25.tar");
+    }
 }

@@ -1,22 +1,18 @@
-//! Finds the files of a repository in the cache, or downloads and checks them.
-//!
-//! `hf-hub` implements the protocol and resumes broken downloads. This module adds what it leaves to its caller: all
-//! files of a repository are of one commit, and their size and SHA-256 are verified.
+//! Finds the files of a repository in the cache, or downloads them. All files are of one commit.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, Metadata};
-use hf_hub::{Cache, Repo, RepoType};
-use indicatif::ProgressBar;
-use sha2::{Digest, Sha256};
+use serde::Deserialize;
 use tallow_base::write_atomically;
 
+use crate::cache::{Cached, Kind};
+use crate::client::{Announced, Client};
 use crate::configuration::files_of_configuration;
+use crate::download::Download;
 use crate::error::{Error, Result};
+use crate::failure::Failure;
 use crate::hub::Hub;
-use crate::names::{files_below, is_name, is_relative};
+use crate::names::{encoded, files_below, is_name, is_relative};
 
 /// The settings of a model.
 const CONFIG_FILE: &str = "config.json";
@@ -24,6 +20,7 @@ const CONFIG_FILE: &str = "config.json";
 pub(crate) const CONVERTED: &str = "refs/convert/parquet";
 /// The files of weights, in order of preference.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const ONLY_CACHE: &str = "or set HF_HUB_OFFLINE=1 to use only the cache";
 
 /// The files of a model, in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,38 +47,55 @@ pub(crate) struct Request<'a> {
     pub name: &'a str,
     pub id: &'a str,
     pub revision: &'a str,
-    pub kind: RepoType,
+    pub kind: Kind,
+}
+
+/// The files of a repository at a commit.
+#[derive(Deserialize)]
+struct Repository {
+    sha: String,
+    siblings: Vec<RepositoryFile>,
+}
+
+#[derive(Deserialize)]
+struct RepositoryFile {
+    rfilename: String,
 }
 
 impl Request<'_> {
-    fn repo(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.id.to_owned(), self.kind, revision.to_owned())
+    fn cached(&self) -> Cached {
+        Cached::new(&self.hub.cache, self.kind, self.id)
     }
 
-    /// The model files in the cache at a branch, tag or commit.
-    pub fn cached_model(&self, revision: &str) -> Option<ModelFiles> {
-        let repo = Cache::new(self.hub.cache.clone()).repo(self.repo(revision));
-        let file = |name: &str| {
-            let pinned = repo.pointer_path(revision).join(name);
-            repo.get(name).or(Some(pinned)).filter(|path| path.is_file())
-        };
+    /// The model files in the cache at the revision.
+    pub fn cached_model(&self) -> Option<ModelFiles> {
+        let cached = self.cached();
+        let commit = cached.commit(self.revision);
+        let folder = is_name(&commit).then(|| cached.snapshot(&commit))?;
+        let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
         Some(ModelFiles { weights: WEIGHTS.iter().find_map(|name| file(name))?, config: file(CONFIG_FILE) })
     }
 
-    fn api(&self) -> Result<Api> {
-        let builder = ApiBuilder::from_cache(Cache::new(self.hub.cache.clone()))
-            .with_endpoint(self.hub.endpoint.clone())
-            .with_token(self.hub.token.clone())
-            .with_retries(self.hub.retries);
-        builder.build().map_err(|e| self.failed("the client", &e))
+    fn client(&self) -> Result<Client> {
+        Client::new(self.hub).map_err(|failure| self.failed("the client", &failure))
+    }
+
+    /// The address of a file at a revision.
+    fn address(&self, revision: &str, file: &str) -> String {
+        let prefix = match self.kind {
+            Kind::Model => "",
+            Kind::Dataset => "datasets/",
+        };
+        let revision = revision.replace('/', "%2F");
+        format!("{}/{prefix}{}/resolve/{revision}/{}", self.hub.endpoint, self.id, encoded(file))
     }
 
     /// The dataset files in the cache at the revision.
     pub fn cached_dataset(&self, config: Option<&str>) -> Result<Option<DatasetFiles>> {
-        let repo = Cache::new(self.hub.cache.clone()).repo(self.repo(self.revision));
-        let commit = std::fs::read_to_string(self.reference()).unwrap_or_else(|_| self.revision.to_owned());
-        let folder = repo.pointer_path(commit.trim());
-        if !is_name(commit.trim()) || !folder.is_dir() {
+        let cached = self.cached();
+        let commit = cached.commit(self.revision);
+        let folder = cached.snapshot(&commit);
+        if !is_name(&commit) || !folder.is_dir() {
             return Ok(None);
         }
         let files = files_below(&folder).map_err(Error::io("read", &folder))?;
@@ -93,41 +107,40 @@ impl Request<'_> {
 
     /// The dataset files at the revision, downloaded if necessary.
     pub fn online_dataset(&self, config: Option<&str>) -> Result<Option<DatasetFiles>> {
-        let api = self.api()?;
-        let info = match api.repo(self.repo(self.revision)).info() {
-            Ok(info) => info,
+        let client = self.client()?;
+        let revision = self.revision.replace('/', "%2F");
+        let list = format!("{}/api/{}/{}/revision/{revision}", self.hub.endpoint, self.kind.plural(), self.id);
+        let repository: Repository = match client.json(&list) {
+            Ok(repository) => repository,
             // The Hub has not converted this dataset.
-            Err(error) if status(&error) == Some(404) && self.revision == CONVERTED => return Ok(None),
-            Err(error) => return Err(self.failed("dataset of this name, or no such revision of it", &error)),
+            Err(failure) if failure.status() == Some(404) && self.revision == CONVERTED => return Ok(None),
+            Err(failure) => return Err(self.failed("dataset of this name, or no such revision of it", &failure)),
         };
-        if !is_name(&info.sha) {
-            return Err(Error::hub(
-                self.name,
-                format!("the server names the commit {:?}, which cannot be one", info.sha),
-            ));
-        }
-        let all: Vec<String> =
-            info.siblings.into_iter().map(|file| file.rfilename).filter(|name| is_relative(name)).collect();
+        let commit = self.checked_commit(&repository.sha)?;
+        let names = repository.siblings.into_iter().map(|file| file.rfilename);
+        let all: Vec<String> = names.filter(|name| is_relative(name)).collect();
         let Some(wanted) = self.of_configuration(&all, config)? else { return Ok(None) };
         let mut files = Vec::new();
         for name in &wanted {
-            let metadata = api.metadata(&api.repo(self.repo(&info.sha)).url(name));
-            let metadata = metadata.map_err(|error| self.failed(name, &error))?;
-            files.push(self.file(&api, &info.sha, name, &metadata)?);
+            let announced = client.announced(&self.address(commit, name));
+            let announced = announced.map_err(|failure| self.failed(name, &failure))?;
+            files.push(self.file(&client, name, &Announced { commit: commit.into(), ..announced })?);
         }
-        self.write_reference(&info.sha)?;
-        let cache = Cache::new(self.hub.cache.clone()).repo(self.repo(self.revision));
-        Ok(Some(DatasetFiles { folder: cache.pointer_path(&info.sha), files }))
+        self.write_reference(commit)?;
+        Ok(Some(DatasetFiles { folder: self.cached().snapshot(commit), files }))
     }
 
-    /// The file with the commit that the revision stands for.
-    fn reference(&self) -> PathBuf {
-        self.hub.cache.join(self.repo(self.revision).folder_name()).join("refs").join(self.revision)
+    /// The name of a commit as the server gives it, which becomes a folder's name.
+    fn checked_commit<'a>(&self, commit: &'a str) -> Result<&'a str> {
+        match is_name(commit) {
+            true => Ok(commit),
+            false => Err(Error::hub(self.name, format!("the server names the commit {commit:?}, which is not valid"))),
+        }
     }
 
     /// Records the commit that the revision stands for.
     fn write_reference(&self, commit: &str) -> Result<()> {
-        let path = self.reference();
+        let path = self.cached().reference(self.revision);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         }
@@ -148,19 +161,19 @@ impl Request<'_> {
 
     /// The model files at the revision, downloaded if necessary.
     pub fn online_model(&self) -> Result<ModelFiles> {
-        let api = self.api()?;
+        let client = self.client()?;
         let mut found = None;
         for name in WEIGHTS {
-            match api.metadata(&api.repo(self.repo(self.revision)).url(name)) {
-                Ok(metadata) => {
-                    found = Some((name, metadata));
+            match client.announced(&self.address(self.revision, name)) {
+                Ok(announced) => {
+                    found = Some((name, announced));
                     break;
                 }
-                Err(error) if status(&error) == Some(404) => {}
-                Err(error) => return Err(self.failed(name, &error)),
+                Err(failure) if failure.status() == Some(404) => {}
+                Err(failure) => return Err(self.failed(name, &failure)),
             }
         }
-        let Some((weights, metadata)) = found else {
+        let Some((weights, announced)) = found else {
             let [first, second] = WEIGHTS;
             let reason = format!(
                 "404: there is no {first} or {second} at revision {}: check the name and the revision at {}/{}",
@@ -169,114 +182,64 @@ impl Request<'_> {
             return Err(Error::hub(self.name, reason));
         };
         // Both files at the same commit, even if the branch moves meanwhile.
-        let commit = metadata.commit_hash().to_owned();
-        if !is_name(&commit) {
-            return Err(Error::hub(self.name, format!("the server names the commit {commit:?}, which is not valid")));
-        }
-        let weights = self.file(&api, &commit, weights, &metadata)?;
-        let config = match api.metadata(&api.repo(self.repo(&commit)).url(CONFIG_FILE)) {
-            Ok(metadata) => Some(self.file(&api, &commit, CONFIG_FILE, &metadata)?),
-            Err(error) if status(&error) == Some(404) => None,
-            Err(error) => return Err(self.failed(CONFIG_FILE, &error)),
+        let commit = self.checked_commit(&announced.commit)?.to_owned();
+        let weights = self.file(&client, weights, &announced)?;
+        let config = match client.announced(&self.address(&commit, CONFIG_FILE)) {
+            Ok(config) => Some(self.file(&client, CONFIG_FILE, &Announced { commit: commit.clone(), ..config })?),
+            Err(failure) if failure.status() == Some(404) => None,
+            Err(failure) => return Err(self.failed(CONFIG_FILE, &failure)),
         };
         self.write_reference(&commit)?;
         Ok(ModelFiles { weights, config })
     }
 
-    /// The file of a commit, from the cache or downloaded and checked.
-    fn file(&self, api: &Api, commit: &str, name: &str, announced: &Metadata) -> Result<PathBuf> {
-        let cache = Cache::new(self.hub.cache.clone()).repo(self.repo(commit));
-        let pointer = cache.pointer_path(commit).join(name);
-        let size = announced.size() as u64;
-        if pointer.metadata().is_ok_and(|metadata| metadata.len() == size) {
-            return Ok(pointer);
+    /// The file of the announced commit, from the cache or downloaded and checked.
+    fn file(&self, client: &Client, name: &str, announced: &Announced) -> Result<PathBuf> {
+        if !is_name(&announced.etag) || announced.etag.contains('/') {
+            return Err(Error::hub(self.name, format!("{name}: the server's ETag {:?} is not valid", announced.etag)));
         }
-        if !is_name(announced.etag()) {
-            return Err(Error::hub(
-                self.name,
-                format!("{name}: the server's ETag {:?} is not valid", announced.etag()),
-            ));
-        }
-        let blob = cache.blob_path(announced.etag());
-        // Servers refuse to resume a partial file that is complete already.
-        let part = blob.with_extension("part");
-        if part.metadata().is_ok_and(|metadata| metadata.len() >= size) {
-            std::fs::remove_file(&part).map_err(Error::io("replace", &part))?;
-        }
-        // A file of this name in the cache differs from the announced one.
-        for stale in [&pointer, &blob] {
-            if stale.symlink_metadata().is_ok() {
-                std::fs::remove_file(stale).map_err(Error::io("replace", stale))?;
-            }
-        }
-        let repo = api.repo(self.repo(commit));
-        let path = match self.hub.progress {
-            true => repo.download_with_progress(name, ProgressBar::new(size)),
-            false => repo.download_with_progress(name, ()),
-        };
-        let path = path.map_err(|error| self.failed(name, &error))?;
-        if let Some(reason) = difference(&path, announced).map_err(Error::io("read", &path))? {
-            let _ = (std::fs::remove_file(&path), std::fs::remove_file(&blob));
-            return Err(Error::hub(self.name, format!("{name}: {reason}; the file was deleted")));
-        }
-        Ok(path)
+        let address = self.address(&announced.commit, name);
+        let (cached, progress) = (self.cached(), self.hub.progress);
+        let download = Download { client, cached: &cached, address: &address, file: name, announced, progress };
+        download.run().map_err(|failure| match failure {
+            Failure::Cache(error) => error,
+            failure => self.failed(name, &failure),
+        })
     }
 
     /// The error for a failed request.
-    fn failed(&self, file: &str, error: &ApiError) -> Error {
-        let reason = match status(error) {
-            Some(401 | 403) => {
-                let code = status(error).unwrap_or_default();
-                let tried = if self.hub.token.is_some() { "the token has no access" } else { "no token was sent" };
+    fn failed(&self, file: &str, failure: &Failure) -> Error {
+        let has_token = self.hub.token.is_some();
+        let reason = match failure {
+            Failure::Status { code: code @ (401 | 403), message, .. } => {
+                let tried = if has_token { "the token has no access" } else { "no token was sent" };
+                let said = message.as_ref().map(|text| format!("; the server says: {text}")).unwrap_or_default();
                 format!(
-                    "{code}: it does not exist, is private, or requires accepting its terms ({tried}): check the \
+                    "{code}: it does not exist, is private, or requires accepting its terms ({tried}{said}): check the \
                      name, and set HF_TOKEN to a token with access"
                 )
             }
-            Some(404) => format!("404: there is no {file}"),
-            Some(code) => format!("{file}: {} answered with status {code}", self.hub.endpoint),
-            None => format!(
-                "{file}: {error} ({}); the downloaded part is kept: run again to resume, or set HF_HUB_OFFLINE=1 to use \
-                 only the cache",
-                self.hub.endpoint
-            ),
+            Failure::Status { code: 404, .. } => format!("404: there is no {file}"),
+            Failure::Status { code: 429, retry_after, .. } => {
+                let when = retry_after.map_or("later".into(), |pause| format!("in {} s", pause.as_secs()));
+                let token = if has_token { "" } else { ", or set HF_TOKEN: requests with a token have a higher limit" };
+                format!("429: {file}: {} limits the number of requests: try again {when}{token}", self.hub.endpoint)
+            }
+            Failure::Status { code: 500.., .. } => {
+                format!("{file}: {failure}: the fault is the server's; try again later, {ONLY_CACHE}")
+            }
+            Failure::Connection(_) | Failure::Broken(_) => {
+                let endpoint = &self.hub.endpoint;
+                format!(
+                    "{file}: {failure} ({endpoint}); the downloaded part is kept: run again to resume, {ONLY_CACHE}"
+                )
+            }
+            Failure::Status { .. } | Failure::Redirect(_) | Failure::Answer(_) => {
+                format!("{file}: {failure}: check HF_ENDPOINT ({}) and the network's proxy", self.hub.endpoint)
+            }
+            Failure::Content(reason) => format!("{file}: {reason}; the file was deleted"),
+            Failure::Address { .. } | Failure::Token | Failure::Cache(_) => failure.to_string(),
         };
         Error::hub(self.name, reason)
     }
-}
-
-/// The HTTP status of a failed request.
-fn status(error: &ApiError) -> Option<u16> {
-    match error {
-        ApiError::RequestError(error) => match **error {
-            ureq::Error::StatusCode(code) => Some(code),
-            _ => None,
-        },
-        ApiError::TooManyRetries(error) => status(error),
-        _ => None,
-    }
-}
-
-/// The difference between a file and the announced one, if any: its size, or its SHA-256 if the ETag is one (for large
-/// files; for others it is git's hash).
-fn difference(path: &Path, announced: &Metadata) -> std::io::Result<Option<String>> {
-    let mut file = File::open(path)?;
-    let (found, expected) = (file.metadata()?.len(), announced.size() as u64);
-    if found != expected {
-        return Ok(Some(format!("{found} bytes arrived, {expected} were announced")));
-    }
-    if announced.etag().len() != 64 {
-        return Ok(None);
-    }
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
-        }
-    }
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let differs = !hex.eq_ignore_ascii_case(announced.etag());
-    Ok(differs.then(|| format!("its SHA-256 is {hex}, {} was announced", announced.etag())))
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::DynamicImage;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::Classifier;
+use crate::classify::Classify;
 use crate::monitor::Monitor;
 
 /// An image that waits for its probabilities.
@@ -35,7 +35,7 @@ pub(crate) fn batch(first: Job, waiting: &mut mpsc::Receiver<Job>, max: usize) -
 
 /// Answers the jobs of a batch. If the model fails on the batch, each image is classified alone, so that one bad image
 /// does not fail the others.
-pub(crate) fn answer(classifier: &dyn Classifier, jobs: Vec<Job>, monitor: &Monitor) {
+pub(crate) fn answer(classifier: &dyn Classify, jobs: Vec<Job>, monitor: &Monitor) {
     if jobs.is_empty() {
         return;
     }
@@ -55,7 +55,7 @@ pub(crate) fn answer(classifier: &dyn Classifier, jobs: Vec<Job>, monitor: &Moni
 }
 
 /// Calls the classifier. A panic or a wrong number of probabilities is an error too, as it must not stop the server.
-pub(crate) fn probabilities(classifier: &dyn Classifier, pictures: &[DynamicImage]) -> Answer {
+pub(crate) fn probabilities(classifier: &dyn Classify, pictures: &[DynamicImage]) -> Answer {
     let expected = pictures.len() * classifier.classes().len();
     let result = catch_unwind(AssertUnwindSafe(|| classifier.probabilities(pictures)));
     let rows = result.map_err(|_| "the model panicked".to_owned())?.map_err(|error| error.to_string())?;
@@ -76,7 +76,7 @@ mod tests {
     /// Returns an image's width; fails at 13 pixels, and panics at 17.
     struct Widths;
 
-    impl Classifier for Widths {
+    impl Classify for Widths {
         fn name(&self) -> String {
             "widths".to_owned()
         }

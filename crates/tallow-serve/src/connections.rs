@@ -14,6 +14,9 @@ use tokio::net::TcpListener;
 /// The pause after the system provides no more sockets.
 const OUT_OF_SOCKETS: Duration = Duration::from_millis(100);
 
+/// The memory that a connection may take for the head of a request, or for what arrived and was not yet read.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// Answers requests until `stop` is ready, then finishes the requests in progress within `grace`. A connection is
 /// closed if the head of a request does not arrive within `head_timeout`.
 pub(crate) async fn answer_all(
@@ -24,7 +27,7 @@ pub(crate) async fn answer_all(
     stop: impl Future<Output = ()>,
 ) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(BUFFER_BYTES);
     let open = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {

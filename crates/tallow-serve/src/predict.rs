@@ -5,21 +5,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartError;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest as _, Multipart, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde::Deserialize;
 use tallow_data::decode::decode_bytes;
 use tokio::sync::oneshot;
 
-use crate::Prediction;
 use crate::batching::Job;
+use crate::bodies::Held;
+use crate::prediction::{Failed, Prediction, Row};
 use crate::rejection::Rejection;
-use crate::server::{PICTURES_MB, Service};
+use crate::service::{PICTURES_MB, Service};
 
 /// The maximum number of images in a request.
 const MAX_PICTURES: usize = 256;
@@ -52,36 +53,59 @@ pub(crate) async fn predict(
 }
 
 impl Service {
-    async fn predict(&self, query: PredictQuery, request: Request) -> Result<Vec<Prediction>> {
+    async fn predict(&self, query: PredictQuery, request: Request) -> Result<Vec<Row>> {
         let busy = || {
             let limit = self.options.max_requests;
             Rejection::new(StatusCode::SERVICE_UNAVAILABLE, format!("{limit} requests are waiting; try again later"))
         };
+        // A full server does not read the body. A body that arrives slowly takes no place.
+        if self.requests.available_permits() == 0 {
+            return Err(busy());
+        }
+        let (pictures, held) = self.pictures(request).await?;
         let _place = self.requests.try_acquire().map_err(|_| busy())?;
-        let limit = self.options.body_timeout;
-        let late = || Rejection::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {limit:?}"));
-        let pictures = tokio::time::timeout(limit, self.pictures(request)).await.map_err(|_| late())??;
         let topk = query.topk.unwrap_or(TOPK);
-        try_join_all(pictures.into_iter().map(|(name, bytes)| self.classify(name, bytes, topk))).await
+        let held = Arc::new(held);
+        let classified = join_all(pictures.into_iter().map(|(name, bytes)| {
+            let held = held.clone();
+            async move {
+                let result = self.classify(&name, bytes, held, topk).await;
+                (name, result)
+            }
+        }));
+        drop(held);
+        let results = classified.await;
+        if results.iter().all(|(_, result)| result.is_err()) {
+            let failures = results.into_iter().filter_map(|(name, result)| Some((name, result.err()?)));
+            return Err(Rejection::of_all(failures.collect()));
+        }
+        let row = |(image, result)| match result {
+            Ok(prediction) => Row::Classified(prediction),
+            Err(rejection) => Row::Failed(Failed { image, error: Rejection::into_error(rejection) }),
+        };
+        Ok(results.into_iter().map(row).collect())
     }
 
-    /// The names and the encoded bytes of a request's images.
-    async fn pictures(&self, request: Request) -> Result<Vec<(String, Bytes)>> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    /// The names and the encoded bytes of a request's images, and the permits for their memory.
+    async fn pictures(&self, request: Request) -> Result<(Vec<(String, Bytes)>, Held)> {
+        let (parts, body) = request.into_parts();
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("application/json") {
             let expected = "expected an image as the body, or multipart/form-data with images; found JSON";
             return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected));
         }
-        if !kind.starts_with("multipart/form-data") {
-            let body = Bytes::from_request(request, &()).await;
-            let body = body.map_err(|error| self.unread(error.status(), error.body_text()))?;
+        let is_form = kind.starts_with("multipart/form-data");
+        let received = self.bodies.receive(&parts.headers, body, &self.options).await?;
+        if !is_form {
+            let (body, held) = received.into_bytes();
             return match body.is_empty() {
                 true => Err(Rejection::new(StatusCode::BAD_REQUEST, "expected an image as the body, found no body")),
-                false => Ok(vec![("image".to_owned(), body)]),
+                false => Ok((vec![("image".to_owned(), body)], held)),
             };
         }
-        let failed = |error: MultipartError| self.unread(error.status(), error.body_text());
-        let form = Multipart::from_request(request, &()).await;
+        let failed = |error: MultipartError| Rejection::new(error.status(), error.body_text());
+        let (stream, held) = received.into_stream();
+        let form = Multipart::from_request(Request::from_parts(parts, Body::from_stream(stream)), &()).await;
         let mut form = form.map_err(|error| Rejection::new(error.status(), error.body_text()))?;
         let mut pictures = Vec::new();
         while let Some(field) = form.next_field().await.map_err(failed)? {
@@ -94,27 +118,19 @@ impl Service {
         }
         match pictures.is_empty() {
             true => Err(Rejection::new(StatusCode::BAD_REQUEST, "expected images in the form, found none")),
-            false => Ok(pictures),
+            false => Ok((pictures, held)),
         }
     }
 
-    fn unread(&self, status: StatusCode, reason: String) -> Rejection {
-        match status {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                let limit = self.options.max_body_bytes as f64 / f64::from(1 << 20);
-                Rejection::new(status, format!("the body exceeds the limit of {limit} MB"))
-            }
-            _ => Rejection::new(status, reason),
-        }
-    }
-
-    async fn classify(&self, name: String, bytes: Bytes, topk: usize) -> Result<Prediction> {
+    /// Decodes an image and waits for the model. The permits of the body are released once its last image is decoded.
+    async fn classify(&self, name: &str, bytes: Bytes, held: Arc<Held>, topk: usize) -> Result<Prediction> {
         let (picture, memory) = {
             let _decoder = self.decoders.acquire().await.map_err(|_| Rejection::stopping())?;
-            let path = name.clone();
+            let path = name.to_owned();
             let decoded = tokio::task::spawn_blocking(move || decode_bytes(&bytes, Path::new(&path))).await;
+            drop(held);
             let decoded = decoded.map_err(|_| Rejection::stopping())?;
-            let picture = decoded.map_err(|error| Rejection::undecodable(&name, error))?;
+            let picture = decoded.map_err(Rejection::undecodable)?;
             let megabytes = (picture.as_bytes().len() >> 20).clamp(1, PICTURES_MB) as u32;
             // The decoder is released only when there is memory for this image.
             let memory = self.memory.clone().acquire_many_owned(megabytes).await;
@@ -123,8 +139,8 @@ impl Service {
         let (answer, answered) = oneshot::channel();
         self.queue.send(Job { picture, answer, memory }).await.map_err(|_| Rejection::stopping())?;
         match answered.await.map_err(|_| Rejection::stopping())? {
-            Ok(probabilities) => Ok(Prediction::new(name, &self.classes, &probabilities, topk)),
-            Err(error) => Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{name}: {error}"))),
+            Ok(probabilities) => Ok(Prediction::new(name.to_owned(), &self.classes, &probabilities, topk)),
+            Err(error) => Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, error)),
         }
     }
 }

@@ -2,6 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The response for one image of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Row {
+    /// The image was classified.
+    Classified(Prediction),
+    /// The image has no answer; the others of its request have theirs.
+    Failed(Failed),
+}
+
 /// The most probable classes of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
@@ -9,6 +19,15 @@ pub struct Prediction {
     pub image: String,
     /// The classes, by descending probability.
     pub classes: Vec<Class>,
+}
+
+/// An image without an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The image's name in the request.
+    pub image: String,
+    /// The reason.
+    pub error: String,
 }
 
 /// A class and its probability.

@@ -3,9 +3,9 @@
 use image::DynamicImage;
 use tallow_infer::Predictor;
 
-use crate::Classifier;
+use crate::classify::Classify;
 
-impl Classifier for Predictor {
+impl Classify for Predictor {
     fn name(&self) -> String {
         Predictor::name(self)
     }

@@ -1,8 +1,8 @@
-//! The server: its routes and its limits.
+//! The server and its routes.
 //!
 //! | route | response |
 //! |---|---|
-//! | `POST /predict?topk=5` | a JSON list of [`Prediction`](crate::Prediction)s; the body is an image, or `multipart/form-data` with several |
+//! | `POST /predict?topk=5` | a JSON list of [`Row`](crate::Row)s; the body is an image, or `multipart/form-data` with several |
 //! | `GET /model` | the model's name and classes as JSON |
 //! | `GET /health` | `ok` |
 //! | `GET /metrics` | metrics for Prometheus |
@@ -13,10 +13,10 @@
 use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -24,46 +24,20 @@ use image::DynamicImage;
 use serde_json::json;
 use tallow_nn::keep_packed_weights;
 use tokio::sync::{Semaphore, mpsc};
+use tower_http::cors::CorsLayer;
 
-use crate::batching::{Job, answer, batch, probabilities};
+use crate::batching::{answer, batch, probabilities};
+use crate::bodies::Bodies;
+use crate::classify::Classify;
 use crate::connections::answer_all;
+use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::options::Options;
 use crate::predict::predict;
 use crate::rejection::Rejection;
-use crate::{Classifier, Error, Result};
+use crate::service::{PICTURES_MB, Service};
+use crate::sites;
 
-/// The limits of the server.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The maximum number of images in a batch.
-    pub max_batch: usize,
-    /// The maximum size of a request's body, in bytes; a larger one is answered with 413.
-    pub max_body_bytes: usize,
-    /// The maximum number of concurrent requests to `/predict`; one more is answered with 503.
-    pub max_requests: usize,
-    /// The maximum time in which a request's body must arrive; a later one is answered with 408.
-    pub body_timeout: Duration,
-    /// The maximum time in which a request's head must arrive, after which the connection is closed.
-    pub head_timeout: Duration,
-    /// The maximum time for requests in progress when the server stops.
-    pub stop_timeout: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            max_batch: 32,
-            max_body_bytes: 32 << 20,
-            max_requests: 64,
-            body_timeout: Duration::from_secs(30),
-            head_timeout: Duration::from_secs(30),
-            stop_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The memory for decoded images that wait, in MB; a single decoded image has at most 512 MB.
-pub(crate) const PICTURES_MB: usize = 1024;
 const PAGE: &str = include_str!("page.html");
 /// The page's content security policy: it loads no resources and connects only to its own server.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob: data:; \
@@ -73,13 +47,15 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script
 /// thread, which should belong to rayon's pool. Packed weights are kept between batches ([`keep_packed_weights`]).
 ///
 /// # Errors
-/// The classifier fails on a black image, or the system provides no socket or thread.
+/// `options.cors` has a text that is no origin; the classifier fails on a black image; the system provides no socket or
+/// thread.
 pub fn serve(
-    classifier: &dyn Classifier,
+    classifier: &dyn Classify,
     listener: TcpListener,
     options: &Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    let cors = sites::cors(&options.cors)?;
     let _kept = keep_packed_weights();
     probabilities(classifier, &[DynamicImage::new_rgb8(64, 64)]).map_err(Error::Model)?;
     listener.set_nonblocking(true)?;
@@ -92,13 +68,14 @@ pub fn serve(
         classes: classifier.classes().to_vec(),
         queue,
         requests: Semaphore::new(options.max_requests),
+        bodies: Bodies::new(options),
         decoders: Semaphore::new(cores),
         memory: Arc::new(Semaphore::new(PICTURES_MB)),
         monitor: monitor.clone(),
         options: options.clone(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let mut http = runtime.spawn(listen(listener, service, stop));
+    let mut http = runtime.spawn(listen(listener, service, cors, stop));
     let ended = loop {
         let next = async {
             tokio::select! {
@@ -140,21 +117,10 @@ pub async fn terminated() {
     }
 }
 
-/// The state shared by the handlers.
-pub(crate) struct Service {
-    pub(crate) name: String,
-    pub(crate) classes: Vec<String>,
-    pub(crate) queue: mpsc::Sender<Job>,
-    pub(crate) requests: Semaphore,
-    pub(crate) decoders: Semaphore,
-    pub(crate) memory: Arc<Semaphore>,
-    pub(crate) monitor: Arc<Monitor>,
-    pub(crate) options: Options,
-}
-
 async fn listen(
     listener: TcpListener,
     service: Arc<Service>,
+    cors: CorsLayer,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let Options { head_timeout, stop_timeout, .. } = service.options;
@@ -170,7 +136,10 @@ async fn listen(
         .method_not_allowed_fallback(async || {
             Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "/predict takes POST, all other routes take GET")
         })
-        .layer(DefaultBodyLimit::max(service.options.max_body_bytes))
+        // Bodies have their own limits.
+        .layer(DefaultBodyLimit::disable())
+        .layer(cors)
+        .layer(from_fn_with_state(service.clone(), sites::guard))
         .with_state(service);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     answer_all(listener, routes, head_timeout, stop_timeout, stop).await;

@@ -210,6 +210,10 @@ struct State {
     without_ranges: bool,
     /// The number of coming responses with status 503.
     busy: usize,
+    /// Whether ranges are sent of another file than the one that `If-Range` names.
+    without_if_range: bool,
+    /// A status line and headers that answer every request for a shard.
+    instead: Option<&'static str>,
     /// A file that replaces the one at its path from the second response on.
     later: Option<(String, Vec<u8>)>,
     /// `PATH RANGE` of each request.
@@ -251,13 +255,18 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         state.busy -= 1;
         return reply("503 Service Unavailable", "", b"", 0);
     }
+    if let Some(status) = state.instead.filter(|_| path.ends_with(".tar")) {
+        return reply(status, "", b"", 0);
+    }
     let Some(body) = state.files.get(&path).cloned() else {
         return reply("404 Not Found", "", b"", 0);
     };
     let etag = format!("\"{}\"", body.iter().map(|byte| u64::from(*byte)).sum::<u64>());
     let start =
         range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-')).and_then(|n| n.parse::<usize>().ok());
-    let start = start.filter(|_| !state.without_ranges && header("if-range").is_none_or(|wanted| wanted == etag));
+    let start = start.filter(|_| {
+        !state.without_ranges && (state.without_if_range || header("if-range").is_none_or(|wanted| wanted == etag))
+    });
     if let Some((_, later)) = state.later.take_if(|(later, _)| *later == path) {
         state.files.insert(path.clone(), later);
     }
@@ -315,6 +324,7 @@ fn what_a_server_does_wrong_is_named() {
         let (address, _) = serve(state);
         let splits = open(&format!("{address}{spec}"), &streamed());
         let result = splits.and_then(|splits| loader(&splits, config()).epoch(0, 0).collect::<Result<Vec<_>>>());
+        assert!(!result.as_ref().is_err_and(|error| error.to_string().contains("secret")));
         assert_fails(result, parts);
     };
     let all = || State { files: files(dir.path()), ..State::default() };
@@ -328,6 +338,17 @@ fn what_a_server_does_wrong_is_named() {
     fails(State { cuts: vec![0; 1000], ..all() }, spec, &["cannot read http://127.0.0.1"]);
     fails(all(), "/data/{train-000000,test-000000}.tar", &["test-000000.tar", "training shards alone"]);
 
+    for (status, words) in [
+        ("204 No Content", "status 204"),
+        ("302 Found", "location header"),
+        ("302 Found\r\nLocation: /data/train-000000.tar", "redirects"),
+        ("304 Not Modified", "status 304"),
+        ("401 Unauthorized", "status 401"),
+        ("429 Too Many Requests\r\nRetry-After: 3600", "status 429"),
+    ] {
+        fails(State { instead: Some(status), ..all() }, &format!("{spec}?signature=secret"), &["/data/train-0", words]);
+    }
+
     let (address, _) = serve(all());
     let indexed = open(&format!("{address}{spec}"), &OpenOptions::default());
     assert_fails(indexed.map(|_| ()), &["train-000000.tar", "stream = true"]);
@@ -336,8 +357,14 @@ fn what_a_server_does_wrong_is_named() {
 
 #[test]
 fn a_file_that_changes_while_it_is_read_is_an_error() {
+    for without_if_range in [false, true] {
+        changing_file(without_if_range);
+    }
+}
+
+fn changing_file(without_if_range: bool) {
     let dir = shards();
-    let (address, state) = serve(State { files: files(dir.path()), ..State::default() });
+    let (address, state) = serve(State { files: files(dir.path()), without_if_range, ..State::default() });
     let splits = open(&format!("{address}/data/train-000000.tar"), &streamed()).unwrap();
     let loader = loader(&splits, config());
     {

@@ -15,7 +15,7 @@ use tar::Archive;
 
 use super::index::label_of;
 use super::info::Info;
-use super::remote::Remote;
+use super::remote::{Remote, shown};
 use super::walk::{Keys, SAMPLES, damaged, means_none, walk};
 use crate::dataset::Dataset;
 use crate::decode;
@@ -139,6 +139,9 @@ impl ShardStream {
             Some(address) => Box::new(Remote::open(address)?),
             None => Box::new(File::open(path).map_err(Error::io(path))?),
         };
+        // The name for messages.
+        let named = address(path).map_or_else(|| path.to_path_buf(), |address| PathBuf::from(shown(address)));
+        let path = &named;
         let mut archive = Archive::new(BufReader::with_capacity(1 << 20, file));
         let entries = archive.entries().map_err(|error| damaged(path, &error))?;
         let shard = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,4 +1,4 @@
-//! Downloads from a local stand-in of the Hub: the real protocol on the loopback address, no network.
+//! Downloads from a local stand-in of the Hub.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

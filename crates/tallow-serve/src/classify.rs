@@ -3,7 +3,7 @@
 use image::DynamicImage;
 
 /// An image classifier. Implement it to serve a model of your own; its parameters must not change while it is served.
-pub trait Classifier {
+pub trait Classify {
     /// The model's name; for a run, its directory.
     fn name(&self) -> String;
 
