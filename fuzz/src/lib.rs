@@ -1,6 +1,6 @@
-//! What each fuzz target does with an input. The tests of tallow-cli include this file and run the inputs in `found/`.
+//! What each fuzz target does with an input. The tests of tallow-cli include this file and run the inputs in `seeds/`.
 //!
-//! A target may return errors to nobody: it fails by a panic, by memory or by time.
+//! Errors are expected: it fails by a panic, by memory or by time.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -3,10 +3,8 @@
 //! - [`rng`]: a random generator keyed by what each number is for.
 //! - [`atomic`]: files that appear complete or not at all.
 //! - [`nearest`]: the valid names closest to a misspelt one.
-//! - [`excerpt`]: text of a file in a message.
 
 pub mod atomic;
-pub mod excerpt;
 pub mod nearest;
 pub mod rng;
 
@@ -15,4 +13,3 @@ pub mod rng;
 struct Readme;
 
 pub use atomic::write_atomically;
-pub use excerpt::excerpt;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tallow_base::excerpt;
+use crate::excerpt::excerpt;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -24,6 +24,7 @@
 //! | `prune` | filters that can be left out |
 
 mod error;
+mod excerpt;
 mod int8;
 mod names;
 mod onnx;

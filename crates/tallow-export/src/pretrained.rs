@@ -204,10 +204,14 @@ fn square(found: usize, own: usize, patch: usize, config: &ModelConfig) -> Optio
     (side > 0 && side * side == found && found != patches).then(|| (side * patch, side * patch))
 }
 
-/// The repository of timm's weights, such as `resnet18.a1_in1k`: the name of an architecture and a tag, unless a file has this
-/// name.
+/// The repository of timm's weights, such as `resnet18.a1_in1k`: the name of an architecture and a tag, or a name that stood
+/// for both before, such as `tv_resnet50`; unless a file has this name.
 fn timm_repository(spec: &str) -> Option<String> {
-    let (model, tag) = spec.split_once('.')?;
+    let former = tallow_models::alias(spec).and_then(|alias| Some((alias.preset, alias.tag?)));
+    let Some((model, tag)) = spec.split_once('.') else {
+        let (preset, tag) = former?;
+        return (!Path::new(spec).exists()).then(|| format!("timm/{preset}.{tag}"));
+    };
     let file = ["safetensors", "pth", "pt", "bin"].contains(&tag);
     let known = tallow_models::find(model).is_ok() && !file && !tag.contains(['.', '/']);
     (known && !Path::new(spec).exists()).then(|| format!("timm/{spec}"))
@@ -237,7 +241,8 @@ mod tests {
     #[test]
     fn specifications_of_timm_are_told_from_files() {
         assert_eq!(timm_repository("resnet18.a1_in1k").as_deref(), Some("timm/resnet18.a1_in1k"));
-        for file in ["resnet18.pth", "resnet18.safetensors", "runs/r18", "resnet18", "weights.a1_in1k"] {
+        assert_eq!(timm_repository("tv_resnet50").as_deref(), Some("timm/resnet50.tv_in1k"));
+        for file in ["vit_b_16", "resnet18.pth", "resnet18.safetensors", "runs/r18", "resnet18", "weights.a1_in1k"] {
             assert_eq!(timm_repository(file), None, "{file}");
         }
     }

@@ -1,7 +1,5 @@
 //! Errors of finding, configuring and building a model.
 
-use tallow_base::excerpt;
-
 /// The result of functions that find, configure or build a model.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -9,7 +7,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No preset has this name.
-    #[error("no model is named `{}`: did you mean {}?", excerpt(name), nearest.join(" or "))]
+    #[error("no model is named `{}`: did you mean {}?", name.chars().take(80).collect::<String>().escape_debug(), nearest.join(" or "))]
     UnknownModel {
         /// The unknown name.
         name: String,

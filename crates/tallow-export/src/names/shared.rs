@@ -1,6 +1,6 @@
 //! What the names that a model does not have share, for errors.
 
-use tallow_base::excerpt;
+use crate::excerpt::excerpt;
 
 /// Parts of names, and what they tell about a file.
 const MARKS: &[(&str, &str)] = &[

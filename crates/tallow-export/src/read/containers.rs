@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use tallow_base::excerpt;
+use crate::excerpt::excerpt;
 
 use super::pickle::{Id, Node, Pickled};
 use crate::error::{Error, Result};

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tallow_base::excerpt;
+use crate::excerpt::excerpt;
 
 /// The index of a node.
 pub(super) type Id = usize;

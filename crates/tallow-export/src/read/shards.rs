@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use crate::excerpt::excerpt;
 use serde::Deserialize;
-use tallow_base::excerpt;
 
 use super::format::Format;
 use super::state_dict::{Entry, read_file};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::excerpt::excerpt;
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
-use tallow_base::excerpt;
 
 use super::format::{Format, detect};
 use super::{shards, torch_file};

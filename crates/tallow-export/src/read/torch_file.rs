@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+use crate::excerpt::excerpt;
 use candle_core::{DType, Device, Layout, Shape, Tensor};
-use tallow_base::excerpt;
 
 use super::containers::state_dict;
 use super::pickle::{self, Id, Node, Pickled, View};

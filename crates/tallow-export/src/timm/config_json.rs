@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use crate::excerpt::excerpt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tallow_augment::{CropMode, Interpolation, Normalization, PipelineConfig, Preprocessing, Size};
-use tallow_base::excerpt;
 use tallow_models::{ModelConfig, Preset};
 
 use super::folder::CONFIG_FILE;

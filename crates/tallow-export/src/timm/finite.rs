@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::excerpt::excerpt;
 use candle_core::{DType, Tensor};
-use tallow_base::excerpt;
 
 use crate::error::{Error, Result};
 

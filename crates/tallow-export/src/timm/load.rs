@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::excerpt::excerpt;
 use candle_core::Tensor;
-use tallow_base::excerpt;
 use tallow_models::BuiltModel;
 
 use super::adapt;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use tallow_base::excerpt;
+use crate::excerpt::excerpt;
 
 use crate::names::Matching;
 use crate::read::Format;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::excerpt::excerpt;
 use serde::Deserialize;
 use tallow_augment::{CropMode, Interpolation, Normalization, Preprocessing, Size};
-use tallow_base::excerpt;
 use tallow_models::ModelConfig;
 
 use super::info::preset_preprocessing;
