@@ -40,7 +40,8 @@ fn idx(data: &[u8]) {
     let Some((&at, data)) = data.split_first() else { return };
     let (images, labels) = data.split_at(data.len() * usize::from(at) / 256);
     let files = [("images-idx3-ubyte", images), ("labels-idx1-ubyte", labels)];
-    let names = ["train-", "t10k-"].iter().flat_map(|prefix| files.map(|(name, bytes)| (format!("{prefix}{name}"), bytes)));
+    let names =
+        ["train-", "t10k-"].iter().flat_map(|prefix| files.map(|(name, bytes)| (format!("{prefix}{name}"), bytes)));
     open("mnist", &names.collect::<Vec<_>>(), OpenOptions::default());
 }
 

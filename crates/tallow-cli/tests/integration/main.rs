@@ -2,6 +2,7 @@
 
 mod crossval;
 mod ensemble;
+mod fuzz_seeds;
 mod kill_and_resume;
 mod multi_label;
 mod preprocessing;

@@ -10,8 +10,8 @@ use crate::read::Entry;
 /// The names that libraries give classifiers.
 const CLASSIFIERS: [&str; 8] = ["fc", "head", "heads", "classifier", "linear", "last_linear", "logits", "output"];
 
-/// Gives the file's only classifier the model's name, if the file has none of that name: a weight for the same features,
-/// and a bias. A classifier of several layers keeps its names.
+/// Gives the file's only classifier the model's name, if the file has none of that name but at least half of the others: a
+/// weight for the same features, and a bias. A classifier of several layers keeps its names.
 pub(super) fn rename(fitted: &mut Fitted, classifier: &str, state: &[(String, Tensor)]) {
     let weight = format!("{classifier}.weight");
     let Some((_, own)) = state.iter().find(|(name, _)| *name == weight) else { return };
@@ -19,6 +19,10 @@ pub(super) fn rename(fitted: &mut Fitted, classifier: &str, state: &[(String, Te
         return;
     }
     let known: HashSet<&str> = state.iter().map(|(name, _)| name.as_str()).collect();
+    let shared = fitted.file.names().filter(|name| known.contains(name)).count();
+    if 2 * shared < known.len() {
+        return; // The names of another library.
+    }
     let spare = |entry: &&Entry| !known.contains(entry.name.as_str());
     let root = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     let roots: Vec<&str> = CLASSIFIERS.iter().copied().chain(classifier.split('.').next()).collect();

@@ -86,9 +86,17 @@ pub fn load_pretrained(file: &StateDict, built: &BuiltModel, options: LoadOption
     let surprise = !(report.missing.is_empty() && report.unexpected.is_empty());
     if values.is_empty() || surprise && !options.allow_mismatch {
         let fits_by_order = matching == Matching::Names && in_order(&file, built, &state).is_ok();
-        let shared = shared(&report.unexpected, preset.classifier).filter(|_| !fits_by_order);
-        let (missing, unexpected) = (report.missing, report.unexpected);
-        return Err(Error::OtherArchitecture { path: file.path, missing, unexpected, fits_by_order, shared });
+        // Where nothing fits, a prefix that all names share belongs to another architecture.
+        let whole = |name: String| if values.is_empty() { format!("{}{name}", report.prefix) } else { name };
+        let unexpected: Vec<String> = report.unexpected.into_iter().map(whole).collect();
+        let shared = shared(&unexpected, preset.classifier).filter(|_| !fits_by_order);
+        return Err(Error::OtherArchitecture {
+            path: file.path,
+            missing: report.missing,
+            unexpected,
+            fits_by_order,
+            shared,
+        });
     }
     for (name, tensor) in &values {
         built.store.set(name, tensor)?;
