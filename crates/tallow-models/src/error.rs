@@ -7,7 +7,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No preset has this name.
-    #[error("no model is named `{}`: did you mean {}?", name.chars().take(80).collect::<String>().escape_debug(), nearest.join(" or "))]
+    #[error("no model is named `{name}`: did you mean {}?", nearest.join(" or "))]
     UnknownModel {
         /// The unknown name.
         name: String,
