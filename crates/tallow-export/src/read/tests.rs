@@ -109,16 +109,17 @@ fn archive(pickle: &[u8], storages: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// A text of the pickle.
 fn text(value: &str) -> Vec<u8> {
-    [b"X", &(value.len() as u32).to_le_bytes()[..], value.as_bytes()].concat()
+    [&b"X"[..], &(value.len() as u32).to_le_bytes()[..], value.as_bytes()].concat()
 }
 
 /// A storage of 4 numbers under the key `0`, put aside as 0; `shape` as a tuple of small numbers.
 fn storage() -> Vec<u8> {
-    [b"\x80\x02(", &text("storage")[..], b"ctorch\nFloatStorage\n", &text("0"), &text("cpu"), b"K\x04tQq\x00"].concat()
+    [&b"\x80\x02("[..], &text("storage")[..], b"ctorch\nFloatStorage\n", &text("0"), &text("cpu"), b"K\x04tQq\x00"]
+        .concat()
 }
 
 fn tuple(values: &[u8]) -> Vec<u8> {
-    [b"(", &values.iter().flat_map(|value| [b'K', *value]).collect::<Vec<u8>>()[..], b"t"].concat()
+    [&b"("[..], &values.iter().flat_map(|value| [b'K', *value]).collect::<Vec<u8>>()[..], b"t"].concat()
 }
 
 /// The largest memory of this process so far, in MB.
@@ -133,14 +134,14 @@ fn peak_mb() -> u64 {
 #[test]
 fn repetition_takes_no_memory() {
     let long = text(&"a".repeat(200_000));
-    let names = [b"\x80\x04", &long[..], b"q\x00", &b"h\x00h\x00\x93".repeat(50_000), b"."].concat();
+    let names = [&b"\x80\x04"[..], &long[..], b"q\x00", &b"h\x00h\x00\x93".repeat(50_000), b"."].concat();
     let shape = tuple(&[1; 100_000]);
     let tensor = b"ctorch._utils\n_rebuild_tensor_v2\n";
     let shapes =
         [&storage()[..], tensor, b"q\x02(h\x00K\x00", &shape, &shape, b"tq\x03", &b"h\x02h\x03R".repeat(60_000), b"."];
     let parameter = b"ctorch._utils\n_rebuild_parameter\n";
-    let lists = [b"\x80\x02", &parameter[..], b"q\x02(", &shape, b"tq\x03", &b"h\x02h\x03R".repeat(60_000), b"."];
-    let objects = [b"\x80\x02", &shape[..], b"q\x03", &b"h\x03h\x03R".repeat(60_000), b"."];
+    let lists = [&b"\x80\x02"[..], &parameter[..], b"q\x02(", &shape, b"tq\x03", &b"h\x02h\x03R".repeat(60_000), b"."];
+    let objects = [&b"\x80\x02"[..], &shape[..], b"q\x03", &b"h\x03h\x03R".repeat(60_000), b"."];
     let entry = [&long[..], b"q\x01h\x02h\x03R"].concat();
     let again = b"h\x01h\x02h\x03R".repeat(40_000);
     let dict =
@@ -167,9 +168,9 @@ fn overlapping_tensors_are_bounded() {
     for index in 0..2000u32 {
         // 90,000 numbers from another place each time.
         pickle.extend(text(&format!("t{index}")));
-        let offset = [b"J", &index.to_le_bytes()[..]].concat();
-        let size = [b"(J", &90_000u32.to_le_bytes()[..], b"t"].concat();
-        pickle.extend([b"h\x02(h\x00", &offset[..], &size, &tuple(&[1]), b"tR"].concat());
+        let offset = [&b"J"[..], &index.to_le_bytes()[..]].concat();
+        let size = [&b"(J"[..], &90_000u32.to_le_bytes()[..], b"t"].concat();
+        pickle.extend([&b"h\x02(h\x00"[..], &offset[..], &size, &tuple(&[1]), b"tR"].concat());
     }
     pickle.extend(b"u.");
     let message = refused(&archive(&pickle, &[("0", &values)]));
@@ -197,7 +198,7 @@ fn state_dicts_are_found_under_other_keys() {
     let tensor = b"ctorch._utils\n_rebuild_tensor_v2\n";
     let dict = |names: &[&str]| -> Vec<u8> {
         let entries = names.iter().flat_map(|name| [&text(name)[..], b"h\x02"].concat());
-        [b"}(", &entries.collect::<Vec<u8>>()[..], b"u"].concat()
+        [&b"}("[..], &entries.collect::<Vec<u8>>()[..], b"u"].concat()
     };
     let root = |entries: &[(&str, Vec<u8>)]| -> Vec<u8> {
         let made = [&storage()[..], tensor, b"(h\x00K\x00", &tuple(&[4]), &tuple(&[1]), b"tRq\x02}("].concat();
@@ -210,7 +211,7 @@ fn state_dicts_are_found_under_other_keys() {
         (vec![("net", net()), ("acc", one.clone()), ("optimizer", dict(&["a", "b", "c"]))], "net"),
         (vec![("epoch", b"K\x03".to_vec()), ("net", net()), ("net_ema", net())], "net_ema"),
         (vec![("net", net()), ("model", net())], "model"),
-        (vec![("checkpoint", [b"}(", &text("weights")[..], &net(), b"u"].concat())], "checkpoint.weights"),
+        (vec![("checkpoint", [&b"}("[..], &text("weights")[..], &net(), b"u"].concat())], "checkpoint.weights"),
     ] {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), archive(&root(&entries), &[("0", &[0; 16])])).expect("writing");

@@ -142,8 +142,8 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
         return described(&path, architecture, model, label_names, preprocessing, 0);
     }
     let config: TimmConfig = serde_json::from_value(config).map_err(json)?;
-    let preset =
-        tallow_models::find(&excerpt(&config.architecture)).map_err(|source| Error::Model { path: path.clone(), source })?;
+    let preset = tallow_models::find(&excerpt(&config.architecture))
+        .map_err(|source| Error::Model { path: path.clone(), source })?;
     let cfg = &config.pretrained_cfg;
     let (model, num_batches_tracked, ops) = match config.tallow {
         Some(Extension { model, num_batches_tracked, preprocessing }) => (model, num_batches_tracked, preprocessing),

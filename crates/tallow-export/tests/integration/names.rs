@@ -87,7 +87,7 @@ fn a_classifier_of_another_name_is_recognised() {
         let (source, target) = (model("resnet18", 4, 3, 1), model("resnet18", 4, 3, 2));
         let report = load(state(&source, |name| name.replace("fc.", to)), &target).unwrap();
         assert!(report.is_complete(), "{to}: {report}");
-        assert_eq!(report.renamed[0], (format!("{to}weight"), "fc.weight".to_owned()));
+        assert!(report.renamed.contains(&(format!("{to}weight"), "fc.weight".to_owned())), "{report}");
         assert_eq!(values(&source), values(&target), "{to}");
         // A backbone under a prefix, its classifier beside it.
         let target = model("resnet18", 4, 3, 2);
@@ -109,7 +109,7 @@ fn an_error_says_what_the_unexpected_names_share() {
     file.extend([("neck.a.weight".to_owned(), vector(0.0)), ("neck.b.weight".to_owned(), vector(0.0))]);
     let message = load(file, &target).unwrap_err().to_string();
     assert!(message.contains("all 2 unexpected names begin with `neck.`"), "{message}");
-    let vit = state(&model("small_cnn", 4, 3, 1), |name| format!("beit.encoder.embeddings.{name}"));
+    let vit = state(&model("small_cnn", 4, 3, 1), |name| format!("beit.encoder.embeddings.x{name}"));
     let message = load(vit, &target).unwrap_err().to_string();
     assert!(message.contains("Transformers"), "{message}");
 }
