@@ -78,6 +78,7 @@ fn of_export(error: &tallow_export::Error) -> Option<String> {
     let advice = match error {
         Error::OtherModel { found, .. } => return Some(format!("add --model {found}")),
         Error::OtherArchitecture { fits_by_order: true, .. } => "add --weights-by-order to match them by order",
+        Error::OtherClasses { .. } => "leave --classes out, or give the labels of these weights",
         Error::OtherArchitecture { .. } => "give the architecture and the options that the weights were saved with",
         _ => return None,
     };

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use candle_core::Device;
-use tallow_export::{LoadOptions, Pretrained};
+use anyhow::{Context as _, Result, bail, ensure};
+use tallow_export::{InferenceOptions, Opened, Pretrained, PretrainedReport};
 use tallow_infer::{Classifier, Predictor, View, find_pretrained};
-use tallow_models::{BuiltModel, ModelConfig};
+use tallow_models::BuiltModel;
 
 /// The test-time augmentation of a run or an ensemble, or an architecture with weights in place of a run.
 #[derive(clap::Args)]
@@ -18,10 +17,10 @@ pub struct ClassifierArgs {
     /// Classify with this architecture and --weights instead of a run
     #[arg(long, value_name = "NAME", requires = "weights")]
     pub model: Option<String>,
-    /// The number of classes of the weights [default: the architecture's]
+    /// The number of classes that the weights must have [default: what they have]
     #[arg(long, value_name = "N", requires = "model")]
     classes: Option<usize>,
-    /// Weights for --model: a file, a folder, or hf:OWNER/REPO[@REVISION]
+    /// Weights for --model: a file, a folder, or hf:OWNER/REPO[@REVISION]; they decide the channels of the images
     #[arg(long, value_name = "hf:REPO|FILE|DIR", requires = "model")]
     weights: Option<String>,
     /// Match the weights with the model's by order instead of by name
@@ -43,27 +42,23 @@ impl ClassifierArgs {
             return Ok(predictor);
         }
         let (model, pretrained) = self.find()?;
-        let built = pretrained.build(model, self.classes)?;
-        self.load(&pretrained, &built)?;
+        let Opened { built, preprocessing, .. } = self.load(&pretrained, model, None)?;
         let count = built.info.config.num_classes;
         let known = pretrained.info.as_ref().map(|info| info.label_names.clone()).filter(|names| !names.is_empty());
         let classes = match &self.labels {
             Some(path) => class_names(path, count)?,
             None => known.unwrap_or_else(|| (0..count).map(|class| class.to_string()).collect()),
         };
-        let channels = built.info.config.in_chans;
-        let pipeline = Arc::new(pretrained.preprocessing(model, channels)?.pipeline()?);
+        let pipeline = Arc::new(preprocessing.pipeline()?);
         Ok(Predictor::from_model(model, Classifier::new(built, classes, pipeline)))
     }
 
     /// Builds the architecture of --model with its weights, for images with these channels and this size.
     pub fn build_for(&self, in_chans: usize, input_size: (usize, usize)) -> Result<BuiltModel> {
         let (model, pretrained) = self.find()?;
-        let preset = tallow_models::find(model)?;
-        let num_classes = self.classes.unwrap_or(preset.num_classes);
-        let config = ModelConfig { num_classes, in_chans, input_size, ..preset.config() };
-        let built = tallow_models::build(model, &config, 0, &Device::Cpu)?;
-        self.load(&pretrained, &built)?;
+        let built = self.load(&pretrained, model, Some(input_size))?.built;
+        let expected = built.info.config.in_chans;
+        ensure!(in_chans == expected, "the weights are for images of {expected} channels, the tensor has {in_chans}");
         Ok(built)
     }
 
@@ -73,13 +68,18 @@ impl ClassifierArgs {
         Ok((model, find_pretrained(weights)?))
     }
 
-    fn load(&self, pretrained: &Pretrained, built: &BuiltModel) -> Result<()> {
-        let options = LoadOptions { by_order: self.weights_by_order, allow_mismatch: false };
-        let report = pretrained.load(built, options)?;
-        if !report.is_complete() {
-            bail!("{report}\nthe weights have another number of classes: give it by --classes");
-        }
-        Ok(())
+    fn load(&self, pretrained: &Pretrained, model: &str, input_size: Option<(usize, usize)>) -> Result<Opened> {
+        let options = InferenceOptions { num_classes: self.classes, by_order: self.weights_by_order, input_size };
+        let opened = pretrained.open(model, options)?;
+        note_of(&opened.report);
+        Ok(opened)
+    }
+}
+
+/// Says on the error stream what was not taken from a file as it is: names, shapes, tensors outside the network.
+pub fn note_of(report: &PretrainedReport) {
+    if !(report.adapted.is_empty() && report.renamed.is_empty() && report.outside.is_empty()) {
+        eprintln!("{report}");
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use tallow_augment::{Normalization, Preprocessing, Size};
 use tallow_data::Subset;
-use tallow_export::{CheckpointInfo, Int8, LoadOptions};
+use tallow_export::{CheckpointInfo, InferenceOptions, Int8, Opened};
 use tallow_infer::{Ensemble, Predictor, TrainedRun, View, find_pretrained};
 
-use crate::classifier::class_names;
+use crate::classifier::{class_names, note_of};
 use crate::program;
 use crate::run::{choose, first_line, warn_of};
 
@@ -31,7 +31,7 @@ pub struct Args {
     /// The architecture [default: from the config.json beside the weights]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// The number of classes of the weights [default: from config.json, else the architecture's]
+    /// The number of classes that the weights must have [default: what they have]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
     /// A text file with one class name per line [default: from config.json]
@@ -67,18 +67,17 @@ pub fn run(args: Args) -> Result<()> {
     let Some(model) = args.model.as_deref().or(known.map(|info| info.architecture.as_str())) else {
         bail!("{}: no config.json beside the weights names the architecture: add --model NAME", args.weights);
     };
-    let built = pretrained.build(model, args.classes)?;
-    let report = pretrained.load(&built, LoadOptions { by_order: args.weights_by_order, allow_mismatch: false })?;
-    if !report.is_complete() {
-        bail!("{report}\nthe weights have another number of classes: give it by --classes");
-    }
+    let options =
+        InferenceOptions { num_classes: args.classes, by_order: args.weights_by_order, ..InferenceOptions::default() };
+    let Opened { built, report, preprocessing } = pretrained.open(model, options)?;
+    note_of(&report);
     let names = match (&args.labels, known) {
         (Some(path), _) => class_names(path, built.info.config.num_classes)?,
         (None, Some(info)) => info.label_names.clone(),
         (None, None) => Vec::new(),
     };
     let mut info = CheckpointInfo::new(&built.info, names);
-    info.preprocessing = pretrained.preprocessing(model, built.info.config.in_chans)?;
+    info.preprocessing = preprocessing;
     warn_of(&info.preprocessing);
     info.num_batches_tracked = known.map_or(0, |info| info.num_batches_tracked);
     if onnx && args.reparameterize {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::excerpt::excerpt;
+
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -36,8 +38,8 @@ pub enum Error {
     },
     /// A pickle that holds no state dict.
     #[error(
-        "{}: expected a state dict (name → tensor), alone or under state_dict_ema, model_ema, state_dict or model; found \
-         {found}; save it with torch.save(model.state_dict(), …)",
+        "{}: expected a state dict (name → tensor), alone or in a training checkpoint; found {found}; save it with \
+         torch.save(model.state_dict(), …)",
         path.display()
     )]
     NoWeights {
@@ -95,10 +97,11 @@ pub enum Error {
     },
     /// The weights' names are not the model's.
     #[error(
-        "{} does not hold this architecture's weights: {}{}",
+        "{} does not hold this architecture's weights: {}{}{}",
         path.display(),
         differences(missing, unexpected),
-        if *fits_by_order { "; its tensors fit by order, under other names" } else { "" }
+        if *fits_by_order { "; its tensors fit by order, under other names" } else { "" },
+        shared.as_ref().map_or(String::new(), |shared| format!("; {shared}"))
     )]
     OtherArchitecture {
         /// The file.
@@ -109,6 +112,60 @@ pub enum Error {
         unexpected: Vec<String>,
         /// Whether the tensors fit the model's in their order, under other names.
         fits_by_order: bool,
+        /// What the unexpected names have in common, where it is known.
+        shared: Option<String>,
+    },
+    /// A file that holds several networks with the model's names.
+    #[error(
+        "{}: it holds several networks of this architecture, under {}; save one of them alone",
+        path.display(),
+        quoted(prefixes)
+    )]
+    SeveralNetworks {
+        /// The file.
+        path: PathBuf,
+        /// What the names of each begin with.
+        prefixes: Vec<String>,
+    },
+    /// Weights without some of the model's, where inference needs all.
+    #[error("{}: it holds no weights for {} of this architecture", path.display(), names.join(", "))]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// The model's names.
+        names: Vec<String>,
+    },
+    /// Weights for another number of classes than asked for.
+    #[error("{}: its weights are for {found} classes, {expected} are given", path.display())]
+    OtherClasses {
+        /// The file.
+        path: PathBuf,
+        /// The number of classes asked for.
+        expected: usize,
+        /// The number of classes of the file.
+        found: usize,
+    },
+    /// Weights that are no numbers, or variances below zero.
+    #[error("{}: {name} holds {found} ({count} of {total} values are wrong): the training that wrote it has diverged", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The first such value.
+        found: f32,
+        /// The number of such values.
+        count: usize,
+        /// The number of all values of the tensor.
+        total: usize,
+    },
+    /// Shards, or the index of a shard, that are not beside it.
+    #[error("{}: {} missing beside it: {}", path.display(), missing.len(), missing.join(", "))]
+    MissingShards {
+        /// The index, or the shard.
+        path: PathBuf,
+        /// The names of the files.
+        missing: Vec<String>,
     },
     /// A tensor of another shape than the model's.
     #[error(
@@ -193,12 +250,19 @@ impl Error {
     }
 }
 
+/// Prefixes of names, between backquotes.
+fn quoted(prefixes: &[String]) -> String {
+    let quoted: Vec<String> = prefixes.iter().take(4).map(|prefix| format!("`{}`", excerpt(prefix))).collect();
+    quoted.join(" and ")
+}
+
 /// The first few names of each kind.
 fn differences(missing: &[String], unexpected: &[String]) -> String {
     const SHOWN: usize = 4;
     let some = |names: &[String], what: &str| {
         let more = if names.len() > SHOWN { ", …" } else { "" };
-        let shown = names[..names.len().min(SHOWN)].join(", ");
+        let shown: Vec<String> = names.iter().take(SHOWN).map(|name| excerpt(name)).collect();
+        let shown = shown.join(", ");
         (!names.is_empty()).then(|| format!("{} {what} ({shown}{more})", names.len()))
     };
     let parts = [some(missing, "missing"), some(unexpected, "unexpected")];

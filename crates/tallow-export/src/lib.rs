@@ -15,7 +15,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `read` | weights from files and the Hub, torchvision's names |
+//! | `read` | weights from files and the Hub |
+//! | `names` | names of torchvision, Transformers and wrappers made timm's |
 //! | `pretrained` | weights found by a specification |
 //! | `timm` | the checkpoint's folder, `config.json`, loading with adaptation, LoRA |
 //! | `onnx` | the graph in ONNX's operators |
@@ -23,7 +24,9 @@
 //! | `prune` | filters that can be left out |
 
 mod error;
+mod excerpt;
 mod int8;
+mod names;
 mod onnx;
 mod pretrained;
 mod prune;
@@ -32,12 +35,13 @@ mod timm;
 
 pub use error::{Error, Result};
 pub use int8::Int8;
+pub use names::Matching;
 pub use onnx::{OPSET, save_graph, save_onnx};
-pub use pretrained::Pretrained;
+pub use pretrained::{InferenceOptions, Opened, Pretrained};
 pub use prune::{Pruned, prune};
 pub use read::{Format, Hub, ModelFiles, StateDict};
 pub use timm::{
-    CONFIG_FILE, CheckpointInfo, LoadOptions, LoadReport, Matching, PretrainedReport, WEIGHTS_FILE, load_pretrained,
+    CONFIG_FILE, CheckpointInfo, LoadOptions, LoadReport, PretrainedReport, WEIGHTS_FILE, load_pretrained,
     load_weights, open, preset_preprocessing, read_config, save, save_state, with_num_batches_tracked,
 };
 

@@ -1,6 +1,6 @@
 //! Image classification architectures under timm's names and state-dict keys.
 //!
-//! - [`list`] and [`find`]: the presets.
+//! - [`list`] and [`find`]: the presets. [`ALIASES`]: names that timm had before, and torchvision's.
 //! - [`build`]: a name and a [`ModelConfig`] → a [`Model`] with its parameters. [`build_zeroed`] draws no initial values.
 //! - [`BuiltModel::macs`]: the multiply-accumulates of one image.
 //! - [`resample_pos_embed`]: a transformer's position embeddings for another image size. [`reparameterize`]: the branches of
@@ -9,6 +9,7 @@
 //! The modules, from the bottom: `config` and `preset` describe a model, `model` is what a model can do, `layers` are
 //! blocks that families share, `cnn`, `vit` and `hybrid` hold one family a file, `registry` lists the families.
 
+mod aliases;
 mod cnn;
 mod config;
 mod error;
@@ -20,6 +21,7 @@ mod preset;
 mod registry;
 mod vit;
 
+pub use aliases::{ALIASES, Alias, alias};
 pub use cnn::repvgg::reparameterize;
 pub use config::{Key, ModelConfig, Stem};
 pub use error::{Error, Result};

@@ -9,6 +9,7 @@ use candle_core::Device;
 use tallow_base::nearest::nearest_several;
 use tallow_nn::ParamStore;
 
+use crate::aliases::alias;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::family::Family;
@@ -64,7 +65,7 @@ pub fn list() -> &'static [&'static Preset] {
     &PRESETS
 }
 
-/// The preset called `name`.
+/// The preset called `name`, or whose [alias](crate::ALIASES) it is.
 ///
 /// # Errors
 /// [`Error::UnknownModel`] with the nearest names.
@@ -73,6 +74,7 @@ pub fn find(name: &str) -> Result<&'static Preset> {
 }
 
 fn lookup(name: &str) -> Result<(&'static dyn Family, &'static Preset)> {
+    let name = alias(name).map_or(name, |alias| alias.preset);
     let mut presets =
         FAMILIES.iter().flat_map(|family| family.presets().into_iter().map(move |preset| (*family, preset)));
     presets.find(|(_, preset)| preset.name == name).ok_or_else(|| Error::UnknownModel {
@@ -90,7 +92,7 @@ pub fn num_features(name: &str, config: &ModelConfig) -> Result<usize> {
     family.num_features(preset, config)
 }
 
-/// Builds the architecture `name`. Initial values depend on `seed`, names and shapes alone.
+/// Builds the architecture `name`, or whose alias it is. Initial values depend on `seed`, names and shapes alone.
 ///
 /// ```
 /// use tallow_models::{ModelConfig, build};

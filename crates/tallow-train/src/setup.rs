@@ -62,7 +62,11 @@ pub fn setup_on(mut config: RunConfig, splits: Splits, resume: Option<&RunDir>) 
     let resolved = resolve(config, &splits)?;
     let built = build(&resolved.config)?;
     let transfer = &resolved.config.transfer;
-    let options = LoadOptions { by_order: transfer.weights_by_order, allow_mismatch: transfer.allow_mismatch };
+    let options = LoadOptions {
+        by_order: transfer.weights_by_order,
+        allow_mismatch: transfer.allow_mismatch,
+        ..LoadOptions::default()
+    };
     let pretrained = weights.map(|weights| weights.load(&built, options)).transpose()?;
     Ok(Setup { splits, resolved, built, pretrained })
 }

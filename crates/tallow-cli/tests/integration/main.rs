@@ -3,6 +3,7 @@
 mod crossval;
 mod data;
 mod ensemble;
+mod fuzz_seeds;
 mod kill_and_resume;
 mod multi_label;
 mod preprocessing;

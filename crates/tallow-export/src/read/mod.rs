@@ -1,15 +1,17 @@
-//! Weights from files: safetensors, PyTorch's archives and its legacy format, torchvision's names, the Hugging Face Hub.
+//! Weights from files: safetensors, alone or in shards, PyTorch's archives and its legacy format, the Hugging Face Hub.
 
+mod containers;
 mod format;
 mod pickle;
+mod shards;
 mod state_dict;
 mod torch_file;
-pub(crate) mod torchvision;
 
 #[cfg(test)]
 mod tests;
 
 pub use format::Format;
+pub(crate) use shards::{INDEX_SUFFIX, index_beside};
 pub use state_dict::StateDict;
-pub(crate) use state_dict::{COUNTER, Entry};
+pub(crate) use state_dict::{COUNTER, Entry, Stored};
 pub use tallow_hub::{Hub, ModelFiles};

@@ -2,12 +2,21 @@
 //!
 //! A pickle is a program for a stack machine that may call any Python function. Here a function is only a name: the few that
 //! state dicts need are understood, and the result of any other is a [`Node::Opaque`]. Nodes lie in one vector and refer to
-//! each other by index, so that no nesting can exhaust the stack.
+//! each other by index, so that no nesting can exhaust the stack. An instruction adds at most one node of constant size, and
+//! texts are shared: memory grows with the length of the pickle, whatever it repeats.
 
 use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::excerpt::excerpt;
 
 /// The index of a node.
 pub(super) type Id = usize;
+
+/// The largest number of nodes, and of entries on the stack: some 500 MB. State dicts have a few thousand.
+const MAX_NODES: usize = 10_000_000;
+/// The largest number of dimensions of a tensor.
+const MAX_RANK: usize = 16;
 
 /// A Python value.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,26 +26,30 @@ pub(super) enum Node {
     Bool(bool),
     Int(i64),
     Float,
-    Text(String),
+    Text(Rc<str>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     /// A function or class: `torch._utils`, `_rebuild_tensor_v2`.
-    Global(String, String),
-    /// A storage by its persistent id: type, key and number of elements.
+    Global(Rc<str>, Rc<str>),
+    /// A storage by its persistent id: type and key.
     Storage {
-        kind: String,
-        key: String,
-        len: usize,
+        kind: Rc<str>,
+        key: Rc<str>,
     },
-    /// A view of a storage; offset and strides in elements.
-    Tensor(View),
-    /// The result of a call that is not made: the function, as `module.name`.
-    Opaque(String),
+    /// A view of a storage: the nodes of its fields, which [`Pickled::view`] reads.
+    Tensor {
+        storage: Id,
+        offset: Id,
+        size: Id,
+        stride: Id,
+    },
+    /// The result of a call that is not made: the node of the function.
+    Opaque(Id),
 }
 
-/// The place of a tensor's values in a storage.
-#[derive(Debug, Clone, PartialEq)]
+/// The place of a tensor's values in a storage; offset and strides in elements.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct View {
     pub storage: Id,
     pub offset: usize,
@@ -58,22 +71,57 @@ impl Pickled {
     pub fn entries(&self, id: Id) -> Option<Vec<(&str, Id)>> {
         let Node::Dict(entries) = self.nodes.get(id)? else { return None };
         let named = entries.iter().filter_map(|&(key, value)| match &self.nodes[key] {
-            Node::Text(key) => Some((key.as_str(), value)),
+            Node::Text(key) => Some((&**key, value)),
             _ => None,
         });
         Some(named.collect())
     }
 
+    /// The view that a tensor is.
+    pub fn view(&self, tensor: Id) -> Result<View, Failure> {
+        let Node::Tensor { storage, offset, size, stride } = self.nodes[tensor] else {
+            return Err("it is not a tensor".into());
+        };
+        let count = |id: Id| match self.nodes[id] {
+            Node::Int(value) => usize::try_from(value).map_err(|_| format!("{value} where a count is expected")),
+            _ => Err(format!("{} where a count is expected", self.describe(id))),
+        };
+        let counts = |id: Id| match &self.nodes[id] {
+            Node::Tuple(items) if items.len() <= MAX_RANK => items.iter().map(|&id| count(id)).collect(),
+            Node::Tuple(items) => Err(format!("{} dimensions, more than {MAX_RANK}", items.len())),
+            _ => Err(format!("{} where a shape is expected", self.describe(id))),
+        };
+        Ok(View { storage, offset: count(offset)?, size: counts(size)?, stride: counts(stride)? })
+    }
+
     /// A short description of a value, for errors.
     pub fn describe(&self, id: Id) -> String {
-        match &self.nodes[id] {
-            Node::Opaque(what) => format!("a Python object of {what}"),
-            Node::Tensor(_) => "a single tensor".into(),
-            Node::Dict(_) => "a dict".into(),
-            Node::List(_) | Node::Tuple(_) => "a list".into(),
-            other => format!("{other:?}"),
-        }
+        describe(&self.nodes, id)
     }
+}
+
+fn describe(nodes: &[Node], id: Id) -> String {
+    match &nodes[id] {
+        Node::Opaque(callee) => match &nodes[*callee] {
+            Node::Global(module, name) => format!("a Python object of {}", path(module, name)),
+            _ => "a Python object".into(),
+        },
+        Node::Global(module, name) => format!("the Python name {}", path(module, name)),
+        Node::Tensor { .. } => "a single tensor".into(),
+        Node::Storage { .. } => "a storage".into(),
+        Node::Dict(_) => "a dict".into(),
+        Node::List(_) | Node::Tuple(_) => "a list".into(),
+        Node::Text(text) => format!("the text `{}`", excerpt(text)),
+        Node::Int(value) => format!("the number {value}"),
+        Node::Float => "a number".into(),
+        Node::Bool(value) => value.to_string(),
+        Node::None => "None".into(),
+        Node::Mark => "a mark of the pickle".into(),
+    }
+}
+
+fn path(module: &str, name: &str) -> String {
+    format!("{}.{}", excerpt(module), excerpt(name))
 }
 
 /// The reason why bytes are not a supported pickle.
@@ -97,6 +145,9 @@ struct Machine<'a> {
 impl Machine<'_> {
     fn run(&mut self) -> Result<Id, Failure> {
         loop {
+            if self.nodes.len().max(self.stack.len()) > MAX_NODES {
+                return Err(format!("it holds more than {MAX_NODES} values"));
+            }
             let op = self.take(1)?[0];
             match op {
                 b'.' => return self.pop(),
@@ -149,7 +200,7 @@ impl Machine<'_> {
                     match &mut self.nodes[list] {
                         Node::List(list) => list.extend(items),
                         Node::Opaque(_) => {}
-                        other => return Err(format!("items for {other:?}")),
+                        _ => return Err(format!("items for {}", describe(&self.nodes, list))),
                     }
                 }
                 0x90 => drop(self.pop_to_mark()?), // items of a set
@@ -164,7 +215,7 @@ impl Machine<'_> {
                     match &mut self.nodes[dict] {
                         Node::Dict(dict) => dict.extend(pairs(&items)?),
                         Node::Opaque(_) => {}
-                        other => return Err(format!("entries for {other:?}")),
+                        _ => return Err(format!("entries for {}", describe(&self.nodes, dict))),
                     }
                 }
                 b'c' => {
@@ -184,12 +235,11 @@ impl Machine<'_> {
                 b'R' | 0x81 => {
                     let (args, callee) = (self.pop()?, self.pop()?);
                     let made = self.call(callee, args)?;
-                    self.push(made);
+                    self.stack.push(made);
                 }
                 0x92 => {
                     let (_, _, class) = (self.pop()?, self.pop()?, self.pop()?);
-                    let made = Node::Opaque(self.name(class));
-                    self.push(made);
+                    self.push(Node::Opaque(class));
                 }
                 // An object's attributes: those of a dict (`_metadata`) say nothing about tensors.
                 b'b' => drop(self.pop()?),
@@ -249,15 +299,15 @@ impl Machine<'_> {
 
     fn text(&mut self, width: usize) -> Result<(), Failure> {
         let len = self.length(width)?;
-        let text = String::from_utf8_lossy(self.take(len)?).into_owned();
+        let text = String::from_utf8_lossy(self.take(len)?).into();
         self.push(Node::Text(text));
         Ok(())
     }
 
-    fn line(&mut self) -> Result<String, Failure> {
+    fn line(&mut self) -> Result<Rc<str>, Failure> {
         let rest = &self.bytes[self.at..];
         let len = rest.iter().position(|&byte| byte == b'\n').ok_or("a name without an end")?;
-        let line = String::from_utf8_lossy(&rest[..len]).into_owned();
+        let line = String::from_utf8_lossy(&rest[..len]).into();
         self.at += len + 1;
         Ok(line)
     }
@@ -282,71 +332,48 @@ impl Machine<'_> {
         Ok(items)
     }
 
-    fn name(&self, id: Id) -> String {
-        match &self.nodes[id] {
-            Node::Global(module, name) => format!("{module}.{name}"),
-            other => format!("{other:?}"),
-        }
-    }
-
     fn tuple(&self, id: Id) -> Result<&[Id], Failure> {
         match &self.nodes[id] {
             Node::Tuple(items) => Ok(items),
-            other => Err(format!("arguments that are {other:?}")),
+            _ => Err(format!("arguments that are {}", describe(&self.nodes, id))),
         }
     }
 
     /// The result of calling `callee`, if the function is known.
-    fn call(&self, callee: Id, args: Id) -> Result<Node, Failure> {
-        let Node::Global(module, name) = &self.nodes[callee] else {
-            return Ok(Node::Opaque(self.name(callee)));
-        };
-        match (module.as_str(), name.as_str()) {
-            ("collections", "OrderedDict" | "defaultdict") => Ok(Node::Dict(vec![])),
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => match *self.tuple(args)? {
-                [storage, offset, size, stride, ..] => Ok(Node::Tensor(View {
-                    storage,
-                    offset: self.count(offset)?,
-                    size: self.counts(size)?,
-                    stride: self.counts(stride)?,
-                })),
-                _ => Err("a tensor with too few arguments".into()),
-            },
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => match *self.tuple(args)? {
-                [tensor, ..] => Ok(self.nodes[tensor].clone()),
-                _ => Err("a parameter without a tensor".into()),
-            },
-            ("torch._tensor", "_rebuild_from_type_v2") => match *self.tuple(args)? {
-                [function, _, args, ..] if function != callee => match &self.nodes[function] {
-                    Node::Global(_, name) if name == "_rebuild_from_type_v2" => Ok(Node::Opaque(self.name(function))),
-                    _ => self.call(function, args),
+    fn call(&mut self, callee: Id, args: Id) -> Result<Id, Failure> {
+        let made = match &self.nodes[callee] {
+            Node::Global(module, name) => match (&**module, &**name) {
+                ("collections", "OrderedDict" | "defaultdict") => Node::Dict(vec![]),
+                ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => match *self.tuple(args)? {
+                    [storage, offset, size, stride, ..] => Node::Tensor { storage, offset, size, stride },
+                    _ => return Err("a tensor with too few arguments".into()),
                 },
-                _ => Err("a tensor of a type with too few arguments".into()),
+                ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                    let tensor = self.tuple(args)?.first().copied();
+                    return tensor.ok_or_else(|| "a parameter without a tensor".into());
+                }
+                ("torch._tensor", "_rebuild_from_type_v2") => match *self.tuple(args)? {
+                    [function, _, args, ..] => match &self.nodes[function] {
+                        Node::Global(_, name) if &**name == "_rebuild_from_type_v2" => Node::Opaque(function),
+                        _ => return self.call(function, args),
+                    },
+                    _ => return Err("a tensor of a type with too few arguments".into()),
+                },
+                _ => Node::Opaque(callee),
             },
-            _ => Ok(Node::Opaque(format!("{module}.{name}"))),
-        }
-    }
-
-    fn count(&self, id: Id) -> Result<usize, Failure> {
-        match self.nodes[id] {
-            Node::Int(value) => usize::try_from(value).map_err(|_| format!("{value} where a count is expected")),
-            ref other => Err(format!("{other:?} where a count is expected")),
-        }
-    }
-
-    fn counts(&self, id: Id) -> Result<Vec<usize>, Failure> {
-        self.tuple(id)?.iter().map(|&id| self.count(id)).collect()
+            _ => Node::Opaque(callee),
+        };
+        self.nodes.push(made);
+        Ok(self.nodes.len() - 1)
     }
 
     /// `("storage", torch.FloatStorage, key, device, elements[, view])`.
     fn storage(&self, id: Id) -> Result<Node, Failure> {
-        let [_, kind, key, _, len, ..] = *self.tuple(id)? else {
+        let [_, kind, key, _, _, ..] = *self.tuple(id)? else {
             return Err("a storage with too few fields".into());
         };
         match (&self.nodes[kind], &self.nodes[key]) {
-            (Node::Global(_, kind), Node::Text(key)) => {
-                Ok(Node::Storage { kind: kind.clone(), key: key.clone(), len: self.count(len)? })
-            }
+            (Node::Global(_, kind), Node::Text(key)) => Ok(Node::Storage { kind: kind.clone(), key: key.clone() }),
             _ => Err("a storage without type or key".into()),
         }
     }

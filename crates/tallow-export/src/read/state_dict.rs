@@ -2,20 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::excerpt::excerpt;
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
 
 use super::format::{Format, detect};
-use super::torch_file;
+use super::{shards, torch_file};
 use crate::error::{Error, Result};
 
 /// PyTorch's counter of training batches in each BatchNorm. It has no effect at momentum 0.1, but PyTorch's strict loading
 /// requires it.
 pub(crate) const COUNTER: &str = "num_batches_tracked";
 
-/// Prefixes that `DataParallel` and `torch.compile` put before every name.
-const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+/// Modules that wrap others without changing what they compute: those of `torch.compile`, FSDP, activation checkpointing and
+/// Lightning. They stand anywhere in a name.
+const WRAPPERS: [&str; 5] =
+    ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_ddp_module"];
+
+/// The module in which `DataParallel` and `AveragedModel` put a network: at the start of names.
+const PARALLEL: &str = "module.";
+
+/// The counter beside the averaged weights of `torch.optim.swa_utils.AveragedModel`.
+const AVERAGED: &str = "n_averaged";
 
 /// A named tensor of a file.
 #[derive(Debug, Clone)]
@@ -39,6 +48,11 @@ impl Entry {
             Stored::Other { shape, .. } => shape,
         }
     }
+
+    /// The number of elements.
+    pub fn count(&self) -> usize {
+        self.shape().iter().fold(1, |count, &n| count.saturating_mul(n))
+    }
 }
 
 /// The weights of a file: names and tensors, without `num_batches_tracked`.
@@ -52,30 +66,34 @@ pub struct StateDict {
 
 impl StateDict {
     /// Reads a weights file: safetensors, or a file of `torch.save` (`.pth`, `.pt`, `.bin`), whose code is not run. The
-    /// content decides the format, not the name. From a training checkpoint the state dict is taken, an averaged one if
-    /// there is one: the first of `state_dict_ema`, `model_ema`, `state_dict`, `model` and `model_state_dict`, else the
-    /// dict itself. The prefixes `module.` and `_orig_mod.` are removed from names.
+    /// content decides the format, not the name. An index (`model.safetensors.index.json`), or one of its shards, stands for
+    /// all shards.
+    ///
+    /// From a training checkpoint the state dict is taken, an averaged one if there is one: the first of `state_dict_ema`,
+    /// `model_ema`, `state_dict`, `model` and `model_state_dict`, else the dict with the most tensors. Wrappers' names are
+    /// removed: `module.` at the start, `_orig_mod` and those of FSDP, checkpointing and Lightning anywhere.
     ///
     /// # Errors
-    /// A file that cannot be read, is of another format, is truncated or damaged, or holds no state dict.
+    /// A file that cannot be read, is of another format, is truncated or damaged, or holds no state dict or several; a shard
+    /// that is missing.
     pub fn read(path: &Path) -> Result<StateDict> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let format = detect(path, &bytes)?;
-        let (key, mut entries) = match format {
-            Format::Safetensors => (None, read_safetensors(path, &bytes)?),
-            Format::Torch => torch_file::read_zip(path, &bytes)?,
-            Format::TorchLegacy => torch_file::read_legacy(path, &bytes)?,
+        let index = if shards::is_index(path) { Some(path.to_path_buf()) } else { shards::index_beside(path)? };
+        let path = index.as_deref().unwrap_or(path);
+        let (format, key, mut entries) = match index {
+            Some(_) => {
+                let (format, entries) = shards::read_shards(path)?;
+                (format, None, entries)
+            }
+            None => read_file(path)?,
         };
         for entry in &mut entries {
-            while let Some(bare) = WRAPPERS.iter().find_map(|wrapper| entry.name.strip_prefix(wrapper)) {
-                entry.name = bare.to_string();
-            }
+            entry.name = unwrapped(&entry.name);
         }
-        entries.retain(|entry| entry.name.rsplit('.').next() != Some(COUNTER));
+        entries.retain(|entry| entry.name.rsplit('.').next() != Some(COUNTER) && entry.name != AVERAGED);
         let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            let found = format!("two tensors named {}", pair[0]);
+            let found = format!("two tensors named {}", excerpt(pair[0]));
             return Err(Error::NoWeights { path: path.to_path_buf(), found });
         }
         Ok(StateDict { path: path.to_path_buf(), format, key, entries })
@@ -110,16 +128,40 @@ impl StateDict {
         match &entry.stored {
             Stored::Tensor(tensor) => Ok(tensor),
             Stored::Other { kind, .. } => {
-                let (path, name) = (self.path.clone(), entry.name.clone());
+                let (path, name) = (self.path.clone(), excerpt(&entry.name));
                 Err(Error::ElementType { path, name, found: kind.clone() })
             }
         }
     }
 }
 
+/// The format and the tensors of one file, under the names in it; the key of its state dict.
+pub(super) fn read_file(path: &Path) -> Result<(Format, Option<String>, Vec<Entry>)> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let format = detect(path, &bytes)?;
+    let (key, entries) = match format {
+        Format::Safetensors => (None, read_safetensors(path, &bytes)?),
+        Format::Torch => torch_file::read_zip(path, &bytes)?,
+        Format::TorchLegacy => torch_file::read_legacy(path, &bytes)?,
+    };
+    Ok((format, key, entries))
+}
+
+/// A name without the names of wrappers.
+fn unwrapped(name: &str) -> String {
+    let mut name = name;
+    while let Some(bare) =
+        name.strip_prefix(PARALLEL).or_else(|| WRAPPERS.iter().find_map(|w| name.strip_prefix(w)?.strip_prefix('.')))
+    {
+        name = bare;
+    }
+    let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+    parts.join(".")
+}
+
 fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>> {
     let file = SafeTensors::deserialize(bytes)
-        .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: e.to_string() })?;
+        .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: excerpt(&e.to_string()) })?;
     let mut entries = Vec::with_capacity(file.len());
     for (name, view) in file.iter() {
         let loaded = view.load(&Device::Cpu).ok().and_then(widened);
@@ -130,10 +172,12 @@ fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// A floating-point tensor, or one of indices (exact in f32 below 2²⁴), in f32.
+/// Whether a file's tensors of this type are read in f32: those of floating-point numbers and of indices (exact below 2²⁴).
+pub(super) fn is_widened(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F16 | DType::BF16 | DType::F64 | DType::I64)
+}
+
+/// A tensor in f32.
 pub(super) fn widened(tensor: Tensor) -> Option<Tensor> {
-    match tensor.dtype() {
-        DType::F32 | DType::F16 | DType::BF16 | DType::F64 | DType::I64 => tensor.to_dtype(DType::F32).ok(),
-        _ => None,
-    }
+    is_widened(tensor.dtype()).then(|| tensor.to_dtype(DType::F32).ok()).flatten()
 }

@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+use crate::excerpt::excerpt;
 use candle_core::{DType, Device, Layout, Shape, Tensor};
 
+use super::containers::state_dict;
 use super::pickle::{self, Id, Node, Pickled, View};
-use super::state_dict::{Entry, Stored, widened};
+use super::state_dict::{Entry, Stored, is_widened, widened};
 use crate::error::{Error, Result};
-
-/// The keys of state dicts in training checkpoints, averaged weights first, in timm's order.
-const STATE_DICTS: [&str; 5] = ["state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict"];
 
 /// The first pickle of the legacy format: the number 0x1950a86a20f9469cfc6c.
 pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+/// The memory of all tensors in f32, in multiples of the file's size. Half precision takes 2; views that overlap take more.
+const MAX_EXPANSION: usize = 8;
 
 /// The key under which a state dict was found, and its tensors.
 type Found = (Option<String>, Vec<Entry>);
@@ -25,11 +27,17 @@ pub(super) fn read_zip(path: &Path, bytes: &[u8]) -> Result<Found> {
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(e.to_string()))?;
     let found = zip.file_names().find_map(|name| Some(name.ok()?.strip_suffix("data.pkl")?.to_string()));
     let folder = found.ok_or_else(|| broken("the archive holds no data.pkl".into()))?;
+    // All contents together are no larger than the file: PyTorch stores without compression.
+    let mut left = bytes.len();
     let mut content = |name: String| -> Result<Vec<u8>> {
-        let mut file = zip.by_name(&name).map_err(|e| broken(format!("{name}: {e}")))?;
-        // No more than the file itself can hold: PyTorch stores without compression.
+        let failed = |reason: &dyn std::fmt::Display| broken(format!("{}: {reason}", excerpt(&name)));
+        let mut file = zip.by_name(&name).map_err(|e| failed(&e))?;
         let mut content = Vec::new();
-        file.by_ref().take(bytes.len() as u64).read_to_end(&mut content).map_err(|e| broken(format!("{name}: {e}")))?;
+        file.by_ref().take(left as u64 + 1).read_to_end(&mut content).map_err(|e| failed(&e))?;
+        left = left.checked_sub(content.len()).ok_or_else(|| {
+            failed(&"its contents are larger than the file: a compressed archive is not supported; unpack it and pack it again \
+                     without compression")
+        })?;
         Ok(content)
     };
     let pickled = pickle::read(&content(format!("{folder}data.pkl"))?).map_err(broken)?;
@@ -40,15 +48,16 @@ pub(super) fn read_zip(path: &Path, bytes: &[u8]) -> Result<Found> {
     }
     let (key, dict) = state_dict(path, &pickled)?;
     let mut storages = HashMap::new();
-    for (_, view) in &dict {
-        if let Node::Storage { key, .. } = &pickled.nodes[view.storage]
-            && !storages.contains_key(key.as_str())
+    for &(_, tensor) in &dict {
+        if let Node::Tensor { storage, .. } = pickled.nodes[tensor]
+            && let Node::Storage { key, .. } = &pickled.nodes[storage]
+            && !storages.contains_key(&**key)
         {
-            storages.insert(key.as_str(), content(format!("{folder}data/{key}"))?);
+            storages.insert(&**key, content(format!("{folder}data/{key}"))?);
         }
     }
     let storages = storages.iter().map(|(&key, content)| (key, content.as_slice())).collect();
-    Ok((key, tensors(path, &pickled, dict, &storages)?))
+    Ok((key, tensors(path, &pickled, dict, &storages, bytes.len())?))
 }
 
 /// The tensors of a file in the legacy format, in the order of the state dict: three pickles about the
@@ -74,7 +83,7 @@ pub(super) fn read_legacy(path: &Path, bytes: &[u8]) -> Result<Found> {
         .nodes
         .iter()
         .filter_map(|node| match node {
-            Node::Storage { kind, key, .. } => Some((key.as_str(), element(kind)?.size_in_bytes())),
+            Node::Storage { kind, key } => Some((&**key, element(kind)?.size_in_bytes())),
             _ => None,
         })
         .collect();
@@ -86,74 +95,65 @@ pub(super) fn read_legacy(path: &Path, bytes: &[u8]) -> Result<Found> {
         let Node::Text(key) = &keys.nodes[id] else {
             return Err(broken("a storage's key is not a string".into()));
         };
-        let Some(width) = widths.get(key.as_str()) else {
-            return Err(broken(format!("storage {key} is of a type that is not supported")));
+        let Some(width) = widths.get(&**key) else {
+            return Err(broken(format!("storage {} is of a type that is not supported", excerpt(key))));
         };
         let len = bytes.get(at..at + 8).and_then(|len| len.try_into().ok()).map(u64::from_le_bytes);
         let size = len.and_then(|len| usize::try_from(len).ok()?.checked_mul(*width));
         let end = size.and_then(|size| (at + 8).checked_add(size));
         let Some(values) = end.and_then(|end| bytes.get(at + 8..end)) else {
-            return Err(broken(format!("it ends within storage {key}")));
+            return Err(broken(format!("it ends within storage {}", excerpt(key))));
         };
         at += 8 + values.len();
-        storages.insert(key.as_str(), values);
+        storages.insert(&**key, values);
     }
     let (key, dict) = state_dict(path, &pickled)?;
-    Ok((key, tensors(path, &pickled, dict, &storages)?))
+    Ok((key, tensors(path, &pickled, dict, &storages, bytes.len())?))
 }
 
-type Views<'a> = Vec<(&'a str, &'a View)>;
-
-/// The dict that holds the weights: the one under a usual key of the root, else the root.
-fn state_dict<'a>(path: &Path, pickled: &'a Pickled) -> Result<(Option<String>, Views<'a>)> {
-    let views = |id: Id| -> Option<Views> {
-        let entries = pickled.entries(id)?.into_iter();
-        let views = entries.filter_map(|(name, id)| match &pickled.nodes[id] {
-            Node::Tensor(view) => Some((name, view)),
-            _ => None,
-        });
-        Some(views.collect()).filter(|views: &Views| !views.is_empty())
-    };
-    let no_weights = |found: String| Error::NoWeights { path: path.to_path_buf(), found };
-    let Some(entries) = pickled.entries(pickled.root) else {
-        return Err(no_weights(pickled.describe(pickled.root)));
-    };
-    for key in STATE_DICTS {
-        if let Some(views) = entries.iter().find(|(name, _)| *name == key).and_then(|&(_, id)| views(id)) {
-            return Ok((Some(key.to_string()), views));
-        }
-    }
-    views(pickled.root).map(|views| (None, views)).ok_or_else(|| {
-        let kind = |(key, id): &(&str, Id)| format!("`{key}`: {}", pickled.describe(*id));
-        let kinds: Vec<String> = entries.iter().take(5).map(kind).collect();
-        no_weights(format!("a dict without tensors ({})", kinds.join(", ")))
-    })
-}
-
-/// Copies each tensor out of its storage.
-fn tensors(path: &Path, pickled: &Pickled, dict: Views, storages: &HashMap<&str, &[u8]>) -> Result<Vec<Entry>> {
-    let read = |view: &View| -> std::result::Result<Stored, String> {
-        let Node::Storage { kind, key, .. } = &pickled.nodes[view.storage] else {
+/// Copies each tensor out of its storage; a tensor under two names is copied once. `file` is the file's size in bytes.
+fn tensors(
+    path: &Path,
+    pickled: &Pickled,
+    dict: Vec<(&str, Id)>,
+    storages: &HashMap<&str, &[u8]>,
+    file: usize,
+) -> Result<Vec<Entry>> {
+    let mut left = file.saturating_mul(MAX_EXPANSION);
+    let mut copied: HashMap<(&str, View), Tensor> = HashMap::new();
+    let mut read = |tensor: Id| -> std::result::Result<Stored, String> {
+        let view = pickled.view(tensor)?;
+        let Node::Storage { kind, key } = &pickled.nodes[view.storage] else {
             return Err("it has no storage".into());
         };
-        let bytes = storages.get(key.as_str()).ok_or_else(|| format!("its storage {key} is missing"))?;
-        let tensor = match element(kind) {
-            Some(dtype) => widened(gather(bytes, dtype, view)?),
-            None => None,
+        let bytes = storages.get(&**key).ok_or_else(|| format!("its storage {} is missing", excerpt(key)))?;
+        let dtype = element(kind);
+        let count = check(bytes, dtype.map_or(1, |dtype| dtype.size_in_bytes()), &view)?;
+        let Some(dtype) = dtype.filter(|dtype| is_widened(*dtype)) else {
+            let kind = excerpt(kind.strip_suffix("Storage").unwrap_or(kind));
+            return Ok(Stored::Other { kind, shape: view.size });
         };
-        let kind = kind.strip_suffix("Storage").unwrap_or(kind).to_string();
-        Ok(tensor.map_or_else(|| Stored::Other { kind, shape: view.size.clone() }, Stored::Tensor))
+        // The number of the storage's node differs from name to name, its key does not.
+        let place = (&**key, View { storage: 0, ..view });
+        if let Some(tensor) = copied.get(&place) {
+            return Ok(Stored::Tensor(tensor.clone()));
+        }
+        left = left.checked_sub(4 * count).ok_or_else(|| {
+            format!("its tensors overlap: together they take more than {MAX_EXPANSION} times the file's size")
+        })?;
+        let tensor = widened(gather(bytes, dtype, &place.1)?).ok_or("its type cannot be converted")?;
+        copied.insert(place, tensor.clone());
+        Ok(Stored::Tensor(tensor))
     };
-    let entry = |(name, view): (&str, &View)| match read(view) {
+    let entry = |(name, tensor): (&str, Id)| match read(tensor) {
         Ok(stored) => Ok(Entry { name: name.to_string(), stored }),
-        Err(reason) => Err(Error::Pickle { path: path.to_path_buf(), reason: format!("{name}: {reason}") }),
+        Err(reason) => Err(Error::Pickle { path: path.to_path_buf(), reason: format!("{}: {reason}", excerpt(name)) }),
     };
     dict.into_iter().map(entry).collect()
 }
 
-/// A view as a contiguous tensor.
-pub(super) fn gather(bytes: &[u8], dtype: DType, view: &View) -> std::result::Result<Tensor, String> {
-    let width = dtype.size_in_bytes();
+/// The number of elements of a view, all of which lie in its storage.
+fn check(bytes: &[u8], width: usize, view: &View) -> std::result::Result<usize, String> {
     let View { offset, size, stride, .. } = view;
     if size.len() != stride.len() {
         return Err(format!("size {size:?} does not go with strides {stride:?}"));
@@ -168,6 +168,14 @@ pub(super) fn gather(bytes: &[u8], dtype: DType, view: &View) -> std::result::Re
     if count > 0 && (last.is_none_or(|last| last >= bytes.len() / width) || count > bytes.len() / width) {
         return Err(outside());
     }
+    Ok(count)
+}
+
+/// A view as a contiguous tensor.
+pub(super) fn gather(bytes: &[u8], dtype: DType, view: &View) -> std::result::Result<Tensor, String> {
+    let width = dtype.size_in_bytes();
+    let count = check(bytes, width, view)?;
+    let View { offset, size, stride, .. } = view;
     let from_bytes =
         |bytes: &[u8]| Tensor::from_raw_buffer(bytes, dtype, size, &Device::Cpu).map_err(|e| e.to_string());
     let layout = Layout::new(Shape::from(size.clone()), stride.clone(), *offset);

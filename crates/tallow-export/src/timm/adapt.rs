@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 use tallow_models::{BuiltModel, resample_pos_embed};
 
-use super::report::Matching;
 use crate::error::Result;
+use crate::names::Matching;
 
 /// `tensor` in the shape of the parameter `own`, and a description of the change; `None` where it cannot be adapted.
 pub(crate) fn adapt(
@@ -26,8 +26,10 @@ pub(crate) fn adapt(
         let adapted = resample_pos_embed(tensor, old, new, prefix)?;
         return Ok(Some((adapted, format!("{}×{} patches to {}×{}, bicubic", old.0, old.1, new.0, new.1))));
     }
-    // A linear layer in torchvision may be a convolution in timm, over its whole input or 1×1.
-    if matching != Matching::Names && tensor.elem_count() == own.elem_count() && found.first() == expected.first() {
+    // A linear layer of another library may be a convolution in timm, over its whole input or 1×1.
+    let ones = |dims: &[usize]| dims.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+    let same = found.first() == expected.first() || ones(found) == ones(expected);
+    if matching != Matching::Names && tensor.elem_count() == own.elem_count() && same {
         let adapted = tensor.reshape(expected).map_err(tallow_nn::Error::from)?;
         return Ok(Some((adapted, format!("{found:?} to {expected:?}"))));
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::excerpt::excerpt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tallow_augment::{CropMode, Interpolation, Normalization, PipelineConfig, Preprocessing, Size};
@@ -9,6 +10,7 @@ use tallow_models::{ModelConfig, Preset};
 
 use super::folder::CONFIG_FILE;
 use super::info::{CheckpointInfo, decimal};
+use super::transformers::{self, Described, is_transformers};
 use crate::error::{Error, Result};
 
 impl CheckpointInfo {
@@ -72,7 +74,7 @@ struct TimmConfig {
     #[serde(default)]
     label_names: Vec<String>,
     #[serde(default)]
-    model_args: Map<String, Value>,
+    model_args: Option<Map<String, Value>>,
     #[serde(default)]
     pretrained_cfg: PretrainedCfg,
     tallow: Option<Extension>,
@@ -124,18 +126,24 @@ impl PretrainedCfg {
     }
 }
 
-/// Reads the `config.json` of a checkpoint's folder, timm's or ours. Preprocessing is that of `tallow.preprocessing` if
-/// there is one, else that of timm's fields.
+/// Reads the `config.json` of a checkpoint's folder: timm's, ours, or that of Transformers for a ViT, ResNet or ConvNeXt.
+/// Preprocessing is that of `tallow.preprocessing` if there is one, else that of timm's fields, or of Transformers'
+/// `preprocessor_config.json` beside it.
 ///
 /// # Errors
 /// The file is absent or is not such a config; an architecture, an argument or an interpolation that is not supported.
 pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
     let path = dir.join(CONFIG_FILE);
     let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    let config: TimmConfig =
-        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.clone(), source })?;
-    let preset =
-        tallow_models::find(&config.architecture).map_err(|source| Error::Model { path: path.clone(), source })?;
+    let json = |source| Error::Json { path: path.clone(), source };
+    let config: Value = serde_json::from_slice(&bytes).map_err(json)?;
+    if is_transformers(&config) {
+        let Described { architecture, model, label_names, preprocessing } = transformers::read(&path, config)?;
+        return described(&path, architecture, model, label_names, preprocessing, 0);
+    }
+    let config: TimmConfig = serde_json::from_value(config).map_err(json)?;
+    let preset = tallow_models::find(&excerpt(&config.architecture))
+        .map_err(|source| Error::Model { path: path.clone(), source })?;
     let cfg = &config.pretrained_cfg;
     let (model, num_batches_tracked, ops) = match config.tallow {
         Some(Extension { model, num_batches_tracked, preprocessing }) => (model, num_batches_tracked, preprocessing),
@@ -146,13 +154,12 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
             model.input_size = (h, w);
             let num_classes = config.num_classes.or(cfg.num_classes);
             model.num_classes = num_classes.unwrap_or(preset.num_classes);
-            for (key, value) in &config.model_args {
+            for (key, value) in config.model_args.iter().flatten() {
                 set_argument(&path, &mut model, preset, key, value)?;
             }
             (model, 0, None)
         }
     };
-    model.check(preset).map_err(|source| Error::Model { path: path.clone(), source })?;
     // A convolutional network may be evaluated on images of another size than it was built for.
     let size = cfg.input_size.map_or(model.input_size, |(_, h, w)| (h, w));
     let preprocessing = Preprocessing { ops, ..cfg.preprocessing(&path, model.in_chans, size)? };
@@ -162,20 +169,33 @@ pub fn read_config(dir: &Path) -> Result<CheckpointInfo> {
         let expected = format!("ops that make images of {}", preprocessing.size);
         return Err(refused(&path, "tallow.preprocessing".into(), &expected, &error.to_string()));
     }
-    let labels = config.label_names.len();
+    described(&path, preset.name, model, config.label_names, preprocessing, num_batches_tracked)
+}
+
+fn described(
+    path: &Path,
+    architecture: &str,
+    model: ModelConfig,
+    label_names: Vec<String>,
+    preprocessing: Preprocessing,
+    num_batches_tracked: i64,
+) -> Result<CheckpointInfo> {
+    let model_error = |source| Error::Model { path: path.to_path_buf(), source };
+    let preset = tallow_models::find(architecture).map_err(model_error)?;
+    model.check(preset).map_err(model_error)?;
+    let labels = label_names.len();
     if labels != 0 && labels != model.num_classes {
         let expected = format!("{} names, one a class", model.num_classes);
-        return Err(refused(&path, "label_names".into(), &expected, &format!("{labels} names")));
+        return Err(refused(path, "label_names".into(), &expected, &format!("{labels} names")));
     }
     Ok(CheckpointInfo {
-        num_features: tallow_models::num_features(&config.architecture, &model)
-            .map_err(|source| Error::Model { path: path.clone(), source })?,
-        architecture: config.architecture,
+        num_features: tallow_models::num_features(architecture, &model).map_err(model_error)?,
+        architecture: architecture.to_owned(),
         model,
         global_pool: preset.global_pool.to_string(),
         first_conv: preset.first_conv.to_string(),
         classifier: preset.classifier.to_string(),
-        label_names: config.label_names,
+        label_names,
         preprocessing,
         num_batches_tracked,
     })
@@ -203,5 +223,10 @@ fn set_argument(path: &Path, model: &mut ModelConfig, preset: &Preset, key: &str
 }
 
 fn refused(path: &Path, field: String, expected: &str, found: &str) -> Error {
-    Error::Config { path: path.to_path_buf(), field, expected: expected.to_string(), found: found.to_string() }
+    Error::Config {
+        path: path.to_path_buf(),
+        field: excerpt(&field),
+        expected: expected.to_string(),
+        found: excerpt(found),
+    }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::excerpt::excerpt;
+
+use crate::names::Matching;
 use crate::read::Format;
 
 /// Differences between a file and a model that [`load_pretrained`](super::load_pretrained) accepts.
@@ -13,17 +16,9 @@ pub struct LoadOptions {
     pub by_order: bool,
     /// Whether tensors that are missing, unexpected or of another shape are reported instead of being an error.
     pub allow_mismatch: bool,
-}
-
-/// How a file's tensors are matched with a model's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matching {
-    /// By name.
-    Names,
-    /// By torchvision's names, translated to timm's; by order in families where torchvision's order is timm's.
-    Torchvision,
-    /// By order, on request.
-    Order,
+    /// Whether another number of input channels is an error, instead of a reason to adapt the first convolution: for
+    /// inference, where the file decides.
+    pub keep_channels: bool,
 }
 
 /// The result of [`load_pretrained`](super::load_pretrained). Names are the model's, in its order.
@@ -37,6 +32,12 @@ pub struct PretrainedReport {
     pub key: Option<String>,
     /// How tensors were matched.
     pub matching: Matching,
+    /// The modules around the network in the file, which its names begin with: `model.`; empty if there are none.
+    pub prefix: String,
+    /// Classifiers of another name: the file's name, and the model's.
+    pub renamed: Vec<(String, String)>,
+    /// Names in the file outside the network (a loss, a metric, a pooler): they are ignored.
+    pub outside: Vec<String>,
     /// Tensors that were loaded unchanged.
     pub loaded: Vec<String>,
     /// Tensors that were adapted: the name, and a description of the change.
@@ -68,9 +69,16 @@ impl fmt::Display for PretrainedReport {
         match self.matching {
             Matching::Names => {}
             Matching::Torchvision => write!(f, ", torchvision's names")?,
+            Matching::Transformers => write!(f, ", Transformers' names")?,
             Matching::Order => write!(f, ", matched by order")?,
         }
+        if !self.prefix.is_empty() {
+            write!(f, ", under `{}`", excerpt(&self.prefix))?;
+        }
         write!(f, ")")?;
+        for (theirs, own) in &self.renamed {
+            write!(f, "\n  renamed     {}: {own}", excerpt(theirs))?;
+        }
         for (name, how) in &self.adapted {
             write!(f, "\n  adapted     {name}: {how}")?;
         }
@@ -79,9 +87,11 @@ impl fmt::Display for PretrainedReport {
             ("missing", &self.missing),
             ("unexpected", &self.unexpected),
             ("mismatched", &self.mismatched),
+            ("left out", &self.outside),
         ];
         for (what, names) in lists {
             if !names.is_empty() {
+                let names: Vec<String> = names.iter().map(|name| excerpt(name)).collect();
                 write!(f, "\n  {what:<11} {}", names.join(", "))?;
             }
         }

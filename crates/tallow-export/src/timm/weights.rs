@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use tallow_nn::ParamStore;
 
+use super::finite::check_finite;
 use crate::error::{Error, Result};
 use crate::read::{COUNTER, StateDict};
 
@@ -50,8 +51,8 @@ pub(crate) fn to_bytes(path: &Path, state: Vec<(String, Tensor)>) -> Result<Vec<
 /// `strict`: the file must have all of the model's names and no others.
 ///
 /// # Errors
-/// A file that cannot be read; under `strict`, missing or unexpected names; a tensor of another shape, or of a type that is
-/// not floating point.
+/// A file that cannot be read; under `strict`, missing or unexpected names; a tensor of another shape, of a type that is not
+/// floating point, or with values that are not finite.
 pub fn load_weights(path: &Path, store: &ParamStore, strict: bool) -> Result<LoadReport> {
     let file = StateDict::read(path)?;
     let state = store.state_dict();
@@ -63,14 +64,18 @@ pub fn load_weights(path: &Path, store: &ParamStore, strict: bool) -> Result<Loa
     let mut values = Vec::with_capacity(state.len());
     for (name, current) in &state {
         match file.find(name) {
-            Some(entry) => values.push((name, current, file.tensor(entry)?)),
+            Some(entry) => {
+                let tensor = file.tensor(entry)?;
+                check_finite(path, name, tensor)?;
+                values.push((name, current, tensor));
+            }
             None => report.missing.push(name.clone()),
         }
     }
     if strict && !(report.missing.is_empty() && report.unexpected.is_empty()) {
         let LoadReport { missing, unexpected, .. } = report;
         let path = path.to_path_buf();
-        return Err(Error::OtherArchitecture { path, missing, unexpected, fits_by_order: false });
+        return Err(Error::OtherArchitecture { path, missing, unexpected, fits_by_order: false, shared: None });
     }
     if let Some((name, current, tensor)) = values.iter().find(|(_, current, found)| found.dims() != current.dims()) {
         return Err(Error::Shape {

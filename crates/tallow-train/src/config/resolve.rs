@@ -69,6 +69,7 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let first = splits.first_image(config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };
     let preset = tallow_models::find(&config.model.name)?;
+    config.model.name = preset.name.to_owned(); // Not an alias.
 
     let normalization = normalization(&config, splits)?;
     if config.augment.train_as_eval {

@@ -1,32 +1,12 @@
 //! torchvision's parameter names translated to timm's, for families in which the shapes are the same.
 
-use super::StateDict;
-
-/// The file under timm's names, if it has torchvision's names of this family. Names without a counterpart stay.
-pub(crate) fn renamed(file: &StateDict, family: &str) -> Option<StateDict> {
-    let (mark, rename): (&str, fn(&str) -> Option<String>) = match family {
-        "vit/vision_transformer" | "vit/deit" => ("conv_proj.weight", vision_transformer),
-        "vit/swin" => ("features.0.0.weight", swin),
-        "cnn/regnet" => ("stem.0.weight", regnet),
-        _ => return None,
-    };
-    file.find(mark)?;
-    let mut renamed = file.clone();
-    for entry in &mut renamed.entries {
-        if let Some(name) = rename(&entry.name) {
-            entry.name = name;
-        }
-    }
-    Some(renamed)
-}
-
 /// The number to add to the running variances of torchvision's weights: its norms have an epsilon of 1e-3, timm's of 1e-5.
 pub(crate) fn variance_offset(family: &str) -> f64 {
     if family == "cnn/mobilenetv3" { 1e-3 - 1e-5 } else { 0.0 }
 }
 
 /// The name with its prefix replaced by the first pair that fits.
-fn exchanged(name: &str, pairs: &[(&str, &str)]) -> Option<String> {
+pub(super) fn exchanged(name: &str, pairs: &[(&str, &str)]) -> Option<String> {
     pairs.iter().find_map(|(theirs, ours)| {
         let rest = name.strip_prefix(theirs)?;
         (rest.is_empty() || rest.starts_with(['.', '_'])).then(|| match rest.strip_prefix('_') {
@@ -37,7 +17,7 @@ fn exchanged(name: &str, pairs: &[(&str, &str)]) -> Option<String> {
     })
 }
 
-fn vision_transformer(name: &str) -> Option<String> {
+pub(super) fn vision_transformer(name: &str) -> Option<String> {
     const BLOCK: &[(&str, &str)] = &[
         ("ln_1", "norm1"),
         ("self_attention.in_proj", "attn.qkv"),
@@ -62,7 +42,7 @@ fn vision_transformer(name: &str) -> Option<String> {
     exchanged(name, &outer)
 }
 
-fn swin(name: &str) -> Option<String> {
+pub(super) fn swin(name: &str) -> Option<String> {
     const OUTER: &[(&str, &str)] =
         &[("features.0.0", "patch_embed.proj"), ("features.0.2", "patch_embed.norm"), ("head", "head.fc")];
     if let Some(name) = exchanged(name, OUTER) {
@@ -79,7 +59,7 @@ fn swin(name: &str) -> Option<String> {
     Some(format!("layers.{}.blocks.{block}.{part}", index / 2))
 }
 
-fn regnet(name: &str) -> Option<String> {
+pub(super) fn regnet(name: &str) -> Option<String> {
     const BLOCK: &[(&str, &str)] = &[
         ("proj.0", "downsample.conv"),
         ("proj.1", "downsample.bn"),

@@ -1,0 +1,4 @@
+//! The fuzz target `http`: see the table in src/lib.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tallow_fuzz::run("http", data));

@@ -1,0 +1,4 @@
+//! The fuzz target `idx`: see the table in src/lib.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tallow_fuzz::run("idx", data));
