@@ -2,6 +2,8 @@
 
 mod crossval;
 mod ensemble;
+mod evaluations;
+mod faults;
 mod kill_and_resume;
 mod multi_label;
 mod preprocessing;

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use candle_core::{Device, Tensor};
 use crate::common::{GO, config, images};
+use candle_core::{Device, Tensor};
 use tallow_data::Splits;
 use tallow_models::Model;
 use tallow_nn::{Init, Mode, ParamStore};
@@ -53,6 +53,7 @@ fn train(settings: &[&str], dir: &RunDir, stop: &AtomicBool) -> Result<(FitRepor
         train: Split { name: "train", loader: &loader },
         eval: None,
         eval_chooses: false,
+        changes: &[],
         picture: None,
         stop,
         quiet: true,
