@@ -40,24 +40,31 @@ pub fn in_order() -> Result<InOrder> {
     Ok(InOrder(()))
 }
 
-/// The signals that end a program.
+/// The signals that end a program: Ctrl-C, `kill`, and a terminal that closes.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) -> u8 {
+        use tokio::signal::unix::SignalKind;
         let kind = tokio::select! {
-            _ = self.interrupt.recv() => tokio::signal::unix::SignalKind::interrupt(),
-            _ = self.terminate.recv() => tokio::signal::unix::SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.hangup.recv() => SignalKind::hangup(),
         };
         u8::try_from(kind.as_raw_value()).unwrap_or(INTERRUPT)
     }
