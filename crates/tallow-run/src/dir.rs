@@ -157,7 +157,7 @@ impl RunDir {
     /// Opens the folder of a run to continue it, and locks it.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open); [`Error::Locked`].
+    /// The errors of [`open`](Self::open); [`Error::Locked`].
     pub fn open_to_write(path: impl Into<PathBuf>) -> Result<Self> {
         let run = Self::open(path)?;
         let lock = Some(RunLock::take(&run.path)?);

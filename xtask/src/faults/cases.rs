@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use image::{GrayImage, Luma};
 
-use super::run::Process;
+use super::run::Program;
 
 /// A command that writes into a folder.
 pub struct Case {
@@ -150,18 +150,19 @@ fn unless_complete(out: &Path, last: &str, arguments: Vec<String>) -> Option<Vec
 
 /// The folder of all runs, and the program.
 pub struct Work {
-    pub folder: PathBuf,
-    pub program: PathBuf,
+    folder: PathBuf,
+    pub program: Program,
 }
 
 impl Work {
     /// Empties the folder, draws pictures, and trains the runs that commands start from.
-    pub fn prepare(folder: &Path, program: PathBuf) -> Result<Self> {
+    pub fn prepare(folder: &Path, file: PathBuf) -> Result<Self> {
         if folder.is_dir() {
             fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let work = Self { folder: fs::canonicalize(folder)?, program };
+        let folder = fs::canonicalize(folder)?;
+        let work = Self { program: Program { file, folder: folder.clone() }, folder };
         for (class, horizontal) in [("across", true), ("down", false)] {
             fs::create_dir_all(work.at("pictures").join(class))?;
             for i in 0..48u32 {
@@ -176,7 +177,7 @@ impl Work {
         for (name, setting) in [("a", "train.seed=0"), ("b", "optim.lr=0.1"), ("half", "train.epochs=2")] {
             let mut all = train(&work, &work.at(name));
             all.extend(["--set", setting].map(str::to_owned));
-            let ended = Process::start(&work, &all, &[])?.wait()?;
+            let ended = work.program.start(&all, &[])?.wait()?;
             ensure!(ended.success(), "train {name}: {ended}");
         }
         Ok(work)
@@ -200,15 +201,15 @@ impl Work {
     pub fn fill(&self, case: &Case, folder: &Path) -> Result<()> {
         let parent = if ["export onnx", "lr-find"].contains(&case.name) { Some(folder) } else { folder.parent() };
         fs::create_dir_all(parent.unwrap_or(folder))?;
-        match case.template {
-            Some(template) => copy(&self.at(template), folder),
+        match self.template(case) {
+            Some(template) => copy(&template, folder),
             None => Ok(()),
         }
     }
 
-    /// The bytes that a command starts from.
-    pub fn template_bytes(&self, case: &Case) -> Result<u64> {
-        case.template.map_or(Ok(0), |template| super::check::bytes(&self.at(template)))
+    /// The folder that a command starts from.
+    pub fn template(&self, case: &Case) -> Option<PathBuf> {
+        case.template.map(|template| self.at(template))
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tallow_run::Checkpoint;
 
-use super::cases::Case;
 use super::run::Ended;
 
 /// The head of the table.
@@ -143,7 +142,7 @@ fn whole(path: &Path, bytes: &[u8]) -> std::result::Result<(), String> {
 }
 
 /// The result must equal the undisturbed one, and nothing temporary may be left.
-pub fn same(report: &mut Report, case: &Case, reference: &Path, folder: &Path) -> Result<()> {
+pub fn same(report: &mut Report, reference: &Path, folder: &Path) -> Result<()> {
     let compared = |path: &String| {
         !is_temporary(path)
             && !VOLATILE.iter().any(|name| name_of(path) == *name || path.split('/').any(|p| p == *name))
@@ -172,7 +171,7 @@ pub fn same(report: &mut Report, case: &Case, reference: &Path, folder: &Path) -
     if differing.is_empty() {
         report.same += 1;
     } else {
-        report.problem(format!("{} ends with other files: {}", case.name, differing.join(", ")));
+        report.problem(format!("it ends with other files: {}", differing.join(", ")));
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ impl Reference {
     fn of(case: &Case, work: &Work) -> Result<Self> {
         let folder = work.fresh(case, "reference")?;
         let started = Instant::now();
-        let ended = Process::start(work, &(case.arguments)(work, &folder), &[])?.wait()?;
+        let ended = work.program.start(&(case.arguments)(work, &folder), &[])?.wait()?;
         if !ended.success() {
             bail!("{}: undisturbed, it ended with {ended}", case.name);
         }
@@ -101,7 +101,7 @@ fn disturb(
     end: impl FnOnce(Process) -> Result<Ended>,
 ) -> Result<()> {
     let folder = work.fresh(case, "disturbed")?;
-    let ended = end(Process::start(work, &(case.arguments)(work, &folder), &[])?)?;
+    let ended = end(work.program.start(&(case.arguments)(work, &folder), &[])?)?;
     report.disturbed(&ended);
     check::left_behind(report, &folder)?;
     again(case, work, reference, report, &folder)
@@ -110,14 +110,14 @@ fn disturb(
 /// Starts a disturbed command again until it ends well, and compares what it wrote.
 fn again(case: &Case, work: &Work, reference: &Reference, report: &mut Report, folder: &Path) -> Result<()> {
     if let Some(arguments) = (case.again)(work, folder) {
-        let ended = Process::start(work, &arguments, &[])?.wait()?;
+        let ended = work.program.start(&arguments, &[])?.wait()?;
         if !ended.success() {
             report.problem(format!("started again: {ended}"));
             return Ok(());
         }
         report.restarted += 1;
     }
-    check::same(report, case, &reference.folder, folder)
+    check::same(report, &reference.folder, folder)
 }
 
 /// Two processes write to one place. One may be refused, with a reason.
@@ -125,11 +125,11 @@ fn two_at_once(case: &Case, work: &Work, reference: &Reference) -> Result<Report
     let mut report = Report::new(case.name, "two at once");
     let folder = work.fresh(case, "two")?;
     let arguments = (case.arguments)(work, &folder);
-    let (first, second) = (Process::start(work, &arguments, &[])?, Process::start(work, &arguments, &[])?);
+    let (first, second) = (work.program.start(&arguments, &[])?, work.program.start(&arguments, &[])?);
     let ended = [first.wait()?, second.wait()?];
     ended.iter().for_each(|ended| report.disturbed(ended));
     match ended.iter().any(Ended::success) {
-        true => check::same(&mut report, case, &reference.folder, &folder)?,
+        true => check::same(&mut report, &reference.folder, &folder)?,
         false => again(case, work, reference, &mut report, &folder)?,
     }
     Ok(report)
@@ -138,7 +138,7 @@ fn two_at_once(case: &Case, work: &Work, reference: &Reference) -> Result<Report
 /// The disk, or the largest file, is smaller than what the command writes.
 fn full_disk(case: &Case, work: &Work, reference: &Reference) -> Result<Report> {
     let (whole, largest) = (check::bytes(&reference.folder)?, check::largest(&reference.folder)?);
-    let before = work.template_bytes(case)?;
+    let before = work.template(case).map_or(Ok(0), |template| check::bytes(&template))?;
     let mut report = Report::new(case.name, "disk full");
     for share in [0.1, 0.5, 0.9] {
         let of = |bytes: u64| (bytes as f64 * share) as u64;
@@ -146,7 +146,7 @@ fn full_disk(case: &Case, work: &Work, reference: &Reference) -> Result<Report> 
         report.kind = disk.kind();
         let folder = disk.folder().join("out");
         work.fill(case, &folder)?;
-        let ended = Process::start(work, &(case.arguments)(work, &folder), &disk.prefix())?.wait()?;
+        let ended = work.program.start(&(case.arguments)(work, &folder), &disk.prefix())?.wait()?;
         report.disturbed(&ended);
         check::left_behind(&mut report, &folder)?;
         disk.enlarge()?;
@@ -166,7 +166,7 @@ fn read_only(case: &Case, work: &Work, reference: &Reference) -> Result<Report> 
         report.kind = "read-only: cannot be made here";
         return Ok(report);
     }
-    let ended = Process::start(work, &(case.arguments)(work, &folder), &[])?.wait()?;
+    let ended = work.program.start(&(case.arguments)(work, &folder), &[])?.wait()?;
     disk.permit()?;
     if ended.success() {
         report.problem("it ended well in a read-only folder".to_owned());

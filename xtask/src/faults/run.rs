@@ -1,12 +1,19 @@
 //! A process that is disturbed.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::cases::Work;
+/// The program to disturb.
+pub struct Program {
+    /// Its file.
+    pub file: PathBuf,
+    /// The folder in which it runs.
+    pub folder: PathBuf,
+}
 
 /// A command of Tallow that runs.
 pub struct Process {
@@ -19,16 +26,18 @@ pub struct Ended {
     told: String,
 }
 
-impl Process {
-    /// Starts the program with some arguments, behind the words of `prefix`.
-    pub fn start(work: &Work, arguments: &[String], prefix: &[String]) -> Result<Self> {
-        let words: Vec<String> = prefix.iter().cloned().chain([work.program.display().to_string()]).collect();
+impl Program {
+    /// Starts it with some arguments, behind the words of `prefix`.
+    pub fn start(&self, arguments: &[String], prefix: &[String]) -> Result<Process> {
+        let words: Vec<String> = prefix.iter().cloned().chain([self.file.display().to_string()]).collect();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(arguments).current_dir(&work.folder);
+        command.args(&words[1..]).args(arguments).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Ok(Self { child: command.spawn().with_context(|| words.join(" "))? })
+        Ok(Process { child: command.spawn().with_context(|| words.join(" "))? })
     }
+}
 
+impl Process {
     /// Waits for its end.
     pub fn wait(self) -> Result<Ended> {
         let output = self.child.wait_with_output()?;
