@@ -3,6 +3,7 @@
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod bench;
+mod faults;
 mod tidy;
 
 /// How the user starts it, by the alias in .cargo/config.toml.
@@ -24,6 +25,8 @@ enum Task {
     Tallow(Box<tallow_cli::Command>),
     /// Measure the speed of kernels, training steps, inference and the loader on this machine
     Bench(bench::Args),
+    /// Kill every command that writes at random moments, fill its disk, and see what is lost
+    Faults(faults::Args),
     /// Check the rules of this repository that the compiler does not know
     Tidy,
 }
@@ -34,6 +37,7 @@ fn main() -> std::process::ExitCode {
         match Cli::from_arg_matches(&matches)?.task {
             Task::Tallow(command) => command.run(),
             Task::Bench(args) => bench::run(args),
+            Task::Faults(args) => faults::run(args),
             Task::Tidy => tidy::run(),
         }
     })

@@ -12,10 +12,18 @@ use std::path::{Path, PathBuf};
 /// so temporary files do not pile up. Writers of the same path, in any process, wait for each other.
 /// The file's permissions follow the umask, as those of any new file do.
 ///
+/// A symbolic link stays: the file that it names is replaced. What is neither a file nor a folder, such as `/dev/stdout` or a
+/// pipe, cannot be replaced and is written to directly.
+///
 /// # Errors
 /// The folder does not exist or cannot be written; the disk is full; `path` names a folder.
 pub fn write_atomically(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Result<()> {
     let path = path.as_ref();
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return fs::write(path, contents);
+    }
+    let target = if path.is_symlink() { fs::canonicalize(path)? } else { path.to_owned() };
+    let path = target.as_path();
     let partial = partial_path(path)?;
     let mut file = open_locked(&partial)?;
     let written =
@@ -127,6 +135,21 @@ mod tests {
         });
         assert!(contents.contains(&fs::read(&path).unwrap()));
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_and_devices_are_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomically(&link, "new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        write_atomically("/dev/null", "x").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        assert_eq!(names(folder.path()), ["file", "link"]);
     }
 
     #[cfg(unix)]

@@ -24,6 +24,10 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
         Error::Infer(error) => return of_infer(error),
         Error::Export(error) => return of_export(error),
         Error::Data(error) => return of_data(error),
+        Error::CannotChange { path, .. } => {
+            let (tallow, path) = (program::name(), path.display());
+            format!("leave these settings out, or start a new run from its weights: {tallow} train --pretrained {path}")
+        }
         Error::NotInCrossValidation { .. } => "leave it out".into(),
         Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),
         Error::OtherFoldConfig { .. } => "give the same options, or none, or another --out".into(),
@@ -108,6 +112,8 @@ fn of_run(error: &tallow_run::Error) -> Option<String> {
     let advice = match error {
         Error::RunExists { .. } => "choose another --out, or add --resume to continue what is in it",
         Error::NotARun { .. } => "give the folder that `train --out` named",
+        Error::Incomplete { .. } => "run that command again",
+        Error::Locked { .. } => "wait until it has ended",
         Error::NoCheckpoint { .. } => "continue it with `train --resume --out`",
         Error::OtherSplit { .. } => "bring them back, or start a new run",
         Error::Io { source, .. } => match source.kind() {

@@ -15,8 +15,8 @@ use tallow_infer::TrainedRun;
 use tallow_train::{CrossValidation, Setting, crossval, load};
 
 use crate::crossval::cross_validate;
+use crate::interrupt::in_order;
 use crate::options::Method;
-use crate::train::catch_ctrl_c;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -160,7 +160,7 @@ fn out_of_fold(args: &Args, folds: usize) -> Result<PathBuf> {
     let config = load(&args.method.recipe, &settings)?;
     let out = args.out.join("crossval");
     let resume = out.join(crossval::FOLDS).is_file();
-    catch_ctrl_c()?;
+    let _signals = in_order()?;
     let job = CrossValidation { config: &config, folds, repeats: 1, out: &out, resume };
     let report = cross_validate(&job, false)?;
     println!("\n{}\n", report.metrics);

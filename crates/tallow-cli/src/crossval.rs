@@ -6,10 +6,11 @@ use anyhow::Result;
 use tallow_train::crossval::{self, CrossValidationReport, Progress};
 use tallow_train::{CrossValidation, FitOptions, Setting, load};
 
+use crate::interrupt::{STOP, in_order};
 use crate::options::{Method, Source};
 use crate::program;
 use crate::run;
-use crate::train::{STOP, catch_ctrl_c, free_name};
+use crate::train::free_name;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -58,7 +59,7 @@ pub fn run(args: Args) -> Result<()> {
     let out = args.out.unwrap_or_else(|| free_name("crossval-", &config));
     let (folds, repeats) = (args.folds.unwrap_or(folds), args.repeats.unwrap_or(repeats));
     let Args { resume, quiet, .. } = args;
-    catch_ctrl_c()?;
+    let _signals = in_order()?;
     let report = cross_validate(&CrossValidation { config: &config, folds, repeats, out: &out, resume }, quiet)?;
     println!("\n{}", report.metrics);
     println!("\nall held-out samples: {}", report.out_of_fold.totals());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use tallow_infer::ensemble::{Method, Plan, build};
-use tallow_infer::{Predictor, TrainedRun};
+use tallow_infer::{Measurement, Predictor, TrainedRun};
 
 use crate::program;
 use crate::run::{choose, evaluate, warn_of};
@@ -70,15 +70,13 @@ pub fn run(args: Args) -> Result<()> {
     })?;
     println!("{made}");
     if args.method.is_soup() {
-        let soup = TrainedRun::open(&args.out)?;
-        warn_of(&soup.preprocessing);
-        soup.export(0)?;
+        warn_of(&TrainedRun::open(&args.out)?.preprocessing);
     }
     let predictor = Predictor::open(&args.out)?;
     let path = args.out.display();
     match choose(&predictor.splits(None)?, None) {
         Ok((split, dataset)) if made.fitted_split.as_deref() != Some(split) => {
-            let measured = evaluate(&predictor, split, dataset)?;
+            let measured = evaluate(&predictor, &Measurement::main(split), dataset)?;
             println!("\n{split}: {}", measured.evaluation);
             if let Some(members) = &measured.members {
                 println!("{members}\n");

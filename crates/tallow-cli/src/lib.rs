@@ -15,6 +15,7 @@ mod data;
 mod ensemble;
 mod evaluate;
 mod export;
+mod interrupt;
 mod lr_find;
 mod models;
 mod options;
@@ -96,7 +97,7 @@ impl Command {
 }
 
 /// Runs a program's `main`: `name` is how the user starts it, `parse_and_run` parses the arguments and runs the command.
-/// An error is printed in one line and gives exit code 1.
+/// An error is printed in one line and gives exit code 1; a signal that ended the command gives 130 or 143.
 pub fn start(name: &'static str, parse_and_run: impl FnOnce() -> anyhow::Result<()> + Send) -> ExitCode {
     // A pipe that its reader closes (`| head`) ends the program quietly.
     sigpipe::reset();
@@ -108,6 +109,10 @@ pub fn start(name: &'static str, parse_and_run: impl FnOnce() -> anyhow::Result<
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let advice = advice::advice(&error).map(|advice| format!("; {advice}")).unwrap_or_default();
+            if interrupt::stopped_by_signal(&error) {
+                eprintln!("{}{advice}", chain(&error));
+                return ExitCode::from(interrupt::exit_code());
+            }
             eprintln!("error: {}{advice}", chain(&error));
             ExitCode::FAILURE
         }

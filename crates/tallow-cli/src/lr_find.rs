@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let curves = [curve("smoothed", |point| point.smoothed), curve("loss", |point| point.loss)];
     let svg = line_chart_svg("loss by learning rate", "learning rate, log10", "loss", &curves)?;
-    std::fs::write(&args.out, svg).with_context(|| format!("cannot write {}", args.out.display()))?;
+    tallow_base::write_atomically(&args.out, svg).with_context(|| format!("cannot write {}", args.out.display()))?;
 
     let last = sweep.points.last().map_or(args.start, |point| point.lr);
     let end = if sweep.exploded { "where the loss exploded" } else { "the end of the range" };

@@ -35,10 +35,11 @@ pub fn run(args: Args) -> Result<()> {
     let before = measure()?;
     let pruned = tallow_export::prune(&finished.classifier.built, args.ratio)?;
     let after = measure()?;
-    let copy = finished.copy_to(&args.out)?;
+    let copy = finished.begin_copy(&args.out)?;
     let pruned_run = TrainedRun { dir: copy, ..finished };
     warn_of(&pruned_run.preprocessing);
     pruned_run.export(0)?;
+    pruned_run.dir.complete()?;
     println!("set {} of the {} filters of {} convolutions to zero", pruned.zero, pruned.filters, pruned.layers);
     if let (Some(before), Some(after)) = (before, after) {
         println!("before: {before}\nafter:  {after}");

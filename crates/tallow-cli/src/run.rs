@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use tallow_augment::Preprocessing;
 use tallow_data::{Dataset, Splits};
-use tallow_infer::{Measured, Predictor, TrainedRun};
+use tallow_infer::{Measured, Measurement, Predictor, TrainedRun};
 use tallow_run::RunDir;
 use tallow_train::Setup;
 
@@ -21,9 +21,11 @@ pub fn warn_of(preprocessing: &Preprocessing) {
 }
 
 /// Measures a split of a run or an ensemble, and lists the images that were left out.
-pub fn evaluate(predictor: &Predictor, split: &str, dataset: Arc<dyn Dataset>) -> Result<Measured> {
-    let measured = predictor.evaluate(split, dataset)?;
-    if let Some(what) = predictor.fitted_on().filter(|what| what.starts_with(&format!("{split},"))) {
+pub fn evaluate(predictor: &Predictor, of: &Measurement<'_>, dataset: Arc<dyn Dataset>) -> Result<Measured> {
+    let split = of.split;
+    let measured = predictor.evaluate(of, dataset)?;
+    let own = |what: &&str| of.data.is_none() && what.starts_with(&format!("{split},"));
+    if let Some(what) = predictor.fitted_on().filter(own) {
         eprintln!("note: this ensemble was fitted on {what}: its scores on the {split} split are too optimistic");
     }
     list_skipped(&measured);
@@ -35,6 +37,12 @@ pub fn list_skipped(measured: &Measured) {
     for id in &measured.predictions.skipped {
         eprintln!("skipped, cannot be read: {id}");
     }
+}
+
+/// The names of the files of an evaluation, to print behind their folder.
+pub fn file_names(measured: &Measured) -> String {
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    measured.files.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// The summary of a split: its name, the number of images, loss and accuracy.

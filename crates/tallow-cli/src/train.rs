@@ -1,14 +1,15 @@
 //! `tallow train`: config → setup → run directory → training → evaluation.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use anyhow::{Context as _, Result, bail};
-use tallow_infer::Predictor;
+use anyhow::Result;
+use tallow_infer::{Measurement, Predictor};
 use tallow_run::RunDir;
 use tallow_train::{FitOptions, RunConfig, Setting, TrainedOutcome, load, setup, train_run};
 
 use crate::batch_size::{self, BatchSize};
+use crate::interrupt::{Interrupted, STOP, in_order};
 use crate::options::{Method, Source};
 use crate::program;
 use crate::run;
@@ -34,7 +35,7 @@ pub struct Args {
     /// The batch size, or auto: measure a few steps at each power of two and take the smallest of the fastest
     #[arg(long, value_name = "N|auto")]
     batch_size: Option<BatchSize>,
-    /// Resume the run in --out from its last checkpoint
+    /// Resume the run in --out from its last checkpoint; docs/train.md lists the settings that may change
     #[arg(long, requires = "out", conflicts_with_all = ["recipe", "pretrained", "batch_size"])]
     resume: bool,
     /// Print only errors
@@ -42,26 +43,12 @@ pub struct Args {
     quiet: bool,
 }
 
-/// Set by Ctrl-C: training ends after the current step, with a checkpoint.
-pub static STOP: AtomicBool = AtomicBool::new(false);
-
-/// Sets [`STOP`] at Ctrl-C.
-pub fn catch_ctrl_c() -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130); // asked twice
-        }
-        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
-    })
-    .context("cannot catch Ctrl-C")
-}
-
 pub fn run(args: Args) -> Result<()> {
     let mut settings = [args.source.settings(), args.method.settings()?].concat();
     if let Some(BatchSize::Of(samples)) = args.batch_size {
         settings.push(Setting::parse(&format!("train.batch_size={samples}"))?.from_origin("--batch-size"));
     }
-    let resumed = args.out.as_ref().filter(|_| args.resume).map(RunDir::open).transpose()?;
+    let resumed = args.out.as_ref().filter(|_| args.resume).map(RunDir::open_to_write).transpose()?;
     let config = match &resumed {
         Some(dir) => RunConfig::of_run(dir, &settings)?,
         None => load(&args.method.recipe, &settings)?,
@@ -74,13 +61,10 @@ pub fn run(args: Args) -> Result<()> {
         setup.resolved.config.train.batch_size = batch_size::choose(&setup, args.quiet)?;
     }
     let dir = match resumed {
-        Some(dir) => {
-            setup.rewrite_config(&dir)?;
-            dir
-        }
+        Some(dir) => dir,
         None => setup.create_dir(args.out.unwrap_or_else(|| free_name("", setup.config())))?,
     };
-    catch_ctrl_c()?;
+    let signals = in_order()?;
     if !args.quiet {
         println!("{}", run::headline(&setup, &dir));
     }
@@ -88,11 +72,14 @@ pub fn run(args: Args) -> Result<()> {
     let TrainedOutcome { report, run: trained, splits } = train_run(setup, dir, options)?;
     let path = trained.dir.path().display().to_string();
     if report.interrupted {
-        bail!(
-            "stopped by Ctrl-C at step {}; continue with: {tallow} train --resume --out {path}",
-            report.steps,
-            tallow = program::name()
-        );
+        let (step, tallow) = (report.steps, program::name());
+        let told = format!("stopped at step {step}; continue with: {tallow} train --resume --out {path}");
+        return Err(Interrupted(told).into());
+    }
+    drop(signals);
+    if STOP.load(Ordering::SeqCst) {
+        let told = format!("stopped after the last epoch; evaluate with: {} evaluate {path}", program::name());
+        return Err(Interrupted(told).into());
     }
     let split = match (splits.test, splits.validation, splits.stream) {
         (Some(test), ..) => Some(("test", test)),
@@ -103,9 +90,9 @@ pub fn run(args: Args) -> Result<()> {
     };
     run::warn_of(&trained.preprocessing);
     let predictor = Predictor::from(trained);
-    let measured =
-        split.map(|(split, dataset)| -> Result<_> { Ok((split, run::evaluate(&predictor, split, dataset)?)) });
-    let measured = measured.transpose()?;
+    let measure =
+        |(split, dataset)| -> Result<_> { Ok((split, run::evaluate(&predictor, &Measurement::main(split), dataset)?)) };
+    let measured = split.map(measure).transpose()?;
     if !args.quiet {
         match &measured {
             Some((split, measured)) => println!("\n{split}: {}", measured.evaluation),

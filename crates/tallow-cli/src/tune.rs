@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use tallow_metrics::Evaluation;
+use tallow_run::RunLock;
 use tallow_train::trial::check_pretrained;
 use tallow_train::{FitOptions, RunConfig, Setting, load, train_trial};
 use tallow_tune::space::short;
 use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
 
+use crate::interrupt::{Interrupted, STOP, in_order};
 use crate::options::set;
 use crate::program;
-use crate::train::{STOP, catch_ctrl_c};
 
 #[derive(clap::Args)]
 #[command(after_help = r#"A space file:
@@ -96,6 +97,7 @@ pub fn run(args: Args) -> Result<()> {
     let stem = args.space.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let out = args.out.unwrap_or_else(|| PathBuf::from(format!("runs/tune-{stem}")));
     std::fs::create_dir_all(out.join("trials")).with_context(|| format!("cannot make {}", out.display()))?;
+    let _lock = RunLock::take(&out)?;
     let identity = [
         ("space", file.space.to_string()),
         ("recipe", file.recipe.clone()),
@@ -109,7 +111,7 @@ pub fn run(args: Args) -> Result<()> {
     let study = Study::new(space, file.study, file.pruner, config.train.epochs, store)?;
     let metric = config.train.early_stopping.metric.score_name();
     let search = Search { out, recipe: file.recipe, settings, study, metric };
-    catch_ctrl_c()?;
+    let _signals = in_order()?;
 
     let known = search.study.trials()?.len();
     if known > 0 {
@@ -126,7 +128,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     search.report()?;
     if STOP.load(Ordering::Relaxed) {
-        bail!("stopped by Ctrl-C; the same command resumes the search");
+        return Err(Interrupted("stopped; the same command resumes the search".to_owned()).into());
     }
     Ok(())
 }
@@ -164,6 +166,12 @@ impl Search {
             Ok(report) if report.interrupted && STOP.load(Ordering::Relaxed) && report.epochs < until => Ok(()),
             Ok(report) if report.stopped_early => Ok(self.study.ended(id)?),
             Ok(_) => Ok(self.study.reached(id, until)?),
+            // A full disk or another process is no fault of the trial: it can be trained later.
+            Err(
+                error @ tallow_train::Error::Run(
+                    tallow_run::Error::Io { .. } | tallow_run::Error::Log(_) | tallow_run::Error::Locked { .. },
+                ),
+            ) => Err(error.into()),
             Err(error) => {
                 println!("    failed: {error}");
                 Ok(self.study.failed(id, &error.to_string())?)
@@ -188,6 +196,7 @@ impl Search {
         let Some(best) = self.study.best()? else {
             let reasons: Vec<&str> = trials.iter().filter_map(|trial| trial.reason.as_deref()).collect();
             match reasons.first() {
+                Some(_) if STOP.load(Ordering::Relaxed) => return Ok(()),
                 Some(reason) => bail!("none of {} trials could be trained; the first: {reason}", trials.len()),
                 None => return Ok(()),
             }
@@ -253,5 +262,5 @@ impl Search {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    tallow_base::write_atomically(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

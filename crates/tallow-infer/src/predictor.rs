@@ -1,6 +1,6 @@
 //! A run, an ensemble or any model, ready for inference.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::DynamicImage;
@@ -10,7 +10,7 @@ use tallow_metrics::{Evaluation, ProbabilityReport, probability_report};
 use tallow_run::{RunDir, View};
 
 use crate::ensemble::{Ensemble, MemberTable};
-use crate::{Classifier, Error, Predictions, Result, TrainedRun, predictions_csv};
+use crate::{Classifier, Error, Measurement, Predictions, Result, TrainedRun, predictions_csv};
 
 /// A run, an ensemble of runs, or a model without a run directory.
 pub enum Predictor {
@@ -38,6 +38,8 @@ pub struct Measured {
     pub probabilities: Option<ProbabilityReport>,
     /// The members beside the ensemble, if it is one.
     pub members: Option<MemberTable>,
+    /// The files that were written: metrics and predictions.
+    pub files: [PathBuf; 2],
 }
 
 impl From<TrainedRun> for Predictor {
@@ -164,14 +166,40 @@ impl Predictor {
         }
     }
 
-    /// Evaluates a split, and writes `metrics.json` and `predictions.csv` into the directory.
+    /// The dataset and the views of each image; those of an ensemble are its first member's.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`].
+    pub fn data_and_views(&self) -> Result<(&str, &[View])> {
+        let sections = match self {
+            Self::Run(run) => &run.config,
+            Self::Ensemble(ensemble) => &ensemble.members()[0].runs[0].config,
+            Self::Model { name, .. } => return Err(Error::NoRun { name: name.clone() }),
+        };
+        Ok((&sections.data.spec, &sections.augment.tta))
+    }
+
+    /// The split that training ends with, whose evaluation is `metrics.json`: what a fold holds out, else the test split, else
+    /// the validation split, else the training split.
+    pub fn main_split(&self, splits: &Splits) -> &'static str {
+        match self {
+            Self::Run(run) if run.config.data.fold.is_some() => "held_out",
+            _ if splits.test.is_some() => "test",
+            _ if splits.validation.is_some() => "validation",
+            _ => "train",
+        }
+    }
+
+    /// Evaluates a split, and writes metrics and predictions: see [`Measurement::files`].
     ///
     /// # Errors
     /// The errors of [`predictions`](Self::predictions); a folder that cannot be written.
-    pub fn evaluate(&self, split: &str, dataset: Arc<dyn Dataset>) -> Result<Measured> {
+    pub fn evaluate(&self, of: &Measurement<'_>, dataset: Arc<dyn Dataset>) -> Result<Measured> {
         #[derive(Serialize)]
         struct Metrics<'a> {
+            data: &'a str,
             split: &'a str,
+            views: &'a [View],
             skipped: &'a [String],
             #[serde(flatten)]
             evaluation: &'a Evaluation,
@@ -180,6 +208,7 @@ impl Predictor {
             #[serde(flatten)]
             members: &'a Option<MemberTable>,
         }
+        let (own, views) = self.data_and_views()?;
         let (predictions, members) = match self {
             Self::Run(_) | Self::Model { .. } => (self.predictions(dataset)?, None),
             Self::Ensemble(ensemble) => {
@@ -191,12 +220,25 @@ impl Predictor {
         let evaluation = predictions.evaluate(self.classes())?;
         let report = || probability_report(&predictions.labels, &predictions.logits, predictions.classes);
         let probabilities = (!predictions.is_multi_label()).then(report).transpose()?;
-        let skipped = &predictions.skipped;
-        let metrics =
-            Metrics { split, skipped, evaluation: &evaluation, probabilities: &probabilities, members: &members };
-        self.dir()?.write_json("metrics.json", &metrics)?;
+        let metrics = Metrics {
+            data: of.data.unwrap_or(own),
+            split: of.split,
+            views,
+            skipped: &predictions.skipped,
+            evaluation: &evaluation,
+            probabilities: &probabilities,
+            members: &members,
+        };
         let (names, told) = (predictions.names(self.classes())?, predictions.probabilities()?);
-        self.dir()?.write("predictions.csv", &predictions_csv(&predictions.ids, &names, &told, self.classes())?)?;
-        Ok(Measured { predictions, evaluation, probabilities, members })
+        let table = predictions_csv(&predictions.ids, &names, &told, self.classes())?;
+        let dir = match of.out {
+            Some(out) => RunDir::at(out),
+            None => self.dir()?.clone(),
+        };
+        let [metrics_file, predictions_file] = of.files();
+        dir.write(&predictions_file, &table)?;
+        dir.write_json(&metrics_file, &metrics)?;
+        let files = [metrics_file, predictions_file].map(|name| dir.path().join(name));
+        Ok(Measured { predictions, evaluation, probabilities, members, files })
     }
 }

@@ -137,7 +137,19 @@ impl TrainedRun {
     /// # Errors
     /// A folder that is not empty, or that cannot be written.
     pub fn copy_to(&self, path: &Path) -> Result<RunDir> {
-        let copy = RunDir::create(path, &self.dir.config_text()?, self.classes())?;
+        let copy = self.begin_copy(path)?;
+        copy.complete()?;
+        Ok(copy)
+    }
+
+    /// [`copy_to`](Self::copy_to) for a caller that writes further files: the folder cannot be opened before
+    /// [`RunDir::complete`].
+    ///
+    /// # Errors
+    /// As [`copy_to`](Self::copy_to).
+    pub fn begin_copy(&self, path: &Path) -> Result<RunDir> {
+        let copy = RunDir::begin(path, self.classes())?;
+        copy.write_config(&self.dir.config_text()?)?;
         if let Ok(environment) = std::fs::read(self.dir.path().join("environment.json")) {
             copy.write("environment.json", &environment)?;
         }

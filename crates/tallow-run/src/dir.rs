@@ -9,8 +9,12 @@
 //! summary.csv               metrics, one row per epoch
 //! events/                   TensorBoard's event files
 //! checkpoints/last.safetensors    the state of training, to continue from
+//! checkpoints/previous.safetensors   the one before it, in case the last is damaged
 //! checkpoints/best.safetensors    the weights that were best on the validation split, if there is one
 //! checkpoints/snapshot-1.safetensors …  the weights at the end of each cycle, with train.snapshots
+//! checkpoints/clock.json    the seconds of training so far
+//! .lock                     locked while a process writes the run
+//! .incomplete               there as long as the folder is being written for the first time
 //! ```
 
 use std::fs::{self, OpenOptions};
@@ -22,59 +26,93 @@ use serde::de::DeserializeOwned;
 use tallow_data::Splits;
 
 use crate::environment::Environment;
-use crate::{Error, Result, RunSections, write_atomic};
+use crate::lock::LOCK;
+use crate::{Error, Result, RunLock, RunSections, write_atomic};
 
 const CONFIG: &str = "config.toml";
 const CLASSES: &str = "classes.json";
 const ENVIRONMENT: &str = "environment.json";
 const SPLIT: &str = "split.csv";
+const INCOMPLETE: &str = ".incomplete";
+const CLOCK: &str = "checkpoints/clock.json";
+/// The beginning of a line of `config.toml` that tells of a change.
+const HISTORY: &str = "# resumed ";
 /// The file that makes a folder the directory of an ensemble.
 pub const ENSEMBLE: &str = "ensemble.toml";
 
-/// The directory of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The directory of a run. Directories are equal if their paths are.
+#[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
+    /// Held by the process that writes the run.
+    lock: Option<RunLock>,
 }
 
+impl PartialEq for RunDir {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for RunDir {}
+
 impl RunDir {
-    /// Makes the folder of a new run and writes `config.toml`, the classes and the environment.
+    /// Makes the folder of a new run, locks it, and writes `config.toml`, the classes and the environment.
     ///
     /// # Errors
-    /// A folder that is not empty, or that cannot be written.
+    /// A folder that is not empty, or that cannot be written; [`Error::Locked`].
     pub fn create(path: impl Into<PathBuf>, config: &str, classes: &[String]) -> Result<Self> {
-        let run = Self::prepare(path, classes)?;
-        run.make_folder("checkpoints")?;
+        let run = Self::begin(path, classes)?;
         run.write_config(config)?;
+        run.complete()?;
         Ok(run)
     }
 
-    /// Makes a folder and writes what a run and an ensemble both have: classes and environment.
+    /// Makes a folder, locks it, and writes the classes and the environment. Until
+    /// [`complete`](Self::complete) is called it cannot be opened. What a process left that was killed before then is removed.
     ///
     /// # Errors
-    /// A folder that is not empty, or that cannot be written.
-    pub fn prepare(path: impl Into<PathBuf>, classes: &[String]) -> Result<Self> {
-        let run = Self { path: path.into() };
+    /// A folder that is not empty, or that cannot be written; [`Error::Locked`].
+    pub fn begin(path: impl Into<PathBuf>, classes: &[String]) -> Result<Self> {
+        let mut run = Self { path: path.into(), lock: None };
         Self::check_free(&run.path)?;
         run.make_folder("")?;
+        run.lock = Some(RunLock::take(&run.path)?);
+        Self::check_free(&run.path)?; // another process may have come first
+        run.clear()?;
+        run.write(INCOMPLETE, b"")?;
+        run.make_folder("checkpoints")?;
         run.write_json(CLASSES, &classes)?;
         run.write_json(ENVIRONMENT, &Environment::here())?;
         Ok(run)
     }
 
-    /// Fails if a folder is not empty.
+    /// Ends the writing of a folder that was begun: from now on it can be opened.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn complete(&self) -> Result<()> {
+        let marker = self.path.join(INCOMPLETE);
+        fs::remove_file(&marker).map_err(Error::io(marker, "remove this file"))
+    }
+
+    /// Fails if a folder is not empty. What a process left that was killed while it made the folder does not count.
     ///
     /// # Errors
     /// [`Error::RunExists`]; a folder that cannot be listed.
     pub fn check_free(path: &Path) -> Result<()> {
-        match fs::read_dir(path) {
-            Ok(mut entries) => match entries.next() {
-                Some(_) => Err(Error::RunExists { path: path.to_owned() }),
-                None => Ok(()),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(Error::Io { path: path.to_owned(), action: "look into this folder", source }),
+        let taken = names(path)?.iter().any(|name| name != LOCK) && !path.join(INCOMPLETE).is_file();
+        if taken { Err(Error::RunExists { path: path.to_owned() }) } else { Ok(()) }
+    }
+
+    /// Removes all but the lock and the mark that says so.
+    fn clear(&self) -> Result<()> {
+        for name in names(&self.path)?.iter().filter(|name| *name != LOCK && *name != INCOMPLETE) {
+            let path = self.path.join(name);
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(Error::io(path, "remove this"))?;
         }
+        Ok(())
     }
 
     fn make_folder(&self, name: &str) -> Result<()> {
@@ -84,15 +122,27 @@ impl RunDir {
 
     /// The directory of a run or an ensemble, without a check.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), lock: None }
+    }
+
+    /// The directory of a run or an ensemble.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`].
+    pub fn at_complete(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        if path.join(INCOMPLETE).is_file() {
+            return Err(Error::Incomplete { path });
+        }
+        Ok(Self { path, lock: None })
     }
 
     /// Opens the folder of a run that was started before.
     ///
     /// # Errors
-    /// [`Error::NotARun`]; [`Error::AnEnsemble`].
+    /// [`Error::NotARun`]; [`Error::Incomplete`]; [`Error::AnEnsemble`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
+        let Self { path, lock } = Self::at_complete(path)?;
         if Self::is_ensemble(&path) {
             return Err(Error::AnEnsemble { path });
         }
@@ -101,7 +151,17 @@ impl RunDir {
                 return Err(Error::NotARun { path, missing });
             }
         }
-        Ok(Self { path })
+        Ok(Self { path, lock })
+    }
+
+    /// Opens the folder of a run to continue it, and locks it.
+    ///
+    /// # Errors
+    /// The errors of [`open`](Self::open); [`Error::Locked`].
+    pub fn open_to_write(path: impl Into<PathBuf>) -> Result<Self> {
+        let run = Self::open(path)?;
+        let lock = Some(RunLock::take(&run.path)?);
+        Ok(Self { lock, ..run })
     }
 
     /// The folder.
@@ -137,12 +197,25 @@ impl RunDir {
         toml::from_str(&self.config_text()?).map_err(broken)
     }
 
-    /// Replaces the run's config, as resuming with other settings does.
+    /// Writes the run's config.
     ///
     /// # Errors
     /// A folder that cannot be written.
     pub fn write_config(&self, config: &str) -> Result<()> {
         self.write(CONFIG, config.as_bytes())
+    }
+
+    /// Replaces the run's config, as resuming with other settings does. `change` says what is new; it is kept as a comment at the
+    /// head of the file, below those of earlier changes.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or written.
+    pub fn change_config(&self, config: &str, change: &str) -> Result<()> {
+        let before = self.config_text()?;
+        let mut text: String =
+            before.lines().filter(|line| line.starts_with(HISTORY)).map(|line| format!("{line}\n")).collect();
+        text += &format!("{HISTORY}{}\n{config}", change.replace('\n', " "));
+        self.write_config(&text)
     }
 
     /// The class names in the order of the logits.
@@ -156,6 +229,61 @@ impl RunDir {
     /// The checkpoint that training continues from.
     pub fn last(&self) -> PathBuf {
         self.path.join("checkpoints/last.safetensors")
+    }
+
+    /// The checkpoint before [`last`](Self::last).
+    pub fn previous(&self) -> PathBuf {
+        self.path.join("checkpoints/previous.safetensors")
+    }
+
+    /// Whether there is a checkpoint to continue from.
+    pub fn has_checkpoint(&self) -> bool {
+        self.last().is_file() || self.previous().is_file()
+    }
+
+    /// Keeps the last checkpoint, which is about to be replaced, as the previous one.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn keep_previous(&self) -> Result<()> {
+        let (last, previous) = (self.last(), self.previous());
+        if !last.is_file() {
+            return Ok(());
+        }
+        let partial = previous.with_file_name(".previous.safetensors.partial");
+        let linked = match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // A second name for the same file: `last` is there at every moment. Some file systems have no such links.
+            _ => fs::hard_link(&last, &partial).or_else(|_| fs::copy(&last, &partial).map(|_| ())),
+        };
+        linked.and_then(|()| fs::rename(&partial, &previous)).map_err(Error::io(previous, "write this checkpoint"))
+    }
+
+    /// Makes the previous checkpoint the last one again; a damaged one is kept as `damaged.safetensors`.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn return_to_previous(&self) -> Result<()> {
+        let (last, previous) = (self.last(), self.previous());
+        let moved = match fs::rename(&last, last.with_file_name("damaged.safetensors")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => fs::rename(&previous, &last),
+        };
+        moved.map_err(Error::io(last, "replace this checkpoint"))
+    }
+
+    /// The seconds of training so far; 0 if they were not written.
+    pub fn train_s(&self) -> f64 {
+        let seconds: Option<f64> = self.read_json(CLOCK).ok();
+        seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).unwrap_or_default()
+    }
+
+    /// Writes the seconds of training. They are no part of a checkpoint, which is the same for equal runs.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_train_s(&self, seconds: f64) -> Result<()> {
+        self.write_json(CLOCK, &seconds)
     }
 
     /// The weights that were best on the validation split.
@@ -247,86 +375,14 @@ impl RunDir {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tallow_augment::batch::MixConfig;
-
-    use super::*;
-
-    /// With sections and keys that only training knows.
-    const CONFIG_TEXT: &str = r#"
-        [data]
-        spec = "photos"
-        [model]
-        width = 8
-        name = "resnet18"
-        [augment]
-        mean = [0.5]
-        tta = ["hflip"]
-        mix = { mixup_alpha = 0.2 }
-        [optim]
-        name = "an optimiser of the future"
-        [train]
-        epochs = 3
-        seed = 7
-        eval_batch_size = 20
-    "#;
-
-    #[test]
-    fn inference_reads_its_sections_and_passes_over_those_of_training() -> Result<()> {
-        let folder = tempfile::tempdir().map_err(Error::io("", "make a folder"))?;
-        let run = RunDir::create(folder.path().join("a"), CONFIG_TEXT, &[])?;
-        let sections = run.sections()?;
-        assert_eq!((sections.data.spec.as_str(), sections.train.seed), ("photos", 7));
-        assert_eq!((sections.model.name.as_str(), sections.model.config.width), ("resnet18", Some(8)));
-        assert_eq!((sections.train.eval_batch_size, sections.train.batch_size), (20, 128));
-        assert_eq!(sections.augment.mix, Some(MixConfig { mixup_alpha: 0.2, ..Default::default() }));
-        run.write_config("[model]\nwidht = 8")?;
-        let misspelt = run.sections();
-        assert!(matches!(&misspelt, Err(Error::Broken { reason, .. }) if reason.contains("widht")), "{misspelt:?}");
-        Ok(())
-    }
-
-    #[test]
-    fn a_run_is_never_written_over_and_reads_back() -> Result<()> {
-        let folder = tempfile::tempdir().map_err(Error::io("", "make a folder"))?;
-        let path = folder.path().join("runs/a");
-        let classes = vec!["cat".to_owned(), "dog".to_owned()];
-        let run = RunDir::create(&path, CONFIG_TEXT, &classes)?;
-        assert_eq!(run.classes()?, classes);
-        assert_eq!(run.config_text()?, CONFIG_TEXT);
-        let refused = RunDir::create(&path, CONFIG_TEXT, &classes);
-        assert!(matches!(&refused, Err(Error::RunExists { .. })), "{refused:?}");
-        assert_eq!(RunDir::open(&path)?, run);
-        assert!(matches!(RunDir::open(folder.path()), Err(Error::NotARun { .. })));
-        let left: Vec<_> = fs::read_dir(&path).map_err(Error::io(&path, "list"))?.flatten().collect();
-        assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().ends_with(".partial")), "{left:?}");
-        Ok(())
-    }
-
-    #[test]
-    fn a_folder_below_a_file_is_one_clear_error() -> Result<()> {
-        let file = tempfile::NamedTempFile::new().map_err(Error::io("", "make a file"))?;
-        let error = RunDir::create(file.path().join("run"), CONFIG_TEXT, &[]);
-        assert!(matches!(error, Err(Error::Io { .. })), "{error:?}");
-        Ok(())
-    }
-
-    #[test]
-    fn the_split_is_kept_and_another_one_refused() -> Result<()> {
-        let folder = tempfile::tempdir().map_err(Error::io("", "make a folder"))?;
-        let run = RunDir::create(folder.path().join("a"), CONFIG_TEXT, &["x".to_owned()])?;
-        let splits = |seed| {
-            let options = tallow_data::OpenOptions { validation_fraction: 0.1, seed, ..Default::default() };
-            tallow_data::open("fashion-mnist-6k", &options).expect("the bundled images")
-        };
-        run.keep_split(&splits(0))?;
-        let kept = fs::read_to_string(run.path().join(SPLIT)).map_err(Error::io("", "read"))?;
-        assert_eq!(kept.lines().count(), 5001);
-        assert_eq!(kept.lines().filter(|line| line.ends_with(",validation")).count(), 500);
-        run.keep_split(&splits(0))?;
-        let refused = run.keep_split(&splits(1));
-        assert!(matches!(&refused, Err(Error::OtherSplit { .. })), "{refused:?}");
-        Ok(())
-    }
+/// The names in a folder; none if it does not exist.
+fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
+    let listed = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect()),
+    };
+    listed.map_err(Error::io(folder, "look into this folder"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,18 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// The command that wrote a run directory did not come to its end.
+    #[error("{}: this folder is not complete: the program that wrote it was interrupted", path.display())]
+    Incomplete {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process writes a run directory.
+    #[error("{}: another process is at work in this folder", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder is not a run directory.
     #[error("{}: not a run directory: it has no {missing}", path.display())]
     NotARun {
@@ -52,6 +64,16 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with the file.
         reason: String,
+    },
+    /// A checkpoint is cut off, changed, or something else.
+    #[error("{}: this checkpoint is damaged: {reason}{}", path.display(), previous_is_whole(previous))]
+    Damaged {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with the file.
+        reason: String,
+        /// The checkpoint before it, if that is whole.
+        previous: Option<PathBuf>,
     },
     /// A checkpoint is of another model, class count or optimiser than the run's config describes.
     #[error("{}: this checkpoint does not fit the run: {reason}", path.display())]
@@ -103,6 +125,11 @@ pub enum Error {
     /// Candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+fn previous_is_whole(previous: &Option<PathBuf>) -> String {
+    let said = |path: &PathBuf| format!("; the one before it is whole: {}", path.display());
+    previous.as_ref().map(said).unwrap_or_default()
 }
 
 impl Error {

@@ -18,6 +18,7 @@ pub mod log;
 
 mod environment;
 mod error;
+mod lock;
 mod pipeline;
 
 pub use atomic::write_atomic;
@@ -25,6 +26,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{AugmentConfig, DataConfig, EvalConfig, ModelChoice, ProgressiveConfig, RunSections, View};
 pub use dir::RunDir;
 pub use error::{Error, Result};
+pub use lock::RunLock;
 pub use pipeline::build_pipeline;
 
 #[cfg(doctest)]

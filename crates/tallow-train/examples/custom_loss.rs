@@ -65,6 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             train: Split { name: "train", loader: &train },
             eval: test.as_ref().map(|loader| Split { name: "test", loader }),
             eval_chooses: false,
+            changes: &[],
             picture: None,
             stop: &AtomicBool::new(false),
             quiet: true,

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tallow_data::{FoldOptions, OpenOptions, Splits, cross_validation_folds, folds_and_repeats, folds_csv};
-use tallow_infer::{Measured, Predictor, TrainedRun, predictions_csv};
+use tallow_infer::{Measured, Measurement, Predictor, TrainedRun, predictions_csv};
 use tallow_metrics::{AcrossFolds, Evaluation};
-use tallow_run::{RunDir, write_atomic};
+use tallow_run::{RunDir, RunLock, write_atomic};
 
 use crate::train_run::REPORT;
 use crate::{Error, FitOptions, OutOfFold, Result, RunConfig, Setup, TrainedOutcome, config, setup_on, train_run};
@@ -114,6 +114,8 @@ pub fn cross_validate<'a>(
         true => check_folder(out, config, &membership)?,
         false => RunDir::check_free(out)?,
     }
+    fs::create_dir_all(out).map_err(tallow_run::Error::io(out, "create this folder"))?;
+    let _lock = RunLock::take(out)?;
 
     let mut out_of_fold = OutOfFold::new(dataset.len(), dataset.class_names().len());
     let (mut evaluations, mut train_s, mut trained) = (Vec::new(), 0.0, 0);
@@ -129,7 +131,7 @@ pub fn cross_validate<'a>(
                 (TrainedRun::open(&path)?, seconds)
             }
             opened => {
-                let opened = opened.ok();
+                let opened = opened.is_ok().then(|| RunDir::open_to_write(&path)).transpose()?;
                 let mut config = opened.as_ref().map_or(Ok(config.clone()), |dir| RunConfig::of_run(dir, &[]))?;
                 config.data.fold = fold;
                 let setup = setup_on(config, splits, opened.as_ref())?;
@@ -138,10 +140,7 @@ pub fn cross_validate<'a>(
                     write_folder(out, job.config, &membership)?;
                 }
                 let dir = match opened {
-                    Some(dir) => {
-                        setup.rewrite_config(&dir)?;
-                        dir
-                    }
+                    Some(dir) => dir,
                     None => begin(&setup, &path)?,
                 };
                 let held_out = held_out.len();
@@ -154,7 +153,7 @@ pub fn cross_validate<'a>(
             }
         };
         train_s += seconds;
-        let measured = Predictor::from(run).evaluate("held_out", samples)?;
+        let measured = Predictor::from(run).evaluate(&Measurement::main("held_out"), samples)?;
         progress(Progress::Evaluated { fold: index, folds: folds.len(), measured: &measured });
         out_of_fold.add(dataset.as_ref(), held_out, &measured.predictions)?;
         evaluations.push((measured.evaluation, measured.probabilities));
@@ -231,7 +230,6 @@ fn check_folder(out: &Path, config: &RunConfig, membership: &[u8]) -> Result<()>
 }
 
 fn write_folder(out: &Path, config: &RunConfig, membership: &[u8]) -> Result<()> {
-    fs::create_dir_all(out).map_err(tallow_run::Error::io(out, "create this folder"))?;
     write_atomic(&out.join(CONFIG), config.to_toml()?.as_bytes())?;
     Ok(write_atomic(&out.join(FOLDS), membership)?)
 }

@@ -55,6 +55,14 @@ pub enum Error {
     /// Config and data, or two parts of the config, do not fit each other.
     #[error("{0}")]
     Mismatch(String),
+    /// A run cannot continue with other values of these settings.
+    #[error("{}: this run cannot continue with {changes}", path.display())]
+    CannotChange {
+        /// The run directory.
+        path: PathBuf,
+        /// The keys with both values, and why they stay as they are.
+        changes: String,
+    },
     /// The data have no validation split, and none can be held out.
     #[error("{data}: there is no validation split to compare trials on")]
     NoValidationSplit {

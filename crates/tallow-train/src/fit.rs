@@ -18,6 +18,7 @@ use crate::config::{EarlyStoppingConfig, Precision};
 use crate::distill::Teacher;
 use crate::linear_probe::{LinearProbe, batches as batches_of};
 use crate::position::{Position, Running};
+use crate::resume::changed_at;
 use crate::run_log::{RunLog, stopped};
 use crate::stages::Stages;
 use crate::step::{TrainStep, add_grads};
@@ -41,6 +42,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         train,
         eval,
         eval_chooses,
+        changes,
         picture,
         stop,
         quiet,
@@ -59,16 +61,29 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
     // One view of each image between epochs: evaluating several would take longer than the epoch.
     let views = TestTime::default();
 
-    let mut position = match dir.last().is_file() {
-        true => Position::restore(&dir.last(), network, &mut average, optimizer)?,
-        false => Position::default(),
-    };
+    let restored = Position::restore(dir, network, &mut average, optimizer)?;
+    let (mut position, damaged) = restored.unwrap_or_default();
+    if position.epoch > options.epochs {
+        return Err(Error::Mismatch(format!(
+            "train.epochs: expected {} or more, the complete epochs of the run, found {}",
+            position.epoch, options.epochs
+        )));
+    }
+    stages.enter(position.epoch)?;
+    let read_again = position.enter(stages.loader())?;
+
+    // The checkpoint fits: from here on the run directory is written.
+    if damaged.is_some() {
+        dir.return_to_previous()?;
+    }
     let pruned = if options.keep_zeros { PruningMask::of(store)? } else { PruningMask::default() };
     let mut log = RunLog::new(dir, &position, options.epochs, quiet)?;
-    if position.step > 0 {
-        log.note(&format!("continuing at epoch {}, step {}", position.epoch + 1, position.step))?;
-    } else if let Some(picture) = &picture {
-        log.image("train/augmented", picture)?;
+    log.begin(&position, picture.as_ref(), damaged)?;
+    if !changes.is_empty() {
+        let step = stages.schedule_step(position.epoch, position.batch.div_ceil(options.accumulate));
+        let next = schedule.after(step, &position.plateau).lr;
+        log.changes(&position, changes, (next, read_again))?;
+        dir.change_config(&config.to_toml()?, &changed_at(&position, changes))?;
     }
     if options.precision == Precision::Bf16 {
         log.note(&match bf16_unit() {
@@ -90,9 +105,9 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         }
         stages.enter(position.epoch)?;
         let loader = stages.loader();
+        position.enter(loader)?;
         let batches = loader.batches() as u64;
-        let in_schedule =
-            |position: &Position, batch: u64, step: u64| stages.schedule_step(position.epoch, (batch, batches), step);
+        let in_schedule = |position: &Position, done: u64| stages.schedule_step(position.epoch, done);
         log.start_epoch(position.epoch, batches);
         let frozen_now = frozen.start_epoch(store, position.epoch);
         loss.start_epoch(position.epoch);
@@ -116,7 +131,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let mut batch = batch?;
             log.skipped(&batch.skipped)?;
             position.running.skipped += batch.skipped.len() as u64;
-            let rates = schedule.after(in_schedule(&position, position.batch, position.step), &position.plateau);
+            let rates = schedule.after(in_schedule(&position, position.batch / options.accumulate), &position.plateau);
             let mode = || Mode::train(options.seed, position.epoch * most_batches + position.batch);
             let input = train_step.input(&mut batch)?;
             let taught = {
@@ -164,14 +179,15 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             penalties.constrain(store, &grads)?;
             pruned.apply()?;
             position.step += 1;
+            position.lr = Some(Exact(rates.lr));
             average.after_step(store, position.step)?;
             position.train_s += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             log.step(&position, f64::from(batch_loss), rates)?;
-            let cycles = |batch, step| schedule.cycles_done(in_schedule(&position, batch, step));
-            let cycle = cycles(position.batch, position.step);
-            let before = position.batch.saturating_sub(options.accumulate);
-            if options.snapshots && cycle > cycles(before, position.step - 1) {
+            let done = position.batch.div_ceil(options.accumulate);
+            let cycles = |done| schedule.cycles_done(in_schedule(&position, done));
+            let cycle = cycles(done);
+            if options.snapshots && cycle > cycles(done - 1) {
                 let ema = average.begun(position.epoch);
                 position.save(&dir.snapshot(cycle), network, ema, None)?;
                 clock = Instant::now();
@@ -181,7 +197,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             let by_steps = options.checkpoint_every_steps > 0 && position.step % options.checkpoint_every_steps == 0;
             let by_time = !save_every.is_zero() && saved.elapsed() >= save_every;
             if stop || by_steps || by_time {
-                position.save(&dir.last(), network, average.begun(position.epoch), Some(optimizer))?;
+                position.save_last(dir, network, average.begun(position.epoch), optimizer)?;
                 (saved, clock) = (Instant::now(), Instant::now());
             }
             if stop {
@@ -196,7 +212,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         position.train_s += clock.elapsed().as_secs_f64();
         let ema = average.begun(position.epoch + 1);
 
-        let last = in_schedule(&position, position.batch.saturating_sub(1), position.step.saturating_sub(1));
+        let last = in_schedule(&position, batches.div_ceil(options.accumulate).saturating_sub(1));
         let lr = schedule.after(last, &position.plateau).lr;
         let mut improved = false;
         if let Some(eval) = eval {
@@ -216,11 +232,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
             if eval_chooses {
                 let metric = options.early_stopping.metric;
                 let score = metric.score(&evaluation);
-                improved = position.best_score.is_none_or(|Exact(best)| score > best);
-                position.epochs_since_best += 1;
-                if improved {
-                    (position.best_score, position.epochs_since_best) = (Some(Exact(score)), 0);
-                }
+                improved = position.observe(score, evaluation.loss);
                 if let Some(plateau) = config.schedule.plateau() {
                     position.plateau.observe(plateau, metric.selection_value(&evaluation), metric.higher_is_better());
                 }
@@ -240,7 +252,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
         if improved {
             position.save(&dir.best(), network, ema, None)?;
         }
-        position.save(&dir.last(), network, ema, Some(optimizer))?;
+        position.save_last(dir, network, ema, optimizer)?;
         saved = Instant::now();
         if (stopped(stop) || !goes_on) && position.epoch < options.epochs {
             report.interrupted = true;
@@ -250,7 +262,7 @@ pub fn fit(training: Training<'_>) -> Result<FitReport> {
 
     if report.interrupted {
         let (epoch, step) = (position.epoch + 1, position.step);
-        log.note(&format!("stopped in epoch {epoch} after step {step}"))?;
+        dir.log(&format!("stopped in epoch {epoch} after step {step}"))?;
     }
     if report.stopped_early {
         log.note(&format!("no better epoch for {} epochs: stopped", position.epochs_since_best))?;

@@ -8,6 +8,7 @@
 //! | [`loaders`] | the batches of each split |
 //! | [`fit`](mod@fit) | the training loop |
 //! | [`train_run`](mod@train_run) | setup → a run directory with all its files |
+//! | [`resume`] | the settings that a run may change when it continues |
 //! | [`stages`] | what changes between epochs: the sizes of batches and images |
 //! | [`transfer`] | frozen parameters |
 //! | [`distill`] | distillation from a teacher |
@@ -41,6 +42,7 @@ pub mod network;
 pub mod out_of_fold;
 pub mod position;
 pub mod pretrained;
+pub mod resume;
 pub mod setup;
 pub mod stages;
 pub mod train_run;
@@ -60,6 +62,7 @@ pub use fit::{AfterEpoch, BestWeights, FitReport, Split, Training, fit};
 pub use loaders::{augmented_grid, class_counts, eval_loader, train_loader};
 pub use network::Network;
 pub use out_of_fold::{MeanProbabilities, OutOfFold};
+pub use resume::Change;
 pub use setup::{FitOptions, Setup, setup, setup_on};
 pub use train_run::{TrainedOutcome, train_run};
 pub use transfer::TransferConfig;

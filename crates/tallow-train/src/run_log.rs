@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::DynamicImage;
+use image::codecs::png::PngEncoder;
 use tallow_metrics::Evaluation;
-use tallow_optim::Rates;
+use tallow_optim::{Exact, Rates};
 use tallow_run::RunDir;
 use tallow_run::log::summary_csv::Row;
 use tallow_run::log::{EventWriter, Progress, StepInfo, SummaryCsv};
 
-use crate::Result;
 use crate::position::Position;
+use crate::{Change, Error, Result};
 
 const COLUMNS: &[&str] =
     &["train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "train_s", "images_per_s", "skipped"];
@@ -43,8 +44,43 @@ impl<'a> RunLog<'a> {
         Ok(Self { dir, progress, summary, events, epochs })
     }
 
-    pub fn image(&mut self, tag: &str, image: &DynamicImage) -> Result<()> {
-        Ok(self.events.image(tag, 0, image)?)
+    /// Logs where the run begins or continues; `damaged` is the error of a checkpoint that was passed over.
+    pub fn begin(
+        &mut self,
+        position: &Position,
+        picture: Option<&DynamicImage>,
+        damaged: Option<tallow_run::Error>,
+    ) -> Result<()> {
+        if let Some(error) = damaged {
+            self.warn(&format!("{error}; continuing from the checkpoint before it"))?;
+        }
+        match picture {
+            _ if position.epoch == self.epochs => self.note("all epochs are complete: nothing is left to train"),
+            _ if position.step > 0 => {
+                self.note(&format!("continuing at epoch {}, step {}", position.epoch + 1, position.step))
+            }
+            Some(picture) => {
+                self.dir.write("augmented.png", &png(picture)?)?;
+                Ok(self.events.image("train/augmented", 0, picture)?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Logs the settings that a continued run has changed, the learning rate of its next step, `next`, if it is higher than that
+    /// of the last, and the samples that are read again.
+    pub fn changes(&mut self, position: &Position, changes: &[Change], (next, again): (f64, u64)) -> Result<()> {
+        for change in changes {
+            self.note(&format!("changed: {change}"))?;
+        }
+        let goes_on = position.epoch < self.epochs && changes.iter().any(Change::moves_lr);
+        if let Some(Exact(before)) = position.lr.filter(|Exact(before)| goes_on && next > *before) {
+            self.warn(&format!("the learning rate rises from {before:.1e} to {next:.1e}"))?;
+        }
+        if again > 0 {
+            self.warn(&format!("{again} samples of epoch {} are read again", position.epoch + 1))?;
+        }
+        Ok(())
     }
 
     pub fn start_epoch(&mut self, epoch: u64, batches: u64) {
@@ -95,6 +131,12 @@ impl<'a> RunLog<'a> {
         Ok(self.events.flush()?)
     }
 
+    /// A note for `log.txt` and, even if the run is quiet, for stderr.
+    fn warn(&mut self, line: &str) -> Result<()> {
+        self.progress.suspend(|| eprintln!("note: {line}"));
+        Ok(self.dir.log(&format!("note: {line}"))?)
+    }
+
     /// A line for the screen and `log.txt`.
     pub fn note(&mut self, line: &str) -> Result<()> {
         self.progress.println(line);
@@ -111,6 +153,14 @@ impl<'a> RunLog<'a> {
         self.events.flush()?;
         Ok(self.summary.into_rows())
     }
+}
+
+fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    picture
+        .write_with_encoder(PngEncoder::new(&mut bytes)) // `write_to` would compile the encoders of all formats
+        .map_err(|error| Error::Mismatch(format!("augmented.png: {error}")))?;
+    Ok(bytes)
 }
 
 fn images_per_s(position: &Position) -> f64 {

@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
-use image::DynamicImage;
-use image::codecs::png::PngEncoder;
 use tallow_data::Splits;
 use tallow_export::{LoadOptions, PretrainedReport};
 use tallow_infer::{TrainedRun, find_pretrained};
@@ -19,8 +17,9 @@ use tallow_run::RunDir;
 use crate::batch_size::{BatchCost, measure_batch_sizes};
 use crate::lr_find::{LrRange, LrSweep, lr_find};
 use crate::pretrained::complete;
+use crate::resume::changes;
 use crate::{
-    AfterEpoch, Error, FitReport, Network, Resolved, Result, RunConfig, Split, Training, augmented_grid, class_counts,
+    AfterEpoch, Change, FitReport, Network, Resolved, Result, RunConfig, Split, Training, augmented_grid, class_counts,
     eval_loader, fit, resolve, train_loader,
 };
 
@@ -34,15 +33,19 @@ pub struct Setup {
     pub built: BuiltModel,
     /// The report of loading the pretrained weights.
     pub pretrained: Option<PretrainedReport>,
+    /// The settings that differ from those of the run that continues.
+    pub changes: Vec<Change>,
 }
 
 /// Opens the data of `config`, completes the config, builds the model and loads its pretrained weights. `resume` is the
 /// directory of a run that continues: its classes keep their order, and once it has a checkpoint, the weights come from
-/// there and pretrained ones are not loaded.
+/// there and pretrained ones are not loaded. Nothing is written.
 ///
 /// # Errors
-/// Data or weights that cannot be found or read; weights of another architecture; a config that does not fit the data.
+/// Data or weights that cannot be found or read; weights of another architecture; a config that does not fit the data; a
+/// setting that a run cannot change on resuming ([`Error::CannotChange`](crate::Error::CannotChange)).
 pub fn setup(config: RunConfig, resume: Option<&RunDir>) -> Result<Setup> {
+    changes_of(&config, resume)?; // before the data are opened, which may take long
     let classes = resume.map(RunDir::classes).transpose()?;
     let splits = tallow_data::open(&config.data.spec, &config.open_options(classes))?;
     setup_on(config, splits, resume)
@@ -53,7 +56,8 @@ pub fn setup(config: RunConfig, resume: Option<&RunDir>) -> Result<Setup> {
 /// # Errors
 /// As [`setup`].
 pub fn setup_on(mut config: RunConfig, splits: Splits, resume: Option<&RunDir>) -> Result<Setup> {
-    let has_checkpoint = resume.is_some_and(|dir| dir.last().is_file());
+    let changes = changes_of(&config, resume)?;
+    let has_checkpoint = resume.is_some_and(RunDir::has_checkpoint);
     let spec = config.transfer.pretrained.clone().filter(|_| !has_checkpoint);
     let weights = spec.map(|spec| find_pretrained(&spec)).transpose()?;
     if let Some(weights) = &weights {
@@ -68,7 +72,15 @@ pub fn setup_on(mut config: RunConfig, splits: Splits, resume: Option<&RunDir>) 
         ..LoadOptions::default()
     };
     let pretrained = weights.map(|weights| weights.load(&built, options)).transpose()?;
-    Ok(Setup { splits, resolved, built, pretrained })
+    Ok(Setup { splits, resolved, built, pretrained, changes })
+}
+
+/// The settings that differ from those of the run that continues, if one does.
+fn changes_of(config: &RunConfig, resume: Option<&RunDir>) -> Result<Vec<Change>> {
+    match resume {
+        Some(dir) => changes(dir.path(), &RunConfig::of_run(dir, &[])?, config),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The model of a complete config, with initial weights.
@@ -130,14 +142,6 @@ impl Setup {
         Ok(RunDir::create(path, &self.config().to_toml()?, self.splits.train.class_names())?)
     }
 
-    /// Replaces the config of a run that continues by this setup's.
-    ///
-    /// # Errors
-    /// A folder that cannot be written.
-    pub fn rewrite_config(&self, dir: &RunDir) -> Result<()> {
-        Ok(dir.write_config(&self.config().to_toml()?)?)
-    }
-
     /// Trains the model, or continues the run in `dir`. After each epoch it evaluates the validation split, which chooses the
     /// best epoch; without one the test split, which is only reported.
     ///
@@ -146,9 +150,6 @@ impl Setup {
     pub fn fit(&self, dir: &RunDir, options: FitOptions<'_>) -> Result<FitReport> {
         let train = train_loader(&self.resolved, &self.splits)?;
         let picture = options.picture.then(|| augmented_grid(&train, &self.resolved.train)).transpose()?;
-        if let Some(picture) = &picture {
-            dir.write("augmented.png", &png(picture)?)?;
-        }
         let (name, eval_chooses) =
             if self.splits.validation.is_some() { ("validation", true) } else { ("test", false) };
         let eval = self.splits.validation.clone().or(self.splits.test.clone());
@@ -162,6 +163,7 @@ impl Setup {
             train: Split { name: "train", loader: &train },
             eval: eval.as_ref().map(|loader| Split { name, loader }),
             eval_chooses,
+            changes: &self.changes,
             picture,
             stop: options.stop,
             quiet: options.quiet,
@@ -199,12 +201,4 @@ impl Setup {
         let classes = self.splits.train.class_names().to_vec();
         Ok((TrainedRun::new(dir, self.resolved.config.sections(), classes, self.built)?, self.splits))
     }
-}
-
-fn png(picture: &DynamicImage) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    picture
-        .write_with_encoder(PngEncoder::new(&mut bytes)) // `write_to` would compile the encoders of all formats
-        .map_err(|error| Error::Mismatch(format!("augmented.png: {error}")))?;
-    Ok(bytes)
 }

@@ -88,15 +88,12 @@ impl<'a> Stages<'a> {
         self.changed.as_ref().unwrap_or(self.base)
     }
 
-    /// The place in the schedule of the optimiser step that comes after `batch` batches of an epoch of `batches`, and is
-    /// `step` in the run. Schedules count steps as long as batches are at first, so that an epoch is as far by any size.
-    pub fn schedule_step(&self, epoch: u64, (batch, batches): (u64, u64), step: u64) -> u64 {
-        if self.config.train.batch_growth.is_none() {
-            return step;
-        }
-        let accumulate = self.config.train.accumulate;
-        let first = (self.base.batches() as u64).div_ceil(accumulate);
-        epoch * first + batch / accumulate * first / batches.div_ceil(accumulate).max(1)
+    /// The place in the schedule after `done` optimiser steps of the epoch entered last. Schedules count steps as long as batches
+    /// are at first: an epoch is as far by any batch size, be it growing or changed on resuming.
+    pub fn schedule_step(&self, epoch: u64, done: u64) -> u64 {
+        let steps = |loader: &Loader| (loader.batches() as u64).div_ceil(self.config.train.accumulate);
+        let first = steps(self.base);
+        epoch * first + done * first / steps(self.loader()).max(1)
     }
 }
 

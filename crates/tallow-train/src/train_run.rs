@@ -38,7 +38,10 @@ pub fn train_run(setup: Setup, dir: RunDir, options: FitOptions<'_>) -> Result<T
     std::mem::take(&mut report.best).load_into(&setup.built.store)?;
     let (run, splits) = setup.into_trained_run(dir)?;
     run.export(report.steps)?;
-    run.dir.write_json(REPORT, &report)?;
+    // Of a run that was complete before, the report has more to say than this one.
+    if !report.train_loss.is_nan() || !run.dir.path().join(REPORT).is_file() {
+        run.dir.write_json(REPORT, &report)?;
+    }
     Ok(TrainedOutcome { report, run, splits })
 }
 

@@ -14,7 +14,7 @@ use tallow_run::checkpoint::load_weights;
 use tallow_run::log::summary_csv::Row;
 
 use crate::position::Position;
-use crate::{Network, Result, RunConfig};
+use crate::{Change, Network, Result, RunConfig};
 
 /// Everything that the loop needs.
 pub struct Training<'a> {
@@ -35,7 +35,10 @@ pub struct Training<'a> {
     /// Whether `eval` is a validation split, by which the best epoch is chosen and early stopping decides. A test
     /// split is only reported.
     pub eval_chooses: bool,
-    /// A picture for TensorBoard, such as [`augmented_grid`](crate::augmented_grid)'s.
+    /// The settings that differ from those that the run was begun with; the run directory gets the config once the checkpoint
+    /// has been found to fit.
+    pub changes: &'a [Change],
+    /// A picture for `augmented.png` and TensorBoard, such as [`augmented_grid`](crate::augmented_grid)'s.
     pub picture: Option<DynamicImage>,
     /// Set it to end the run after the current step, with a checkpoint to resume from.
     pub stop: &'a AtomicBool,

@@ -40,21 +40,22 @@ pub fn setup_trial(mut config: RunConfig, resume: Option<&RunDir>) -> Result<Set
     setup_on(config, splits, resume)
 }
 
-/// Trains a trial in the folder `path`, or continues it there; what a kill left without a checkpoint is removed.
+/// Trains a trial in the folder `path`, or continues it there with the config that it has; what a kill left without a
+/// checkpoint is removed.
 ///
 /// # Errors
 /// The errors of [`setup_trial`] and [`fit`](fn@crate::fit).
 pub fn train_trial(config: RunConfig, path: &Path, options: FitOptions<'_>) -> Result<FitReport> {
-    let resumed = if RunDir::at(path).last().is_file() { Some(RunDir::open(path)?) } else { None };
-    let setup = setup_trial(config, resumed.as_ref())?;
-    let dir = match resumed {
-        Some(dir) => dir,
-        None => {
-            if path.is_dir() {
-                std::fs::remove_dir_all(path).map_err(tallow_run::Error::io(path, "remove this folder"))?;
-            }
-            setup.create_dir(path)?
+    let (setup, dir) = if RunDir::at(path).has_checkpoint() {
+        let dir = RunDir::open_to_write(path)?;
+        (setup_trial(RunConfig::of_run(&dir, &[])?, Some(&dir))?, dir)
+    } else {
+        let setup = setup_trial(config, None)?;
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).map_err(tallow_run::Error::io(path, "remove this folder"))?;
         }
+        let dir = setup.create_dir(path)?;
+        (setup, dir)
     };
     setup.fit(&dir, FitOptions { picture: false, ..options })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 /// Two classes of 48 small pictures each, told apart by the direction of their stripes.
-fn pictures(folder: &Path) -> Result<()> {
+pub fn pictures(folder: &Path) -> Result<()> {
     for (class, horizontal) in [("across", true), ("down", false)] {
         std::fs::create_dir_all(folder.join(class))?;
         for i in 0..48u32 {
@@ -19,7 +19,7 @@ fn pictures(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn train(data: &Path, out: &Path, threads: usize, resume: bool) -> Command {
+pub fn train(data: &Path, out: &Path, threads: usize, resume: bool) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tallow"));
     command.args(["train", "--quiet", "--out"]).arg(out).env("RAYON_NUM_THREADS", threads.to_string());
     if resume {

@@ -4,6 +4,8 @@ mod crossval;
 mod data;
 mod ensemble;
 mod fuzz_seeds;
+mod evaluations;
+mod faults;
 mod kill_and_resume;
 mod multi_label;
 mod preprocessing;

@@ -19,7 +19,8 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 pub const CONFIG_FILE: &str = "config.json";
 
 /// Writes `model.safetensors` and `config.json` into `dir`, which is created if it does not exist. Existing files of these
-/// names are replaced, each atomically. LoRA weights are merged into the weights of their layers.
+/// names are replaced, each atomically; between them `dir` has no `config.json`, so that weights are never beside the
+/// description of others. LoRA weights are merged into the weights of their layers.
 ///
 /// # Errors
 /// The folder cannot be created or written.
@@ -36,12 +37,21 @@ pub fn save_state(dir: &Path, state: Vec<(String, Tensor)>, info: &CheckpointInf
     std::fs::create_dir_all(dir).map_err(Error::io("write", dir))?;
     let weights = dir.join(WEIGHTS_FILE);
     let state = with_num_batches_tracked(state, info.num_batches_tracked)?;
-    write_atomically(&weights, to_bytes(&weights, state)?).map_err(Error::io("write", &weights))?;
+    let bytes = to_bytes(&weights, state)?;
+    let path = dir.join(CONFIG_FILE);
+    let before = std::fs::read(&path).ok();
+    if before.is_some() {
+        std::fs::remove_file(&path).map_err(Error::io("replace", &path))?;
+    }
+    if let Err(error) = write_atomically(&weights, bytes) {
+        // The weights are still those that the description was of.
+        before.map(|before| write_atomically(&path, before));
+        return Err(Error::io("write", &weights)(error));
+    }
     let mut info = info.clone();
     info.model.lora_rank = None; // merged
     let mut config = format!("{:#}", info.to_json());
     config.push('\n');
-    let path = dir.join(CONFIG_FILE);
     write_atomically(&path, config).map_err(Error::io("write", &path))
 }
 

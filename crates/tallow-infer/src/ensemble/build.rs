@@ -142,7 +142,10 @@ fn soup(plan: &Plan<'_>, members: &[Member]) -> Result<BuildReport> {
         soup.set(&chosen(&kept))?;
     }
     report.members.iter_mut().enumerate().for_each(|(at, ingredient)| ingredient.kept = kept.contains(&at));
-    soup.run.copy_to(plan.out)?.write_json(SOUP, &report)?;
+    let copy = soup.run.begin_copy(plan.out)?;
+    copy.write_json(SOUP, &report)?;
+    TrainedRun { dir: copy.clone(), ..soup.run }.export(0)?;
+    copy.complete()?;
     Ok(report)
 }
 

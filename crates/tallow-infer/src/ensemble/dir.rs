@@ -106,7 +106,7 @@ impl Ensemble {
     /// A folder that is not empty, or that cannot be written.
     pub fn create(path: &Path, method: Method, rule: &Rule, members: &[Member], fitted_on: Option<&str>) -> Result<()> {
         let classes = members.first().map_or(&[][..], |member| member.runs[0].classes());
-        let run = RunDir::prepare(path, classes)?;
+        let run = RunDir::begin(path, classes)?;
         let mut records = Vec::new();
         for (at, member) in members.iter().enumerate() {
             let folder = |index: usize| match member.runs.len() {
@@ -127,7 +127,8 @@ impl Ensemble {
         }
         let record = Record { method, fitted_on: fitted_on.map(str::to_owned), members: records };
         let text = toml::to_string_pretty(&record).map_err(tallow_run::Error::serialize(ENSEMBLE))?;
-        Ok(run.write(ENSEMBLE, text.as_bytes())?)
+        run.write(ENSEMBLE, text.as_bytes())?;
+        Ok(run.complete()?)
     }
 
     /// Opens the directory of an ensemble.
@@ -139,7 +140,7 @@ impl Ensemble {
         let broken = |path: PathBuf, reason: String| Error::Broken { path, reason };
         let text = std::fs::read_to_string(&file).map_err(tallow_run::Error::io(&file, "read this file"))?;
         let record: Record = toml::from_str(&text).map_err(|error| broken(file.clone(), error.to_string()))?;
-        let dir = RunDir::at(path);
+        let dir = RunDir::at_complete(path)?;
         let classes = dir.classes()?;
         let mut members = Vec::new();
         for member in &record.members {

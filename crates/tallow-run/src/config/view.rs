@@ -53,6 +53,11 @@ impl View {
             .collect()
     }
 
+    /// Its name in a config.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, view)| *view == self).map_or("", |(name, _)| name)
+    }
+
     /// All names, for messages.
     pub fn names() -> String {
         Self::ALL.map(|(name, _)| name).join(", ")

@@ -124,6 +124,14 @@ impl Progress {
         self.println(line);
     }
 
+    /// Takes the bar away, if there is one, while `print` writes to the terminal.
+    pub fn suspend(&mut self, print: impl FnOnce()) {
+        match &mut self.output {
+            Output::Bar { bar, .. } => bar.suspend(print),
+            Output::Lines { .. } => print(),
+        }
+    }
+
     /// Prints a line that stays, above the bar if there is one.
     pub fn println(&mut self, line: &str) {
         match &mut self.output {

@@ -61,6 +61,7 @@ impl Run<'_> {
             train: Split { name: "train", loader: &train },
             eval: eval.as_ref().map(|loader| Split { name: "validation", loader }),
             eval_chooses: chooses,
+            changes: &[],
             picture: None,
             stop: self.stop,
             quiet: true,

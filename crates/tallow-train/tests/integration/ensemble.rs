@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::common::{GO, config, images, run};
 use tallow_data::{Dataset, OpenOptions, Subset};
 use tallow_infer::ensemble::{BuildReport, Method, Plan, build};
-use tallow_infer::{Ensemble, Predictor, Result, TrainedRun, View};
+use tallow_infer::{Ensemble, Measurement, Predictor, Result, TrainedRun, View};
 use tallow_run::RunDir;
 
 /// Settings of every run here: a share of the bundled images held out, the same from each.
@@ -78,7 +78,7 @@ fn an_average_is_the_mean_of_its_members_tables_and_needs_nothing_but_its_folder
     members.iter().zip(paths(&["a", "b", "c"])).for_each(|(to, from)| copy(&from, to));
     let mut tables = Vec::new();
     for member in &members {
-        Predictor::open(member)?.evaluate("test", test_images())?;
+        Predictor::open(member)?.evaluate(&Measurement::main("test"), test_images())?;
         tables.push(csv(member));
     }
     let (average, vote) = (folder.path().join("average"), folder.path().join("vote"));
@@ -87,7 +87,7 @@ fn an_average_is_the_mean_of_its_members_tables_and_needs_nothing_but_its_folder
     members.iter().for_each(|member| fs::remove_dir_all(member).expect("removed"));
 
     let predictor = Predictor::open(&average)?;
-    let measured = predictor.evaluate("test", test_images())?;
+    let measured = predictor.evaluate(&Measurement::main("test"), test_images())?;
     let mut right = 0;
     for (id, (label, predicted, probabilities)) in csv(&average) {
         let rows: Vec<&Vec<f64>> = tables.iter().map(|table| &table[&id].2).collect();
@@ -114,7 +114,7 @@ fn an_average_is_the_mean_of_its_members_tables_and_needs_nothing_but_its_folder
     assert!((table.disagreement[0][1] - differ as f64 / 40.0).abs() < 1e-12);
 
     // Votes by hand, where there is a majority.
-    Predictor::open(&vote)?.evaluate("test", test_images())?;
+    Predictor::open(&vote)?.evaluate(&Measurement::main("test"), test_images())?;
     for (id, (_, predicted, _)) in csv(&vote) {
         let votes: Vec<&String> = tables.iter().map(|table| &table[&id].1).collect();
         let majority = votes.iter().find(|vote| votes.iter().filter(|other| other == vote).count() > 1);
@@ -260,7 +260,7 @@ fn a_soup_of_equals_is_the_member_and_greedy_is_no_worse_than_the_best() -> Resu
     let result = made.result.as_ref().expect("a result").top1;
     assert!(result >= best, "{made}");
     let validation = Predictor::open(&greedy)?.splits(None)?.validation.expect("a validation split");
-    let measured = Predictor::open(&greedy)?.evaluate("validation", validation)?;
+    let measured = Predictor::open(&greedy)?.evaluate(&Measurement::main("validation"), validation)?;
     assert_eq!(measured.evaluation.top1, result);
     Ok(())
 }

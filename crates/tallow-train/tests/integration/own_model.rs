@@ -53,6 +53,7 @@ fn train(settings: &[&str], dir: &RunDir, stop: &AtomicBool) -> Result<(FitRepor
         train: Split { name: "train", loader: &loader },
         eval: None,
         eval_chooses: false,
+        changes: &[],
         picture: None,
         stop,
         quiet: true,

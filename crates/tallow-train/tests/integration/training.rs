@@ -145,14 +145,56 @@ fn a_checkpoint_of_another_model_or_a_broken_one_is_refused() -> Result<()> {
         "{error:?}"
     );
 
-    let path = RunDir::open(folder.path())?.last();
-    let bytes = std::fs::read(&path).expect("the checkpoint");
-    std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("a shorter one");
+    let dir = RunDir::open(folder.path())?;
+    for path in [dir.last(), dir.previous()] {
+        let bytes = std::fs::read(&path).expect("the checkpoint");
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("a shorter one");
+    }
     let error = run(config(FULL), images(32), folder.path(), &GO).fit(|loss| loss).map(|_| ());
     assert!(
-        matches!(&error, Err(Error::Run(tallow_run::Error::Broken { path: named, .. })) if *named == path),
+        matches!(&error, Err(Error::Run(tallow_run::Error::Damaged { path, .. })) if *path == dir.last()),
         "{error:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_batch_size_that_changes_within_an_epoch_goes_on_where_it_was_and_ends_the_schedule() -> Result<()> {
+    let folder = folder();
+    let settings = ["optim.lr=0.1", "schedule.name=cosine", "train.epochs=2", "train.checkpoint_every_steps=1"];
+    let stop = Box::leak(Box::new(AtomicBool::new(false)));
+    let counting = |inner| -> Box<dyn Loss> {
+        Box::new(Counting { inner, calls: RefCell::default(), at: 3, then: Then::Stop(stop) })
+    };
+    // Stopped after 3 of 6 batches of 16; continued with batches of 4.
+    run(config(&settings), images(96), folder.path(), stop).fit(counting)?;
+    let smaller = [&settings[..], &["train.batch_size=4"]].concat();
+    let (report, _) = run(config(&smaller), images(96), folder.path(), &GO).fit(|loss| loss)?;
+    // 48 images were left of the first epoch, 96 are in the second.
+    assert_eq!((report.epochs, report.steps), (2, 3 + 12 + 24));
+    let summary = std::fs::read_to_string(folder.path().join("summary.csv")).expect("a summary");
+    let last: f64 =
+        summary.lines().last().and_then(|row| row.split(',').nth(5)).expect("lr").parse().expect("a number");
+    let end = 0.05 * (1.0 + (std::f64::consts::PI * 47.0 / 48.0).cos());
+    assert!((last - end).abs() < 1e-12, "{last} instead of {end}");
+    Ok(())
+}
+
+#[test]
+fn of_equal_epochs_the_one_with_the_lowest_loss_is_kept() -> Result<()> {
+    let folder = folder();
+    // One class of one image: the accuracy is 1 from the first epoch on, or never.
+    let settings = ["train.epochs=6", "optim.lr=0.02", "schedule.name=constant", "augment.train=[]", "augment.eval=[]"];
+    let mut easy = run(config(&settings), images(32), folder.path(), &GO);
+    easy.validation = Some(images(1));
+    easy.fit(|loss| loss)?;
+    let text = std::fs::read_to_string(folder.path().join("summary.csv")).expect("a summary");
+    let numbers = |row: &str| row.split(',').map(|cell| cell.parse().unwrap_or(f64::NAN)).collect::<Vec<f64>>();
+    let rows: Vec<Vec<f64>> = text.lines().skip(1).map(numbers).collect();
+    let best = rows.iter().max_by(|a, b| a[4].total_cmp(&b[4]).then(b[3].total_cmp(&a[3]))).expect("rows");
+    let best_run = TrainedRun::open(folder.path())?;
+    let loss = best_run.predictions(images(1))?.evaluate(best_run.classes())?.loss;
+    assert!((loss - best[3]).abs() < 1e-5, "kept {loss}, the best of {rows:?}");
     Ok(())
 }
 
