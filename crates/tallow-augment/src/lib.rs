@@ -28,6 +28,7 @@ mod normalize;
 mod params;
 mod pipeline;
 mod preprocessing;
+mod rescale;
 mod size;
 mod transform;
 

@@ -6,6 +6,7 @@
 //! | [`trained_run`] | [`TrainedRun`]: a run directory with its model and its dataset |
 //! | [`classifier`] | [`Classifier`]: a model with its classes and its preprocessing; all inference goes through it |
 //! | [`predictions`] | logits, labels and ids of a dataset, from which all metrics follow |
+//! | [`files`] | predictions for thousands of image files, in batches and in order |
 //! | [`test_time`] | test-time augmentation: views of each image |
 //! | [`embed`](mod@embed) | backbone features of a dataset |
 //! | [`ensemble`] | voting, averages, weights, stacking, model soups |
@@ -27,6 +28,7 @@ pub mod batch_norm;
 pub mod classifier;
 pub mod embed;
 pub mod ensemble;
+pub mod files;
 pub mod predictions;
 pub mod predictor;
 pub mod test_time;
@@ -41,6 +43,7 @@ pub use classifier::Classifier;
 pub use embed::{Features, embed};
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
+pub use files::ImageName;
 pub use predictions::{Predictions, multi_label_names, predict, predictions_csv, single_label_names};
 pub use predictor::{Measured, Predictor};
 pub use pretrained::find_pretrained;

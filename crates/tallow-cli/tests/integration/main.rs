@@ -2,8 +2,10 @@
 
 mod crossval;
 mod ensemble;
+mod flags;
 mod kill_and_resume;
 mod multi_label;
+mod predict;
 mod preprocessing;
 mod pretrained;
 mod serve;

@@ -1,7 +1,7 @@
 //! What holds for every family: a new one is tested as soon as it stands in the registry.
 
-use candle_core::{Device, Tensor};
 use crate::common::{fill, images};
+use candle_core::{Device, Tensor};
 use tallow_models::{
     BuiltModel, Error, Key, Model, ModelConfig, ModelInfo, Preset, Stem, build, build_zeroed, find, list, num_features,
 };
