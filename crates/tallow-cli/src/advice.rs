@@ -36,7 +36,6 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
         Error::Infer(error) => return of_infer(error),
         Error::Export(error) => return of_export(error),
         Error::Data(error) => return of_data(error),
-        Error::Pipeline { source, .. } => return of_run(source),
         Error::Models(error) => return of_models(error),
         Error::NotInCrossValidation { .. } => "leave it out".into(),
         Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),

@@ -191,7 +191,7 @@ impl TrainedRun {
         let first = splits.first_image(data.on_corrupt)?;
         let image = Size { height: first.height() as usize, width: first.width() as usize };
         let normalization = Normalization { mean: mean.clone(), std: std.clone() };
-        let pipeline = Arc::new(build_pipeline(ops, splits.train.channels(), &normalization, image)?);
+        let pipeline = Arc::new(build_pipeline("augment.train", ops, splits.train.channels(), &normalization, image)?);
         let config = LoaderConfig {
             batch_size: train.batch_size,
             drop_last: train.drop_last,

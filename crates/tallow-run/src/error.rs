@@ -86,6 +86,14 @@ pub enum Error {
     /// A log failed.
     #[error(transparent)]
     Log(#[from] crate::log::Error),
+    /// The pipeline that a key of the configuration holds cannot be built.
+    #[error("{key}: {source}")]
+    Pipeline {
+        /// The key.
+        key: &'static str,
+        /// The cause.
+        source: tallow_augment::Error,
+    },
     /// The augmentation pipeline failed.
     #[error(transparent)]
     Augment(#[from] tallow_augment::Error),

@@ -54,14 +54,6 @@ pub enum Error {
         /// The embedded recipes.
         valid: String,
     },
-    /// A pipeline of the config cannot be built.
-    #[error("{key}: {source}")]
-    Pipeline {
-        /// The key: `augment.train` or `augment.eval`.
-        key: &'static str,
-        /// Why not.
-        source: Box<tallow_run::Error>,
-    },
     /// Config and data, or two parts of the config, do not fit each other.
     #[error("{0}")]
     Mismatch(String),

@@ -83,9 +83,8 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let preset = tallow_models::find(&config.model.name)?;
 
     let normalization = normalization(&config, splits)?;
-    let build = |key: &'static str, ops: &PipelineConfig| {
-        let built = build_pipeline(ops, channels, &normalization, image);
-        built.map_err(|source| Error::Pipeline { key, source: Box::new(source) })
+    let build = |key: &'static str, ops: &PipelineConfig| -> Result<Pipeline> {
+        Ok(build_pipeline(key, ops, channels, &normalization, image)?)
     };
     let wanted = wanted_size(&config);
     if let Some(size) = wanted {

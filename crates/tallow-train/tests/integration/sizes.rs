@@ -156,6 +156,8 @@ fn networks_without_parameters_per_position_take_other_sizes_in_evaluation() -> 
 fn an_error_of_a_pipeline_names_its_key() {
     let crop = "augment.train=[{ op = \"RandomCrop\", size = 99 }]";
     let error = resolved("default", &bundled(), &[crop]).map(|resolved| resolved.config);
-    let Err(error @ Error::Pipeline { key: "augment.train", .. }) = &error else { panic!("{error:?}") };
+    let Err(error @ Error::Run(tallow_run::Error::Pipeline { key: "augment.train", .. })) = &error else {
+        panic!("{error:?}")
+    };
     assert!(error.to_string().starts_with("augment.train: RandomCrop"), "{error}");
 }
