@@ -63,7 +63,7 @@ pub fn explained(mut error: clap::Error) -> clap::Error {
     let suggestions = suggestions(name, &flags);
     if !suggestions.is_empty() {
         let suggestions = suggestions.into_iter().map(Into::into).collect();
-        for kind in [ContextKind::SuggestedArg, ContextKind::Suggested, ContextKind::TrailingArg] {
+        for kind in [ContextKind::SuggestedArg, ContextKind::Suggested, ContextKind::TrailingArg, ContextKind::Usage] {
             error.remove(kind);
         }
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(suggestions));

@@ -164,8 +164,11 @@ impl Method {
         }
         let config = load(default, settings)?;
         let suited = suited(&tallow_data::open(&config.data.spec, &config.open_options(None))?)?;
-        say(&format!("{}; --recipe, --model and --image-size choose others", suited.why));
-        Ok(load(suited.recipe, &[suited.settings.as_slice(), settings].concat())?)
+        let mut said = suited.why;
+        let kept: Vec<Setting> = suited.settings.into_iter().filter(|setting| !has(&[&setting.key()])).collect();
+        kept.iter().for_each(|setting| said += &format!(", {setting}"));
+        say(&format!("{said}; --recipe, --model and --image-size choose others"));
+        Ok(load(suited.recipe, &[kept.as_slice(), settings].concat())?)
     }
 
     /// Fails for `--batch-size auto`, which only a new run of `train` can have.

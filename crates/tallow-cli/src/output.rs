@@ -35,7 +35,7 @@ impl Target {
             Some("onnx") => Ok(Self::Onnx),
             None => Ok(Self::Folder),
             Some(ending) => bail!(
-                "--out {text}: `.{ending}` is not written: expected FILE.onnx, or a folder for model.safetensors and config.json \\
+                "--out {text}: `.{ending}` is not written: expected FILE.onnx, or a folder for model.safetensors and config.json \
                  ({text}/ for a folder of this name)"
             ),
         }

@@ -28,7 +28,7 @@ pub struct Suited {
     pub recipe: &'static str,
     /// The settings over it.
     pub settings: Vec<Setting>,
-    /// What was found and what follows, in one line.
+    /// What was found and what follows, in one line, without the settings.
     pub why: String,
 }
 
@@ -54,7 +54,7 @@ pub fn suited(splits: &Splits) -> Result<Suited> {
     }
     let found = format!("{images} images in {classes} classes, {height}×{width} in the median");
     let (recipe, chosen) = match height.min(width) {
-        _ if height.max(width) <= Preprocessing::SMALL_IMAGE => ("default", "recipe default".to_owned()),
+        _ if height.max(width) <= Preprocessing::SMALL_IMAGE => ("default", "recipe default"),
         short => {
             let side = if short < 128 { 64 } else { 128 };
             let epochs = (SEEN / images.max(1)).clamp(EPOCHS.0, EPOCHS.1);
@@ -68,7 +68,7 @@ pub fn suited(splits: &Splits) -> Result<Suited> {
             if splits.stream.is_some() {
                 settings.push(set("data.validation_fraction", Value::Float(0.0)));
             }
-            ("photos", format!("recipe photos, resnet18, {side}×{side} pixels, {epochs} epochs"))
+            ("photos", "recipe photos, resnet18")
         }
     };
     Ok(Suited { recipe, settings, why: format!("{found}: {chosen}") })

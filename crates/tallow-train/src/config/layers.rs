@@ -3,8 +3,8 @@
 //! Tables are merged key by key. Where a later layer gives a table another `name` — another optimiser, schedule, loss
 //! or model — the keys that earlier layers gave it are dropped: they were meant for the other one.
 
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use tallow_optim::optimizer::OptimCommon;
 use tallow_optim::schedule::ScheduleCommon;
@@ -73,6 +73,12 @@ impl Setting {
             Value::Table(table) => table,
             _ => Table::new(),
         }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.key(), self.value)
     }
 }
 

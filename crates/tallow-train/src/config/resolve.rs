@@ -83,15 +83,21 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let preset = tallow_models::find(&config.model.name)?;
 
     let normalization = normalization(&config, splits)?;
-    let build = |key: &'static str, ops: &PipelineConfig| -> Result<Pipeline> {
+    let plain = |key: &'static str, ops: &PipelineConfig| -> Result<Pipeline> {
         Ok(build_pipeline(key, ops, channels, &normalization, image)?)
+    };
+    let build = |key: &'static str, ops: &PipelineConfig| {
+        // A crop that is too large for the images is found here, where its key is known.
+        let fits = ops.build_for_input(channels, &normalization, image);
+        fits.map_err(|source| tallow_run::Error::Pipeline { key, source })?;
+        plain(key, ops)
     };
     let wanted = wanted_size(&config);
     if let Some(size) = wanted {
         check_size(&config, preset, "model.input_size", size)?;
     }
     let mut notes = Vec::new();
-    rescale(&mut config.augment, wanted, &mut notes, &build)?;
+    rescale(&mut config.augment, wanted, &mut notes, &plain)?;
     let (size, by_key) = match wanted {
         Some(size) => (size, true),
         None => (default_size(preset, image), false),
