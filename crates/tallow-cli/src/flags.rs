@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use tallow_train::keys_named;
 
@@ -52,8 +53,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("freeze-layers", "--freeze"),
 ];
 
+/// Parses the program's arguments by `command`. What the parser refuses is printed, with the `--set` key that does what an
+/// unknown flag asks for, and ends the program.
+pub fn matches(command: clap::Command) -> ArgMatches {
+    command.try_get_matches().map_err(explained).unwrap_or_else(|error| error.exit())
+}
+
 /// The error of the parser, with the key or the flag that does what an unknown flag asks for.
-pub fn explained(mut error: clap::Error) -> clap::Error {
+fn explained(mut error: clap::Error) -> clap::Error {
     let unknown = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag.clone(),
         _ => return error,

@@ -29,6 +29,8 @@ mod tune;
 
 use std::process::ExitCode;
 
+pub use flags::matches;
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -13,5 +13,5 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    tallow_cli::start("tallow", || Cli::from_arg_matches(&tallow_cli::program::matches(Cli::command()))?.command.run())
+    tallow_cli::start("tallow", || Cli::from_arg_matches(&tallow_cli::matches(Cli::command()))?.command.run())
 }

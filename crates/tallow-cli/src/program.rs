@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
-use clap::{ArgMatches, Subcommand as _};
+use clap::Subcommand as _;
 
 static NAME: OnceLock<&'static str> = OnceLock::new();
 
@@ -16,12 +16,6 @@ pub(crate) fn set_name(name: &'static str) {
 /// How the user starts a command: `tallow`, or `cargo xtask`.
 pub fn name() -> &'static str {
     NAME.get().unwrap_or(&"tallow")
-}
-
-/// Parses the program's arguments by `command`. What the parser refuses is printed, with the `--set` key that does what an
-/// unknown flag asks for, and ends the program.
-pub fn matches(command: clap::Command) -> ArgMatches {
-    command.try_get_matches().map_err(crate::flags::explained).unwrap_or_else(|error| error.exit())
 }
 
 /// The long flags of the running command, without dashes; none if no command is running.
