@@ -33,7 +33,7 @@ enum Task {
 
 fn main() -> std::process::ExitCode {
     tallow_cli::start(NAME, || {
-        let matches = tallow_cli::program::rename(Cli::command(), NAME).get_matches();
+        let matches = tallow_cli::matches(tallow_cli::program::rename(Cli::command(), NAME));
         match Cli::from_arg_matches(&matches)?.task {
             Task::Tallow(command) => command.run(),
             Task::Bench(args) => bench::run(args),

@@ -1,5 +1,7 @@
 //! The errors of this crate: in a config, when a pipeline is built, or with an image.
 
+use tallow_base::nearest::did_you_mean;
+
 use crate::Size;
 
 /// The result type of this crate.
@@ -9,24 +11,24 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// No op has this name.
-    #[error("unknown op `{name}`: did you mean `{nearest}`? Ops: {valid}")]
+    #[error("unknown op `{name}`{} Ops: {valid}", did_you_mean(nearest.as_slice()))]
     UnknownOp {
         /// The name.
         name: String,
-        /// The nearest valid name.
-        nearest: &'static str,
+        /// The nearest valid name, if one is spelt alike.
+        nearest: Option<&'static str>,
         /// All valid names.
         valid: String,
     },
     /// The op has no such key.
-    #[error("{op}: unknown key `{key}`: did you mean `{nearest}`? Keys: {valid}")]
+    #[error("{op}: unknown key `{key}`{} Keys: {valid}", did_you_mean(nearest.as_slice()))]
     UnknownKey {
         /// The op.
         op: &'static str,
         /// The key.
         key: String,
-        /// The nearest valid key.
-        nearest: &'static str,
+        /// The nearest valid key, if one is spelt alike.
+        nearest: Option<&'static str>,
         /// All valid keys.
         valid: String,
     },

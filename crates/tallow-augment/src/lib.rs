@@ -29,6 +29,7 @@ mod params;
 mod pipeline;
 mod pixel_rule;
 mod preprocessing;
+mod rescale;
 mod size;
 mod transform;
 

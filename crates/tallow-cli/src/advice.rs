@@ -1,21 +1,33 @@
 //! What the user of a command can do about an error of the libraries, which know no command line.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
 use tallow_infer::ensemble::MemberProblem;
 
 use crate::program;
 
-/// The advice for an error, if there is some.
+/// The advice for an error, if there is some. It names only flags that the running command has; flags of another command stand
+/// in backticks with it.
 pub fn advice(error: &anyhow::Error) -> Option<String> {
+    advice_for(error, &program::flags())
+}
+
+/// The first piece of advice for an error that a command with these flags can follow.
+fn advice_for(error: &anyhow::Error, flags: &BTreeSet<String>) -> Option<String> {
     error.chain().find_map(|cause| {
-        (cause.downcast_ref().and_then(of_train))
+        let found = (cause.downcast_ref().and_then(of_train))
             .or_else(|| cause.downcast_ref().and_then(of_infer))
             .or_else(|| cause.downcast_ref().and_then(of_run))
             .or_else(|| cause.downcast_ref().and_then(of_export))
-            .or_else(|| cause.downcast_ref().and_then(of_data))
+            .or_else(|| cause.downcast_ref().and_then(of_models))
+            .or_else(|| cause.downcast_ref().and_then(of_data))?;
+        found.split(OR).find(|advice| program::names_only(advice, flags)).map(str::to_owned)
     })
 }
+
+/// Divides alternatives, the best first: the first whose flags the command has is given.
+const OR: char = '|';
 
 fn of_train(error: &tallow_train::Error) -> Option<String> {
     use tallow_train::Error;
@@ -28,11 +40,12 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
             let (tallow, path) = (program::name(), path.display());
             format!("leave these settings out, or start a new run from its weights: {tallow} train --pretrained {path}")
         }
+        Error::Models(error) => return of_models(error),
         Error::NotInCrossValidation { .. } => "leave it out".into(),
         Error::OtherFolds { .. } => "give the --data, --folds, --repeats and --group that they were made with".into(),
         Error::OtherFoldConfig { .. } => "give the same options, or none, or another --out".into(),
         Error::FoldInterrupted { path, .. } => {
-            format!("continue with: {} crossval --resume --out {}", program::name(), path.display())
+            format!("continue with: `{} crossval --resume {}`", program::name(), path.display())
         }
         _ => return None,
     })
@@ -60,7 +73,7 @@ fn of_member(problem: &MemberProblem) -> Option<&'static str> {
         MemberProblem::GivenTwice => "--method weighted finds weights",
         MemberProblem::SnapshotsOfFolds => "leave --snapshots out",
         MemberProblem::NoSnapshots => {
-            "train with --set train.snapshots=true --set schedule.name=cosine_restarts to keep some"
+            "`train --set train.snapshots=true --set schedule.name=cosine_restarts` keeps some"
         }
         MemberProblem::NoOutOfFold => "give folders of cross-validations alone, or runs alone",
         MemberProblem::NoValidation
@@ -93,7 +106,9 @@ fn of_data(error: &tallow_data::Error) -> Option<String> {
     use tallow_data::Error;
     let advice = match error {
         Error::Decode { .. } | Error::TooLarge { .. } => {
-            "repair or remove it, or skip such images by --on-corrupt skip"
+            "repair or remove it, or skip such images by --on-corrupt skip\
+             |repair or remove it, or skip such images by --set data.on_corrupt=skip\
+             |repair or remove it"
         }
         Error::MissingImages { .. } => "bring them back, or leave them out by --on-corrupt skip",
         Error::MissingFiles { .. } => {
@@ -107,17 +122,26 @@ fn of_data(error: &tallow_data::Error) -> Option<String> {
     Some(advice.to_owned())
 }
 
+fn of_models(error: &tallow_models::Error) -> Option<String> {
+    match error {
+        tallow_models::Error::UnknownModel { .. } => Some(format!("`{} models` lists them", program::name())),
+        _ => None,
+    }
+}
+
 fn of_run(error: &tallow_run::Error) -> Option<String> {
     use tallow_run::Error;
     let advice = match error {
-        Error::RunExists { .. } => "choose another --out, or add --resume to continue what is in it",
+        Error::RunExists { .. } => {
+            "choose another --out, or add --resume to continue what is in it|choose another --out"
+        }
         Error::NotARun { .. } => "give the folder that `train --out` named",
         Error::Incomplete { .. } => "run that command again",
         Error::Locked { .. } => "wait until it has ended",
         Error::NoCheckpoint { .. } => "continue it with `train --resume --out`",
         Error::OtherSplit { .. } => "bring them back, or start a new run",
         Error::Io { source, .. } => match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then continue with --resume",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then continue with --resume|make room",
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a folder that may be written to",
             _ => return None,
         },
@@ -128,13 +152,34 @@ fn of_run(error: &tallow_run::Error) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn flags(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     #[test]
     fn advice_is_found_below_transparent_errors_and_contexts() {
         let exists = || tallow_run::Error::RunExists { path: "runs/a".into() };
         let nested = tallow_train::Error::Infer(tallow_infer::Error::Run(exists()));
         for error in [anyhow::Error::from(exists()), anyhow::Error::from(nested).context("fold 3")] {
-            let advice = super::advice(&error).unwrap_or_default();
+            let advice = advice_for(&error, &flags(&["out", "resume"])).unwrap_or_default();
             assert!(advice.contains("--resume"), "{error:#}: {advice}");
+            // `prune` writes a run, and does not resume one.
+            assert_eq!(advice_for(&error, &flags(&["out"])).as_deref(), Some("choose another --out"));
+        }
+    }
+
+    #[test]
+    fn no_advice_names_a_flag_that_the_command_lacks() {
+        let error = || tallow_data::Error::Decode { path: "x.png".into(), reason: "empty".into() };
+        for (found, expected) in [
+            (&["on-corrupt", "set"][..], "--on-corrupt skip"),
+            (&["set"], "--set data.on_corrupt=skip"),
+            (&["topk"], "repair or remove it"),
+        ] {
+            let advice = advice_for(&error().into(), &flags(found)).unwrap_or_default();
+            assert!(advice.ends_with(expected), "{found:?}: {advice}");
         }
     }
 }

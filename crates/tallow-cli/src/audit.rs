@@ -12,7 +12,7 @@ use tallow_audit::labels::{self, Filter, Probabilities, RankBy};
 use tallow_audit::{AuditConfig, Issue, Kind, Samples, Split, checks, duplicates, report, scan};
 use tallow_data::{ClassOrder, OpenOptions};
 use tallow_infer::TrainedRun;
-use tallow_train::{CrossValidation, Setting, crossval, load};
+use tallow_train::{CrossValidation, Setting, crossval};
 
 use crate::crossval::cross_validate;
 use crate::interrupt::in_order;
@@ -102,7 +102,7 @@ pub fn run(args: Args) -> Result<()> {
     let samples = Samples::new(&splits);
     let oof = match args.cross_validate {
         Some(folds) => Some(out_of_fold(&args, folds)?),
-        None if args.method.settings()?.is_empty() && args.method.recipe == "default" => args.oof.clone(),
+        None if args.method.is_empty()? => args.oof.clone(),
         None => {
             bail!("training options such as --model, --recipe and --set need --cross-validate")
         }
@@ -157,7 +157,8 @@ fn out_of_fold(args: &Args, folds: usize) -> Result<PathBuf> {
     }
     settings.push(Setting::string("--cross-validate", "data.on_corrupt", "skip"));
     settings.extend(args.method.settings()?);
-    let config = load(&args.method.recipe, &settings)?;
+    args.method.refuse_auto()?;
+    let config = args.method.load(&settings, |why| println!("{why}"))?;
     let out = args.out.join("crossval");
     let resume = out.join(crossval::FOLDS).is_file();
     let _signals = in_order()?;

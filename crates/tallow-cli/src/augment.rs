@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tallow_augment::{Normalization, Pipeline, PipelineConfig, rng};
 use tallow_data::OpenOptions;
 
+use crate::output::make_parent;
+
 /// Pixels between pictures.
 const GAP: u32 = 4;
 
@@ -64,6 +66,7 @@ pub fn run(args: Args) -> Result<()> {
             imageops::replace(&mut grid, &picture, left.into(), top.into());
         }
     }
+    make_parent(&args.out)?;
     grid.save(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
     println!("{rows} samples, each with {} draws of {}: {}", args.draws, args.policy, args.out.display());
     Ok(())

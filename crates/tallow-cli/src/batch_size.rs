@@ -1,5 +1,6 @@
 //! `--batch-size auto` of `tallow train`: measures training steps and chooses a batch size.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
@@ -9,23 +10,19 @@ use tallow_train::batch_size::{choose_batch_size, half_of_memory};
 use crate::program;
 
 /// The argument of `--batch-size`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum BatchSize {
     /// To be measured.
     Auto,
-    /// So many.
-    Of(usize),
+    /// So many; the config checks the number.
+    Of(String),
 }
 
 impl FromStr for BatchSize {
-    type Err = String;
+    type Err = Infallible;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match (text, text.parse()) {
-            ("auto", _) => Ok(Self::Auto),
-            (_, Ok(samples)) if samples > 0 => Ok(Self::Of(samples)),
-            _ => Err("expected a number of samples from 1 up, or auto".to_owned()),
-        }
+    fn from_str(text: &str) -> std::result::Result<Self, Infallible> {
+        Ok(if text == "auto" { Self::Auto } else { Self::Of(text.to_owned()) })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use tallow_train::crossval::{self, CrossValidationReport, Progress};
-use tallow_train::{CrossValidation, FitOptions, Setting, load};
+use tallow_train::{CrossValidation, FitOptions, Setting};
 
 use crate::interrupt::{STOP, in_order};
 use crate::options::{Method, Source};
@@ -14,10 +14,10 @@ use crate::train::free_name;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  tallow crossval --set train.epochs=3
+  tallow crossval --epochs 3
   tallow crossval --data photos/ --model resnet18 --folds 10 --repeats 3 --out runs/cv
   tallow crossval --data patients.csv --group patient --model resnet18
-  tallow crossval --out runs/cv --resume
+  tallow crossval --resume runs/cv
   tallow audit photos/ --oof runs/cv/oof.csv
 
 Each fold is a run directory: OUT/fold-0, OUT/fold-1, … Its held-out samples are evaluated once, after the last epoch, and
@@ -39,9 +39,9 @@ pub struct Args {
     /// The folder for the folds [default: runs/crossval-MODEL-DATA, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Resume the cross-validation in --out
-    #[arg(long, requires = "out")]
-    resume: bool,
+    /// Resume a cross-validation: this one, or that in --out
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    resume: Option<Option<PathBuf>>,
     /// Print only the result
     #[arg(long, short)]
     quiet: bool,
@@ -50,15 +50,21 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let mut settings = [args.source.settings(), args.method.settings()?].concat();
     settings.extend(args.group.iter().map(|column| Setting::string("--group", "data.group_column", column)));
-    let begun = args.out.as_ref().filter(|_| args.resume);
-    let (folds, repeats) = begun.map_or(Ok((5, 1)), |out| crossval::folds_of(out))?;
-    let config = match begun {
-        Some(out) if settings.is_empty() && args.method.recipe == "default" => crossval::config_of(out)?,
-        _ => load(&args.method.recipe, &settings)?,
+    args.method.refuse_auto()?;
+    let begun = run::resumed(args.resume.as_ref(), args.out.as_ref())?.cloned();
+    let resume = begun.is_some();
+    let (folds, repeats) = begun.as_ref().map_or(Ok((5, 1)), |out| crossval::folds_of(out))?;
+    let config = match &begun {
+        Some(out) if settings.is_empty() && args.method.recipe.is_none() => crossval::config_of(out)?,
+        _ => args.method.load(&settings, |why| {
+            if !args.quiet {
+                println!("{why}");
+            }
+        })?,
     };
-    let out = args.out.unwrap_or_else(|| free_name("crossval-", &config));
+    let out = begun.or(args.out).unwrap_or_else(|| free_name("crossval-", &config));
     let (folds, repeats) = (args.folds.unwrap_or(folds), args.repeats.unwrap_or(repeats));
-    let Args { resume, quiet, .. } = args;
+    let quiet = args.quiet;
     let _signals = in_order()?;
     let report = cross_validate(&CrossValidation { config: &config, folds, repeats, out: &out, resume }, quiet)?;
     println!("\n{}", report.metrics);

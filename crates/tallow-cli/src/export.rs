@@ -10,6 +10,7 @@ use tallow_export::{CheckpointInfo, InferenceOptions, Int8, Opened};
 use tallow_infer::{Ensemble, Predictor, TrainedRun, View, find_pretrained};
 
 use crate::classifier::{class_names, note_of};
+use crate::output::{Target, make_parent};
 use crate::program;
 use crate::run::{choose, first_line, warn_of};
 
@@ -55,7 +56,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let onnx = args.out.extension().is_some_and(|extension| extension == "onnx");
+    let onnx = Target::of(&args.out)? == Target::Onnx;
+    make_parent(&args.out)?;
     if args.int8 && !onnx {
         bail!("--int8 writes an ONNX file: --out must end in .onnx");
     }

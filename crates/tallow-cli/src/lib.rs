@@ -16,9 +16,11 @@ mod ensemble;
 mod evaluate;
 mod export;
 mod interrupt;
+mod flags;
 mod lr_find;
 mod models;
 mod options;
+mod output;
 mod predict;
 pub mod program;
 mod prune;
@@ -30,6 +32,7 @@ mod tune;
 use std::process::ExitCode;
 
 use allocator::Freed;
+pub use flags::matches;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,6 +1,6 @@
 //! The program `tallow`.
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 /// Train, evaluate and ship image classifiers
 ///
@@ -13,5 +13,5 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    tallow_cli::start("tallow", || Cli::parse().command.run())
+    tallow_cli::start("tallow", || Cli::from_arg_matches(&tallow_cli::matches(Cli::command()))?.command.run())
 }

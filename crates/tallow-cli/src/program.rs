@@ -1,6 +1,10 @@
-//! The program's name: messages and help show the command as the user types it.
+//! The program's name and its running command: messages and help show the command as the user types it.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::sync::OnceLock;
+
+use clap::Subcommand as _;
 
 static NAME: OnceLock<&'static str> = OnceLock::new();
 
@@ -12,6 +16,25 @@ pub(crate) fn set_name(name: &'static str) {
 /// How the user starts a command: `tallow`, or `cargo xtask`.
 pub fn name() -> &'static str {
     NAME.get().unwrap_or(&"tallow")
+}
+
+/// The long flags of the running command, without dashes; none if no command is running.
+pub(crate) fn flags() -> BTreeSet<String> {
+    flags_of(std::env::args_os().skip(1))
+}
+
+fn flags_of(arguments: impl Iterator<Item = OsString>) -> BTreeSet<String> {
+    let commands = crate::Command::augment_subcommands(clap::Command::new("tallow"));
+    let mut names = arguments.filter_map(|argument| argument.into_string().ok());
+    let running = names.find_map(|name| commands.find_subcommand(name));
+    let arguments = running.into_iter().flat_map(clap::Command::get_arguments);
+    arguments.filter_map(|argument| argument.get_long()).map(str::to_owned).collect()
+}
+
+/// Whether every flag that `text` names is one of `flags`. Those between backticks belong to the command that stands there.
+pub(crate) fn names_only(text: &str, flags: &BTreeSet<String>) -> bool {
+    let outside = text.split('`').step_by(2).flat_map(|part| part.split([' ', ',', ';', ':', '.', '=', '(', ')']));
+    outside.filter_map(|word| word.strip_prefix("--")).all(|flag| flags.contains(flag))
 }
 
 /// Replaces `tallow COMMAND` by `NAME COMMAND` in the help of `command` and its subcommands.
@@ -40,6 +63,18 @@ pub fn rename(mut command: clap::Command, name: &str) -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_name_flags_of_the_running_command() {
+        let flags = |arguments: &[&str]| flags_of(arguments.iter().map(Into::into));
+        let (train, predict) = (flags(&["train", "--data", "predict"]), flags(&["predict", "x"]));
+        let hint = "repair it, or skip such images by --on-corrupt skip";
+        assert!(names_only(hint, &train) && !names_only(hint, &predict));
+        assert!(names_only("continue it with `train --resume`", &predict));
+        assert!(names_only("no flag", &flags(&[])));
+    }
+
     #[test]
     fn help_shows_the_name_that_the_user_types() {
         let command = clap::Command::new("cargo xtask").after_help("Examples:\n  tallow train").subcommand(
@@ -47,7 +82,7 @@ mod tests {
                 .about("Start with `tallow train`")
                 .arg(clap::Arg::new("x").help("see tallow models")),
         );
-        let mut renamed = super::rename(command, "cargo xtask");
+        let mut renamed = rename(command, "cargo xtask");
         let help = renamed.render_help().to_string();
         assert!(help.contains("  cargo xtask train") && !help.contains("tallow "), "{help}");
         let train =

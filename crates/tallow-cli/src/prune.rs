@@ -11,7 +11,7 @@ use crate::run::{RunArg, choose, first_line, warn_of};
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   tallow prune runs/r9 --ratio 0.5 --out runs/half
-  tallow train --model resnet9 --recipe fast --pretrained runs/half --set train.keep_zeros=true --out runs/tuned
+  tallow train --recipe runs/half/config.toml --pretrained runs/half --set train.keep_zeros=true --out runs/tuned
   tallow export runs/tuned --out shoes.onnx                        # leaves the zero filters out")]
 pub struct Args {
     #[command(flatten)]
@@ -47,7 +47,8 @@ pub fn run(args: Args) -> Result<()> {
     let out = args.out.display();
     println!("{out}: config.toml, model.safetensors + config.json");
     println!(
-        "next: {tallow} train --pretrained {out} --set train.keep_zeros=true …    {tallow} export {out} --out MODEL.onnx",
+        "next: {tallow} train --recipe {out}/config.toml --pretrained {out} --set train.keep_zeros=true    {tallow} export {out} \
+         --out MODEL.onnx",
         tallow = program::name()
     );
     Ok(())

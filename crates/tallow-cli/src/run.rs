@@ -70,7 +70,9 @@ pub fn headline(setup: &Setup, dir: &RunDir) -> String {
         setup.built.store.parameter_count() as f64 / 1e6,
         dir.path().display(),
     );
-    splits.warnings().iter().for_each(|warning| text += &format!("\nnote   {warning}"));
+    for note in setup.resolved.notes.iter().chain(&splits.warnings()) {
+        text += &format!("\nnote   {note}");
+    }
     text
 }
 
@@ -94,6 +96,21 @@ pub fn choose(splits: &Splits, name: Option<&str>) -> Result<(&'static str, Arc<
             "the dataset has neither a test nor a validation split; --split train evaluates the training samples".into()
         }
     })
+}
+
+/// The directory that `--resume` names, or `--out` beside it; `None` without `--resume`.
+pub fn resumed<'a>(resume: Option<&'a Option<PathBuf>>, out: Option<&'a PathBuf>) -> Result<Option<&'a PathBuf>> {
+    match (resume, out) {
+        (None, _) => Ok(None),
+        (Some(Some(resume)), Some(out)) if resume != out => anyhow::bail!(
+            "--resume {} and --out {}: a run continues where it is: give one folder",
+            resume.display(),
+            out.display()
+        ),
+        (Some(resume), out) => {
+            Ok(Some(resume.as_ref().or(out).context("--resume needs the run: --resume DIR, or --out DIR beside it")?))
+        }
+    }
 }
 
 /// A run directory as an argument.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Result;
 use tallow_infer::{Measurement, Predictor};
 use tallow_run::RunDir;
-use tallow_train::{FitOptions, RunConfig, Setting, TrainedOutcome, load, setup, train_run};
+use tallow_train::{FitOptions, RunConfig, TrainedOutcome, setup, train_run};
 
 use crate::batch_size::{self, BatchSize};
 use crate::interrupt::{Interrupted, STOP, in_order};
@@ -18,10 +18,11 @@ use crate::run;
 #[command(after_help = "Examples:
   tallow train
   tallow train --data fashion-mnist --model resnet9 --recipe fast --out runs/r9
-  tallow train --data photos/ --model resnet18 --set train.epochs=30 --set data.validation_fraction=0.1
+  tallow train --data photos/                                      # recipe and size by the images
+  tallow train --data photos/ --model resnet18 --epochs 30 --image-size 224 --set data.validation_fraction=0.1
   tallow train --data 'x-{0000..0099}.tar' --model resnet18 --set data.stream=true
   tallow train --data photos/ --model resnet18 --pretrained hf:timm/resnet18.a1_in1k --freeze backbone
-  tallow train --resume --out runs/r9
+  tallow train --resume runs/r9
 
 Every key of the configuration is listed in docs/train.md.")]
 pub struct Args {
@@ -32,32 +33,33 @@ pub struct Args {
     /// The run directory [default: runs/MODEL-DATA, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The batch size, or auto: measure a few steps at each power of two and take the smallest of the fastest
-    #[arg(long, value_name = "N|auto")]
-    batch_size: Option<BatchSize>,
-    /// Resume the run in --out from its last checkpoint; docs/train.md lists the settings that may change
-    #[arg(long, requires = "out", conflicts_with_all = ["recipe", "pretrained", "batch_size"])]
-    resume: bool,
+    /// Resume a run from its last checkpoint: this one, or that in --out; docs/train.md lists the settings that may change
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["recipe", "pretrained"])]
+    resume: Option<Option<PathBuf>>,
     /// Print only errors
     #[arg(long, short)]
     quiet: bool,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let mut settings = [args.source.settings(), args.method.settings()?].concat();
-    if let Some(BatchSize::Of(samples)) = args.batch_size {
-        settings.push(Setting::parse(&format!("train.batch_size={samples}"))?.from_origin("--batch-size"));
-    }
-    let resumed = args.out.as_ref().filter(|_| args.resume).map(RunDir::open_to_write).transpose()?;
+    let settings = [args.source.settings(), args.method.settings()?].concat();
+    let resumed = run::resumed(args.resume.as_ref(), args.out.as_ref())?.map(RunDir::open_to_write).transpose()?;
     let config = match &resumed {
-        Some(dir) => RunConfig::of_run(dir, &settings)?,
-        None => load(&args.method.recipe, &settings)?,
+        Some(dir) => {
+            args.method.refuse_auto()?;
+            RunConfig::of_run(dir, &settings)?
+        }
+        None => args.method.load(&settings, |why| {
+            if !args.quiet {
+                println!("{why}");
+            }
+        })?,
     };
     let mut setup = setup(config, resumed.as_ref())?;
     if let Some(report) = setup.pretrained.as_ref().filter(|_| !args.quiet) {
         println!("{report}");
     }
-    if let Some(BatchSize::Auto) = args.batch_size {
+    if let Some(BatchSize::Auto) = args.method.batch_size {
         setup.resolved.config.train.batch_size = batch_size::choose(&setup, args.quiet)?;
     }
     let dir = match resumed {
@@ -73,7 +75,7 @@ pub fn run(args: Args) -> Result<()> {
     let path = trained.dir.path().display().to_string();
     if report.interrupted {
         let (step, tallow) = (report.steps, program::name());
-        let told = format!("stopped at step {step}; continue with: {tallow} train --resume --out {path}");
+        let told = format!("stopped at step {step}; continue with: {tallow} train --resume {path}");
         return Err(Interrupted(told).into());
     }
     drop(signals);

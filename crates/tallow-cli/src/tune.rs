@@ -9,8 +9,8 @@ use tallow_metrics::Evaluation;
 use tallow_run::RunLock;
 use tallow_train::trial::check_pretrained;
 use tallow_train::{FitOptions, RunConfig, Setting, load, train_trial};
-use tallow_tune::space::short;
-use tallow_tune::{Next, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
+use tallow_tune::space::{Domain, short};
+use tallow_tune::{Next, Point, PrunerConfig, Space, State, Store, Study, StudyConfig, Trial, importance, plots};
 
 use crate::interrupt::{Interrupted, STOP, in_order};
 use crate::options::set;
@@ -73,8 +73,7 @@ fn default_recipe() -> String {
 /// The state of a search.
 struct Search {
     out: PathBuf,
-    recipe: String,
-    settings: Vec<Setting>,
+    base: Base,
     study: Study,
     metric: String,
 }
@@ -86,11 +85,14 @@ pub fn run(args: Args) -> Result<()> {
     let space = Space::from_toml(&file.space).with_context(|| name.clone())?;
     let flags = [("--data", "data.spec", &args.data), ("--model", "model.name", &args.model)];
     let flags = flags.into_iter().filter_map(|(flag, key, value)| Some(Setting::string(flag, key, value.as_ref()?)));
-    let sets = file.set.iter().chain(&args.set).map(|text| set(text));
+    let of_file = |text: &String| -> Result<Setting> {
+        let setting = Setting::parse(text).with_context(|| format!("{name}: set"))?;
+        Ok(setting.from_origin(format!("{name}: set = [\"{text}\"]")))
+    };
+    let sets = file.set.iter().map(of_file).chain(args.set.iter().map(|text| set(text)));
     let settings: Vec<Setting> = flags.map(Ok).chain(sets).collect::<Result<_>>()?;
-    // Errors of the config appear before the first trial.
-    let middle = tallow_tune::Point(space.parameters().map(|(_, domain)| domain.coordinate(0.5)).collect());
-    let config = config_at(&file.recipe, &settings, &space, &middle)?;
+    let base = Base { recipe: file.recipe.clone(), settings, space_file: name.clone() };
+    let config = base.check(&space)?;
     tallow_models::find(&config.model.name)?;
     check_pretrained(&config)?;
 
@@ -110,7 +112,7 @@ pub fn run(args: Args) -> Result<()> {
     let limit = file.study.trials;
     let study = Study::new(space, file.study, file.pruner, config.train.epochs, store)?;
     let metric = config.train.early_stopping.metric.score_name();
-    let search = Search { out, recipe: file.recipe, settings, study, metric };
+    let search = Search { out, base, study, metric };
     let _signals = in_order()?;
 
     let known = search.study.trials()?.len();
@@ -133,18 +135,51 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// The config at a point of the space.
-fn config_at(recipe: &str, settings: &[Setting], space: &Space, point: &tallow_tune::Point) -> Result<RunConfig> {
-    let values = space.values(point).into_iter().map(|(key, value)| Setting::parse(&format!("{key}={value}")));
-    let all = settings.iter().cloned().map(Ok).chain(values).collect::<tallow_train::Result<Vec<_>>>()?;
-    Ok(load(recipe, &all)?)
+/// What all trials have in common.
+struct Base {
+    recipe: String,
+    settings: Vec<Setting>,
+    /// The name of the space file, for messages.
+    space_file: String,
+}
+
+impl Base {
+    /// The config at a point of a space.
+    fn config_at(&self, space: &Space, point: &Point) -> tallow_train::Result<RunConfig> {
+        let value = |(key, value): (String, toml::Value)| {
+            Setting::value(format!("{}: [space] \"{key}\" at {}", self.space_file, short(&value)), &key, value)
+        };
+        let values = space.values(point).into_iter().map(value);
+        load(&self.recipe, &self.settings.iter().cloned().chain(values).collect::<Vec<_>>())
+    }
+
+    /// The config in the middle of the space. Errors of the config appear before the first trial: each choice and each end of
+    /// a range is tried. A value that fails only because of another parameter's is left to its trial.
+    fn check(&self, space: &Space) -> Result<RunConfig> {
+        let middle: Vec<f64> = space.parameters().map(|(_, domain)| domain.coordinate(0.5)).collect();
+        for (at, (key, domain)) in space.parameters().enumerate() {
+            let coordinates = match domain {
+                Domain::Choice(choices) => (0..choices.len()).map(|choice| choice as f64).collect(),
+                Domain::Float { .. } | Domain::Int { .. } => vec![0.0, 1.0],
+            };
+            for x in coordinates {
+                let mut point = middle.clone();
+                point[at] = x;
+                match self.config_at(space, &Point(point)) {
+                    Err(error) if error.key().is_some_and(|found| found == key) => return Err(error.into()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(self.config_at(space, &Point(middle))?)
+    }
 }
 
 impl Search {
     /// Trains a trial to its next rung. What is wrong with the trial itself is noted and the search goes on.
     fn train(&self, next: &Next, limit: u64) -> Result<()> {
         let (id, until) = (next.trial.id, next.until);
-        let config = config_at(&self.recipe, &self.settings, self.study.space(), &next.trial.point)?;
+        let config = self.base.config_at(self.study.space(), &next.trial.point)?;
         if next.trial.epochs() >= until {
             return Ok(self.study.reached(id, until)?);
         }
@@ -221,7 +256,7 @@ impl Search {
         self.write("importance.svg", &plots::importance_bars(space, &shares)?)?;
         self.write("history.svg", &plots::history(&trials, &self.metric)?)?;
 
-        let config = config_at(&self.recipe, &self.settings, space, &best.point)?;
+        let config = self.base.config_at(space, &best.point)?;
         let header = format!(
             "# The best of {} trials: number {}, {} {:.4} on the validation split after {} epochs.\n# {}\n\n",
             trials.len(),

@@ -7,6 +7,7 @@
 //! | [`classifier`] | [`Classifier`]: a model with its classes and its preprocessing; all inference goes through it |
 //! | [`predictions`] | logits, labels and ids of a dataset, from which all metrics follow |
 //! | [`measurement`] | the files of an evaluation |
+//! | [`files`] | predictions for thousands of image files, in batches and in order |
 //! | [`test_time`] | test-time augmentation: views of each image |
 //! | [`embed`](mod@embed) | backbone features of a dataset |
 //! | [`ensemble`] | voting, averages, weights, stacking, model soups |
@@ -29,6 +30,7 @@ pub mod classifier;
 pub mod embed;
 pub mod ensemble;
 pub mod measurement;
+pub mod files;
 pub mod predictions;
 pub mod predictor;
 pub mod test_time;
@@ -44,6 +46,7 @@ pub use embed::{Features, embed};
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
 pub use measurement::Measurement;
+pub use files::ImageName;
 pub use predictions::{Predictions, multi_label_names, predict, predictions_csv, single_label_names};
 pub use predictor::{Measured, Predictor};
 pub use pretrained::find_pretrained;

@@ -95,6 +95,15 @@ impl Predictor {
         }
     }
 
+    /// Whether several classes can hold for an image.
+    pub fn is_multi_label(&self) -> bool {
+        match self {
+            Self::Run(run) => run.classifier.multi_label,
+            Self::Ensemble(ensemble) => ensemble.is_multi_label(),
+            Self::Model { classifier, .. } => classifier.multi_label,
+        }
+    }
+
     /// Replaces the views of each image.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A trained run, opened from its directory: its model, its classes, its preprocessing and its dataset.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -42,6 +42,7 @@ impl TrainedRun {
     /// As [`open`](Self::open).
     pub fn with_weights(dir: RunDir, weights: &Path) -> Result<Self> {
         let (config, classes) = (dir.sections()?, dir.classes()?);
+        check_files(&dir, &config, &classes)?;
         let model = &config.model;
         let built = tallow_models::build(&model.name, &model.config, config.train.seed, &Device::Cpu)?;
         load_weights(weights, &built.store)?;
@@ -219,4 +220,23 @@ impl TrainedRun {
             None => Loader::new(splits.train.clone(), pipeline, config)?,
         })
     }
+}
+
+/// Fails if the files of a run contradict each other. Found here, such an error is not blamed on an image.
+fn check_files(dir: &RunDir, config: &RunSections, classes: &[String]) -> Result<()> {
+    let RunSections { model, augment, .. } = config;
+    let broken = |path: PathBuf, reason: String| Err(Error::Broken { path, reason });
+    if classes.len() != model.config.num_classes {
+        let (expected, found) = (model.config.num_classes, classes.len());
+        let reason =
+            format!("expected {expected} class names, as model.num_classes of config.toml says, found {found}");
+        return broken(dir.path().join("classes.json"), reason);
+    }
+    for (key, values) in [("augment.mean", &augment.mean), ("augment.std", &augment.std)] {
+        if let Some(values) = values.as_ref().filter(|values| values.len() != model.config.in_chans) {
+            let reason = format!("{key} has {} values, and model.in_chans is {}", values.len(), model.config.in_chans);
+            return broken(dir.config_path(), reason);
+        }
+    }
+    Ok(())
 }

@@ -74,7 +74,7 @@ pub enum Compute {
     Evaluation(fn(&Evaluation) -> Option<f64>),
     /// From the class probabilities of a single-label dataset.
     Probabilities(fn(&ProbabilityReport) -> Option<f64>),
-    /// From the evaluation of a multi-label dataset.
+    /// From the evaluation of a multi-label dataset. Training can select epochs by such a metric.
     MultiLabel(fn(&MultiLabel) -> Option<f64>),
 }
 
@@ -84,10 +84,12 @@ impl Metric {
         METRICS.iter().copied().find(|metric| metric.name == name)
     }
 
-    /// The names of the metrics that every evaluation has: training can select epochs by them.
+    /// The names of the metrics by which training can select epochs: those that need no probabilities. Some are undefined for
+    /// some data, as `map` is for one label per sample.
     pub fn selectable() -> &'static [&'static str] {
         static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-            METRICS.iter().filter(|metric| matches!(metric.compute, Compute::Evaluation(_))).map(|m| m.name).collect()
+            let needs_probabilities = |metric: &Metric| matches!(metric.compute, Compute::Probabilities(_));
+            METRICS.iter().filter(|metric| !needs_probabilities(metric)).map(|metric| metric.name).collect()
         });
         &NAMES
     }
@@ -169,8 +171,10 @@ mod tests {
             let text = serde_json::to_string(metric).unwrap();
             let read = serde_json::from_str::<&'static Metric>(&text);
             match metric.compute {
-                Compute::Evaluation(_) => assert_eq!(read.unwrap(), *metric),
-                _ => assert!(read.unwrap_err().to_string().contains("expected one of `top1`, `top5`, `loss`")),
+                Compute::Evaluation(_) | Compute::MultiLabel(_) => assert_eq!(read.unwrap(), *metric),
+                Compute::Probabilities(_) => {
+                    assert!(read.unwrap_err().to_string().contains("expected one of `top1`, `top5`, `loss`"))
+                }
             }
         }
     }

@@ -20,11 +20,14 @@ pub enum Stem {
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
     /// The number of classes, which is the number of logits.
+    #[serde(skip_serializing_if = "is_unset")]
     pub num_classes: usize,
     /// The number of channels of the input images.
+    #[serde(skip_serializing_if = "is_unset")]
     pub in_chans: usize,
     /// Height and width of the input images, in pixels. A family without
     /// [`fixed_input_size`](crate::Preset::fixed_input_size) runs at other sizes too.
+    #[serde(skip_serializing_if = "is_unset_size")]
     pub input_size: (usize, usize),
     /// Probability of dropout before the classifier, from 0 to below 1. In wide_resnet it applies within each block.
     pub drop_rate: f32,
@@ -77,6 +80,14 @@ fn is_zero(rate: &f32) -> bool {
     *rate == 0.0
 }
 
+fn is_unset(count: &usize) -> bool {
+    *count == 0
+}
+
+fn is_unset_size(size: &(usize, usize)) -> bool {
+    *size == (0, 0)
+}
+
 impl Default for ModelConfig {
     /// ImageNet: 1000 classes of 3×224×224.
     fn default() -> Self {
@@ -99,6 +110,14 @@ impl Default for ModelConfig {
             drop_block_rate: 0.0,
             checkpoint_activations: false,
         }
+    }
+}
+
+impl ModelConfig {
+    /// The keys that decide the number of parameters, for messages: `model.num_classes, model.width`.
+    pub(crate) fn keys_set(&self) -> String {
+        let set = Key::ALL.iter().filter(|key| key.is_set(self)).map(|key| key.name());
+        ["num_classes"].into_iter().chain(set).map(|key| format!("model.{key}")).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors of finding, configuring and building a model.
 
+use tallow_base::nearest::did_you_mean;
+
 /// The result of functions that find, configure or build a model.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -7,11 +9,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No preset has this name.
-    #[error("no model is named `{name}`: did you mean {}?", nearest.join(" or "))]
+    #[error("no model is named `{name}`{}", did_you_mean(nearest).trim_end_matches('.'))]
     UnknownModel {
         /// The unknown name.
         name: String,
-        /// The most similar names, the best first.
+        /// The most similar names, the best first; none if none is spelt alike.
         nearest: Vec<&'static str>,
     },
     /// A key is set that the architecture does not use.
@@ -35,6 +37,16 @@ pub enum Error {
         expected: String,
         /// The value in the config.
         found: String,
+    },
+    /// The configuration makes more parameters than memory is asked for.
+    #[error("{keys}: {model} is too large so: {source}")]
+    TooLarge {
+        /// The keys that are set, such as `model.width`.
+        keys: String,
+        /// The name of the preset.
+        model: &'static str,
+        /// The parameter that is too many.
+        source: tallow_nn::Error,
     },
     /// A layer cannot be built or run.
     #[error(transparent)]

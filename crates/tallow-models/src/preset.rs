@@ -3,6 +3,9 @@
 use crate::config::{Key, ModelConfig};
 use crate::error::{Error, Result};
 
+/// The longest side of an input image, in pixels.
+const MAX_SIDE: usize = 1 << 16;
+
 /// A named architecture and the images that its weights expect: timm's `pretrained_cfg`.
 ///
 /// A model that is not in the registry has a preset of its own:
@@ -102,19 +105,24 @@ impl ModelConfig {
     /// [`Error::BadValue`], [`Error::UnusedKey`].
     pub fn check(&self, preset: &Preset) -> Result<()> {
         let (h, w) = self.input_size;
-        let size = [
-            ("num_classes", self.num_classes, 1),
-            ("in_chans", self.in_chans, 1),
-            ("width", self.width.unwrap_or(1), 1),
-            ("depth", self.depth.unwrap_or(1), 1),
-            ("num_heads", self.num_heads.unwrap_or(1), 1),
-            ("patch_size", self.patch_size.unwrap_or(1), 1),
-            ("lora_rank", self.lora_rank.unwrap_or(1), 1),
-            ("input_size", h.min(w), self.patch_size.unwrap_or(preset.min_input_size)),
+        // The upper bounds keep products of two keys far from overflow; what memory holds is less.
+        let counts = [
+            ("num_classes", self.num_classes, 1, 1 << 24),
+            ("in_chans", self.in_chans, 1, 1 << 12),
+            ("width", self.width.unwrap_or(1), 1, 1 << 16),
+            ("depth", self.depth.unwrap_or(1), 1, 1 << 12),
+            ("num_heads", self.num_heads.unwrap_or(1), 1, 1 << 12),
+            ("patch_size", self.patch_size.unwrap_or(1), 1, MAX_SIDE),
+            ("lora_rank", self.lora_rank.unwrap_or(1), 1, 1 << 16),
+            ("input_size", h.min(w), self.patch_size.unwrap_or(preset.min_input_size), MAX_SIDE),
+            ("input_size", h.max(w), 1, MAX_SIDE),
         ];
-        for (key, found, least) in size {
+        for (key, found, least, most) in counts {
             if found < least {
                 return Err(preset.bad_value(key, format!("at least {least}"), found));
+            }
+            if found > most {
+                return Err(preset.bad_value(key, format!("at most {most}"), found));
             }
         }
         let multiple = self.patch_size.unwrap_or(preset.size_multiple);

@@ -127,7 +127,12 @@ fn assemble(
 ) -> Result<BuiltModel> {
     let (family, preset) = lookup(name)?;
     config.check(preset)?;
-    let (model, store) = build(family, preset)?;
+    let (model, store) = build(family, preset).map_err(|error| match error {
+        Error::Nn(source @ tallow_nn::Error::TooManyParameters { .. }) => {
+            Error::TooLarge { keys: config.keys_set(), model: preset.name, source }
+        }
+        other => other,
+    })?;
     let num_features = family.num_features(preset, config)?;
     Ok(BuiltModel {
         model,

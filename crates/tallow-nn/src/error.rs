@@ -30,6 +30,16 @@ pub enum Error {
         /// The full name, as in a state dict.
         name: String,
     },
+    /// A model has more parameters than memory is asked for.
+    #[error("{name} of shape {shape:?}: with it the model has more than {most} parameters")]
+    TooManyParameters {
+        /// The parameter's full name.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The most parameters.
+        most: usize,
+    },
     /// A tensor has another shape than the parameter that it should fill.
     #[error(
         "{name}: the model has shape {expected:?}, the file has {found:?}; is it another architecture, size or class count?"

@@ -4,7 +4,7 @@
 //! statistics) is saved with the model and does not. A model is built through a [`Builder`],
 //! which walks down the names as the model does: `builder.pp("layer1").pp("0").param("weight", …)`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::packed_weights;
 use crate::rng;
+
+/// The most scalars of a model: 8 GB. More is a mistake in its configuration, found before memory is asked for.
+const MAX_SCALARS: usize = 1 << 31;
 
 /// A tensor that is saved with the model but not trained. Clones share the value.
 #[derive(Debug, Clone)]
@@ -91,7 +94,8 @@ impl ParamStore {
         build: impl FnOnce(&Builder) -> std::result::Result<M, E>,
     ) -> std::result::Result<(M, ParamStore), E> {
         let entries = Rc::new(RefCell::new(Vec::new()));
-        let builder = Builder { entries: entries.clone(), prefix: String::new(), seed, device: device.clone() };
+        let (prefix, scalars) = (String::new(), Rc::new(Cell::new(0)));
+        let builder = Builder { entries: entries.clone(), scalars, prefix, seed, device: device.clone() };
         let model = build(&builder)?;
         let store = ParamStore { entries: entries.take() };
         let mut names: Vec<&str> = store.entries.iter().map(|(name, _)| name.as_str()).collect();
@@ -166,6 +170,8 @@ impl ParamStore {
 #[derive(Debug, Clone)]
 pub struct Builder {
     entries: Rc<RefCell<Vec<(String, Value)>>>,
+    /// The number of scalars so far.
+    scalars: Rc<Cell<usize>>,
     prefix: String,
     /// The seed of initial values; without one they are zero.
     seed: Option<u64>,
@@ -183,11 +189,26 @@ impl Builder {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
+    /// Counts the scalars of a parameter or buffer.
+    fn count(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let scalars = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
+        let total = scalars.and_then(|scalars| self.scalars.get().checked_add(scalars));
+        match total.filter(|total| *total <= MAX_SCALARS) {
+            Some(total) => self.scalars.set(total),
+            None => {
+                let (name, shape) = (self.full(name), shape.to_vec());
+                return Err(Error::TooManyParameters { name, shape, most: MAX_SCALARS });
+            }
+        }
+        Ok(())
+    }
+
     /// Defines a trainable parameter and returns it.
     ///
     /// # Errors
-    /// When the device cannot hold it.
+    /// [`Error::TooManyParameters`]; when the device cannot hold it.
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        self.count(name, shape)?;
         let name = self.full(name);
         let values = match self.seed {
             Some(seed) => init.draw(shape, &mut rng::keyed(seed, rng::hash(&name), 0, rng::INIT)),
@@ -202,8 +223,9 @@ impl Builder {
     /// Defines a buffer filled with `value`.
     ///
     /// # Errors
-    /// When the device cannot hold it.
+    /// [`Error::TooManyParameters`]; when the device cannot hold it.
     pub fn buffer(&self, name: &str, shape: &[usize], value: f32) -> Result<Buffer> {
+        self.count(name, shape)?;
         let buffer = Buffer(Arc::new(Shared {
             value: RwLock::new(Tensor::full(value, shape, &self.device)?),
             frozen: AtomicBool::new(false),

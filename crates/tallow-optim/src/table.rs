@@ -4,8 +4,10 @@
 
 use std::fmt;
 
-use serde::de::value::{MapAccessDeserializer, StringDeserializer};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, StringDeserializer, UnitDeserializer};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 use toml::{Table, Value};
 
 /// Why a table could not be read, and at which key.
@@ -145,15 +147,12 @@ impl<'de> de::Deserializer<'de> for Node {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
         match self.0 {
-            Value::String(variant) => {
-                let variant: StringDeserializer<Failure> = variant.into_deserializer();
-                de::Deserializer::deserialize_enum(variant, name, variants, visitor)
-            }
+            Value::String(variant) => visitor.visit_enum(BareVariant(variant)),
             // A variant with content: `{ class_weighted = [1.0, 5.0] }`.
             Value::Table(table) if table.len() == 1 => {
                 let entries = Entries { entries: table.into_iter(), next: None };
@@ -166,6 +165,51 @@ impl<'de> de::Deserializer<'de> for Node {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// A variant of an enum by its name alone.
+struct BareVariant(String);
+
+impl BareVariant {
+    /// The error for a variant that has content.
+    fn needs(&self, what: &str) -> Failure {
+        de::Error::custom(format!("`{name}` needs {what}: {{ {name} = … }}", name = self.0))
+    }
+}
+
+impl<'de> EnumAccess<'de> for BareVariant {
+    type Error = Failure;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Failure> {
+        let name: StringDeserializer<Failure> = self.0.clone().into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for BareVariant {
+    type Error = Failure;
+
+    fn unit_variant(self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Failure> {
+        let nothing: UnitDeserializer<Failure> = ().into_deserializer();
+        // The type says in its own error what it expects.
+        seed.deserialize(nothing).map_err(|failure| {
+            let message = failure.to_string();
+            self.needs(message.rsplit_once("expected ").map_or("a value", |(_, expected)| expected))
+        })
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Failure> {
+        Err(self.needs("a list"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Failure> {
+        Err(self.needs("a table"))
     }
 }
 

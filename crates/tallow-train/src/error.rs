@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tallow_base::nearest::did_you_mean;
+
 /// The result of anything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -9,14 +11,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The config has an unknown key.
-    #[error("{origin}: unknown key `{key}`; did you mean `{nearest}`? Keys here: {valid}")]
+    #[error("{origin}: unknown key `{key}`{} Keys here: {valid}", did_you_mean(nearest.as_slice()))]
     UnknownKey {
         /// The origin of the key: a recipe, a file, a setting.
         origin: String,
         /// The dotted key.
         key: String,
-        /// The nearest dotted key that exists.
-        nearest: String,
+        /// The nearest dotted key that exists, if one is spelt alike.
+        nearest: Option<String>,
         /// All keys of its table.
         valid: String,
     },
@@ -162,6 +164,16 @@ pub enum Error {
     /// Candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// The dotted key of the config that the error is about, if it is about one.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::UnknownKey { key, .. } | Self::BadValue { key, .. } => Some(key),
+            _ => None,
+        }
+    }
 }
 
 impl From<tallow_run::log::Error> for Error {

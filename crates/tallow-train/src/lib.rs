@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`config`] | defaults < recipe < settings → a typed [`RunConfig`], completed by the data |
+//! | [`suited`](mod@suited) | a recipe for data of which nothing else is said |
 //! | [`pretrained`] | trained weights, found by file, folder or name, and loaded |
 //! | [`setup`](mod@setup) | data → config → model → weights, for every program that trains |
 //! | [`loaders`] | the batches of each split |
@@ -45,6 +46,7 @@ pub mod pretrained;
 pub mod resume;
 pub mod setup;
 pub mod stages;
+pub mod suited;
 pub mod train_run;
 pub mod transfer;
 pub mod trial;
@@ -55,7 +57,9 @@ mod run_log;
 mod step;
 mod training;
 
-pub use config::{BatchGrowthConfig, DistillConfig, RECIPES, Recipe, Resolved, RunConfig, Setting, load, resolve};
+pub use config::{
+    BatchGrowthConfig, DistillConfig, RECIPES, Recipe, Resolved, RunConfig, Setting, keys_named, load, resolve,
+};
 pub use crossval::{CrossValidation, cross_validate};
 pub use error::{Error, Result};
 pub use fit::{AfterEpoch, BestWeights, FitReport, Split, Training, fit};
@@ -64,6 +68,7 @@ pub use network::Network;
 pub use out_of_fold::{MeanProbabilities, OutOfFold};
 pub use resume::Change;
 pub use setup::{FitOptions, Setup, setup, setup_on};
+pub use suited::{Suited, suited};
 pub use train_run::{TrainedOutcome, train_run};
 pub use transfer::TransferConfig;
 pub use trial::train_trial;

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub(super) fn read_op<T: DeserializeOwned>(op: &'static str, table: Map<String, Value>) -> Result<T> {
     let keys = field_names::<T>();
     if let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) {
-        let nearest = nearest(key, keys.iter().copied()).unwrap_or_default();
+        let nearest = nearest(key, keys.iter().copied());
         return Err(Error::UnknownKey { op, key: key.clone(), nearest, valid: keys.join(", ") });
     }
     serde_json::from_value(Value::Object(table)).map_err(|error| Error::Parse { op, message: error.to_string() })
@@ -21,11 +21,7 @@ pub(super) fn unknown_op(name: &str, names: &[&'static str]) -> Error {
     if matches!(name, "Normalize" | "ToTensor" | "ToImage" | "ToDtype") {
         return Error::ImplicitOp { name: name.into() };
     }
-    Error::UnknownOp {
-        name: name.into(),
-        nearest: nearest(name, names.iter().copied()).unwrap_or_default(),
-        valid: names.join(", "),
-    }
+    Error::UnknownOp { name: name.into(), nearest: nearest(name, names.iter().copied()), valid: names.join(", ") }
 }
 
 /// The field names of a struct, which its derived `Deserialize` passes to the format.

@@ -5,7 +5,7 @@ mod bundled;
 mod cifar;
 mod classes;
 pub(crate) mod features;
-mod files;
+pub(crate) mod files;
 pub(crate) mod folder;
 mod gzip;
 mod idx;

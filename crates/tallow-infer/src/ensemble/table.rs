@@ -87,6 +87,14 @@ impl MemberTable {
     }
 }
 
+impl MemberTable {
+    /// The best member, if it alone is better than the ensemble.
+    pub fn better_alone(&self) -> Option<&MemberRow> {
+        let best = self.members.iter().max_by(|a, b| a.score().total_cmp(&b.score()))?;
+        (best.score() > self.ensemble.score()).then_some(best)
+    }
+}
+
 /// The predicted classes of each sample.
 fn answers(of: &Predictions) -> Result<Vec<Vec<usize>>> {
     if of.is_multi_label() {
@@ -100,6 +108,10 @@ impl fmt::Display for MemberTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<&MemberRow> = self.members.iter().chain([&self.ensemble]).collect();
         write_rows(f, &rows)?;
+        if let Some(best) = self.better_alone() {
+            let (alone, together) = (100.0 * best.score(), 100.0 * self.ensemble.score());
+            write!(f, "\n\n{} alone is better than the ensemble: {alone:.2} % to {together:.2} %", best.name)?;
+        }
         let pairs: Vec<f64> = (0..self.members.len())
             .flat_map(|a| (0..a).map(move |b| (a, b)))
             .map(|(a, b)| 100.0 * self.disagreement[a][b])
@@ -163,6 +175,13 @@ mod tests {
         assert_eq!(table.disagreement, [[0.0, 0.5], [0.5, 0.0]]);
         let text = table.to_string();
         assert!(text.contains("0.750 75.00 %") && text.contains("disagree on 50.00 %"), "{text}");
+        assert!(table.better_alone().is_none() && !text.contains("alone is better"), "{text}");
+        // An ensemble that a weak member spoils.
+        let (right, wrong) =
+            (of(&[1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]), of(&[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0]));
+        let table = MemberTable::new(&["right", "wrong"], None, &[right, wrong.clone()], &wrong)?;
+        let text = table.to_string();
+        assert!(text.contains("right alone is better than the ensemble: 100.00 % to 25.00 %"), "{text}");
         Ok(())
     }
 }

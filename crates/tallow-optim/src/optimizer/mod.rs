@@ -63,6 +63,7 @@ use crate::validity::Validity;
 /// The `optim` table of a config: a `name`, the keys of that optimiser, and the keys that all optimisers have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct OptimConfig {
     /// The optimiser with its own keys.
     #[serde(flatten)]

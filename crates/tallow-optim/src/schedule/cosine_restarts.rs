@@ -15,7 +15,7 @@ use crate::validity::{Validity, check, factor, min_lr};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CosineRestartsConfig {
-    /// Epochs of the first cycle (timm's `t_initial`), above 0; may be a fraction.
+    /// Epochs of the first cycle (timm's `t_initial`), 0.001 or more; may be a fraction.
     pub cycle_epochs: f64,
     /// The factor of each cycle's length relative to the one before, 1 or more.
     pub cycle_mul: f64,
@@ -35,7 +35,8 @@ impl Default for CosineRestartsConfig {
 
 impl ScheduleOptions for CosineRestartsConfig {
     fn validate(&self) -> Validity {
-        factor("cycle_epochs", self.cycle_epochs)
+        // Cycles are counted one by one where they grow: shorter ones would take for ever.
+        check(self.cycle_epochs >= 1e-3 && self.cycle_epochs.is_finite(), "cycle_epochs", "0.001 or more")
             .and(check(self.cycle_mul >= 1.0 && self.cycle_mul.is_finite(), "cycle_mul", "1 or more"))
             .and(factor("cycle_decay", self.cycle_decay))
             .and(min_lr(self.min_lr))

@@ -45,6 +45,7 @@ use crate::validity::{Validity, check};
 /// The `schedule` table of a config: a `name`, the keys of that curve, and the keys that all schedules have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct ScheduleConfig {
     /// The curve with its own keys.
     #[serde(flatten)]

@@ -3,8 +3,8 @@
 //! Tables are merged key by key. Where a later layer gives a table another `name` — another optimiser, schedule, loss
 //! or model — the keys that earlier layers gave it are dropped: they were meant for the other one.
 
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use tallow_optim::optimizer::OptimCommon;
 use tallow_optim::schedule::ScheduleCommon;
@@ -12,6 +12,7 @@ use tallow_optim::table::{self, FailureKind};
 use tallow_run::RunDir;
 use toml::{Table, Value};
 
+use super::bounds::out_of_bounds;
 use super::nearest::nearest_key;
 use super::{RunConfig, recipes};
 use crate::{Error, Result};
@@ -39,9 +40,19 @@ impl Setting {
         let parsed = toml::from_str::<Table>(&format!("value = {value}")).ok();
         let value = match parsed.and_then(|mut table| table.remove("value").filter(|_| table.is_empty())) {
             Some(value) => value,
-            None => Value::String(value.trim().to_owned()),
+            None => number_or_text(value.trim()),
         };
         Ok(Self { key, value, origin: format!("setting {text}") })
+    }
+
+    /// A value for a dotted key, which messages call `origin`.
+    pub fn value(origin: impl Into<String>, key: &str, value: Value) -> Self {
+        Self { key: key.split('.').map(str::to_owned).collect(), value, origin: origin.into() }
+    }
+
+    /// The dotted key.
+    pub fn key(&self) -> String {
+        self.key.join(".")
     }
 
     /// A string for `key`, which is not read as TOML; messages call it `origin` and the value.
@@ -62,6 +73,22 @@ impl Setting {
             Value::Table(table) => table,
             _ => Table::new(),
         }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.key(), self.value)
+    }
+}
+
+/// A value that is not TOML: a bare string, or a whole number that is too large for TOML, of which messages should say so.
+fn number_or_text(text: &str) -> Value {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse().ok().filter(|_| is_number) {
+        Some(number) => Value::Float(number),
+        None => Value::String(text.to_owned()),
     }
 }
 
@@ -117,7 +144,7 @@ fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> 
     }
     let origin_of = |key: &str| {
         let under = |s: &&Setting| {
-            let set = s.key.join(".");
+            let set = s.key();
             key == set || key.starts_with(&format!("{set}.")) || set.starts_with(&format!("{key}."))
         };
         match settings.iter().rev().find(under) {
@@ -127,12 +154,10 @@ fn layered(origin: &str, text: &str, settings: &[Setting]) -> Result<RunConfig> 
         }
     };
     let config: RunConfig = table::from_table(merged).map_err(|failure| explain(failure, &origin_of))?;
-    match config.first_invalid() {
+    let invalid = config.first_invalid().map(|(key, expected)| (key, format!("expected {expected}")));
+    match invalid.or_else(|| out_of_bounds(&config)) {
         None => Ok(config),
-        Some((key, expected)) => {
-            let reason = format!("expected {expected}");
-            Err(Error::BadValue { origin: origin_of(&key), key, reason })
-        }
+        Some((key, reason)) => Err(Error::BadValue { origin: origin_of(&key), key, reason }),
     }
 }
 

@@ -4,6 +4,7 @@
 //! class count, channels, input size, pixel statistics. The result is what a run directory keeps.
 
 mod batch_growth;
+mod bounds;
 mod distill;
 mod layers;
 mod nearest;
@@ -27,6 +28,7 @@ use tallow_run::{AugmentConfig, DataConfig, EvalConfig, ModelChoice, Progressive
 pub use batch_growth::BatchGrowthConfig;
 pub use distill::{DistillConfig, DistillKind};
 pub use layers::{Setting, load, read};
+pub use nearest::keys_named;
 pub use recipes::{RECIPES, Recipe};
 pub use resolve::{Resolved, resolve};
 #[cfg(feature = "schema")]

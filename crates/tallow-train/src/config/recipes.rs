@@ -12,6 +12,7 @@ pub struct Recipe {
 /// All embedded recipes.
 pub const RECIPES: &[Recipe] = &[
     Recipe { name: "default", text: include_str!("../../recipes/default.toml") },
+    Recipe { name: "photos", text: include_str!("../../recipes/photos.toml") },
     Recipe { name: "fast", text: include_str!("../../recipes/fast.toml") },
     Recipe { name: "strong", text: include_str!("../../recipes/strong.toml") },
     Recipe { name: "vit-small-data", text: include_str!("../../recipes/vit-small-data.toml") },

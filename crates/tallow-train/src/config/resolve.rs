@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tallow_augment::{Normalization, Pipeline, PipelineConfig, Preprocessing, Size};
 use tallow_data::{Sampler, Splits};
+use tallow_models::{ModelConfig, Preset};
 use tallow_optim::loss::Labels;
 use tallow_run::{AugmentConfig, build_pipeline};
 
@@ -14,11 +15,16 @@ use crate::{Error, Result};
 /// The size of the shuffle buffer of a stream with the sampler `shuffled`, in samples.
 const STREAM_BUFFER: usize = 1000;
 
+/// The side of images for an architecture of small images, where the data are photographs.
+const PHOTO_SIDE: usize = 64;
+
 /// A complete config, and the pipelines built from it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
     /// The complete config, which the run directory keeps.
     pub config: RunConfig,
+    /// What was adapted to the data or to another key, in sentences for the user.
+    pub notes: Vec<String>,
     /// The pipeline of training images.
     pub train: Arc<Pipeline>,
     /// The pipeline of evaluated images.
@@ -33,11 +39,15 @@ pub struct Resolved {
 /// - `augment.eval` defaults to a resize to the training size for small images, and to a resize of the short side and a centre
 ///   crop for larger ones.
 /// - With `augment.train_as_eval`, training images go through the evaluation pipeline.
+/// - `model.input_size` is the size of images: default pipelines make it, and pipelines that make another size are
+///   [rescaled](PipelineConfig::rescaled). Without it, small images keep their size and others get the architecture's;
+///   64×64 if that is smaller.
 /// - For streamed data, `shuffled` means `{ shards = 1000 }`.
 ///
 /// # Errors
-/// A pipeline that cannot be built, or two that make different sizes; mean and std that do not fit the channels; early
-/// stopping without a validation split; one class only; a training image that cannot be read.
+/// A pipeline that cannot be built, or two that make different sizes; mean and std that do not fit the channels;
+/// `model.num_classes` or `model.in_chans` that are not those of the data; early stopping without a validation split, or by a
+/// metric that these data do not have; one class only; a training image that cannot be read.
 pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     let dataset = splits.train.as_ref();
     if splits.stream.is_some() && config.data.sampler == Sampler::Shuffled {
@@ -65,6 +75,9 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
             config.data.spec
         )));
     }
+    of_the_data("model.num_classes", config.model.config.num_classes, dataset.class_names().len(), &config.data.spec)?;
+    of_the_data("model.in_chans", config.model.config.in_chans, dataset.channels(), &config.data.spec)?;
+    metric_is_defined(&config, dataset.class_names().len())?;
     let channels = dataset.channels();
     let first = splits.first_image(config.data.on_corrupt)?;
     let image = Size { height: first.height() as usize, width: first.width() as usize };
@@ -72,34 +85,63 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
     config.model.name = preset.name.to_owned(); // Not an alias.
 
     let normalization = normalization(&config, splits)?;
+    let plain = |key: &'static str, ops: &PipelineConfig| -> Result<Pipeline> {
+        Ok(build_pipeline(key, ops, channels, &normalization, image)?)
+    };
+    let build = |key: &'static str, ops: &PipelineConfig| {
+        // A crop that is too large for the images is found here, where its key is known.
+        let fits = ops.build_for_input(channels, &normalization, image);
+        fits.map_err(|source| tallow_run::Error::Pipeline { key, source })?;
+        plain(key, ops)
+    };
+    let wanted = wanted_size(&config);
+    if let Some(size) = wanted {
+        check_size(&config, preset, "model.input_size", size)?;
+    }
+    let mut notes = Vec::new();
+    rescale(&mut config.augment, wanted, &mut notes, &plain)?;
+    let (size, by_key) = match wanted {
+        Some(size) => (size, true),
+        None => (default_size(preset, image), false),
+    };
     if config.augment.train_as_eval {
-        as_eval(&mut config.augment, image, preset.input_size)?;
+        as_eval(&mut config.augment, image, size, by_key)?;
     }
     let given = config.augment.train.take();
-    let train_ops = given.map_or_else(|| default_train(image, preset.input_size), Ok)?;
-    let train = build_pipeline("augment.train", &train_ops, channels, &normalization, image)?;
-    let (height, width, _) = train.output_shape();
-    let size = Size { height, width };
-    let mut eval_ops = config.augment.eval.take().unwrap_or_else(|| Preprocessing::default_ops(image, size));
+    let train_ops = given.map_or_else(|| default_train(image, size), Ok)?;
+    let train = build("augment.train", &train_ops)?;
+    let size = size_of(&train);
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != size) {
+        return Err(Error::Mismatch(format!(
+            "model.input_size is {}, and augment.train makes images of {}: give one of them",
+            text(wanted),
+            text(size)
+        )));
+    }
+    let mut eval_ops = config.augment.eval.take().unwrap_or_else(|| default_eval(image, size, by_key));
     if image != size {
         // The run directory keeps the size of the model's input, not that of the images.
         eval_ops = Preprocessing::sized(&eval_ops, image);
     }
-    let eval = build_pipeline("augment.eval", &eval_ops, channels, &normalization, image)?;
-    // Purely convolutional networks may be evaluated on larger images than they are trained on (Touvron et al. 2019).
-    if train.output_shape() != eval.output_shape() && !preset.family.starts_with("cnn/") {
-        let (found, (h, w, _)) = (size, eval.output_shape());
-        return Err(Error::Mismatch(format!(
-            "augment.train makes images of {}×{}, augment.eval of {h}×{w}: only convolutional networks take both",
-            found.height, found.width
-        )));
-    }
-    if let Some(progressive) = &config.augment.progressive {
-        let (least, most, start) = (preset.min_input_size.max(1), height.min(width), progressive.start);
-        if !preset.family.starts_with("cnn/") {
+    let eval = build("augment.eval", &eval_ops)?;
+    // Networks without parameters per position may be evaluated on larger images than they are trained on (Touvron et al. 2019).
+    if size != size_of(&eval) {
+        if preset.fixed_input_size {
             let name = &config.model.name;
             return Err(Error::Mismatch(format!(
-                "augment.progressive: {name} takes images of one size; only convolutional networks take growing ones"
+                "augment.train makes images of {}, augment.eval of {}: {name} takes images of one size",
+                text(size),
+                text(size_of(&eval))
+            )));
+        }
+        check_size(&config, preset, "augment.eval", size_of(&eval))?;
+    }
+    if let Some(progressive) = &config.augment.progressive {
+        let (least, most, start) = (preset.min_input_size.max(1), size.height.min(size.width), progressive.start);
+        if preset.fixed_input_size {
+            let name = &config.model.name;
+            return Err(Error::Mismatch(format!(
+                "augment.progressive: {name} takes images of one size, not growing ones"
             )));
         }
         if !(least..=most).contains(&start) {
@@ -108,6 +150,11 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
                  augment.train makes, found {start}",
                 config.model.name
             )));
+        }
+        let epochs = progressive.stages.min(config.train.epochs);
+        for epoch in 0..epochs {
+            let (height, width) = progressive.size((size.height, size.width), epoch, epochs);
+            check_size(&config, preset, "augment.progressive", Size { height, width })?;
         }
     }
 
@@ -119,8 +166,103 @@ pub fn resolve(mut config: RunConfig, splits: &Splits) -> Result<Resolved> {
         ..config.augment
     };
     let model = &mut config.model.config;
-    (model.num_classes, model.in_chans, model.input_size) = (dataset.class_names().len(), channels, (height, width));
-    Ok(Resolved { config, train: Arc::new(train), eval: Arc::new(eval) })
+    (model.num_classes, model.in_chans) = (dataset.class_names().len(), channels);
+    model.input_size = (size.height, size.width);
+    Ok(Resolved { config, notes, train: Arc::new(train), eval: Arc::new(eval) })
+}
+
+/// Fails if a key that follows from the data is set to another value; 0 is unset.
+fn of_the_data(key: &str, set: usize, found: usize, spec: &str) -> Result<()> {
+    if set == 0 || set == found {
+        return Ok(());
+    }
+    Err(Error::Mismatch(format!("{key} is {set}, and {spec} has {found}: leave the key out, it follows from the data")))
+}
+
+/// Fails if `train.early_stopping.metric` is undefined for the data, where accuracy would choose in its place.
+fn metric_is_defined(config: &RunConfig, classes: usize) -> Result<()> {
+    let metric = config.train.early_stopping.metric;
+    // Every class once, all of them right. No metric is undefined for six classes but not for more.
+    let shown = classes.min(6);
+    let labels: Vec<usize> = (0..shown).collect();
+    let right = |i: usize| if i % (shown + 1) == 0 { 1.0 } else { 0.0 };
+    let targets: Vec<f32> = (0..shown * shown).map(right).collect();
+    let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
+    let evaluation = match config.data.multi_label {
+        true => tallow_metrics::evaluate_multi_label(&targets, &targets, &names),
+        false => tallow_metrics::evaluate(&labels, tallow_metrics::Scores::Logits(&targets), &names),
+    };
+    match evaluation {
+        Ok(evaluation) if metric.of(&evaluation, None).is_none() => Err(Error::Mismatch(format!(
+            "train.early_stopping.metric = \"{}\" is undefined for {}, which has {classes} classes and {} per sample",
+            metric.name,
+            config.data.spec,
+            if config.data.multi_label { "several labels" } else { "one label" },
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// `model.input_size`, if it is set.
+fn wanted_size(config: &RunConfig) -> Option<Size> {
+    let (height, width) = config.model.config.input_size;
+    (height > 0 || width > 0).then_some(Size { height, width })
+}
+
+/// Fails if the architecture cannot take images of this size, which `key` asks for.
+fn check_size(config: &RunConfig, preset: &Preset, key: &str, size: Size) -> Result<()> {
+    let input_size = (size.height, size.width);
+    let model = ModelConfig { num_classes: 1, in_chans: 1, input_size, ..config.model.config.clone() };
+    model.check(preset).map_err(|error| match error {
+        tallow_models::Error::BadValue { key: "input_size", expected, found, .. } => {
+            Error::Mismatch(format!("{key}: {} takes {expected}, found {found}", config.model.name))
+        }
+        other => other.into(),
+    })
+}
+
+/// The size of images where no key gives one.
+fn default_size(preset: &Preset, image: Size) -> Size {
+    let (height, width) = preset.input_size;
+    let photo = Size { height: PHOTO_SIDE, width: PHOTO_SIDE };
+    match Preprocessing::is_small(image) {
+        true => image,
+        false if preset.fixed_input_size || height.min(width) >= PHOTO_SIDE => Size { height, width },
+        // Made for small images: a photograph of 28 pixels shows nothing.
+        false => photo,
+    }
+}
+
+/// Rescales the pipelines that are given to the size that is wanted.
+fn rescale(
+    augment: &mut AugmentConfig,
+    wanted: Option<Size>,
+    notes: &mut Vec<String>,
+    build: &impl Fn(&'static str, &PipelineConfig) -> Result<Pipeline>,
+) -> Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let train = augment.train.as_ref().map(|ops| build("augment.train", ops)).transpose()?;
+    let eval = augment.eval.as_ref().map(|ops| build("augment.eval", ops)).transpose()?;
+    // Evaluated images may be larger than training images, and stay so in proportion.
+    let Some(from) = train.as_ref().or(eval.as_ref()).map(size_of).filter(|from| *from != wanted) else {
+        return Ok(());
+    };
+    for (key, ops) in [("augment.train", &mut augment.train), ("augment.eval", &mut augment.eval)] {
+        if let Some(ops) = ops {
+            *ops = ops.rescaled(from, wanted);
+            notes.push(format!("{key} is scaled from {} to model.input_size, {}", text(from), text(wanted)));
+        }
+    }
+    Ok(())
+}
+
+fn size_of(pipeline: &Pipeline) -> Size {
+    let (height, width, _) = pipeline.output_shape();
+    Size { height, width }
+}
+
+fn text(size: Size) -> String {
+    format!("{}×{}", size.height, size.width)
 }
 
 fn normalization(config: &RunConfig, splits: &Splits) -> Result<Normalization> {
@@ -143,21 +285,31 @@ fn normalization(config: &RunConfig, splits: &Splits) -> Result<Normalization> {
     }
 }
 
-fn default_train(image: Size, (height, width): (usize, usize)) -> Result<PipelineConfig> {
+fn default_train(image: Size, size: Size) -> Result<PipelineConfig> {
+    let to = [size.height, size.width];
     let ops = if Preprocessing::is_small(image) {
-        let size = [image.height, image.width];
-        let padding = image.height.max(image.width) / 8;
-        json!([{ "op": "Resize", "size": size }, { "op": "RandomCrop", "size": size, "padding": padding }])
+        let padding = size.height.max(size.width) / 8;
+        json!([{ "op": "Resize", "size": to }, { "op": "RandomCrop", "size": to, "padding": padding }])
     } else {
-        json!([{ "op": "RandomResizedCrop", "size": [height, width] }, { "op": "RandomHorizontalFlip" }])
+        json!([{ "op": "RandomResizedCrop", "size": to }, { "op": "RandomHorizontalFlip" }])
     };
     pipeline(ops)
 }
 
+/// The default evaluation. A size that a key sets, and that is not square, is reached without keeping proportions: a centre crop
+/// would leave black bars in some images.
+fn default_eval(image: Size, size: Size, by_key: bool) -> PipelineConfig {
+    let ops = Preprocessing::default_ops(image, size);
+    let square = Size { height: size.height, width: size.height };
+    match by_key && size != square {
+        true => Preprocessing::default_ops(image, square).rescaled(square, size),
+        false => ops,
+    }
+}
+
 /// Gives training the pipeline of evaluation.
-fn as_eval(augment: &mut AugmentConfig, image: Size, (height, width): (usize, usize)) -> Result<()> {
-    let made = if Preprocessing::is_small(image) { image } else { Size { height, width } };
-    let eval = augment.eval.clone().unwrap_or_else(|| Preprocessing::default_ops(image, made));
+fn as_eval(augment: &mut AugmentConfig, image: Size, size: Size, by_key: bool) -> Result<()> {
+    let eval = augment.eval.clone().unwrap_or_else(|| default_eval(image, size, by_key));
     if augment.train.as_ref().is_some_and(|train| *train != eval) {
         return Err(Error::Mismatch(
             "augment.train_as_eval takes the pipeline of evaluation for training: leave augment.train out".into(),

@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
-use tallow_metrics::METRICS;
+use tallow_metrics::Metric;
 
 use super::RunConfig;
 
@@ -20,10 +20,9 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Names of metrics.
+/// Names of metrics by which training can select epochs.
 pub(super) fn metric(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
-    json_schema!({ "type": "string", "enum": names })
+    json_schema!({ "type": "string", "enum": Metric::selectable() })
 }
 
 /// Makes the keys optional that layers below a file supply. Without `name`, several variants of a table may match.

@@ -87,6 +87,110 @@ fn a_typo_is_named_with_its_origin_and_the_nearest_key() {
 }
 
 #[test]
+fn nothing_is_suggested_that_is_not_spelt_alike() {
+    for set in ["device=cpu", "train.device=cpu", "frobnicate=1"] {
+        let message = message(&[set]);
+        assert!(message.contains("unknown key") && !message.contains("did you mean"), "{set}: {message}");
+    }
+    assert_eq!(keys_named("weight-decay"), ["optim.weight_decay"]);
+    assert_eq!(keys_named("patience"), ["train.early_stopping.patience"]);
+    assert_eq!(keys_named("frobnicate"), [""; 0]);
+}
+
+/// The dotted keys of all numbers in a table.
+fn numbers(prefix: &str, table: &Table) -> Vec<String> {
+    let of = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(table) => numbers(&format!("{prefix}{key}."), table),
+        toml::Value::Integer(_) | toml::Value::Float(_) => vec![format!("{prefix}{key}")],
+        _ => Vec::new(),
+    };
+    table.iter().flat_map(of).collect()
+}
+
+#[test]
+fn no_number_is_so_large_that_training_panics_or_hangs() -> Result<()> {
+    let optional = [
+        "data.draft=1",
+        "data.cache_side=1",
+        "data.split_seed=1",
+        "data.fold={ count = 2, index = 0 }",
+        "data.sampler={ shards = 1 }",
+        "augment.mix={ mixup_alpha = 0.2 }",
+        "augment.progressive={ start = 8, stages = 2 }",
+        "train.batch_growth={ max = 512 }",
+        "train.clip_norm=1.0",
+        "train.clip_value=1.0",
+        "train.clip_agc=1.0",
+        "train.max_norm=1.0",
+        "train.r_drop=1.0",
+        "train.ema_decay=0.9",
+        "optim.lookahead={ k = 5 }",
+        "optim.sam={ rho = 0.1 }",
+        "schedule.name=cosine_restarts",
+    ];
+    let all = Table::try_from(load_with(&optional)?).expect("TOML");
+    let keys = numbers("", &all);
+    assert!(keys.len() > 50, "{keys:?}");
+    for key in keys {
+        let refuses = |value: &str| {
+            let setting = format!("{key}={value}");
+            let texts: Vec<&str> = optional.iter().copied().chain([setting.as_str()]).collect();
+            match load_with(&texts) {
+                Err(error) => error.to_string().contains(key.rsplit('.').next().unwrap_or_default()),
+                Ok(_) => false,
+            }
+        };
+        let is_seed = ["train.seed", "data.split_seed"].contains(&key.as_str());
+        for value in ["9223372036854775807", "9223372036854775808"] {
+            let is_whole = toml_at(&all, &key).is_some_and(toml::Value::is_integer);
+            assert!(!is_whole || refuses(value) || is_seed && value.ends_with('7'), "{key}={value}");
+        }
+        assert!(refuses("inf") && refuses("nan"), "{key}=inf");
+    }
+    for (key, value) in
+        [("data.workers", 1_000_000_000u64), ("data.prefetch", 1_000_000_000), ("train.epochs", 1_000_000_000)]
+    {
+        let message = message(&[&format!("{key}={value}")]);
+        assert!(message.contains(&format!("`{key}`: expected at most")) && message.contains("1000000000"), "{message}");
+    }
+    Ok(())
+}
+
+fn toml_at<'a>(table: &'a Table, key: &str) -> Option<&'a toml::Value> {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    match (table.get(first)?, rest) {
+        (toml::Value::Table(table), Some(rest)) => toml_at(table, rest),
+        (value, _) => Some(value),
+    }
+}
+
+#[test]
+fn a_variant_without_its_value_says_what_it_needs() {
+    for (variant, needs) in
+        [("class_weighted", "a sequence"), ("sample_weighted", "a sequence"), ("repeated", "f64"), ("shards", "usize")]
+    {
+        let message = message(&[&format!("data.sampler={variant}")]);
+        assert!(message.contains(&format!("`{variant}` needs {needs}: {{ {variant} = … }}")), "{message}");
+    }
+}
+
+#[test]
+fn keys_that_follow_from_the_data_are_unset_until_they_are_set() -> Result<()> {
+    let config = load_with(&[])?;
+    let model = &config.model.config;
+    assert_eq!((model.num_classes, model.in_chans, model.input_size), (0, 0, (0, 0)));
+    let text = config.to_toml()?;
+    assert!(!text.contains("num_classes") && !text.contains("input_size"), "{text}");
+    let set = load_with(&["model.input_size=[64, 96]", "model.num_classes=1000"])?.model.config;
+    assert_eq!((set.num_classes, set.in_chans, set.input_size), (1000, 0, (64, 96)));
+    for unset in ["model.num_classes=0", "model.in_chans=0", "model.input_size=[0, 3]"] {
+        let message = message(&[unset]);
+        assert!(message.contains(unset.split('=').next().unwrap_or_default()), "{message}");
+    }
+    Ok(())
+}
+
+#[test]
 fn values_of_the_wrong_type_or_range_name_their_key() {
     for (set, key, part) in [
         ("train.epochs=many", "train.epochs", "many"),

@@ -6,6 +6,7 @@ mod first_50_losses;
 mod own_model;
 mod regularisation;
 mod setup;
+mod sizes;
 mod stages;
 mod training;
 mod transfer;

@@ -105,7 +105,7 @@ fn images_grow_while_evaluation_sees_them_whole() -> Result<()> {
     for (settings, part) in [
         (["augment.progressive={ start = 40 }", "model.width=4"], "augment.progressive.start"),
         (["augment.progressive={ start = 1 }", "model.width=4"], "augment.progressive.start"),
-        (["augment.progressive={ start = 14 }", "model={ name = \"vit_tiny_patch16_224\" }"], "convolutional"),
+        (["augment.progressive={ start = 14 }", "model={ name = \"vit_tiny_patch16_224\" }"], "images of one size"),
     ] {
         let splits = Splits::of(images(8));
         let error = resolve(config(&settings), &splits).map(|_| ());
