@@ -73,7 +73,7 @@ const ROWS: &[Row] = &[
     row(IssueKind::Blurry, "blurry", "Blurred images", Some(0.29),
         "Score: the lower of two measures of sharpness, the strength of edges at 64 pixels a side and the change by a further blur."),
     row(IssueKind::LowInformation, "low_information", "Low information", Some(0.3),
-        "Score: the entropy of the pixel levels divided by 10 bits."),
+        "Score: the entropy of the pixel levels divided by 10 bits, 0 if all pixels are equal."),
     row(IssueKind::Noisy, "noisy", "Noisy images", Some(0.5),
         "White noise or salt-and-pepper noise, more than in the other images. Score: 1/2 at a standard deviation of 10 levels, or at 1 % stray pixels."),
     row(IssueKind::GreyAmongColour, "grey_among_colour", "Grey images among colour images", Some(0.1),
