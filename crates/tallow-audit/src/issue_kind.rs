@@ -92,7 +92,13 @@ const ROWS: &[Row] = &[
         "Samples that are close in order are similar: the dataset is sorted, drifts, or contains series. Score: the p-value of a permutation test."),
 ];
 
-const fn row(kind: IssueKind, name: &'static str, title: &'static str, threshold: Option<f64>, about: &'static str) -> Row {
+const fn row(
+    kind: IssueKind,
+    name: &'static str,
+    title: &'static str,
+    threshold: Option<f64>,
+    about: &'static str,
+) -> Row {
     Row { kind, name, title, threshold, about }
 }
 

@@ -49,6 +49,7 @@ fn curves(rows: &[Row]) -> Result<String> {
         points: rows.iter().map(|row| (row.epoch as f64, 100.0 * row.values[column])).collect(),
     };
     let series = &[curve("train", TRAIN_TOP1), curve("evaluated", EVAL_TOP1)];
-    let chart = LineChart { title: "top-1 accuracy, %", x_label: "epoch", y_label: "%", series, ..LineChart::default() };
+    let chart =
+        LineChart { title: "top-1 accuracy, %", x_label: "epoch", y_label: "%", series, ..LineChart::default() };
     Ok(chart.svg()?)
 }

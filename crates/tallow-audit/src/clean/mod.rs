@@ -63,7 +63,9 @@ pub fn plan(samples: &Samples, issues: &[Issue], policy: &Policy) -> Vec<Action>
         let Some(sample) = issue.sample else { continue };
         match (issue.kind, issue.suggested) {
             (IssueKind::WrongLabel, Some(class)) if policy.relabel => actions[sample] = Action::Relabel(class),
-            (IssueKind::Noisy, _) if policy.denoise && actions[sample] == Action::Keep => actions[sample] = Action::Denoise,
+            (IssueKind::Noisy, _) if policy.denoise && actions[sample] == Action::Keep => {
+                actions[sample] = Action::Denoise
+            }
             _ => {}
         }
     }

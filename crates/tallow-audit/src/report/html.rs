@@ -138,8 +138,7 @@ fn section(samples: &Samples, findings: &Findings, kind: IssueKind, total: usize
         }
         _ => true,
     };
-    let cards: Vec<&Issue> =
-        findings.issues.iter().filter(|issue| issue.kind == kind).filter(first_of_group).collect();
+    let cards: Vec<&Issue> = findings.issues.iter().filter(|issue| issue.kind == kind).filter(first_of_group).collect();
     html += "<div class=\"cards\">\n";
     cards.iter().take(pictures).for_each(|issue| html += &card(samples, issue));
     html += "</div>\n";

@@ -43,13 +43,17 @@ pub fn read(path: &Path, samples: &Samples) -> Result<BTreeSet<(IssueKind, usize
     }
     let mut reviewed = BTreeSet::new();
     for record in reader.records() {
-        let record = record.map_err(|error| fail(error.position().map_or(1, csv::Position::line), error.to_string()))?;
+        let record =
+            record.map_err(|error| fail(error.position().map_or(1, csv::Position::line), error.to_string()))?;
         let line = record.position().map_or(1, csv::Position::line);
         let kind = IssueKind::parse(&record[kind]).map_err(|error| fail(line, error.to_string()))?;
         let split = samples.parts().iter().map(|(split, _)| split.name()).find(|name| *name == &record[split]);
         let sample = split.and_then(|split| by_id.get(&(split, record[id].to_owned())));
         let Some(&sample) = sample else {
-            return Err(fail(line, format!("the dataset has no sample `{}`; is this the review of another dataset?", &record[id])));
+            return Err(fail(
+                line,
+                format!("the dataset has no sample `{}`; is this the review of another dataset?", &record[id]),
+            ));
         };
         if samples.class(sample) == &record[label] {
             reviewed.insert((kind, sample));

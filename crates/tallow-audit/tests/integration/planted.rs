@@ -215,7 +215,9 @@ fn a_threshold_made_for_photographs_gives_way_to_the_datasets_own() {
     let folder = tempfile::tempdir().expect("a folder");
     drawings(folder.path(), 60);
     image::GrayImage::new(28, 28).save(folder.path().join("a/blank.png")).expect("a picture");
-    image::RgbImage::from_pixel(28, 28, image::Rgb([9, 80, 70])).save(folder.path().join("b/plain.png")).expect("a picture");
+    image::RgbImage::from_pixel(28, 28, image::Rgb([9, 80, 70]))
+        .save(folder.path().join("b/plain.png"))
+        .expect("a picture");
     let samples = Samples::new(&open(&folder.path().to_string_lossy(), &OpenOptions::default()).expect("a folder"));
     let scanned = scan(&samples, |_| {});
     let kind = IssueKind::LowInformation;
@@ -307,7 +309,10 @@ fn predictions_are_read_by_id_and_invalid_ones_are_errors() {
     assert_eq!(rows, [4, 0, 2, 3, 1]);
     let (filter, rank_by) = (labels::Filter::PredictedNeqGiven, labels::RankBy::SelfConfidence);
     let Findings { issues, notes } = labels::find(&samples, &p, &rows, "Predictions of oof.csv", filter, rank_by);
-    assert!(notes[0].text.starts_with("Predictions of oof.csv: the model predicts 4 of 5 labels (80.0 %)"), "{notes:?}");
+    assert!(
+        notes[0].text.starts_with("Predictions of oof.csv: the model predicts 4 of 5 labels (80.0 %)"),
+        "{notes:?}"
+    );
     assert_eq!(issues.len(), 1);
     assert_eq!((issues[0].sample, issues[0].suggested), (Some(2), Some((samples.label(2) + 3) % 10)));
     let relabelled = clean::plan(&samples, &issues, &Policy { relabel: true, ..Policy::default() });
