@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use crate::common::{Counting, GO, Run, Then, config, images, run, tensors};
 use candle_core::{Device, Tensor};
+use crate::common::{Counting, GO, Run, Then, config, images, run, tensors};
 use tallow_data::Splits;
 use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;
