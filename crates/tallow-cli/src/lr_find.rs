@@ -86,7 +86,7 @@ pub fn run(args: Args) -> Result<()> {
         println!("the loss did not fall: the range may be too low or too short, or the model does not train");
         return Ok(());
     };
-    println!("try optim.lr={lr:.1e}, where the smoothed loss has made 95 % of its fall; it is lowest at {lowest:.1e}");
+    println!("the smoothed loss is lowest at {lowest:.1e}; try half of that: optim.lr={lr:.1e}");
     if still_falling {
         println!("the loss still falls at the end of the range: try a higher --end");
     }

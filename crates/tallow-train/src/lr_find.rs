@@ -14,8 +14,8 @@ const DECAY: f64 = 0.9;
 const EXPLODED: f64 = 4.0;
 /// The standard deviation of the smoothed curve's window, in powers of ten of the learning rate.
 const WINDOW: f64 = 0.15;
-/// The suggestion is the lowest learning rate at which the smoothed loss has made this part of its fall.
-const PART_OF_FALL: f64 = 0.95;
+/// The suggestion is the learning rate of the lowest smoothed loss divided by this.
+const BELOW_LOWEST: f64 = 2.0;
 /// The least fall of the smoothed loss in a model that learns, as a fraction of its initial value.
 const LEAST_FALL: f64 = 0.02;
 
@@ -158,23 +158,19 @@ impl LrSweep {
         (!first.is_empty()).then(|| first.iter().map(|point| point.smoothed).sum::<f64>() / first.len() as f64)
     }
 
-    /// The suggested learning rate: the lowest at which the smoothed loss has made 95 % of its fall from the initial to the
-    /// lowest value. Where the minimum is sharp that is near it; where it is wide, which makes its place a matter of
-    /// chance, at its beginning. `None` if the loss does not fall by 2 % of its initial value.
+    /// The suggested learning rate: half of the one at which the smoothed loss is lowest, which keeps a distance from the
+    /// rates at which it rises again. `None` if the loss does not fall by 2 % of its initial value.
     ///
     /// docs/train.md compares the suggestion with a grid of learning rates.
     pub fn suggestion(&self) -> Option<LrSuggestion> {
         let (_, points) = self.parts();
         let lowest = points.iter().min_by(|a, b| a.smoothed.total_cmp(&b.smoothed))?;
-        let initial = self.initial()?;
-        if lowest.smoothed > (1.0 - LEAST_FALL) * initial {
+        if lowest.smoothed > (1.0 - LEAST_FALL) * self.initial()? {
             return None;
         }
-        let bound = initial - PART_OF_FALL * (initial - lowest.smoothed);
-        let suggested = points.iter().find(|point| point.smoothed <= bound)?;
         let still_falling =
             !self.exploded && points.last().is_some_and(|last| last.lr < lowest.lr * 10f64.powf(WINDOW));
-        Some(LrSuggestion { lr: suggested.lr, lowest: lowest.lr, still_falling })
+        Some(LrSuggestion { lr: lowest.lr / BELOW_LOWEST, lowest: lowest.lr, still_falling })
     }
 }
 
@@ -201,23 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn the_suggestion_lies_before_the_lowest_loss() {
+    fn the_suggestion_is_half_the_rate_of_the_lowest_loss() {
         let found = sweep(valley).suggestion().expect("a fall");
         assert!((-2.25..-1.9).contains(&found.lowest.log10()), "{found:?}");
-        assert!((-2.6..-2.1).contains(&found.lr.log10()) && found.lr < found.lowest, "{found:?}");
-        assert!(!found.still_falling);
-    }
-
-    #[test]
-    fn the_suggestion_lies_at_the_beginning_of_a_wide_minimum() {
-        let wide = |x: f64| match x {
-            x if x < -4.0 => 2.3,
-            x if x < -3.0 => 2.3 - 1.3 * (x + 4.0),
-            x if x < -1.0 => 1.0 - 0.01 * (x + 3.0),
-            x => 1.0 + 3.0 * (x + 1.0),
-        };
-        let found = sweep(wide).suggestion().expect("a fall");
-        assert!((-3.2..-2.8).contains(&found.lr.log10()), "{found:?}");
+        assert_eq!((2.0 * found.lr, found.still_falling), (found.lowest, false));
     }
 
     #[test]

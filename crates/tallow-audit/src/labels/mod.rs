@@ -42,7 +42,7 @@ pub fn find(
     crate::sort(&mut issues);
     let (right, all) = (probabilities.correct(), probabilities.len());
     let text = format!(
-        "{source}: the model predicts {right} of {all} labels ({:.1} %), and {} labels are listed. A model that is often \
+        "{source}: the model predicts {right} of {all} labels ({:.1} %), and {} labels are selected. A model that is often \
          wrong also lists right labels.",
         100.0 * right as f64 / all.max(1) as f64,
         issues.len()
