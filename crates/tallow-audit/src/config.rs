@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::labels::{Filter, RankBy};
-use crate::{Error, Kind, Result};
+use crate::{Error, IssueKind, Result};
 
 /// Thresholds and methods. Where cleanvision or cleanlab has a check, the default is theirs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
-    /// Thresholds that replace [`Kind::default_threshold`]: a sample with a lower score is an issue. 0 disables a kind.
-    pub thresholds: BTreeMap<Kind, f64>,
+    /// Thresholds that replace [`IssueKind::default_threshold`]: a sample with a lower score is an issue. 0 disables a kind.
+    pub thresholds: BTreeMap<IssueKind, f64>,
     /// Near duplicates: the number of the 64 bits of a perceptual hash that may differ, 0 to 10.
     pub hash_bits: u32,
     /// Near duplicates: the minimum correlation of two images at 16 × 16 pixels, 0 to 1.
@@ -46,7 +46,7 @@ impl Default for AuditConfig {
 
 impl AuditConfig {
     /// The score below which a sample is an issue of this kind; 0 for a kind without a threshold.
-    pub fn threshold(&self, kind: Kind) -> f64 {
+    pub fn threshold(&self, kind: IssueKind) -> f64 {
         self.thresholds.get(&kind).copied().or(kind.default_threshold()).unwrap_or(0.0)
     }
 
@@ -90,10 +90,10 @@ mod tests {
     fn settings_out_of_range_are_errors_that_name_the_setting() {
         assert!(AuditConfig::default().check().is_ok());
         let with = |kind, value| AuditConfig { thresholds: [(kind, value)].into(), ..AuditConfig::default() };
-        assert!(with(Kind::Dark, 0.5).check().is_ok());
-        assert_eq!(with(Kind::Dark, 0.5).threshold(Kind::Dark), 0.5);
-        assert!(with(Kind::Dark, 1.5).check().is_err_and(|error| error.to_string().starts_with("`dark`")));
-        assert!(with(Kind::Unreadable, 0.5).check().is_err());
+        assert!(with(IssueKind::Dark, 0.5).check().is_ok());
+        assert_eq!(with(IssueKind::Dark, 0.5).threshold(IssueKind::Dark), 0.5);
+        assert!(with(IssueKind::Dark, 1.5).check().is_err_and(|error| error.to_string().starts_with("`dark`")));
+        assert!(with(IssueKind::Unreadable, 0.5).check().is_err());
         assert!(AuditConfig { hash_bits: 11, ..AuditConfig::default() }.check().is_err());
         assert!(AuditConfig { permutations: 2, ..AuditConfig::default() }.check().is_err());
     }

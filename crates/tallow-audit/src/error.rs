@@ -28,6 +28,16 @@ pub enum Error {
         /// The problem, with what was expected.
         problem: String,
     },
+    /// A file of reviewed issues is invalid.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Reviewed {
+        /// The CSV file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The problem, with what was expected.
+        problem: String,
+    },
     /// Labels, probabilities or embeddings are invalid or do not match.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {

@@ -1,12 +1,12 @@
 //! An issue: a finding of the audit.
 
-use crate::Kind;
+use crate::IssueKind;
 
 /// An issue of a sample, a class or the dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Issue {
     /// The kind of issue.
-    pub kind: Kind,
+    pub kind: IssueKind,
     /// The sample's index in [`Samples`](crate::Samples); `None` if the issue concerns a class or the whole dataset.
     pub sample: Option<usize>,
     /// The score, 0 (worst) to 1.
@@ -21,7 +21,7 @@ pub struct Issue {
 
 impl Issue {
     /// An issue of a sample, without a suggested class.
-    pub fn new(kind: Kind, sample: usize, score: f64, detail: impl Into<String>) -> Self {
+    pub fn new(kind: IssueKind, sample: usize, score: f64, detail: impl Into<String>) -> Self {
         Self {
             kind,
             sample: Some(sample),
@@ -33,7 +33,7 @@ impl Issue {
     }
 
     /// An issue of the dataset or of a class.
-    pub fn of_dataset(kind: Kind, score: f64, detail: impl Into<String>) -> Self {
+    pub fn of_dataset(kind: IssueKind, score: f64, detail: impl Into<String>) -> Self {
         Self { sample: None, ..Self::new(kind, 0, score, detail) }
     }
 }

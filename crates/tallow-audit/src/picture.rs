@@ -45,18 +45,3 @@ impl Picture {
         ops::resize(self.grey.clone(), Size { height, width }, interpolation)
     }
 }
-
-/// The number of occurrences of each of the 256 levels.
-pub(crate) fn histogram(levels: &[u8]) -> [u64; 256] {
-    let mut counts = [0; 256];
-    levels.iter().for_each(|level| counts[usize::from(*level)] += 1);
-    counts
-}
-
-/// The mean and the population standard deviation of the values.
-pub(crate) fn mean_and_std(values: impl ExactSizeIterator<Item = f64> + Clone) -> (f64, f64) {
-    let n = values.len().max(1) as f64;
-    let mean = values.clone().sum::<f64>() / n;
-    let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / n;
-    (mean, variance.sqrt())
-}

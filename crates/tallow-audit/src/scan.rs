@@ -1,35 +1,9 @@
-//! The scan: decodes every image once, on all cores, and measures what the checks and the search for duplicates need.
+//! The scan: decodes every image once, on all cores, and takes its measures.
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
-use crate::checks::{blur, brightness, colour, information, noise};
-use crate::duplicates::hash;
+use crate::measures::{Measures, measure};
 use crate::{Picture, Samples};
-
-/// The measures of an image, about 400 bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measures {
-    /// The width in pixels.
-    pub width: usize,
-    /// The height in pixels.
-    pub height: usize,
-    /// The 99th percentile of brightness, 0 to 1.
-    pub brightness_p99: f64,
-    /// The 5th percentile of brightness, 0 to 1.
-    pub brightness_p5: f64,
-    /// The entropy of the pixel levels, in bits.
-    pub entropy: f64,
-    /// The measures of sharpness.
-    pub edges: blur::Edges,
-    /// The 99th percentile of colourfulness (maximum − minimum of a pixel's channels), in levels.
-    pub colourfulness: u8,
-    /// The measures of noise.
-    pub noise: noise::Noise,
-    /// The hash of the pixels: equal for equal images.
-    pub pixel_hash: hash::PixelHash,
-    /// The perceptual hashes: similar for similar images.
-    pub perceptual: hash::PerceptualHashes,
-}
 
 /// The result of the scan of a sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,26 +36,6 @@ pub fn scan(samples: &Samples, progress: impl Fn(usize) + Sync) -> Vec<Scanned> 
         scanned.map_or_else(Scanned::Unreadable, |measures| Scanned::Image(Box::new(measures)))
     };
     (0..samples.len()).into_par_iter().map(look).collect()
-}
-
-/// Measures an image.
-///
-/// # Errors
-/// Resizing fails.
-pub fn measure(picture: &Picture) -> tallow_augment::Result<Measures> {
-    let [brightness_p5, brightness_p99] = brightness::percentiles(&picture.image, [0.05, 0.99]);
-    Ok(Measures {
-        width: picture.width(),
-        height: picture.height(),
-        brightness_p99,
-        brightness_p5,
-        entropy: information::entropy(&picture.image),
-        edges: blur::edges(picture)?,
-        colourfulness: colour::colourfulness(&picture.image),
-        noise: noise::measure(&picture.grey),
-        pixel_hash: hash::pixel_hash(&picture.image),
-        perceptual: hash::perceptual_hashes(picture)?,
-    })
 }
 
 /// The decoder's message without the path, which is the sample's id.

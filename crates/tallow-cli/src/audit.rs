@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tallow_audit::clean::{self, Policy};
 use tallow_audit::embedding::{self, Embeddings};
 use tallow_audit::labels::{self, Filter, Probabilities, RankBy};
-use tallow_audit::{AuditConfig, Issue, Kind, Samples, Split, checks, duplicates, report, scan};
+use tallow_audit::{AuditConfig, Findings, IssueKind, Samples, Split, checks, duplicates, report, scan};
 use tallow_data::{ClassOrder, OpenOptions};
 use tallow_infer::TrainedRun;
 use tallow_train::{CrossValidation, Setting, crossval};
@@ -24,6 +24,7 @@ use crate::options::Method;
   tallow audit fashion-mnist --cross-validate 5 --model small_cnn --set train.epochs=5
   tallow audit fashion-mnist --oof runs/cv/oof.csv --out audit
   tallow audit photos --run runs/r9 --apply --drop leakage,exact_duplicate,blurry
+  tallow audit photos --reviewed reviewed.csv --apply      # without the issues ticked off on the page
   tallow train --data runs/audit/manifest.csv")]
 pub struct Args {
     /// A dataset's name, a folder with a sub-folder for each class, or a CSV manifest
@@ -48,7 +49,7 @@ pub struct Args {
     /// Sort classes by code point (10 before 2), as torchvision does
     #[arg(long)]
     lexical: bool,
-    /// Report samples that score below SCORE, such as dark=0.4; 0 disables a check; may be repeated
+    /// Report samples that score below SCORE, such as dark=0.4, whatever the dataset; 0 disables a check; may be repeated
     #[arg(long, value_name = "KIND=SCORE")]
     threshold: Vec<String>,
     /// How wrong labels are selected
@@ -60,6 +61,9 @@ pub struct Args {
     /// Images in each section of the page
     #[arg(long, value_name = "N", default_value_t = 60)]
     pictures: usize,
+    /// Leave out the issues that were ticked off on the page and saved as reviewed.csv
+    #[arg(long, value_name = "FILE")]
+    reviewed: Option<PathBuf>,
     /// Write a cleaned manifest for `train --data`; the dataset itself is not changed
     #[arg(long)]
     apply: bool,
@@ -116,24 +120,31 @@ pub fn run(args: Args) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     println!("scanned {} images in {seconds:.1} s", samples.len());
 
-    let mut issues = checks::find(&samples, &scanned, &config);
-    issues.extend(duplicates::find(&samples, &scanned, &config));
+    let mut findings = checks::find(&samples, &scanned, &config);
+    findings.add(duplicates::find(&samples, &scanned, &config).into());
     if let Some(finished) = &finished {
-        issues.extend(with_run(finished, &samples, &config, oof.is_none())?);
+        findings.add(with_run(finished, &samples, &config, oof.is_none())?);
     }
     if let Some(oof) = &oof {
         let (probabilities, rows) = Probabilities::read(oof, &samples)?;
         println!("{}: {} samples with probabilities", oof.display(), rows.len());
-        issues.extend(labels::find(&samples, &probabilities, &rows, &config));
+        let source = format!("Predictions of {}", oof.display());
+        findings.add(labels::find(&samples, &probabilities, &rows, &source, config.filter, config.rank_by));
     }
-    tallow_audit::sort(&mut issues);
+    if let Some(reviewed) = &args.reviewed {
+        let left_out = findings.leave_out(&report::reviewed::read(reviewed, &samples)?);
+        println!("{}: {left_out} issues left out", reviewed.display());
+    }
 
-    println!("\n{}\n", report::Summary::new(&samples, &issues));
-    report::write_csv(&args.out.join("issues.csv"), &samples, &issues)?;
-    report::html::write_page(&args.out.join("index.html"), &args.data, &samples, &issues, args.pictures)?;
+    println!("\n{}\n", report::Summary::new(&samples, &findings.issues));
+    for note in &findings.notes {
+        println!("{}: {}", note.kind.name(), note.text);
+    }
+    report::write_csv(&args.out.join("issues.csv"), &samples, &findings.issues)?;
+    report::html::write_page(&args.out.join("index.html"), &args.data, &samples, &findings, args.pictures)?;
     println!("{}: issues.csv, index.html", args.out.display());
     if args.apply {
-        let actions = clean::plan(&samples, &issues, &policy);
+        let actions = clean::plan(&samples, &findings.issues, &policy);
         let applied = clean::apply(&samples, &actions, &root(&args.data), &args.out)?;
         println!(
             "{}: {} kept, {} dropped (dropped.csv), {} relabelled, {} denoised",
@@ -175,29 +186,30 @@ fn config(args: &Args) -> Result<AuditConfig> {
             .split_once('=')
             .with_context(|| format!("--threshold {setting}: expected KIND=SCORE, such as dark=0.4"))?;
         let score = score.parse().with_context(|| format!("--threshold {setting}: `{score}` is not a number"))?;
-        config.thresholds.insert(Kind::parse(kind)?, score);
+        config.thresholds.insert(IssueKind::parse(kind)?, score);
     }
     config.check()?;
     Ok(config)
 }
 
 fn policy(args: &Args) -> Result<Policy> {
-    let drop: BTreeSet<Kind> = match args.drop.as_slice() {
+    let drop: BTreeSet<IssueKind> = match args.drop.as_slice() {
         [none] if none == "none" => BTreeSet::new(),
-        kinds => kinds.iter().map(|kind| Ok(Kind::parse(kind)?)).collect::<Result<_>>()?,
+        kinds => kinds.iter().map(|kind| Ok(IssueKind::parse(kind)?)).collect::<Result<_>>()?,
     };
     Ok(Policy { drop, relabel: args.relabel, denoise: args.denoise })
 }
 
 /// Issues that a run's features show in every split, and its predictions in the splits that it was not trained on.
-fn with_run(finished: &TrainedRun, samples: &Samples, config: &AuditConfig, warn: bool) -> Result<Vec<Issue>> {
-    let mut issues = Vec::new();
+fn with_run(finished: &TrainedRun, samples: &Samples, config: &AuditConfig, warn: bool) -> Result<Findings> {
+    let mut findings = Findings::default();
     for (split, dataset) in samples.parts() {
         let first = samples.first(*split);
         let features = finished.features(dataset.clone())?;
         let rows: Vec<usize> = features.indices.iter().map(|index| first + index).collect();
         println!("{}: {} features of {} samples", split.name(), features.dim, rows.len());
-        issues.extend(embedding::find(samples, &Embeddings::new(features.dim, features.values)?, &rows, config));
+        let embeddings = Embeddings::new(features.dim, features.values)?;
+        findings.add(embedding::find(samples, &embeddings, &rows, config).into());
         if *split == Split::Train {
             continue;
         }
@@ -208,14 +220,15 @@ fn with_run(finished: &TrainedRun, samples: &Samples, config: &AuditConfig, warn
         if rows.len() != probabilities.len() {
             bail!("{}: {} features, {} predictions", split.name(), rows.len(), probabilities.len());
         }
-        issues.extend(labels::find(samples, &probabilities, &rows, config));
+        let source = format!("Predictions of {} on the {} split", finished.dir.path().display(), split.name());
+        findings.add(labels::find(samples, &probabilities, &rows, &source, config.filter, config.rank_by));
     }
     if warn {
         println!(
             "train: a model has fitted the labels that it was trained on; find wrong ones there with --cross-validate"
         );
     }
-    Ok(issues)
+    Ok(findings)
 }
 
 /// The folder below which the samples' ids are paths.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use tallow_metrics::{Series, line_chart_svg};
-use tallow_train::lr_find::LrRange;
+use tallow_base::write_atomically;
+use tallow_metrics::{LineChart, Series};
+use tallow_train::lr_find::{LrPoint, LrRange, LrSuggestion, LrSweep};
 use tallow_train::{Setting, load, setup};
 
 use crate::options::set;
@@ -15,6 +16,7 @@ use crate::options::set;
   tallow lr-find --data fashion-mnist --model resnet9 --set optim.name=adamw --out lr.svg
   tallow train --set optim.lr=0.05        # with the suggested rate
 
+The suggestion is for the highest learning rate of the recipe's schedule.
 The recipe and --set choose the model, the loss, the optimiser and the augmentation. The sweep replaces the schedule.")]
 pub struct Args {
     /// A dataset's name, a folder with one sub-folder per class, or a CSV manifest
@@ -33,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The first learning rate
-    #[arg(long, default_value_t = 1e-7, value_name = "LR")]
+    #[arg(long, default_value_t = 1e-6, value_name = "LR")]
     start: f64,
     /// The last learning rate
     #[arg(long, default_value_t = 10.0, value_name = "LR")]
@@ -65,13 +67,10 @@ pub fn run(args: Args) -> Result<()> {
     let range = LrRange { start: args.start, end: args.end, steps: args.steps };
     let sweep = setup.find_lr(&range)?;
 
-    let curve = |name: &str, of: fn(&tallow_train::lr_find::LrPoint) -> f64| Series {
-        name: name.to_owned(),
-        points: sweep.points.iter().map(|point| (point.lr.log10(), of(point))).collect(),
-    };
-    let curves = [curve("smoothed", |point| point.smoothed), curve("loss", |point| point.loss)];
-    let svg = line_chart_svg("loss by learning rate", "learning rate, log10", "loss", &curves)?;
-    tallow_base::write_atomically(&args.out, svg).with_context(|| format!("cannot write {}", args.out.display()))?;
+    let suggestion = sweep.suggestion();
+    make_parent(&args.out)?;
+    write_atomically(&args.out, chart(&sweep, suggestion.as_ref())?)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
 
     let last = sweep.points.last().map_or(args.start, |point| point.lr);
     let end = if sweep.exploded { "where the loss exploded" } else { "the end of the range" };
@@ -81,12 +80,31 @@ pub fn run(args: Args) -> Result<()> {
         args.start,
         args.out.display()
     );
-    match (sweep.valley(), sweep.steepest()) {
-        (Some(valley), Some(steepest)) => {
-            println!("valley    {valley:.2e}   middle of the longest fall: try optim.lr={valley:.1e}");
-            println!("steepest  {steepest:.2e}   where the loss falls fastest");
-        }
-        _ => println!("the loss never fell: the range may be too low, or the model does not train"),
+    let Some(LrSuggestion { lr, lowest, still_falling }) = suggestion else {
+        println!("the loss did not fall: the range may be too low or too short, or the model does not train");
+        return Ok(());
+    };
+    println!("the smoothed loss is lowest at {lowest:.1e}; try half of that: optim.lr={lr:.1e}");
+    if still_falling {
+        println!("the loss still falls at the end of the range: try a higher --end");
     }
     Ok(())
+}
+
+/// The losses over the learning rate, with the suggestion. The axis ends above the initial loss, as exploded losses
+/// would flatten the part that counts.
+fn chart(sweep: &LrSweep, suggestion: Option<&LrSuggestion>) -> Result<String> {
+    let curve = |name: &str, of: fn(&LrPoint) -> f64| Series {
+        name: name.to_owned(),
+        points: sweep.points.iter().map(|point| (point.lr, of(point))).collect(),
+    };
+    let series = &[curve("loss of a batch", |point| point.loss), curve("smoothed", |point| point.smoothed)];
+    let lowest = sweep.points.iter().map(|point| point.smoothed).fold(f64::INFINITY, f64::min);
+    let y_max = sweep.initial().map(|initial| initial + (0.5 * (initial - lowest)).max(0.1 * initial));
+    let mark = |found: &LrSuggestion| (found.lr, format!("suggestion {:.1e}", found.lr));
+    let marks: Vec<(f64, String)> = suggestion.into_iter().map(mark).collect();
+    let title = "loss by learning rate";
+    let chart =
+        LineChart { title, x_label: "learning rate", y_label: "loss", series, log_x: true, y_max, marks: &marks };
+    Ok(chart.svg()?)
 }

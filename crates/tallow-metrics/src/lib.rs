@@ -53,7 +53,7 @@ pub use confusion_matrix::{ConfusionMatrix, Normalize, confusion_matrix};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, Scores, evaluate};
 #[cfg(feature = "plots")]
-pub use line_chart::{Series, line_chart_svg};
+pub use line_chart::{LineChart, Series};
 pub use log_loss::{log_loss, log_loss_from_logits};
 pub use metric::{METRICS, Metric};
 pub use multi_label::{MultiLabel, evaluate_multi_label, logit, sigmoid};

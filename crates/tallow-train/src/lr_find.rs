@@ -8,10 +8,16 @@ use crate::step::TrainStep;
 use crate::transfer::{Frozen, drop_frozen};
 use crate::{Error, Network, Result, RunConfig};
 
-/// The decay of the smoothed loss per step.
-const SMOOTHING: f64 = 0.98;
-/// The sweep ends where the smoothed loss is above this many times its lowest.
+/// The decay per step of the running loss that ends a sweep.
+const DECAY: f64 = 0.9;
+/// The sweep ends where the running loss is above this many times its lowest.
 const EXPLODED: f64 = 4.0;
+/// The standard deviation of the smoothed curve's window, in powers of ten of the learning rate.
+const WINDOW: f64 = 0.15;
+/// The suggestion is the learning rate of the lowest smoothed loss divided by this.
+const BELOW_LOWEST: f64 = 2.0;
+/// The least fall of the smoothed loss in a model that learns, as a fraction of its initial value.
+const LEAST_FALL: f64 = 0.02;
 
 /// A sweep's range.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +32,7 @@ pub struct LrRange {
 
 impl Default for LrRange {
     fn default() -> Self {
-        Self { start: 1e-7, end: 10.0, steps: 100 }
+        Self { start: 1e-6, end: 10.0, steps: 100 }
     }
 }
 
@@ -37,7 +43,8 @@ pub struct LrPoint {
     pub lr: f64,
     /// The batch's loss before the step.
     pub loss: f64,
-    /// The losses so far, smoothed exponentially without bias.
+    /// The mean of the losses at similar learning rates, weighted by a Gaussian window. Unlike a running mean it does not
+    /// lag behind.
     pub smoothed: f64,
 }
 
@@ -57,7 +64,7 @@ pub struct LrSweep {
 /// An empty range; images that cannot be read; an error of the model or the loss.
 ///
 /// # Source
-/// Smith 2017 (the range test); fastai's `lr_find`, whose smoothing and stop are used.
+/// Smith 2017 (the range test); fastai's `lr_find`, whose stop is used.
 pub fn lr_find(
     range: &LrRange,
     network: Network<'_>,
@@ -83,74 +90,87 @@ pub fn lr_find(
         precision: config.train.precision,
         features: None,
     };
-    let mut sweep = LrSweep { points: Vec::with_capacity(steps), exploded: false };
+    let mut losses = Vec::with_capacity(steps);
     let (mut running, mut lowest) = (0.0, f64::INFINITY);
     for epoch in 0.. {
         loss.start_epoch(epoch);
         for batch in loader.epoch(epoch, 0) {
-            let step = sweep.points.len();
+            let step = losses.len();
             if step == steps {
-                return Ok(sweep);
+                return Ok(LrSweep::new(&losses, false));
             }
             let mut batch = batch?;
             let input = train_step.input(&mut batch)?;
             let (value, _, mut grads) =
                 train_step.run(&input, &batch, None, &Mode::train(config.train.seed, step as u64))?;
             if !value.is_finite() {
-                sweep.exploded = true;
-                return Ok(sweep);
+                return Ok(LrSweep::new(&losses, true));
             }
             let lr = start * (end / start).powf(step as f64 / (steps - 1) as f64);
             let loss = f64::from(value);
-            running = SMOOTHING * running + (1.0 - SMOOTHING) * loss;
-            let smoothed = running / (1.0 - SMOOTHING.powf(step as f64 + 1.0));
-            sweep.points.push(LrPoint { lr, loss, smoothed });
-            lowest = smoothed.min(lowest);
-            if smoothed > EXPLODED * lowest {
-                sweep.exploded = true;
-                return Ok(sweep);
+            losses.push((lr, loss));
+            running = DECAY * running + (1.0 - DECAY) * loss;
+            let mean = running / (1.0 - DECAY.powf(step as f64 + 1.0));
+            lowest = mean.min(lowest);
+            if mean > EXPLODED * lowest {
+                return Ok(LrSweep::new(&losses, true));
             }
             drop_frozen(&mut grads, frozen);
             optimizer.step(&grads, Rates::new(lr))?;
         }
     }
-    Ok(sweep)
+    Ok(LrSweep::new(&losses, false))
+}
+
+/// A learning rate suggested by a sweep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LrSuggestion {
+    /// The suggested learning rate, the highest of a schedule.
+    pub lr: f64,
+    /// The learning rate at which the smoothed loss is lowest.
+    pub lowest: f64,
+    /// Whether the loss still falls at the end of the range: then a wider range may suggest a higher rate.
+    pub still_falling: bool,
 }
 
 impl LrSweep {
-    /// The points that suggestions use: without the first tenth, where nothing is learnt yet, and without the last five.
-    fn useful(&self) -> &[LrPoint] {
-        let first = self.points.len() / 10;
-        let last = self.points.len().saturating_sub(if self.points.len() > 15 { 5 } else { 0 });
-        &self.points[first..last.max(first)]
+    /// A sweep with these learning rates and losses, in the order of the steps.
+    pub fn new(losses: &[(f64, f64)], exploded: bool) -> Self {
+        let smoothed = |lr: f64| {
+            let weight = |other: f64| (-0.5 * ((other / lr).log10() / WINDOW).powi(2)).exp();
+            let sums = losses.iter().fold((0.0, 0.0), |(sum, weights), &(other, loss)| {
+                (sum + weight(other) * loss, weights + weight(other))
+            });
+            sums.0 / sums.1
+        };
+        let points = losses.iter().map(|&(lr, loss)| LrPoint { lr, loss, smoothed: smoothed(lr) }).collect();
+        Self { points, exploded }
     }
 
-    /// The learning rate at which the smoothed loss falls fastest by the logarithm of the learning rate.
-    pub fn steepest(&self) -> Option<f64> {
-        let slope = |pair: &[LrPoint]| (pair[1].smoothed - pair[0].smoothed) / (pair[1].lr / pair[0].lr).ln();
-        let pairs = self.useful().windows(2);
-        let steepest = pairs.min_by(|a, b| slope(a).total_cmp(&slope(b)))?;
-        (slope(steepest) < 0.0).then_some(steepest[0].lr)
+    /// The first tenth of the points, in which nothing is learnt yet, and the others.
+    fn parts(&self) -> (&[LrPoint], &[LrPoint]) {
+        self.points.split_at(self.points.len().div_ceil(10))
     }
 
-    /// A learning rate in the middle of the longest fall of the smoothed loss: of the longest subsequence of points each
-    /// lower than the one before, halfway along.
+    /// The smoothed loss before anything is learnt: the mean over the first tenth of the points.
+    pub fn initial(&self) -> Option<f64> {
+        let (first, _) = self.parts();
+        (!first.is_empty()).then(|| first.iter().map(|point| point.smoothed).sum::<f64>() / first.len() as f64)
+    }
+
+    /// The suggested learning rate: half of the one at which the smoothed loss is lowest, which keeps a distance from the
+    /// rates at which it rises again. `None` if the loss does not fall by 2 % of its initial value.
     ///
-    /// # Source
-    /// ESRI's `valley`, fastai's default suggestion.
-    pub fn valley(&self) -> Option<f64> {
-        let points = self.useful();
-        let mut lengths = vec![1usize; points.len()];
-        for i in 1..points.len() {
-            for j in 0..i {
-                if points[i].smoothed < points[j].smoothed {
-                    lengths[i] = lengths[i].max(lengths[j] + 1);
-                }
-            }
+    /// docs/train.md compares the suggestion with a grid of learning rates.
+    pub fn suggestion(&self) -> Option<LrSuggestion> {
+        let (_, points) = self.parts();
+        let lowest = points.iter().min_by(|a, b| a.smoothed.total_cmp(&b.smoothed))?;
+        if lowest.smoothed > (1.0 - LEAST_FALL) * self.initial()? {
+            return None;
         }
-        let (end, &length) = lengths.iter().enumerate().rev().max_by_key(|(_, length)| **length)?;
-        let start = (end + 1).saturating_sub(length);
-        (length > 1).then(|| points[start + (end - start) / 2].lr)
+        let still_falling =
+            !self.exploded && points.last().is_some_and(|last| last.lr < lowest.lr * 10f64.powf(WINDOW));
+        Some(LrSuggestion { lr: lowest.lr / BELOW_LOWEST, lowest: lowest.lr, still_falling })
     }
 }
 
@@ -158,33 +178,49 @@ impl LrSweep {
 mod tests {
     use super::*;
 
-    /// Flat, down between 1e-4 and 1e-2, up again.
-    fn sweep() -> LrSweep {
-        let loss = |lr: f64| match lr.log10() {
-            x if x < -4.0 => 2.3,
-            x if x < -2.0 => 2.3 - 0.5 * (1.0 - (std::f64::consts::PI * (x + 4.0) / 2.0).cos()),
-            x => 1.3 + 2.0 * (x + 2.0),
-        };
-        let point = |i: i32| {
-            let lr = 10f64.powf(f64::from(i) * 0.06 - 7.0);
-            LrPoint { lr, loss: loss(lr), smoothed: loss(lr) }
-        };
-        LrSweep { points: (0..110).map(point).collect(), exploded: true }
+    /// The sweep of a loss as a function of the learning rate's logarithm.
+    fn sweep(loss: impl Fn(f64) -> f64) -> LrSweep {
+        let losses: Vec<(f64, f64)> =
+            (0..100).map(|i| f64::from(i) * 0.07 - 6.0).map(|x| (10f64.powf(x), loss(x))).collect();
+        LrSweep::new(&losses, true)
+    }
+
+    /// Flat, down between 1e-4 and 1e-2, up again; with noise from batch to batch.
+    fn valley(x: f64) -> f64 {
+        let noise = 0.05 * (37.0 * x).sin();
+        noise
+            + match x {
+                x if x < -4.0 => 2.3,
+                x if x < -2.0 => 2.3 - 0.5 * (1.0 - (std::f64::consts::PI * (x + 4.0) / 2.0).cos()),
+                x => 1.3 + 2.0 * (x + 2.0),
+            }
     }
 
     #[test]
-    fn suggestions_lie_in_the_fall() {
-        let (steepest, valley) = (sweep().steepest().expect("a fall"), sweep().valley().expect("a fall"));
-        assert!((-3.1..-2.9).contains(&steepest.log10()), "{steepest}");
-        assert!((-3.2..-2.8).contains(&valley.log10()), "{valley}");
+    fn the_suggestion_is_half_the_rate_of_the_lowest_loss() {
+        let found = sweep(valley).suggestion().expect("a fall");
+        assert!((-2.25..-1.9).contains(&found.lowest.log10()), "{found:?}");
+        assert_eq!((2.0 * found.lr, found.still_falling), (found.lowest, false));
     }
 
     #[test]
-    fn a_loss_that_never_falls_suggests_nothing() {
-        let mut sweep = sweep();
-        sweep.points.iter_mut().enumerate().for_each(|(i, point)| point.smoothed = 2.0 + i as f64);
-        assert_eq!((sweep.steepest(), sweep.valley()), (None, None));
-        sweep.points.clear();
-        assert_eq!((sweep.steepest(), sweep.valley()), (None, None));
+    fn smoothing_does_not_shift_a_fall() {
+        let sweep = sweep(|x| if x < -3.0 { 2.0 } else { 1.0 });
+        let middle = sweep.points.iter().find(|point| point.smoothed < 1.5).expect("a fall");
+        assert!((middle.lr.log10() + 3.0).abs() < 0.1, "{middle:?}");
+        assert!((sweep.initial().expect("points") - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_loss_that_does_not_fall_suggests_nothing() {
+        assert_eq!(sweep(|x| 2.3 + 0.02 * (37.0 * x).sin()).suggestion(), None);
+        assert_eq!(sweep(|x| 8.0 + x).suggestion(), None);
+        assert_eq!(LrSweep::new(&[], false).suggestion(), None);
+    }
+
+    #[test]
+    fn a_loss_that_falls_to_the_end_of_the_range_is_said() {
+        let falling = LrSweep { exploded: false, ..sweep(|x| 2.0 - 0.2 * (x + 6.0)) };
+        assert!(falling.suggestion().is_some_and(|found| found.still_falling));
     }
 }

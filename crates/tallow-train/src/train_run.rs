@@ -2,7 +2,7 @@
 
 use tallow_data::Splits;
 use tallow_infer::TrainedRun;
-use tallow_metrics::{Series, line_chart_svg};
+use tallow_metrics::{LineChart, Series};
 use tallow_run::RunDir;
 use tallow_run::log::summary_csv::Row;
 
@@ -51,6 +51,8 @@ fn curves(rows: &[Row]) -> Result<String> {
         name: name.to_owned(),
         points: rows.iter().map(|row| (row.epoch as f64, 100.0 * row.values[column])).collect(),
     };
-    let curves = [curve("train", TRAIN_TOP1), curve("evaluated", EVAL_TOP1)];
-    Ok(line_chart_svg("top-1 accuracy, %", "epoch", "%", &curves)?)
+    let series = &[curve("train", TRAIN_TOP1), curve("evaluated", EVAL_TOP1)];
+    let chart =
+        LineChart { title: "top-1 accuracy, %", x_label: "epoch", y_label: "%", series, ..LineChart::default() };
+    Ok(chart.svg()?)
 }

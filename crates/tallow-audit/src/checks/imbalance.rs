@@ -4,7 +4,7 @@
 //! cleanlab Datalab's `class_imbalance` reports the rarest class if its share is below 0.1 / classes; this check
 //! reports every such class.
 
-use crate::{Issue, Kind, Samples};
+use crate::{Issue, IssueKind, Samples};
 
 /// The classes whose share of the training samples, divided by the share in a balanced dataset, is below the threshold.
 pub fn find(samples: &Samples, threshold: f64) -> Vec<Issue> {
@@ -15,7 +15,7 @@ pub fn find(samples: &Samples, threshold: f64) -> Vec<Issue> {
     rare.map(|(class, count)| {
         let name = &samples.class_names()[class];
         let detail = format!("class {name}: {count} of {} training samples, {even:.0} if balanced", train.len());
-        Issue::of_dataset(Kind::ClassImbalance, *count as f64 / even, detail)
+        Issue::of_dataset(IssueKind::ClassImbalance, *count as f64 / even, detail)
     })
     .collect()
 }

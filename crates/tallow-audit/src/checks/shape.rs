@@ -1,16 +1,10 @@
-//! Unusual sizes and aspect ratios.
+//! Unusual sizes.
 //!
 //! # Source
-//! cleanvision's `odd_size` and `odd_aspect_ratio`.
+//! cleanvision's `odd_size`.
 
-use super::quantile;
-use crate::{Issue, Kind, Measures};
-
-/// The shorter side divided by the longer side.
-pub fn aspect_ratio(measures: &Measures) -> f64 {
-    let (width, height) = (measures.width as f64, measures.height as f64);
-    (width / height).min(height / width)
-}
+use crate::stats::quantile;
+use crate::{Issue, IssueKind, Measures};
 
 /// The score of each size, 0 to 1: 1 in the middle of the usual range, 0.5 at its ends. The range extends from the
 /// quartiles of √(width · height) by 3 interquartile ranges on both sides. If it is empty, as most images have one
@@ -39,7 +33,7 @@ pub fn odd_sizes(readable: &[(usize, &Measures)], threshold: f64) -> Vec<Issue> 
     let scores = size_scores(&sizes);
     let odd = readable.iter().zip(scores).filter(|(_, score)| *score < threshold);
     odd.map(|((sample, m), score)| {
-        Issue::new(Kind::OddSize, *sample, score, format!("{} × {} (width × height)", m.width, m.height))
+        Issue::new(IssueKind::OddSize, *sample, score, format!("{} × {} (width × height)", m.width, m.height))
     })
     .collect()
 }

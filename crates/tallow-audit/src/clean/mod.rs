@@ -8,7 +8,7 @@ pub use median::median_filter;
 
 use std::collections::BTreeSet;
 
-use crate::{Issue, Kind, Samples, Split};
+use crate::{Issue, IssueKind, Samples, Split};
 
 /// The action on a sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Action {
     /// Keep it unchanged.
     Keep,
     /// Drop it because of an issue of this kind.
-    Drop(Kind),
+    Drop(IssueKind),
     /// Give it another class.
     Relabel(usize),
     /// Filter its image.
@@ -40,7 +40,7 @@ impl Action {
 pub struct Policy {
     /// The kinds of issues whose samples are dropped. The first of a group of duplicates is kept, unless the labels of
     /// the group differ: then all are dropped.
-    pub drop: BTreeSet<Kind>,
+    pub drop: BTreeSet<IssueKind>,
     /// Whether to replace wrong labels by the suggested ones instead of dropping the samples.
     pub relabel: bool,
     /// Whether to filter noisy images instead of dropping them.
@@ -49,7 +49,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        let drop = [Kind::Leakage, Kind::ExactDuplicate, Kind::WrongLabel].into();
+        let drop = [IssueKind::Leakage, IssueKind::ExactDuplicate, IssueKind::WrongLabel].into();
         Self { drop, relabel: false, denoise: false }
     }
 }
@@ -62,29 +62,31 @@ pub fn plan(samples: &Samples, issues: &[Issue], policy: &Policy) -> Vec<Action>
     for issue in issues.iter().filter(train) {
         let Some(sample) = issue.sample else { continue };
         match (issue.kind, issue.suggested) {
-            (Kind::WrongLabel, Some(class)) if policy.relabel => actions[sample] = Action::Relabel(class),
-            (Kind::Noisy, _) if policy.denoise && actions[sample] == Action::Keep => actions[sample] = Action::Denoise,
+            (IssueKind::WrongLabel, Some(class)) if policy.relabel => actions[sample] = Action::Relabel(class),
+            (IssueKind::Noisy, _) if policy.denoise && actions[sample] == Action::Keep => {
+                actions[sample] = Action::Denoise
+            }
             _ => {}
         }
     }
     for issue in issues.iter().filter(train).filter(|issue| policy.drop.contains(&issue.kind)) {
         let Some(sample) = issue.sample else { continue };
         let goes = match issue.kind {
-            Kind::ExactDuplicate | Kind::NearDuplicate | Kind::NearDuplicateByEmbedding => {
+            IssueKind::ExactDuplicate | IssueKind::NearDuplicate | IssueKind::NearDuplicateByEmbedding => {
                 let is_first = issue.others.iter().all(|other| sample < *other);
                 let contradicted = issue.others.iter().any(|other| samples.label(*other) != samples.label(sample));
                 contradicted || !is_first
             }
-            Kind::WrongLabel => !policy.relabel,
-            Kind::Noisy => !policy.denoise,
+            IssueKind::WrongLabel => !policy.relabel,
+            IssueKind::Noisy => !policy.denoise,
             _ => true,
         };
         if goes && !matches!(actions[sample], Action::Drop(_)) {
             actions[sample] = Action::Drop(issue.kind);
         }
     }
-    for issue in issues.iter().filter(|issue| issue.kind == Kind::Unreadable) {
-        issue.sample.into_iter().for_each(|sample| actions[sample] = Action::Drop(Kind::Unreadable));
+    for issue in issues.iter().filter(|issue| issue.kind == IssueKind::Unreadable) {
+        issue.sample.into_iter().for_each(|sample| actions[sample] = Action::Drop(IssueKind::Unreadable));
     }
     actions
 }

@@ -1,6 +1,5 @@
 //! Equal and nearly equal images: duplicates within a split, leakage across splits.
 
-pub mod hash;
 pub mod search;
 
 mod groups;
@@ -9,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use groups::Groups;
 
-use crate::{AuditConfig, Issue, Kind, Samples, Scanned};
-use hash::{PerceptualHashes, similarity};
+use crate::measures::hash::{PerceptualHashes, similarity};
+use crate::{AuditConfig, Issue, IssueKind, Samples, Scanned};
 
 /// The number of bits in which one hash of near duplicates may differ if the other hash is near.
 const OTHER_BITS: u32 = 10;
@@ -39,7 +38,7 @@ pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec
     let exact_groups = exact.into_groups();
     for group in &exact_groups {
         for &sample in group {
-            issues.extend(issues_of(samples, Kind::ExactDuplicate, sample, group, 0.0));
+            issues.extend(issues_of(samples, IssueKind::ExactDuplicate, sample, group, 0.0));
         }
     }
     let mut partners: BTreeMap<usize, Vec<(f64, usize)>> = BTreeMap::new();
@@ -55,7 +54,7 @@ pub fn find(samples: &Samples, scanned: &[Scanned], config: &AuditConfig) -> Vec
         // A near duplicate of one image is a near duplicate of all its exact copies.
         let others: Vec<usize> = near.iter().flat_map(|(_, other)| with_copies(*other)).collect();
         for sample in with_copies(sample) {
-            issues.extend(issues_of(samples, Kind::NearDuplicate, sample, &others, score));
+            issues.extend(issues_of(samples, IssueKind::NearDuplicate, sample, &others, score));
         }
     }
     merge_leaks(&mut issues);
@@ -86,16 +85,16 @@ fn near_pairs(distinct: &[(usize, &PerceptualHashes)], config: &AuditConfig) -> 
 }
 
 /// The issues of a sample in a group: a duplicate within its split, leakage from another, or both.
-fn issues_of(samples: &Samples, kind: Kind, sample: usize, group: &[usize], score: f64) -> Vec<Issue> {
+fn issues_of(samples: &Samples, kind: IssueKind, sample: usize, group: &[usize], score: f64) -> Vec<Issue> {
     let split = samples.split(sample);
     let others = |same: bool| -> Vec<usize> {
         let belongs = |other: &usize| *other != sample && (samples.split(*other) == split) == same;
         group.iter().copied().filter(belongs).collect()
     };
     let mut issues = Vec::new();
-    for (kind, others) in [(kind, others(true)), (Kind::Leakage, others(false))] {
+    for (kind, others) in [(kind, others(true)), (IssueKind::Leakage, others(false))] {
         if !others.is_empty() {
-            let detail = describe(samples, sample, &others, kind == Kind::Leakage);
+            let detail = describe(samples, sample, &others, kind == IssueKind::Leakage);
             issues.push(Issue { others, ..Issue::new(kind, sample, score, detail) });
         }
     }
@@ -124,11 +123,11 @@ fn describe(samples: &Samples, sample: usize, others: &[usize], with_split: bool
 /// Merges the leakage issues of a sample with exact and near duplicates in another split; the first, worse score
 /// counts.
 fn merge_leaks(issues: &mut Vec<Issue>) {
-    let mut seen: HashMap<(Kind, Option<usize>), usize> = HashMap::new();
+    let mut seen: HashMap<(IssueKind, Option<usize>), usize> = HashMap::new();
     let mut merged: Vec<Issue> = Vec::with_capacity(issues.len());
     for issue in issues.drain(..) {
         match seen.get(&(issue.kind, issue.sample)) {
-            Some(&place) if issue.kind == Kind::Leakage => {
+            Some(&place) if issue.kind == IssueKind::Leakage => {
                 let first = &mut merged[place];
                 let new: Vec<usize> = issue.others.into_iter().filter(|o| !first.others.contains(o)).collect();
                 first.others.extend(new);

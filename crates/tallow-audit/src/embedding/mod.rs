@@ -10,7 +10,7 @@ pub use neighbours::{Neighbours, neighbours};
 pub use order::{OrderTest, order};
 pub use outlier::outliers;
 
-use crate::{AuditConfig, Error, Issue, Kind, Result, Samples};
+use crate::{AuditConfig, Error, Issue, IssueKind, Result, Samples};
 
 /// Embeddings: a vector per sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,25 +71,25 @@ pub fn find(samples: &Samples, embeddings: &Embeddings, rows: &[usize], config: 
         return Vec::new();
     }
     let mut issues = Vec::new();
-    for (row, (score, is_outlier)) in outliers(&found, config.threshold(Kind::Outlier)).into_iter().enumerate() {
+    for (row, (score, is_outlier)) in outliers(&found, config.threshold(IssueKind::Outlier)).into_iter().enumerate() {
         if is_outlier {
             let labels = found.of(row).map(|(other, _)| samples.class(rows[other])).take(3).collect::<Vec<_>>();
             let detail = format!("classes of the nearest neighbours: {}", labels.join(", "));
-            issues.push(Issue::new(Kind::Outlier, rows[row], score, detail));
+            issues.push(Issue::new(IssueKind::Outlier, rows[row], score, detail));
         }
     }
-    let near = near_duplicates(&found, config.threshold(Kind::NearDuplicateByEmbedding));
+    let near = near_duplicates(&found, config.threshold(IssueKind::NearDuplicateByEmbedding));
     for (row, (score, others)) in near.into_iter().enumerate().filter(|(_, (_, others))| !others.is_empty()) {
         let others: Vec<usize> = others.iter().map(|other| rows[*other]).collect();
         let detail = format!("like {} and {} more", samples.id(others[0]), others.len() - 1);
         let detail = detail.trim_end_matches(" and 0 more");
-        issues.push(Issue { others, ..Issue::new(Kind::NearDuplicateByEmbedding, rows[row], score, detail) });
+        issues.push(Issue { others, ..Issue::new(IssueKind::NearDuplicateByEmbedding, rows[row], score, detail) });
     }
     let OrderTest { statistic, p_value } = order(&found, config.permutations, config.seed);
-    if p_value < config.threshold(Kind::NonIid) {
+    if p_value < config.threshold(IssueKind::NonIid) {
         let split = samples.split(rows[0]).name();
         let detail = format!("{split}: p = {p_value:.2e}, statistic {statistic:.3}");
-        issues.push(Issue::of_dataset(Kind::NonIid, p_value, detail));
+        issues.push(Issue::of_dataset(IssueKind::NonIid, p_value, detail));
     }
     crate::sort(&mut issues);
     issues

@@ -14,7 +14,7 @@ pub fn near_duplicates(neighbours: &Neighbours, threshold: f64) -> Vec<(f64, Vec
     let nearest = neighbours.nearest_distances();
     let mut sorted = nearest.clone();
     sorted.sort_by(f64::total_cmp);
-    let median = crate::checks::quantile(&sorted, 0.5).max(SMALL);
+    let median = crate::stats::quantile(&sorted, 0.5).max(SMALL);
     let near = |sample: usize| {
         neighbours.of(sample).filter(|(_, distance)| *distance < threshold * median).map(|(other, _)| other).collect()
     };

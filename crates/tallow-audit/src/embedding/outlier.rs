@@ -5,7 +5,7 @@
 //! `OutOfDistribution` (the score) and Datalab's `outlier` (the criterion).
 
 use super::Neighbours;
-use crate::checks::quantile;
+use crate::stats::quantile;
 
 /// The distance below which two samples coincide: 100 times the precision of `f64`.
 const SMALL: f64 = 100.0 * f64::EPSILON;

@@ -153,6 +153,11 @@ impl Probabilities {
         &self.values[index * self.classes..][..self.classes]
     }
 
+    /// The number of samples whose label is the most probable class.
+    pub fn correct(&self) -> usize {
+        self.rows().zip(&self.labels).filter(|(row, label)| argmax(row) == **label).count()
+    }
+
     /// The number of samples of each class.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes];

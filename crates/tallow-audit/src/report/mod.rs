@@ -1,13 +1,14 @@
-//! The report of an audit: `issues.csv`, `index.html`, and a summary for the terminal.
+//! The report of an audit: `issues.csv`, `index.html`, and a summary for the terminal; and its review, `reviewed.csv`.
 
 pub mod html;
+pub mod reviewed;
 
 use std::fmt;
 use std::path::Path;
 
 use tallow_base::write_atomically;
 
-use crate::{Error, Issue, Kind, Result, Samples, Split};
+use crate::{Error, Issue, IssueKind, Result, Samples, Split};
 
 /// Writes `id,split,label,kind,score,suggested,detail`, a line per issue, in the given order.
 ///
@@ -36,7 +37,7 @@ pub fn write_csv(path: &Path, samples: &Samples, issues: &[Issue]) -> Result<()>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     splits: Vec<(Split, usize)>,
-    rows: Vec<(Kind, Vec<usize>, usize)>,
+    rows: Vec<(IssueKind, Vec<usize>, usize)>,
     affected: usize,
 }
 
@@ -44,21 +45,21 @@ impl Summary {
     /// Counts the issues.
     pub fn new(samples: &Samples, issues: &[Issue]) -> Self {
         let splits: Vec<(Split, usize)> = samples.parts().iter().map(|(split, data)| (*split, data.len())).collect();
-        let count = |kind: Kind| {
+        let count = |kind: IssueKind| {
             let of_kind = || issues.iter().filter(move |issue| issue.kind == kind);
             let of_split = |(split, _): &(Split, usize)| {
                 of_kind().filter(|issue| issue.sample.is_some_and(|sample| samples.split(sample) == *split)).count()
             };
             (kind, splits.iter().map(of_split).collect::<Vec<_>>(), of_kind().count())
         };
-        let rows = Kind::all().map(count).filter(|(_, _, total)| *total > 0).collect();
+        let rows = IssueKind::all().map(count).filter(|(_, _, total)| *total > 0).collect();
         let affected: std::collections::BTreeSet<usize> = issues.iter().filter_map(|issue| issue.sample).collect();
         Self { affected: affected.len(), splits, rows }
     }
 
     /// The kinds that occur, with their counts per split and in total. Issues of the whole dataset count only in the
     /// total.
-    pub fn rows(&self) -> &[(Kind, Vec<usize>, usize)] {
+    pub fn rows(&self) -> &[(IssueKind, Vec<usize>, usize)] {
         &self.rows
     }
 

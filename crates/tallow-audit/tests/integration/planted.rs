@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, ImageFormat, imageops::FilterType};
 use tallow_audit::clean::{self, Action, Policy};
 use tallow_audit::labels::{self, Probabilities};
-use tallow_audit::{AuditConfig, Issue, Kind, Samples, checks, duplicates, report, scan};
+use tallow_audit::{AuditConfig, Findings, Issue, IssueKind, Samples, checks, duplicates, measures, report, scan};
 use tallow_base::rng;
 use tallow_data::{OpenOptions, open};
 
@@ -59,13 +59,13 @@ impl Planted {
 fn audit(samples: &Samples) -> Vec<Issue> {
     let config = AuditConfig::default();
     let scanned = scan(samples, |_| {});
-    let mut issues = checks::find(samples, &scanned, &config);
+    let mut issues = checks::find(samples, &scanned, &config).issues;
     issues.extend(duplicates::find(samples, &scanned, &config));
     issues
 }
 
 /// The ids with an issue of a kind.
-fn ids(samples: &Samples, issues: &[Issue], kind: Kind) -> Vec<String> {
+fn ids(samples: &Samples, issues: &[Issue], kind: IssueKind) -> Vec<String> {
     let of_kind = issues.iter().filter(|issue| issue.kind == kind).filter_map(|issue| issue.sample);
     of_kind.map(|sample| samples.id(sample)).collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -140,22 +140,22 @@ fn every_planted_fault_is_found_with_its_kind() {
     let samples = planted.samples();
     let issues = audit(&samples);
     let found = |kind| ids(&samples, &issues, kind);
-    assert_eq!(found(Kind::Unreadable), ["train/a/truncated.jpg", "train/b/empty.jpg", "train/b/text.png"]);
-    assert_eq!(found(Kind::ExactDuplicate), ["train/a/coffee.png", "train/a/copy.bmp", "train/a/copy.png"]);
+    assert_eq!(found(IssueKind::Unreadable), ["train/a/truncated.jpg", "train/b/empty.jpg", "train/b/text.png"]);
+    assert_eq!(found(IssueKind::ExactDuplicate), ["train/a/coffee.png", "train/a/copy.bmp", "train/a/copy.png"]);
     assert_eq!(
-        found(Kind::NearDuplicate),
+        found(IssueKind::NearDuplicate),
         ["train/b/brighter.png", "train/b/chelsea.png", "train/b/recompressed.jpg", "train/b/scaled.png"]
     );
-    assert_eq!(found(Kind::Leakage), ["test/b/leaked.jpg", "train/b/rocket.png"]);
+    assert_eq!(found(IssueKind::Leakage), ["test/b/leaked.jpg", "train/b/rocket.png"]);
     let has = |kind, id: &str| assert!(found(kind).contains(&id.to_owned()), "{kind:?}: {:?}", found(kind));
-    has(Kind::Dark, "train/a/dark.png");
-    has(Kind::Bright, "train/a/bright.png");
-    has(Kind::Blurry, "train/a/blurred.png");
-    has(Kind::LowInformation, "train/a/empty.png");
-    assert_eq!(found(Kind::Noisy), ["train/a/noisy.png", "train/a/salted.png"]);
-    has(Kind::GreyAmongColour, "train/a/grey.png");
-    has(Kind::OddSize, "train/a/huge.png");
-    assert_eq!(found(Kind::OddAspectRatio), ["train/a/strip.png"]);
+    has(IssueKind::Dark, "train/a/dark.png");
+    has(IssueKind::Bright, "train/a/bright.png");
+    has(IssueKind::Blurry, "train/a/blurred.png");
+    has(IssueKind::LowInformation, "train/a/empty.png");
+    assert_eq!(found(IssueKind::Noisy), ["train/a/noisy.png", "train/a/salted.png"]);
+    has(IssueKind::GreyAmongColour, "train/a/grey.png");
+    has(IssueKind::OddSize, "train/a/huge.png");
+    assert_eq!(found(IssueKind::OddAspectRatio), ["train/a/strip.png"]);
 
     // The cleaned dataset has none of the issues and can be opened.
     let out = tempfile::tempdir().expect("a folder");
@@ -169,13 +169,13 @@ fn every_planted_fault_is_found_with_its_kind() {
     assert_eq!(cleaned.len(), samples.len() - 6);
     assert_eq!(cleaned.class_names(), samples.class_names());
     let left = audit(&cleaned);
-    for kind in [Kind::Unreadable, Kind::ExactDuplicate, Kind::Leakage] {
+    for kind in [IssueKind::Unreadable, IssueKind::ExactDuplicate, IssueKind::Leakage] {
         assert!(ids(&cleaned, &left, kind).is_empty(), "{kind:?}");
     }
     let stray = |samples: &Samples, name: &str| {
         let index = (0..samples.len()).find(|index| samples.id(*index).ends_with(name)).expect(name);
         let picture = tallow_audit::Picture::new(samples.image(index).expect(name)).expect(name);
-        checks::noise::measure(&picture.grey).stray
+        measures::noise::measure(&picture.grey).stray
     };
     let salted = actions.iter().position(|action| *action == Action::Denoise).map(|sample| samples.locate(sample).2);
     assert!(salted.is_some() && stray(&samples, "salted.png") > 0.02);
@@ -185,12 +185,105 @@ fn every_planted_fault_is_found_with_its_kind() {
     assert!(denoised.iter().all(|id| stray(&cleaned, id) < 0.002), "{denoised:?}");
 
     report::write_csv(&out.path().join("issues.csv"), &samples, &issues).expect("issues.csv");
-    report::html::write_page(&out.path().join("index.html"), "<photos>", &samples, &issues, 10).expect("index.html");
+    let findings = Findings::from(issues.clone());
+    report::html::write_page(&out.path().join("index.html"), "<photos>", &samples, &findings, 10).expect("index.html");
     let csv = std::fs::read_to_string(out.path().join("issues.csv")).expect("issues.csv");
     assert_eq!(csv.lines().count(), issues.len() + 1);
     let page = std::fs::read_to_string(out.path().join("index.html")).expect("index.html");
     assert!(page.contains("&lt;photos&gt;") && page.contains("id=\"unreadable\"") && page.contains("data:image/"));
     println!("{}", report::Summary::new(&samples, &issues));
+}
+
+/// Drawings in white on black: `count` of them, with strokes of different lengths.
+fn drawings(folder: &Path, count: u32) {
+    for number in 0..count {
+        let mut image = image::GrayImage::new(28, 28);
+        for step in 0..10 + number % 12 {
+            let (x, y) = (6 + step * (1 + number % 3) % 17, 4 + (step * (2 + number / 7 % 5) + number) % 20);
+            for (dx, dy, level) in [(0, 0, 250), (1, 0, 180), (0, 1, 120), (1, 1, 60)] {
+                image.put_pixel(x + dx, y + dy, image::Luma([level]));
+            }
+        }
+        let path = folder.join(["a", "b"][number as usize % 2]).join(format!("{number}.png"));
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        image.save(path).expect("a drawing");
+    }
+}
+
+#[test]
+fn a_threshold_made_for_photographs_gives_way_to_the_datasets_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drawings(folder.path(), 60);
+    image::GrayImage::new(28, 28).save(folder.path().join("a/blank.png")).expect("a picture");
+    image::RgbImage::from_pixel(28, 28, image::Rgb([9, 80, 70]))
+        .save(folder.path().join("b/plain.png"))
+        .expect("a picture");
+    let samples = Samples::new(&open(&folder.path().to_string_lossy(), &OpenOptions::default()).expect("a folder"));
+    let scanned = scan(&samples, |_| {});
+    let kind = IssueKind::LowInformation;
+    let found = checks::find(&samples, &scanned, &AuditConfig::default());
+    assert_eq!(ids(&samples, &found.issues, kind), ["a/blank.png", "b/plain.png"]);
+    let note = found.notes.iter().find(|note| note.kind == kind).expect("a note");
+    assert!(note.text.starts_with("100 % of the images score below 0.3"), "{}", note.text);
+
+    // A threshold of the user is taken as it is, and 0 disables the check, blank images included.
+    let with = |threshold| AuditConfig { thresholds: [(kind, threshold)].into(), ..AuditConfig::default() };
+    let found = checks::find(&samples, &scanned, &with(0.3));
+    assert_eq!(ids(&samples, &found.issues, kind).len(), samples.len());
+    assert!(found.notes.iter().all(|note| note.kind != kind));
+    assert!(ids(&samples, &checks::find(&samples, &scanned, &with(0.0)).issues, kind).is_empty());
+}
+
+#[test]
+fn fashion_mnist_is_not_reported_as_low_information() {
+    let samples = Samples::new(&open("fashion-mnist-6k", &OpenOptions::default()).expect("bundled")).truncated(1000);
+    let scanned = scan(&samples, |_| {});
+    let found = checks::find(&samples, &scanned, &AuditConfig::default());
+    let kind = IssueKind::LowInformation;
+    assert_eq!(ids(&samples, &found.issues, kind), [""; 0]);
+    assert!(found.notes.iter().any(|note| note.kind == kind));
+}
+
+#[test]
+fn issues_that_were_ticked_off_are_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drawings(folder.path(), 12);
+    let blank = image::GrayImage::new(28, 28);
+    for name in ["a/blank, \"1\".png", "a/blank2.png", "b/blank3.png"] {
+        blank.save(folder.path().join(name)).expect("a picture");
+    }
+    let samples = Samples::new(&open(&folder.path().to_string_lossy(), &OpenOptions::default()).expect("a folder"));
+    let mut findings = Findings::from(audit(&samples));
+    let page = folder.path().join("index.html");
+    report::html::write_page(&page, "drawings", &samples, &findings, 10).expect("index.html");
+    let page = std::fs::read_to_string(page).expect("index.html");
+    // The page carries the lines that a tick saves: one for each sample of a group.
+    let lines = "&quot;a/blank, &quot;&quot;1&quot;&quot;.png&quot;,train,a,exact_duplicate\na/blank2.png,train,a,exact_duplicate\n\
+                 b/blank3.png,train,b,exact_duplicate\n";
+    assert!(page.contains(&format!("data-rows=\"{lines}\"")), "{page}");
+    assert!(page.contains("data-header=\"id,split,label,kind\"") && page.contains("default-src 'none'"));
+
+    let read = |text: &str| {
+        let path = folder.path().join("reviewed.csv");
+        std::fs::write(&path, text).expect("a file");
+        report::reviewed::read(&path, &samples).map_err(|error| error.to_string())
+    };
+    let before = findings.issues.len();
+    let saved = format!("id,split,label,kind\n{}", lines.replace("&quot;", "\""));
+    assert_eq!(findings.leave_out(&read(&saved).expect("a review")), 3);
+    assert_eq!(findings.issues.len(), before - 3);
+    assert!(ids(&samples, &findings.issues, IssueKind::ExactDuplicate).is_empty());
+    assert_eq!(ids(&samples, &findings.issues, IssueKind::LowInformation).len(), 3);
+
+    // A sample that has another label now is to be looked at again.
+    assert!(read("id,split,label,kind\na/blank2.png,train,b,exact_duplicate\n").expect("a review").is_empty());
+    for (text, expected) in [
+        ("id,label,kind\n", "line 1: column `split` is missing"),
+        ("id,split,label,kind\na/none.png,train,a,dark\n", "line 2: the dataset has no sample `a/none.png`"),
+        ("id,split,label,kind\na/blank2.png,train,a,darkish\n", "line 2: `kind of issue` must be one of"),
+    ] {
+        assert!(read(text).is_err_and(|error| error.contains(expected)), "{text}");
+    }
 }
 
 /// Predictions of five bundled images; that of the third differs from its label.
@@ -214,13 +307,17 @@ fn predictions_are_read_by_id_and_invalid_ones_are_errors() {
     let samples = Samples::new(&open("fashion-mnist-6k", &OpenOptions::default()).expect("bundled"));
     let (p, rows) = predictions(&samples, |text| text).expect("predictions");
     assert_eq!(rows, [4, 0, 2, 3, 1]);
-    let config = AuditConfig { filter: labels::Filter::PredictedNeqGiven, ..AuditConfig::default() };
-    let issues = labels::find(&samples, &p, &rows, &config);
+    let (filter, rank_by) = (labels::Filter::PredictedNeqGiven, labels::RankBy::SelfConfidence);
+    let Findings { issues, notes } = labels::find(&samples, &p, &rows, "Predictions of oof.csv", filter, rank_by);
+    assert!(
+        notes[0].text.starts_with("Predictions of oof.csv: the model predicts 4 of 5 labels (80.0 %)"),
+        "{notes:?}"
+    );
     assert_eq!(issues.len(), 1);
     assert_eq!((issues[0].sample, issues[0].suggested), (Some(2), Some((samples.label(2) + 3) % 10)));
     let relabelled = clean::plan(&samples, &issues, &Policy { relabel: true, ..Policy::default() });
     assert_eq!(relabelled[2], Action::Relabel((samples.label(2) + 3) % 10));
-    assert_eq!(clean::plan(&samples, &issues, &Policy::default())[2], Action::Drop(Kind::WrongLabel));
+    assert_eq!(clean::plan(&samples, &issues, &Policy::default())[2], Action::Drop(IssueKind::WrongLabel));
 
     for (from, to, said) in [
         ("p_Bag", "p_Sack", "p_Bag"),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tallow_audit::clean::median_filter;
 use tallow_audit::embedding::{self, Embeddings};
 use tallow_audit::labels::{self, Filter, Probabilities, RankBy, confident};
-use tallow_audit::{Picture, scan};
+use tallow_audit::{Picture, measures};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/audit").join(name)
@@ -136,7 +136,7 @@ fn measures_equal_those_of_cleanvision_and_imagehash() {
         let name = &case.name;
         let image = tallow_data::decode::decode_file(&fixture(&format!("{name}.png"))).expect(name);
         let picture = Picture::new(image).expect(name);
-        let measures = scan::measure(&picture).expect(name);
+        let measures = measures::measure(&picture).expect(name);
         assert_eq!(format!("{:016x}", measures.perceptual.phash), case.phash, "{name}");
         assert_eq!(format!("{:016x}", measures.perceptual.dhash), case.dhash, "{name}");
         let ours = [measures.brightness_p5, measures.brightness_p99, measures.entropy];

@@ -1,4 +1,4 @@
-//! Blurred images: the lower of two measures of sharpness is the score.
+//! Sharpness: the lower of two measures is the score.
 //!
 //! # Source
 //! The first measure is cleanvision's `blurry`: the standard deviation of Pillow's `FIND_EDGES` at 64 pixels a side or
@@ -10,8 +10,8 @@
 
 use tallow_augment::{Image8, Interpolation, Result};
 
-use crate::picture::{histogram, mean_and_std};
-use crate::{Measures, Picture};
+use crate::Picture;
+use crate::stats::{histogram, mean_and_std};
 
 /// The maximum side for the first measure, in pixels.
 const SIDE: f64 = 64.0;
@@ -32,6 +32,16 @@ pub struct Edges {
     /// The fraction of the differences between neighbouring pixels that a further blur preserves, 0 (sharp) to 1
     /// (blurred).
     pub effect: f64,
+}
+
+impl Edges {
+    /// The sharpness, 0 to 1.
+    pub fn sharpness(&self) -> f64 {
+        let saturating = |value: f64| 1.0 - (-0.01 * value).exp();
+        let peaks = saturating(self.peaks);
+        let edges = saturating(self.deviation) + if peaks > DRAWN { peaks } else { 0.0 };
+        edges.min(1.0 - self.effect)
+    }
 }
 
 /// Measures the sharpness of an image.
@@ -106,12 +116,4 @@ fn find_edges(grey: &Image8) -> Vec<u8> {
         }
     }
     edges
-}
-
-/// The sharpness score, 0 to 1.
-pub fn score(measures: &Measures) -> f64 {
-    let saturating = |value: f64| 1.0 - (-0.01 * value).exp();
-    let peaks = saturating(measures.edges.peaks);
-    let edges = saturating(measures.edges.deviation) + if peaks > DRAWN { peaks } else { 0.0 };
-    edges.min(1.0 - measures.edges.effect)
 }

@@ -2,7 +2,7 @@
 //!
 //! # Source
 //! pHash and dHash equal those of the Python package `imagehash` (`phash`, `dhash`; hash size 8) bit for bit, after
-//! Krawetz, "Looks Like It" (2011) and "Kind of Like That" (2013).
+//! Krawetz, "Looks Like It" (2011) and "IssueKind of Like That" (2013).
 
 use std::sync::LazyLock;
 

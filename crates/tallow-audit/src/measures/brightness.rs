@@ -1,4 +1,4 @@
-//! Dark and bright images, by percentiles of the pixels' perceived brightness.
+//! Percentiles of the pixels' perceived brightness.
 //!
 //! # Source
 //! cleanvision's `dark` and `light`: brightness √(0.241 R² + 0.691 G² + 0.068 B²) / 255 (the HSP colour model,
@@ -6,7 +6,7 @@
 
 use tallow_augment::Image8;
 
-use crate::Measures;
+use crate::stats::histogram;
 
 const STEPS: usize = 4096;
 
@@ -15,7 +15,7 @@ pub fn percentiles<const N: usize>(image: &Image8, shares: [f64; N]) -> [f64; N]
     let mut counts = vec![0u64; STEPS];
     let step = |brightness: f64| (brightness * (STEPS - 1) as f64).round() as usize;
     if image.channels() == 1 {
-        for (level, count) in crate::picture::histogram(image.data()).iter().enumerate() {
+        for (level, count) in histogram(image.data()).iter().enumerate() {
             counts[step(level as f64 / 255.0)] += count;
         }
     } else {
@@ -38,14 +38,4 @@ pub fn percentiles<const N: usize>(image: &Image8, shares: [f64; N]) -> [f64; N]
         let low = at(place.floor() as u64);
         low + place.fract() * (at(place.ceil() as u64) - low)
     })
-}
-
-/// The score of a dark image, 0 (dark) to 1.
-pub fn dark(measures: &Measures) -> f64 {
-    measures.brightness_p99
-}
-
-/// The score of a bright image, 0 (bright) to 1.
-pub fn bright(measures: &Measures) -> f64 {
-    1.0 - measures.brightness_p5
 }

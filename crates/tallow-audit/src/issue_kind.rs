@@ -7,7 +7,7 @@ use crate::{Error, Result};
 /// A kind of issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum IssueKind {
     /// The file is missing, damaged, truncated or too large.
     Unreadable,
     /// The image, or a near duplicate, is also in another split.
@@ -45,7 +45,7 @@ pub enum Kind {
 }
 
 struct Row {
-    kind: Kind,
+    kind: IssueKind,
     name: &'static str,
     title: &'static str,
     threshold: Option<f64>,
@@ -56,49 +56,55 @@ struct Row {
 /// threshold has a criterion of its own, in the module that finds it.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    row(Kind::Unreadable, "unreadable", "Unreadable files", None,
+    row(IssueKind::Unreadable, "unreadable", "Unreadable files", None,
         "Missing, damaged or truncated files, at which training stops or which it skips. Score: 0."),
-    row(Kind::Leakage, "leakage", "Leakage between splits", None,
+    row(IssueKind::Leakage, "leakage", "Leakage between splits", None,
         "Images of one split that are also in another: accuracy on the other split is overestimated. Score: the fraction of hash bits that differ."),
-    row(Kind::ExactDuplicate, "exact_duplicate", "Exact duplicates", None,
+    row(IssueKind::ExactDuplicate, "exact_duplicate", "Exact duplicates", None,
         "Images with the same pixels as another sample of the split. Score: 0."),
-    row(Kind::NearDuplicate, "near_duplicate", "Near duplicates", None,
+    row(IssueKind::NearDuplicate, "near_duplicate", "Near duplicates", None,
         "Scaled, recompressed or brightened copies within a split. Score: the fraction of hash bits that differ."),
-    row(Kind::WrongLabel, "wrong_label", "Probably wrong labels", None,
+    row(IssueKind::WrongLabel, "wrong_label", "Probably wrong labels", None,
         "Confident learning: a model that was not trained on the sample is more confident of another class than it is of that class on average. Score: the label quality."),
-    row(Kind::Dark, "dark", "Dark images", Some(0.32),
+    row(IssueKind::Dark, "dark", "Dark images", Some(0.32),
         "Score: the 99th percentile of the pixels' brightness."),
-    row(Kind::Bright, "bright", "Bright images", Some(0.05),
+    row(IssueKind::Bright, "bright", "Bright images", Some(0.05),
         "Score: 1 − the 5th percentile of the pixels' brightness."),
-    row(Kind::Blurry, "blurry", "Blurred images", Some(0.29),
+    row(IssueKind::Blurry, "blurry", "Blurred images", Some(0.29),
         "Score: the lower of two measures of sharpness, the strength of edges at 64 pixels a side and the change by a further blur."),
-    row(Kind::LowInformation, "low_information", "Low information", Some(0.3),
-        "Score: the entropy of the pixel levels divided by 10 bits."),
-    row(Kind::Noisy, "noisy", "Noisy images", Some(0.5),
+    row(IssueKind::LowInformation, "low_information", "Low information", Some(0.3),
+        "Score: the entropy of the pixel levels divided by 10 bits, 0 if all pixels are equal."),
+    row(IssueKind::Noisy, "noisy", "Noisy images", Some(0.5),
         "White noise or salt-and-pepper noise, more than in the other images. Score: 1/2 at a standard deviation of 10 levels, or at 1 % stray pixels."),
-    row(Kind::GreyAmongColour, "grey_among_colour", "Grey images among colour images", Some(0.1),
+    row(IssueKind::GreyAmongColour, "grey_among_colour", "Grey images among colour images", Some(0.1),
         "Score: the 99th percentile of the pixels' colourfulness (maximum − minimum of the channels) divided by 32 levels."),
-    row(Kind::OddSize, "odd_size", "Odd sizes", Some(0.5),
+    row(IssueKind::OddSize, "odd_size", "Odd sizes", Some(0.5),
         "Score: the distance of √(width · height) from the middle of the usual range, the quartiles ± 3 interquartile ranges."),
-    row(Kind::OddAspectRatio, "odd_aspect_ratio", "Odd aspect ratios", Some(0.35),
+    row(IssueKind::OddAspectRatio, "odd_aspect_ratio", "Odd aspect ratios", Some(0.35),
         "Score: the shorter side divided by the longer."),
-    row(Kind::Outlier, "outlier", "Outliers", Some(0.37037),
+    row(IssueKind::Outlier, "outlier", "Outliers", Some(0.37037),
         "Samples far from their nearest neighbours in a network's features. Score: exp(−distance / median distance)."),
-    row(Kind::NearDuplicateByEmbedding, "near_duplicate_by_embedding", "Near duplicates by embedding", Some(0.13),
+    row(IssueKind::NearDuplicateByEmbedding, "near_duplicate_by_embedding", "Near duplicates by embedding", Some(0.13),
         "Samples with almost the same features as another sample. Score: rises from 0 with the distance to the nearest neighbour."),
-    row(Kind::ClassImbalance, "class_imbalance", "Rare classes", Some(0.1),
+    row(IssueKind::ClassImbalance, "class_imbalance", "Rare classes", Some(0.1),
         "Score: the class's share of the training samples divided by the share in a balanced dataset."),
-    row(Kind::NonIid, "non_iid", "Order", Some(0.05),
+    row(IssueKind::NonIid, "non_iid", "Order", Some(0.05),
         "Samples that are close in order are similar: the dataset is sorted, drifts, or contains series. Score: the p-value of a permutation test."),
 ];
 
-const fn row(kind: Kind, name: &'static str, title: &'static str, threshold: Option<f64>, about: &'static str) -> Row {
+const fn row(
+    kind: IssueKind,
+    name: &'static str,
+    title: &'static str,
+    threshold: Option<f64>,
+    about: &'static str,
+) -> Row {
     Row { kind, name, title, threshold, about }
 }
 
-impl Kind {
+impl IssueKind {
     /// All kinds, in the order of reports.
-    pub fn all() -> impl Iterator<Item = Kind> {
+    pub fn all() -> impl Iterator<Item = IssueKind> {
         ROWS.iter().map(|row| row.kind)
     }
 
@@ -148,8 +154,8 @@ mod tests {
         for (index, row) in ROWS.iter().enumerate() {
             assert_eq!(row.kind as usize, index);
             assert_eq!(serde_json::to_string(&row.kind).ok(), Some(format!("\"{}\"", row.name)));
-            assert_eq!(Kind::parse(row.name).ok(), Some(row.kind));
+            assert_eq!(IssueKind::parse(row.name).ok(), Some(row.kind));
         }
-        assert!(Kind::parse("darkish").is_err_and(|error| error.to_string().contains("dark, bright")));
+        assert!(IssueKind::parse("darkish").is_err_and(|error| error.to_string().contains("dark, bright")));
     }
 }
