@@ -3,7 +3,6 @@
 // Each CUDA thread is a fiber. The fibers of a block run in turn, each until it waits at a barrier or ends; blocks run
 // one after the other. `emulation_reverse` turns both orders round: results that then differ betray a race. A barrier
 // that some threads of a block (or lanes of a warp) do not reach is an error.
-#pragma once
 #include <algorithm>
 #include <cmath>
 #include <cstddef>

@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use libloading::Library;
 use tallow_base::rng::hash;
@@ -105,7 +105,7 @@ type Kernel = unsafe extern "C" fn(*const u32, *const u32, *const *const c_void,
 /// The compiled kernel of a launch.
 fn kernel(launch: &Launch) -> Kernel {
     static LIBRARIES: OnceLock<Mutex<BTreeMap<&'static str, Library>>> = OnceLock::new();
-    let mut libraries = LIBRARIES.get_or_init(Mutex::default).lock().unwrap();
+    let mut libraries = LIBRARIES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let library = libraries.entry(launch.program.name).or_insert_with(|| {
         // SAFETY: the library has been compiled from our own source, and runs nothing when it is loaded.
         unsafe { Library::new(compiled(launch.program)).expect("the compiled kernels") }
