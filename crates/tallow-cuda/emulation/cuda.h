@@ -1,7 +1,7 @@
 // The CUDA language on one CPU thread, for g++: enough of it to run this crate's kernels on a machine without a GPU.
 //
-// Each CUDA thread is a fiber. The fibers of a block run in turn, each until it waits at a barrier or ends; blocks run
-// one after the other. `emulation_reverse` turns both orders round: results that then differ betray a race. A barrier
+// The threads of a block run in turn, each until it waits at a barrier or ends (they are fibers); blocks run one after
+// the other. `emulation_reverse` turns both orders round: results that then differ betray a race. A barrier
 // that some threads of a block (or lanes of a warp) do not reach is an error.
 #include <algorithm>
 #include <cmath>
@@ -30,70 +30,88 @@ static thread_local Index threadIdx, blockIdx, blockDim, gridDim;
 
 enum FiberState { READY, AT_BLOCK, AT_WARP, DONE };
 
-struct Fiber {
-    ucontext_t context;
+struct Thread {
     FiberState state;
     Index index;
+    /// The fiber that runs it.
+    unsigned fiber;
 };
 
 static const size_t STACK = 96 * 1024;
-static thread_local std::vector<Fiber> fibers;
+static thread_local std::vector<Thread> threads;
+static thread_local std::vector<ucontext_t> fibers;
 static thread_local std::vector<char> stacks;
 static thread_local ucontext_t scheduler;
-static thread_local unsigned running;
+static thread_local unsigned running, started, fiber_now;
+static thread_local bool reversed;
 static thread_local double exchanged[1024];
-/// The kernel's call for the fiber that starts.
+/// The kernel's call for a thread.
 static thread_local void (*entry)(void*, void**);
 static thread_local void* entry_function;
 static thread_local void** entry_arguments;
 
 static void pause_as(FiberState state) {
-    fibers[running].state = state;
-    swapcontext(&fibers[running].context, &scheduler);
+    threads[running].state = state;
+    swapcontext(&fibers[threads[running].fiber], &scheduler);
 }
 
+/// A fiber starts thread after thread until one pauses; kernels without barriers need no second fiber.
 static void fiber_main() {
-    entry(entry_function, entry_arguments);
-    fibers[running].state = DONE;
+    unsigned own = fiber_now;
+    while (started < threads.size()) {
+        running = reversed ? threads.size() - 1 - started : started;
+        started++;
+        threads[running].fiber = own;
+        threadIdx = threads[running].index;
+        entry(entry_function, entry_arguments);
+        threads[running].state = DONE;
+    }
 }
 
-static bool run_in_turn(bool reverse) {
-    bool ran = false;
-    for (size_t at = 0; at < fibers.size(); at++) {
-        running = reverse ? fibers.size() - 1 - at : at;
-        if (fibers[running].state != READY) continue;
+/// Starts the threads that have not been, or goes on with those that a barrier released; false if there are none.
+static bool run_in_turn() {
+    size_t n = threads.size();
+    bool ran = started < n;
+    for (fiber_now = 0; started < n; fiber_now++) {
+        ucontext_t& fiber = fibers[fiber_now];
+        getcontext(&fiber);
+        fiber.uc_stack.ss_sp = &stacks[fiber_now * STACK];
+        fiber.uc_stack.ss_size = STACK;
+        fiber.uc_link = &scheduler;
+        makecontext(&fiber, fiber_main, 0);
+        swapcontext(&scheduler, &fiber);
+    }
+    if (ran) return true;
+    for (size_t at = 0; at < n; at++) {
+        running = reversed ? n - 1 - at : at;
+        if (threads[running].state != READY) continue;
         ran = true;
-        threadIdx = fibers[running].index;
-        swapcontext(&scheduler, &fibers[running].context);
+        threadIdx = threads[running].index;
+        swapcontext(&scheduler, &fibers[threads[running].fiber]);
     }
     return ran;
 }
 
 static bool all_in(size_t first, size_t end, FiberState state) {
     for (size_t i = first; i < end; i++)
-        if (fibers[i].state != state) return false;
+        if (threads[i].state != state) return false;
     return true;
 }
 
 static void release(size_t first, size_t end) {
-    for (size_t i = first; i < end; i++) fibers[i].state = READY;
+    for (size_t i = first; i < end; i++) threads[i].state = READY;
 }
 
 /// Runs one block; false if threads wait at a barrier that others never reach.
-static bool run_block(bool reverse) {
-    size_t n = fibers.size();
-    for (size_t i = 0; i < n; i++) {
-        Fiber& fiber = fibers[i];
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = &stacks[i * STACK];
-        fiber.context.uc_stack.ss_size = STACK;
-        fiber.context.uc_link = &scheduler;
-        makecontext(&fiber.context, fiber_main, 0);
-        fiber.state = READY;
-        fiber.index = {unsigned(i % blockDim.x), unsigned(i / blockDim.x % blockDim.y),
-                       unsigned(i / (blockDim.x * blockDim.y))};
-    }
-    while (run_in_turn(reverse)) {
+static bool run_block() {
+    size_t n = threads.size();
+    for (size_t i = 0; i < n; i++)
+        threads[i] = {READY,
+                      {unsigned(i % blockDim.x), unsigned(i / blockDim.x % blockDim.y),
+                       unsigned(i / (blockDim.x * blockDim.y))},
+                      0};
+    started = 0;
+    while (run_in_turn()) {
         for (size_t warp = 0; warp < n; warp += 32)
             if (all_in(warp, min(warp + 32, n), AT_WARP)) release(warp, min(warp + 32, n));
         if (all_in(0, n, AT_BLOCK)) release(0, n);
@@ -115,8 +133,10 @@ static int launch(void (*function)(A...), const unsigned* grid, const unsigned* 
         if (sizes[i] != expected[i]) return 2;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
-    fibers.resize(size_t(block[0]) * block[1] * block[2]);
-    if (stacks.size() < fibers.size() * STACK) stacks.resize(fibers.size() * STACK);
+    threads.resize(size_t(block[0]) * block[1] * block[2]);
+    if (fibers.size() < threads.size()) fibers.resize(threads.size());
+    if (stacks.size() < threads.size() * STACK) stacks.resize(threads.size() * STACK);
+    reversed = reverse != 0;
     entry = [](void* function, void** arguments) {
         call((void (*)(A...))function, arguments, std::index_sequence_for<A...>{});
     };
@@ -126,7 +146,7 @@ static int launch(void (*function)(A...), const unsigned* grid, const unsigned* 
     for (unsigned i = 0; i < blocks; i++) {
         unsigned at = reverse ? blocks - 1 - i : i;
         blockIdx = {at % grid[0], at / grid[0] % grid[1], at / (grid[0] * grid[1])};
-        if (!run_block(reverse)) return 3;
+        if (!run_block()) return 3;
     }
     return 0;
 }
@@ -148,7 +168,7 @@ static T exchange(T value, unsigned source) {
     memcpy(&exchanged[running], &value, sizeof value);
     pause_as(AT_WARP);
     T result = value;
-    if (source < 32 && warp + source < fibers.size()) memcpy(&result, &exchanged[warp + source], sizeof result);
+    if (source < 32 && warp + source < threads.size()) memcpy(&result, &exchanged[warp + source], sizeof result);
     pause_as(AT_WARP);
     return result;
 }

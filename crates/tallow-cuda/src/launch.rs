@@ -207,7 +207,9 @@ mod tests {
 
     #[test]
     fn slices_cover_all_rows_and_fill_blocks() {
-        for (rows, c, width, groups) in [(1, 1, 1, 1), (7, 3, 1, 2), (1001, 45, 1, 1), (802_816, 64, 8, 1), (5, 4096, 4, 3)] {
+        for (rows, c, width, groups) in
+            [(1, 1, 1, 1), (7, 3, 1, 2), (1001, 45, 1, 1), (802_816, 64, 8, 1), (5, 4096, 4, 3)]
+        {
             let slices = Slices::new(rows, c, width, groups);
             let [lanes, thread_rows, _] = slices.grid.threads.map(|n| n as usize);
             assert_eq!(lanes * thread_rows, THREADS);

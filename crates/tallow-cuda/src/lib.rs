@@ -10,6 +10,7 @@
 //! f64. There are no float atomics: results have the same bits in every run on one kind of GPU.
 #![allow(unsafe_code)] // launches pass addresses
 
+mod device;
 mod error;
 #[cfg(feature = "cuda")]
 pub mod gpu;
@@ -22,6 +23,7 @@ pub mod source;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use device::{Array, Device, Memory};
 pub use error::{Error, Result};
 pub use launch::{Argument, Launch};
-pub use memory::{Array, Bf16, Device, Memory, Plain, Storage, View, ViewMut};
+pub use memory::{Bf16, Plain, Storage, View, ViewMut};

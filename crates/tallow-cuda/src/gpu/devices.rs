@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use cudarc::driver::{result, sys};
 
-use super::driver;
-use super::libraries::{DRIVER, KNOWN, NVRTC, find};
+use super::driver::driver;
+use super::libraries::{DRIVER, KNOWN, Known, NVRTC, find};
 use super::nvrtc::{Nvrtc, architecture};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn devices() -> Devices {
     Devices { devices: list(), driver: driver_version().ok(), libraries }
 }
 
-fn library(known: &super::Known) -> Result<(PathBuf, Option<String>)> {
+fn library(known: &Known) -> Result<(PathBuf, Option<String>)> {
     let found = find(known)?;
     if *known == NVRTC {
         let (major, minor) = Nvrtc::load()?.version();
@@ -103,6 +103,7 @@ fn info(ordinal: usize) -> Result<DeviceInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     /// On a machine without a driver the listing names what is missing; on one with a GPU it lists it.
     #[test]

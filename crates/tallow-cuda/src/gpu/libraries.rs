@@ -18,8 +18,7 @@ pub struct Known {
 }
 
 /// The driver's library, which comes with the driver alone.
-pub const DRIVER: Known =
-    Known { names: &["libcuda.so.1"], package: "NVIDIA's driver", version: None };
+pub const DRIVER: Known = Known { names: &["libcuda.so.1"], package: "NVIDIA's driver", version: None };
 /// The run-time compiler.
 pub const NVRTC: Known = Known {
     names: &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"],
@@ -97,7 +96,9 @@ fn folders_of(toolkits: &[PathBuf], pythons: &[PathBuf]) -> Vec<PathBuf> {
     }
     for python in pythons.iter().flat_map(|prefix| entries_named(&prefix.join("lib"), "python3")) {
         for packages in ["site-packages", "dist-packages"] {
-            found.extend(entries_named(&python.join(packages).join("nvidia"), "").into_iter().map(|part| part.join("lib")));
+            found.extend(
+                entries_named(&python.join(packages).join("nvidia"), "").into_iter().map(|part| part.join("lib")),
+            );
         }
     }
     found.retain(|folder| folder.is_dir());

@@ -2,6 +2,7 @@
 
 mod cache;
 mod devices;
+mod driver;
 mod libraries;
 mod nvrtc;
 
@@ -17,9 +18,10 @@ pub use devices::{DeviceInfo, Devices, devices};
 pub use libraries::{KNOWN, Known, find};
 pub use nvrtc::{Nvrtc, VERSIONED_OPTIONS as OPTIONS};
 
+use self::driver::driver;
+use crate::device::{Device, Memory};
 use crate::error::{Error, Result};
 use crate::launch::Launch;
-use crate::memory::{Device, Memory};
 use crate::source::Program;
 
 /// A GPU and a stream on it.
@@ -44,11 +46,6 @@ struct Handle<T>(T);
 
 // SAFETY: the driver's handles of modules and functions may be used from any thread.
 unsafe impl<T> Send for Handle<T> {}
-
-/// What the driver says, as this crate's error.
-fn driver(error: DriverError) -> Error {
-    Error::Driver(error.to_string())
-}
 
 impl Gpu {
     /// The GPU of this number, with a stream of its own.
@@ -141,7 +138,9 @@ impl Loaded {
             None => self.nvrtc.insert(Nvrtc::load()?),
         };
         let image = match cache {
-            Some(cache) => cache.get_or(program, architecture, nvrtc.version(), || nvrtc.compile(program, architecture))?,
+            Some(cache) => {
+                cache.get_or(program, architecture, nvrtc.version(), || nvrtc.compile(program, architecture))?
+            }
             None => nvrtc.compile(program, architecture)?,
         };
         // SAFETY: the image is a whole cubin: NVRTC's, or one whose hash the cache has checked.
@@ -217,9 +216,7 @@ impl Device for Gpu {
             launch.arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
         let ([x, y, z], [tx, ty, tz]) = (launch.grid, launch.block);
         // SAFETY: by the contract; the driver copies the arguments before it returns.
-        unsafe {
-            result::launch_kernel(function, (x, y, z), (tx, ty, tz), 0, self.stream.cu_stream(), &mut arguments)
-        }
-        .map_err(|error| failed(launch, error))
+        unsafe { result::launch_kernel(function, (x, y, z), (tx, ty, tz), 0, self.stream.cu_stream(), &mut arguments) }
+            .map_err(|error| failed(launch, error))
     }
 }

@@ -144,4 +144,19 @@ mod tests {
         assert_eq!(architecture(9, 0), "sm_90a");
         assert_eq!(architecture(12, 0), "sm_120");
     }
+
+    /// Needs no GPU: LD_LIBRARY_PATH=…/nvidia/cu13/lib, from the package nvidia-cuda-nvrtc.
+    #[test]
+    #[ignore = "needs NVRTC"]
+    fn programs_compile_and_faults_have_a_log() {
+        let nvrtc = Nvrtc::load().unwrap();
+        assert!(nvrtc.version().0 >= 12);
+        let program = Program::named("tokens").unwrap();
+        for architecture in ["sm_80", "sm_90a"] {
+            let image = nvrtc.compile(program, architecture).unwrap();
+            assert_eq!(image[..4], *b"\x7fELF");
+        }
+        let error = nvrtc.compile(program, "sm_1").unwrap_err().to_string();
+        assert!(error.contains("NVRTC does not compile tokens.cu for sm_1"), "{error}");
+    }
 }

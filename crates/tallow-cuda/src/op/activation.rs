@@ -1,9 +1,10 @@
 //! Activation functions, sums with an activation, and conversion between storage types.
 
 use super::run;
+use crate::device::Device;
 use crate::error::{Result, check};
-use crate::launch::{Grid, arguments, is_wide, width};
-use crate::memory::{Bf16, Device, Storage, View, ViewMut};
+use crate::launch::{Argument, Grid, arguments, is_wide, width};
+use crate::memory::{Bf16, Storage, View, ViewMut};
 
 /// An activation function, with PyTorch's formula. The numbers are those of kernels/curve.cu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +55,7 @@ pub(super) unsafe fn elementwise<D: Device, T: Storage>(
     kernel: &str,
     n: usize,
     wide: bool,
-    arguments: Vec<crate::Argument>,
+    arguments: Vec<Argument>,
 ) -> Result<()> {
     if n == 0 {
         return Ok(());

@@ -2,9 +2,10 @@
 
 use super::activation::Activation;
 use super::run;
+use crate::device::{Array, Device, Memory};
 use crate::error::{Result, check, int, require};
 use crate::launch::{Grid, Slices, arguments, is_wide, width};
-use crate::memory::{Array, Device, Memory, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 const OP: &str = "batch_norm";
 
@@ -45,7 +46,12 @@ pub fn of_batch<D: Device, T: Storage>(
     running: Option<Running>,
 ) -> Result<Statistics<D::Memory>> {
     let c = gamma.len();
-    require(OP, c > 0 && !x.is_empty() && x.len().is_multiple_of(c), "rows of c values", format!("{} values, c = {c}", x.len()))?;
+    require(
+        OP,
+        c > 0 && !x.is_empty() && x.len().is_multiple_of(c),
+        "rows of c values",
+        format!("{} values, c = {c}", x.len()),
+    )?;
     if let Some(running) = &running {
         check(OP, "the running mean", c, running.mean.len())?;
         check(OP, "the running variance", c, running.var.len())?;
@@ -56,17 +62,28 @@ pub fn of_batch<D: Device, T: Storage>(
     let mut means = Array::<_, f32>::uninit(device, slices.count * c)?;
     let mut squares = Array::<_, f32>::uninit(device, slices.count * c)?;
     let (rows_int, c_int, slice_int) = (int(OP, "rows", rows)?, int(OP, "c", c)?, slices.rows as i32);
-    let partial =
-        arguments![x, &means.view_mut(), &squares.view_mut(), rows_int, c_int, slice_int, wide];
+    let partial = arguments![x, &means.view_mut(), &squares.view_mut(), rows_int, c_int, slice_int, wide];
     let mut statistics = Statistics::uninit(device, c, true)?;
     let (running_mean, running_var, momentum) = match &running {
         Some(running) => (Some(&running.mean), Some(&running.var), running.momentum),
         None => (None, None, 0.0),
     };
     let finish = arguments![
-        means.view(), squares.view(), slices.count as i32, rows_int, c_int, slice_int, gamma, eps, momentum,
-        &statistics.mean.view_mut(), &statistics.var.view_mut(), &statistics.rstd.view_mut(),
-        &statistics.scale.view_mut(), running_mean, running_var,
+        means.view(),
+        squares.view(),
+        slices.count as i32,
+        rows_int,
+        c_int,
+        slice_int,
+        gamma,
+        eps,
+        momentum,
+        &statistics.mean.view_mut(),
+        &statistics.var.view_mut(),
+        &statistics.rstd.view_mut(),
+        &statistics.scale.view_mut(),
+        running_mean,
+        running_var,
     ];
     // SAFETY: the arrays have the lengths that the kernels take from rows, c and slices.
     unsafe {
@@ -93,9 +110,8 @@ pub fn given<D: Device>(
     let mut statistics = Statistics::uninit(device, c, false)?;
     super::tokens::copy(device, mean, statistics.mean.view_mut())?;
     super::tokens::copy(device, var, statistics.var.view_mut())?;
-    let arguments = arguments![
-        var, gamma, eps, int(OP, "c", c)?, &statistics.rstd.view_mut(), &statistics.scale.view_mut(),
-    ];
+    let arguments =
+        arguments![var, gamma, eps, int(OP, "c", c)?, &statistics.rstd.view_mut(), &statistics.scale.view_mut(),];
     // SAFETY: the arrays have c values.
     unsafe { run(device, OP, "batch_norm_coefficients", Grid::flat(c), arguments)? };
     Ok(statistics)
@@ -146,7 +162,16 @@ impl<M: Memory> Statistics<M> {
         let Pass { rows, c, slices, wide } =
             self.pass::<T>(x.len(), beta, &[x.address(), y.address(), added.address()])?;
         let arguments = arguments![
-            x, self.mean.view(), self.scale.view(), beta, residual, &y, rows, c, slices.rows as i32, wide,
+            x,
+            self.mean.view(),
+            self.scale.view(),
+            beta,
+            residual,
+            &y,
+            rows,
+            c,
+            slices.rows as i32,
+            wide,
             activation as i32,
         ];
         // SAFETY: the arrays have the lengths that were checked.
@@ -175,22 +200,52 @@ impl<M: Memory> Statistics<M> {
         require(OP, !x.is_empty(), "at least one row", "none")?;
         let address = |view: &Option<ViewMut<T>>| view.as_ref().map_or(0, ViewMut::address);
         let addresses = [
-            x.address(), dy.address(), residual.map_or(0, |r| r.address()), address(&dx), address(&dresidual),
-            dgamma.address(), dbeta.address(),
+            x.address(),
+            dy.address(),
+            residual.map_or(0, |r| r.address()),
+            address(&dx),
+            address(&dresidual),
+            dgamma.address(),
+            dbeta.address(),
         ];
         let Pass { rows, c: c_int, slices, wide } = self.pass::<T>(x.len(), beta, &addresses)?;
         let mut plain = Array::<_, f32>::uninit(device, slices.count * c)?;
         let mut scaled = Array::<_, f32>::uninit(device, slices.count * c)?;
         let partial = arguments![
-            x, dy, residual, self.mean.view(), self.rstd.view(), self.scale.view(), beta,
-            &plain.view_mut(), &scaled.view_mut(), rows, c_int, slices.rows as i32,
-            wide, activation as i32,
+            x,
+            dy,
+            residual,
+            self.mean.view(),
+            self.rstd.view(),
+            self.scale.view(),
+            beta,
+            &plain.view_mut(),
+            &scaled.view_mut(),
+            rows,
+            c_int,
+            slices.rows as i32,
+            wide,
+            activation as i32,
         ];
         let finish = arguments![plain.view(), scaled.view(), slices.count as i32, c_int, &dbeta, &dgamma];
         let factor = if self.of_batch { 1.0 / rows as f32 } else { 0.0 };
         let write = arguments![
-            x, dy, residual, self.mean.view(), self.rstd.view(), self.scale.view(), beta, dbeta.as_view(),
-            dgamma.as_view(), factor, dx.as_ref(), dresidual.as_ref(), rows, c_int, slices.rows as i32, wide,
+            x,
+            dy,
+            residual,
+            self.mean.view(),
+            self.rstd.view(),
+            self.scale.view(),
+            beta,
+            dbeta.as_view(),
+            dgamma.as_view(),
+            factor,
+            dx.as_ref(),
+            dresidual.as_ref(),
+            rows,
+            c_int,
+            slices.rows as i32,
+            wide,
             activation as i32,
         ];
         // SAFETY: the arrays have the lengths that were checked, or are null where the kernels allow it.

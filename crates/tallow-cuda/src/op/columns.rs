@@ -2,9 +2,10 @@
 
 use super::activation::elementwise;
 use super::run;
+use crate::device::{Array, Device};
 use crate::error::{Result, check, int, require};
 use crate::launch::{Grid, Slices, arguments, is_wide, width};
-use crate::memory::{Array, Device, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 const OP: &str = "column_sums";
 
@@ -55,10 +56,9 @@ pub fn sums<D: Device, T: Storage, S: Storage>(
         let mut parts = Array::<_, f32>::uninit(device, some * slices.count * c)?;
         // SAFETY: the groups from `first` on lie within arrays whose lengths were checked.
         let (a, b, to) = unsafe {
-            let part = |view: View<T>| View::<T>::from_raw(
-                view.address() + (first * rows * c * size_of::<T>()) as u64,
-                some * rows * c,
-            );
+            let part = |view: View<T>| {
+                View::<T>::from_raw(view.address() + (first * rows * c * size_of::<T>()) as u64, some * rows * c)
+            };
             let to = ViewMut::<S>::from_raw(sums.address() + (first * c * size_of::<S>()) as u64, some * c);
             (part(a), b.map(part), to)
         };

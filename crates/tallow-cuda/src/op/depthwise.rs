@@ -2,9 +2,10 @@
 
 use super::activation::Activation;
 use super::run;
+use crate::device::{Array, Device};
 use crate::error::{Result, check, int, require};
 use crate::launch::{Argument, Grid, Slices, arguments};
-use crate::memory::{Array, Device, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 const OP: &str = "depthwise";
 /// Taps of the largest filter: a block's filters lie in shared memory.

@@ -2,9 +2,10 @@
 
 use super::activation::elementwise;
 use super::run;
+use crate::device::Device;
 use crate::error::{Result, check, int, require};
 use crate::launch::{Grid, arguments, is_wide};
-use crate::memory::{Device, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 /// Words of the generator's key beside the seed and the step, which lie on the device.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +58,7 @@ pub fn forward<D: Device, T: Storage>(
 ///
 /// # Errors
 /// Arrays of other lengths; a failed launch.
-pub fn backward<D: Device, T: Storage>(
-    device: &D,
-    dy: View<T>,
-    kept: View<u32>,
-    p: f32,
-    dx: ViewMut<T>,
-) -> Result<()> {
+pub fn backward<D: Device, T: Storage>(device: &D, dy: View<T>, kept: View<u32>, p: f32, dx: ViewMut<T>) -> Result<()> {
     const OP: &str = "dropout";
     check(OP, "dx", dy.len(), dx.len())?;
     check(OP, "the bits", dy.len().div_ceil(32), kept.len())?;
@@ -95,12 +90,7 @@ pub fn drop_path_factors<D: Device>(device: &D, p: f32, draw: Draw, factors: Vie
 ///
 /// # Errors
 /// Samples that do not divide `x`; arrays of other lengths; a failed launch.
-pub fn scale_samples<D: Device, T: Storage>(
-    device: &D,
-    x: View<T>,
-    factors: View<f32>,
-    y: ViewMut<T>,
-) -> Result<()> {
+pub fn scale_samples<D: Device, T: Storage>(device: &D, x: View<T>, factors: View<f32>, y: ViewMut<T>) -> Result<()> {
     const OP: &str = "drop_path";
     check(OP, "y", x.len(), y.len())?;
     if x.is_empty() {

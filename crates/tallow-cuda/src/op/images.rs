@@ -2,9 +2,10 @@
 //! at random comes from the CPU, and the values are the CPU's to the bit.
 
 use super::run;
+use crate::device::{Array, Device, Memory};
 use crate::error::{Result, check, int, require};
 use crate::launch::{Grid, arguments};
-use crate::memory::{Array, Device, Memory, Plain, Storage, View, ViewMut};
+use crate::memory::{Plain, Storage, View, ViewMut};
 
 const OP: &str = "images";
 
@@ -124,7 +125,8 @@ impl<M: Memory> Images<M> {
         check(OP, "the batch", draws.len() * crop.height * crop.width * c, y.len())?;
         let image = draws.iter().find(|draw| draw.image as usize >= count);
         require(OP, image.is_none(), "draws of images that exist", format!("{image:?}"))?;
-        let beyond = |draw: &&Draw| u64::from(draw.first_rectangle) + u64::from(draw.rectangles) > rectangles.len() as u64;
+        let beyond =
+            |draw: &&Draw| u64::from(draw.first_rectangle) + u64::from(draw.rectangles) > rectangles.len() as u64;
         let beyond = draws.iter().find(beyond);
         require(OP, beyond.is_none(), "draws of rectangles that exist", format!("{beyond:?}"))?;
         if y.is_empty() {
@@ -139,8 +141,18 @@ impl<M: Memory> Images<M> {
         let rectangles_there = Array::upload(device, rectangles)?;
         let fill = u32::from_le_bytes([crop.fill[0], crop.fill[1], crop.fill[2], 0]);
         let arguments = arguments![
-            self.images.view(), draws_there.view(), rectangles_there.view(), self.table.view() as View<f32>, &y,
-            h as i32, w as i32, c as i32, crop.height as i32, crop.width as i32, crop.padding as i32, fill,
+            self.images.view(),
+            draws_there.view(),
+            rectangles_there.view(),
+            self.table.view() as View<f32>,
+            &y,
+            h as i32,
+            w as i32,
+            c as i32,
+            crop.height as i32,
+            crop.width as i32,
+            crop.padding as i32,
+            fill,
         ];
         let grid = Grid::rows(draws.len(), pixels);
         // SAFETY: the lengths were checked, and that the draws name images and rectangles that exist.

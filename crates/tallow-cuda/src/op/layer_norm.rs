@@ -1,9 +1,10 @@
 //! LayerNorm over the rows of a matrix.
 
 use super::run;
+use crate::device::{Array, Device};
 use crate::error::{Result, check, int, require};
 use crate::launch::{Grid, Slices, arguments, is_wide, width};
-use crate::memory::{Array, Device, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 const OP: &str = "layer_norm";
 
@@ -62,9 +63,8 @@ pub fn backward<D: Device, T: Storage>(
     let slices = Slices::new(rows as usize, d, width::<T>(wide), 1);
     let mut scaled = Array::<_, f32>::uninit(device, slices.count * d)?;
     let mut plain = Array::<_, f32>::uninit(device, slices.count * d)?;
-    let partial = arguments![
-        x, dy, stats, &scaled.view_mut(), &plain.view_mut(), rows, d_int, slices.rows as i32, wide,
-    ];
+    let partial =
+        arguments![x, dy, stats, &scaled.view_mut(), &plain.view_mut(), rows, d_int, slices.rows as i32, wide,];
     let finish = arguments![scaled.view(), plain.view(), slices.count as i32, d_int, &dgamma, &dbeta];
     let input = arguments![x, dy, gamma, stats, dx.as_ref(), rows, d_int, wide];
     // SAFETY: the arrays have the lengths that were checked; the parts hold d values for each slice.

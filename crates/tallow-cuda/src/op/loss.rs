@@ -2,9 +2,10 @@
 
 use super::run;
 use super::softmax::rows_of;
+use crate::device::{Array, Device};
 use crate::error::{Result, check, int, require};
 use crate::launch::{Grid, arguments};
-use crate::memory::{Array, Device, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 const OP: &str = "cross_entropy";
 
@@ -70,8 +71,18 @@ pub fn cross_entropy<D: Device, T: Storage>(
         scales = Some(found);
     }
     let arguments = arguments![
-        logits, labels, soft, scales.as_ref().map(Array::view), class_weights, smoothing, scale, &results.losses,
-        results.correct.as_ref(), results.gradient.as_ref(), rows, k_int,
+        logits,
+        labels,
+        soft,
+        scales.as_ref().map(Array::view),
+        class_weights,
+        smoothing,
+        scale,
+        &results.losses,
+        results.correct.as_ref(),
+        results.gradient.as_ref(),
+        rows,
+        k_int,
     ];
     // SAFETY: the arrays have the lengths that were checked; a label is compared, and indexes nothing here.
     unsafe { run(device, "softmax", format!("cross_entropy{}", T::SUFFIX), Grid::warps(n), arguments) }

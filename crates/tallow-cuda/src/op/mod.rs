@@ -17,9 +17,9 @@ pub mod softmax;
 pub mod tensors;
 pub mod tokens;
 
+use crate::device::Device;
 use crate::error::Result;
 use crate::launch::{Argument, Grid, Launch};
-use crate::memory::Device;
 
 /// Builds a launch and queues it.
 ///

@@ -6,9 +6,10 @@ use super::norms::{Of, each_chunk, squares};
 use super::optimizer::Rule;
 use super::run;
 use super::tensors::Table;
+use crate::device::{Array, Device};
 use crate::error::{Result, check, int};
 use crate::launch::{Grid, arguments};
-use crate::memory::{Array, Device, View, ViewMut};
+use crate::memory::{View, ViewMut};
 
 const OP: &str = "muon";
 /// The coefficients of the iteration, which raise small singular values fastest.
@@ -34,8 +35,7 @@ pub fn step<D: Device>(device: &D, table: &Table<D::Memory>, numbers: View<f64>,
             )
         };
         let columns = len / rows;
-        let arguments =
-            arguments![direction, norm, &x, int(OP, "rows", rows)?, int(OP, "columns", columns)?];
+        let arguments = arguments![direction, norm, &x, int(OP, "rows", rows)?, int(OP, "columns", columns)?];
         // SAFETY: as above.
         unsafe { run(device, OP, "muon_normalise", Grid::flat(len), arguments)? };
         orthogonalise(device, &mut x, rows.min(columns), iterations)?;

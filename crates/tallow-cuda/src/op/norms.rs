@@ -2,9 +2,10 @@
 
 use super::run;
 use super::tensors::Table;
+use crate::device::{Array, Device, Memory};
 use crate::error::{Result, check, int, require};
 use crate::launch::{Argument, Grid, arguments};
-use crate::memory::{Array, Device, View};
+use crate::memory::View;
 
 const OP: &str = "norms";
 
@@ -126,7 +127,7 @@ pub fn ema<D: Device>(device: &D, table: &Table<D::Memory>, decay: View<f64>) ->
     unsafe { each_chunk(device, OP, "ema", table, arguments![decay]) }
 }
 
-fn needs_state(table: &Table<impl crate::Memory>) -> Result<()> {
+fn needs_state(table: &Table<impl Memory>) -> Result<()> {
     let has = table.entries.iter().all(|entry| entry.state[0] != 0 || entry.len == 0);
     require(OP, has, "tensors with a state 0", "one without")
 }

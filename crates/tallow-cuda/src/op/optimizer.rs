@@ -5,9 +5,10 @@
 
 use super::norms::{Of, each_chunk, squares, total};
 use super::tensors::Table;
+use crate::device::{Device, Memory};
 use crate::error::{Result, check, require};
 use crate::launch::arguments;
-use crate::memory::{Device, Memory, View};
+use crate::memory::View;
 
 const OP: &str = "optimizer";
 /// Numbers of a step.
@@ -148,8 +149,7 @@ impl Rule {
             Self::Lion { .. } => "lion",
             Self::Adan { .. } => "adan",
             Self::Lars { .. } => {
-                let (weights, slopes) =
-                    (squares(device, table, Of::Values)?, squares(device, table, Of::Gradients)?);
+                let (weights, slopes) = (squares(device, table, Of::Values)?, squares(device, table, Of::Gradients)?);
                 let more = arguments![numbers, weights.view(), slopes.view()];
                 // SAFETY: the table's arrays exist by its contract.
                 return unsafe { each_chunk(device, OP, "lars", table, more) };

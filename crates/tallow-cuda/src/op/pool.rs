@@ -1,9 +1,10 @@
 //! Max and average pooling over windows.
 
 use super::run;
-use crate::error::{Result, check, int, require};
+use crate::device::Device;
+use crate::error::{Error, Result, check, int, require};
 use crate::launch::{Argument, Grid, arguments, is_wide, width};
-use crate::memory::{Device, Plain, Storage, View, ViewMut};
+use crate::memory::{Plain, Storage, View, ViewMut};
 
 const OP: &str = "pool";
 
@@ -36,8 +37,7 @@ impl Pooling {
         let mut output = input;
         for axis in 0..2 {
             let (size, Window { kernel, stride, padding }) = (input[axis + 1], windows[axis]);
-            let fits =
-                kernel > 0 && stride > 0 && padding <= kernel / 2 && size > 0 && size + 2 * padding >= kernel;
+            let fits = kernel > 0 && stride > 0 && padding <= kernel / 2 && size > 0 && size + 2 * padding >= kernel;
             require(OP, fits, "a window that fits the image", format!("{:?} over {size} pixels", windows[axis]))?;
             let room = size + 2 * padding - kernel;
             let mut windows = if ceil_mode { room.div_ceil(stride) } else { room / stride } + 1;
@@ -193,9 +193,10 @@ impl Pooling {
     }
 }
 
-fn wrong_taps(small: bool) -> crate::Error {
-    let (expected, found) = if small { ("taps of bytes", "taps of 32 bits") } else { ("taps of 32 bits", "taps of bytes") };
-    crate::Error::Sizes { op: OP, expected: expected.to_owned(), found: found.to_owned() }
+fn wrong_taps(small: bool) -> Error {
+    let (expected, found) =
+        if small { ("taps of bytes", "taps of 32 bits") } else { ("taps of 32 bits", "taps of bytes") };
+    Error::Sizes { op: OP, expected: expected.to_owned(), found: found.to_owned() }
 }
 
 /// The places of maxima: bytes for windows of at most 256 pixels.

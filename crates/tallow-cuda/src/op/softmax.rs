@@ -1,9 +1,10 @@
 //! Softmax over rows.
 
 use super::run;
+use crate::device::Device;
 use crate::error::{Result, check, int, require};
 use crate::launch::{Grid, arguments};
-use crate::memory::{Device, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 /// Rows of `k` values as the kernels take them.
 pub(super) fn rows_of(op: &'static str, len: usize, k: usize) -> Result<(i32, i32)> {

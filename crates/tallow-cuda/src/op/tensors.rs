@@ -1,7 +1,8 @@
 //! All tensors of a model as one table in device memory, so that an optimiser is one launch.
 
+use crate::device::{Array, Device, Memory};
 use crate::error::{Result, check, int, require};
-use crate::memory::{Array, Bf16, Device, Memory, Plain, View, ViewMut};
+use crate::memory::{Bf16, Plain, View, ViewMut};
 
 const OP: &str = "tensors";
 /// Values of a chunk: the work of a block. As in kernels/tensors.cu.

@@ -2,9 +2,10 @@
 
 use super::activation::elementwise;
 use super::columns::u32_len;
+use crate::device::Device;
 use crate::error::{Result, check, require};
 use crate::launch::{arguments, is_wide};
-use crate::memory::{Device, Storage, View, ViewMut};
+use crate::memory::{Storage, View, ViewMut};
 
 /// Each sample of `x [samples, len]` plus the same `added [len]`. The gradient of `added` is a sum of columns.
 ///
@@ -58,9 +59,8 @@ pub fn copy_range<D: Device, T: Storage>(device: &D, range: Range, x: View<T>, y
     let n = samples * if fill { y_stride } else { len };
     let wide = [len, x_stride, from, y_stride, to].into_iter().all(|size| size.is_multiple_of(T::WIDE))
         && is_wide::<T>(0, &[x.address(), y.address()]);
-    let arguments = arguments![
-        x, &y, n as u32, len as u32, x_stride as u32, from as u32, y_stride as u32, to as u32, fill, wide,
-    ];
+    let arguments =
+        arguments![x, &y, n as u32, len as u32, x_stride as u32, from as u32, y_stride as u32, to as u32, fill, wide,];
     // SAFETY: the range lies within arrays whose lengths were checked.
     unsafe { elementwise::<D, T>(device, "tokens", "copy_range", n, wide, arguments) }
 }

@@ -10,7 +10,13 @@ use super::activation::on_cpu;
 use crate::backend::on_each_device;
 use crate::support::{close, get, put, random, room, tolerance};
 
-on_each_device!(training_and_evaluation, residuals, running_statistics, a_large_mean_does_not_cancel, wrong_lengths_are_refused);
+on_each_device!(
+    training_and_evaluation,
+    residuals,
+    running_statistics,
+    a_large_mean_does_not_cancel,
+    wrong_lengths_are_refused
+);
 
 const EPS: f32 = 1e-5;
 

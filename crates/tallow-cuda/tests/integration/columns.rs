@@ -46,7 +46,8 @@ fn channel_factors<D: Device>(device: &D) -> Result<()> {
     fn of<D: Device, T: Storage>(device: &D) -> Result<()> {
         for (n, rows, c) in [(1, 7, 3), (4, 25, 16), (3, 1, 9), (1, 300, 48)] {
             let (x, dy, factors) = (random::<T>(n * rows * c, 1), random::<T>(n * rows * c, 2), random::<T>(n * c, 3));
-            let (there, grad, by) = (put::<D, T>(device, &x)?, put::<D, T>(device, &dy)?, put::<D, T>(device, &factors)?);
+            let (there, grad, by) =
+                (put::<D, T>(device, &x)?, put::<D, T>(device, &dy)?, put::<D, T>(device, &factors)?);
             let (mut y, mut ds) = (room::<D, T>(device, x.len())?, room::<D, T>(device, n * c)?);
             let groups = Groups { count: n, rows, channels: c };
             let on_cpu = scale::Groups { count: n, channels: c };

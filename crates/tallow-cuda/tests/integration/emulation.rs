@@ -113,7 +113,9 @@ fn kernel(launch: &Launch) -> Kernel {
     let name = format!("emulate_{}", launch.kernel);
     // SAFETY: `EMULATE` of cuda.h gives every kernel this signature; the libraries are never unloaded.
     unsafe {
-        *library.get::<Kernel>(&name).unwrap_or_else(|_| panic!("{} has no kernel {}", launch.program.name, launch.kernel))
+        *library
+            .get::<Kernel>(&name)
+            .unwrap_or_else(|_| panic!("{} has no kernel {}", launch.program.name, launch.kernel))
     }
 }
 
@@ -150,7 +152,8 @@ fn compiled(program: &Program) -> PathBuf {
     std::fs::write(&source, text).unwrap();
     let partial = folder.join(format!("{stem}.{}.partial", std::process::id()));
     let flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Wno-unknown-pragmas"];
-    let result = Command::new("g++").args(flags).arg("-Wno-unused-function").arg(&source).arg("-o").arg(&partial).output();
+    let result =
+        Command::new("g++").args(flags).arg("-Wno-unused-function").arg(&source).arg("-o").arg(&partial).output();
     let output = result.unwrap_or_else(|error| {
         panic!("g++ cannot be started ({error}): these tests compile the CUDA kernels with it. Install it (apt install g++)")
     });
@@ -206,7 +209,13 @@ mod checks {
         // Each block reads what the block before it has written.
         let mut x = Array::upload(&device, &[1f32; 1024]).unwrap();
         let (from, to) = (x.view().address(), x.view_mut().address() + 4);
-        let arguments = vec![Argument::Address(from), Argument::Address(to), Argument::U64(1000), Argument::I32(0), Argument::I32(3)];
+        let arguments = vec![
+            Argument::Address(from),
+            Argument::Address(to),
+            Argument::U64(1000),
+            Argument::I32(0),
+            Argument::I32(3),
+        ];
         let mut launch = launch("activation_forward_f32", arguments);
         launch.grid = [4, 1, 1];
         // SAFETY: both ranges lie in the array.

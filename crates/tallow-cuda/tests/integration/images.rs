@@ -22,8 +22,7 @@ fn batches_are_the_cpus<D: Device>(device: &D) -> Result<()> {
     let fill = [7, 130, 255];
     for (c, [h, w], [height, width]) in [(1, [5, 7], [6, 4]), (3, [9, 8], [9, 8]), (3, [1, 3], [4, 5])] {
         let count = 4;
-        let bytes: Vec<u8> =
-            random::<f32>(count * h * w * c, 1).iter().map(|x| ((x + 1.0) * 127.5) as u8).collect();
+        let bytes: Vec<u8> = random::<f32>(count * h * w * c, 1).iter().map(|x| ((x + 1.0) * 127.5) as u8).collect();
         let normalization = Normalization::imagenet().for_channels(c);
         let images = Images::new(device, [count, h, w, c], &bytes, &normalization.mean, &normalization.std)?;
         let rectangles = [
@@ -62,8 +61,7 @@ fn batches_are_the_cpus<D: Device>(device: &D) -> Result<()> {
                 }
                 let mut pixels = vec![0.0; height * width * c];
                 pixels.copy_from_slice(&normalised(&normalization, image));
-                let mut view =
-                    NormalizedImage { size: Size { height, width }, channels: c, data: &mut pixels };
+                let mut view = NormalizedImage { size: Size { height, width }, channels: c, data: &mut pixels };
                 for rectangle in &rectangles[draw.first_rectangle as usize..][..draw.rectangles as usize] {
                     let size = Size { height: rectangle.height as usize, width: rectangle.width as usize };
                     let place = ops::Rectangle { top: rectangle.top as usize, left: rectangle.left as usize, size };

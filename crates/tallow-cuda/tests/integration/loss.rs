@@ -73,8 +73,11 @@ fn losses_and_gradients<D: Device>(device: &D) -> Result<()> {
                 close(&what, &[found as f32], &[want], 1e-5);
                 close(&what, &get(device, &gradient)?, &want_gradient, tolerance::<T>());
                 let first_of_largest = |row: &[f32]| (0..k).rev().max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
-                let right: Vec<u32> =
-                    logits.chunks(k).zip(&labels).map(|(row, label)| (first_of_largest(row) == *label as usize).into()).collect();
+                let right: Vec<u32> = logits
+                    .chunks(k)
+                    .zip(&labels)
+                    .map(|(row, label)| (first_of_largest(row) == *label as usize).into())
+                    .collect();
                 assert_eq!(correct.download(device)?, right, "{what}");
             }
         }

@@ -31,9 +31,7 @@ fn norms_and_clipping<D: Device>(device: &D) -> Result<()> {
             .iter_mut()
             .zip(&mut g)
             .zip(SIZES)
-            .map(|((p, g), (_, rows))| {
-                Parameter { gradient: Some(g.view_mut()), rows, ..Parameter::new(p.view_mut()) }
-            })
+            .map(|((p, g), (_, rows))| Parameter { gradient: Some(g.view_mut()), rows, ..Parameter::new(p.view_mut()) })
             .collect();
         // SAFETY: the arrays outlive the table.
         let table = unsafe { Table::new(device, &parameters)? };
@@ -164,7 +162,8 @@ fn products_of_matrices<D: Device>(device: &D) -> Result<()> {
         let (left, right, added) = (put::<D, f32>(device, &a)?, put::<D, f32>(device, &b)?, put::<D, f32>(device, &d)?);
         for transposed in [false, true] {
             let at = |i: usize, j: usize| if transposed { b[j * k + i] } else { b[i * n + j] };
-            let dot = |row: usize, column: usize| (0..k).map(|i| f64::from(a[row * k + i] * at(i, column))).sum::<f64>();
+            let dot =
+                |row: usize, column: usize| (0..k).map(|i| f64::from(a[row * k + i] * at(i, column))).sum::<f64>();
             let places = || (0..m).flat_map(|row| (0..n).map(move |column| (row, column)));
             for plus in [None, Some((0.5, added.view()))] {
                 let mut y = room::<D, f32>(device, m * n)?;

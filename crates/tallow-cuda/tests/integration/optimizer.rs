@@ -105,7 +105,7 @@ fn name(config: &OptimConfig) -> String {
 
 /// Every optimiser with decay and its options, on tensors of several chunks.
 fn steps_are_the_cpus<D: Device>(device: &D) -> Result<()> {
-    let shapes = [("conv", vec![7, 5, 3, 3]), ("tall", vec![130, 129]), ("bias", vec![1]), ("head", vec![9, 13])];
+    let shapes = [("conv", vec![7, 5, 3, 3]), ("tall", vec![40, 19]), ("bias", vec![16_400]), ("head", vec![9, 13])];
     let mut configs: Vec<String> =
         OptimMethod::NAMES.iter().map(|name| format!(r#"{{ "name": "{name}", "weight_decay": 0.05 }}"#)).collect();
     configs.extend(

@@ -38,12 +38,8 @@ fn rule(method: &OptimMethod) -> (Rule, [Option<f32>; 4]) {
             let rule = Rule::Sgd { momentum: c.momentum, nesterov: c.nesterov, decoupled: c.decoupled };
             (rule, [when(c.momentum > 0.0), None, None, None])
         }
-        OptimMethod::Adam(c) => {
-            (Rule::Adam { betas: c.betas, eps: c.eps, decoupled: false }, [zero, zero, None, None])
-        }
-        OptimMethod::AdamW(c) => {
-            (Rule::Adam { betas: c.betas, eps: c.eps, decoupled: true }, [zero, zero, None, None])
-        }
+        OptimMethod::Adam(c) => (Rule::Adam { betas: c.betas, eps: c.eps, decoupled: false }, [zero, zero, None, None]),
+        OptimMethod::AdamW(c) => (Rule::Adam { betas: c.betas, eps: c.eps, decoupled: true }, [zero, zero, None, None]),
         OptimMethod::NAdam(c) => {
             let (betas, eps, momentum_decay, decoupled) = (c.betas, c.eps, c.momentum_decay, c.decoupled);
             (Rule::NAdam { betas, eps, momentum_decay, decoupled }, [zero, zero, None, None])
@@ -80,9 +76,7 @@ fn rule(method: &OptimMethod) -> (Rule, [Option<f32>; 4]) {
         OptimMethod::Adan(c) => {
             (Rule::Adan { betas: c.betas, eps: c.eps, no_prox: c.no_prox }, [zero, zero, zero, zero])
         }
-        OptimMethod::Muon(c) => {
-            (Rule::Muon { momentum: c.momentum, nesterov: c.nesterov }, [zero, zero, zero, None])
-        }
+        OptimMethod::Muon(c) => (Rule::Muon { momentum: c.momentum, nesterov: c.nesterov }, [zero, zero, zero, None]),
     }
 }
 

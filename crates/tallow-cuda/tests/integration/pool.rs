@@ -88,7 +88,8 @@ fn windows_that_do_not_fit_are_refused<D: Device>(_: &D) -> Result<()> {
 
 fn taps_of_the_wrong_type_are_refused<D: Device>(device: &D) -> Result<()> {
     let pooling = Pooling::global([1, 3, 3, 2])?;
-    let (x, mut y, mut taps) = (put::<D, f32>(device, &[0.0; 18])?, room::<D, f32>(device, 2)?, room::<D, u32>(device, 2)?);
+    let (x, mut y, mut taps) =
+        (put::<D, f32>(device, &[0.0; 18])?, room::<D, f32>(device, 2)?, room::<D, u32>(device, 2)?);
     let error = pooling.max(device, x.view(), y.view_mut(), Some(TapsMut::Large(taps.view_mut()))).unwrap_err();
     assert!(error.to_string().contains("expected taps of bytes"), "{error}");
     Ok(())

@@ -14,7 +14,15 @@ use crate::backend::on_each_device;
 use crate::support::{close, get, put, room};
 
 on_each_device!(
-    activations, batch_norms, layer_norms, softmaxes, cross_entropies, max_pools, avg_pools, global_pools, depthwise
+    activations,
+    batch_norms,
+    layer_norms,
+    softmaxes,
+    cross_entropies,
+    max_pools,
+    avg_pools,
+    global_pools,
+    depthwise
 );
 
 /// A recorded case: its tensors by name, images channels-last.
@@ -100,7 +108,8 @@ fn batch_norms<D: Device>(device: &D) -> Result<()> {
         let [curve, trains] = case.config()[..] else { panic!("two integers") };
         let curve = Activation::ALL[curve];
         let (x, dy) = (put::<D, f32>(device, case.values("x"))?, put::<D, f32>(device, case.values("dy"))?);
-        let (gamma, beta) = (put::<D, f32>(device, case.values("weight"))?, put::<D, f32>(device, case.values("bias"))?);
+        let (gamma, beta) =
+            (put::<D, f32>(device, case.values("weight"))?, put::<D, f32>(device, case.values("bias"))?);
         let c = case.values("weight").len();
         let (len, eps) = (case.values("x").len(), 1e-5);
         let statistics = if trains == 1 {
@@ -111,8 +120,10 @@ fn batch_norms<D: Device>(device: &D) -> Result<()> {
             close(&case.name, &get(device, &var)?, case.values("running_var"), 1e-5);
             statistics
         } else {
-            let (mean, var) =
-                (put::<D, f32>(device, case.values("running_mean"))?, put::<D, f32>(device, case.values("running_var"))?);
+            let (mean, var) = (
+                put::<D, f32>(device, case.values("running_mean"))?,
+                put::<D, f32>(device, case.values("running_var"))?,
+            );
             batch_norm::given(device, mean.view(), var.view(), gamma.view(), eps)?
         };
         let (mut y, mut dx) = (room::<D, f32>(device, len)?, room::<D, f32>(device, len)?);
@@ -134,7 +145,8 @@ fn batch_norms<D: Device>(device: &D) -> Result<()> {
 fn layer_norms<D: Device>(device: &D) -> Result<()> {
     for case in cases("layer_norm", &[]) {
         let (x, dy) = (put::<D, f32>(device, case.values("x"))?, put::<D, f32>(device, case.values("dy"))?);
-        let (gamma, beta) = (put::<D, f32>(device, case.values("weight"))?, put::<D, f32>(device, case.values("bias"))?);
+        let (gamma, beta) =
+            (put::<D, f32>(device, case.values("weight"))?, put::<D, f32>(device, case.values("bias"))?);
         let (len, d) = (case.values("x").len(), case.values("weight").len());
         let (mut y, mut stats, mut dx) =
             (room::<D, f32>(device, len)?, room::<D, f32>(device, 2 * len / d)?, room::<D, f32>(device, len)?);
