@@ -94,11 +94,8 @@ pub(crate) fn require(op: &'static str, fits: bool, expected: &str, found: impl 
     }
 }
 
-/// A size as the kernels take it.
+/// A size as the kernels take it: half of what 32 bits hold, so that sums of sizes do not overflow.
 pub(crate) fn int(op: &'static str, what: &'static str, size: usize) -> Result<i32> {
-    i32::try_from(size).map_err(|_| Error::Sizes {
-        op,
-        expected: format!("{what} below 2^31"),
-        found: size.to_string(),
-    })
+    require(op, size < 1 << 30, &format!("{what} below 2^30"), size)?;
+    Ok(size as i32)
 }

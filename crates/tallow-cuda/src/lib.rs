@@ -10,6 +10,9 @@
 //! f64. There are no float atomics: results have the same bits in every run on one kind of GPU.
 #![allow(unsafe_code)] // launches pass addresses
 
+#[cfg(all(feature = "cuda", not(target_os = "linux")))]
+compile_error!("the feature `cuda` is for Linux");
+
 mod device;
 mod error;
 #[cfg(feature = "cuda")]

@@ -31,8 +31,17 @@ pub struct Devices {
     pub devices: Result<Vec<DeviceInfo>>,
     /// The newest CUDA version that the driver supports: major, minor.
     pub driver: Option<(i32, i32)>,
-    /// Each library: where it is and its version if it tells one; or an error that names it and its package.
-    pub libraries: Vec<(&'static str, Result<(PathBuf, Option<String>)>)>,
+    /// Each library by its file name; or an error that names it and its package.
+    pub libraries: Vec<(&'static str, Result<LibraryInfo>)>,
+}
+
+/// A library that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LibraryInfo {
+    /// Where it is; the name alone if the loader found it.
+    pub path: PathBuf,
+    /// Its version, if it tells one.
+    pub version: Option<String>,
 }
 
 /// Lists the GPUs and libraries. Opens no GPU.
@@ -41,19 +50,19 @@ pub fn devices() -> Devices {
     Devices { devices: list(), driver: driver_version().ok(), libraries }
 }
 
-fn library(known: &Known) -> Result<(PathBuf, Option<String>)> {
+fn library(known: &Known) -> Result<LibraryInfo> {
     let found = find(known)?;
     if *known == NVRTC {
         let (major, minor) = Nvrtc::load()?.version();
-        return Ok((found.path, Some(format!("{major}.{minor}"))));
+        return Ok(LibraryInfo { path: found.path, version: Some(format!("{major}.{minor}")) });
     }
     let version = known.version.and_then(|name| {
         // SAFETY: the function takes nothing and returns a number, as the table says.
         unsafe { found.library.get::<unsafe extern "C" fn() -> usize>(name).ok().map(|version| version()) }
     });
-    // cuBLASLt 130002, cuDNN 91900: major, minor and patch, of two digits each after the first.
-    let text = version.map(|version| format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100));
-    Ok((found.path, text))
+    // cuBLASLt 130002, cuDNN 91900: major, minor and patch.
+    let version = version.map(|version| format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100));
+    Ok(LibraryInfo { path: found.path, version })
 }
 
 /// Fails unless there is a driver: without one, cudarc's functions panic.

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr as _, DriverError, result, sys};
 
 pub use cache::Cache;
-pub use devices::{DeviceInfo, Devices, devices};
+pub use devices::{DeviceInfo, Devices, LibraryInfo, devices};
 pub use libraries::{KNOWN, Known, find};
 pub use nvrtc::{Nvrtc, VERSIONED_OPTIONS as OPTIONS};
 

@@ -74,7 +74,10 @@ fn conversions<D: Device>(device: &D) -> Result<()> {
     for len in [1, 8, 517] {
         let mut x = random::<f32>(len, 1);
         if len > 8 {
-            x[..7].copy_from_slice(&[1.00390625, 1.01171875, -0.0, f32::NAN, f32::INFINITY, 3.4e38, 1e-40]);
+            // Two halves, of which one is rounded down and one up.
+            let halves = [0x3f80_8000, 0x3f81_8000].map(f32::from_bits);
+            x[..2].copy_from_slice(&halves);
+            x[2..7].copy_from_slice(&[-0.0, f32::NAN, f32::INFINITY, 3.4e38, 1e-40]);
         }
         let there = put::<D, f32>(device, &x)?;
         let (mut low, mut back) = (room::<D, Bf16>(device, len)?, room::<D, f32>(device, len)?);

@@ -2,6 +2,7 @@
 //!
 //! A test is a body over a [`Device`](tallow_cuda::Device). It runs on the emulation (g++, no GPU) and, with the feature
 //! `cuda`, on a GPU.
+#![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
 mod backend;
