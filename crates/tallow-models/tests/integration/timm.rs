@@ -1,7 +1,7 @@
 //! Names, shapes, parameter counts and logits equal timm's (PyTorch's, where timm has no such model).
 
-use candle_core::Device;
 use crate::common::{fill, images, recorded, relative_difference, targets};
+use candle_core::Device;
 use tallow_models::build;
 use tallow_nn::{Mode, Tape};
 

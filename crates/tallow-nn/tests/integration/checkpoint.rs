@@ -1,7 +1,7 @@
 //! Activation checkpointing changes memory and time, and nothing else.
 
-use candle_core::{Device, Tensor};
 use crate::common::{flat, random};
+use candle_core::{Device, Tensor};
 use tallow_nn::layers::{Activation, BatchNorm2d, Conv2d, Conv2dOptions, Dropout, checkpoint};
 use tallow_nn::op::add_activate;
 use tallow_nn::{Builder, Gradients, Mode, ParamStore, Result, Tape};

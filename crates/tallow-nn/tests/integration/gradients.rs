@@ -2,8 +2,8 @@
 
 use std::slice::from_ref;
 
-use candle_core::{Device, Tensor};
 use crate::common::{check_gradient, check_threads, random};
+use candle_core::{Device, Tensor};
 use tallow_nn::op::{
     Activation, PoolConfig, activate, add_positions, attention, attention_qkv, avg_pool2d, batch_norm_eval,
     batch_norm_train, concat_tokens, cross_entropy, drop_path, dropout, global_avg_pool, global_max_pool, image,

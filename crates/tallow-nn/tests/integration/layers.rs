@@ -1,7 +1,7 @@
 //! Layers: training against evaluation, running statistics, dropout's share, and what each refuses.
 
-use candle_core::{DType, Device, Tensor};
 use crate::common::{flat, random};
+use candle_core::{DType, Device, Tensor};
 use tallow_nn::layers::{
     Activation, BatchNorm2d, BatchNormOptions, Conv2d, Conv2dOptions, DropPath, Dropout, LayerNorm, Linear,
 };

@@ -1,8 +1,8 @@
 //! Several forward passes in one rayon pool: while a kernel of one pass waits for its tasks, its thread may run another
 //! pass from beginning to end. Neither may see what the other keeps on the thread.
 
-use candle_core::{Device, Tensor};
 use crate::common::{flat, random};
+use candle_core::{Device, Tensor};
 use tallow_nn::graph::trace;
 use tallow_nn::layers::{Activation, BatchNorm2d, Conv2d, Conv2dOptions, Linear};
 use tallow_nn::op::global_avg_pool;

@@ -1,7 +1,7 @@
 //! The tape with Candle's ops and ours mixed, and the ops that Candle leaves without a gradient.
 
-use candle_core::{Device, Tensor};
 use crate::common::{check_gradient, flat, random, variable, weighted};
+use candle_core::{Device, Tensor};
 use tallow_nn::op::{
     Activation, PoolConfig, activate, batch_norm_train, cross_entropy, global_avg_pool, layer_norm, linear, max_pool2d,
     softmax,

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
 use crate::common::{Run, config, run};
+use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use tallow_data::{OpenOptions, Subset};
 use tallow_models::BuiltModel;

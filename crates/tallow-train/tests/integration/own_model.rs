@@ -2,8 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use candle_core::{Device, Tensor};
 use crate::common::{GO, config, images};
+use candle_core::{Device, Tensor};
 use tallow_data::Splits;
 use tallow_models::Model;
 use tallow_nn::{Init, Mode, ParamStore};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
 use crate::common::config;
+use candle_core::{Device, Tensor};
 use tallow_optim::optimizer::is_classifier;
 use tallow_train::lr_find::LrRange;
 use tallow_train::trial::{check_pretrained, setup_trial};

@@ -1,12 +1,12 @@
-//! What changes between epochs: batches and images that grow, and the measuring of batch sizes.
+//! Batch and image sizes that grow between epochs, and the measuring of batch sizes.
 
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::{Device, Tensor};
 use crate::common::{Counting, GO, Run, Then, config, images, run, tensors};
+use candle_core::{Device, Tensor};
 use tallow_data::Splits;
 use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Tensor;
 use crate::common::{Counting, GO, Run, Then, config, images, run, tensors};
+use candle_core::Tensor;
 use tallow_infer::TrainedRun;
 use tallow_models::{BuiltModel, Model};
 use tallow_nn::Mode;
