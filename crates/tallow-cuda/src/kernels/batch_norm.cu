@@ -101,27 +101,25 @@ template <class T>
 __device__ void batch_norm_apply(const T* x, const float* mean, const float* scale, const float* beta,
                                  const T* residual, T* y, int rows, int c, int rows_per_slice, int vector,
                                  int curve) {
-    with_curve(curve, [&](auto f) {
-        with_width<T>(vector, [&](auto width) {
-            const int N = decltype(width)::N;
-            Slice slice(N, rows, rows_per_slice);
-            if (slice.column >= c) return;
-            float m[N], s[N], b[N];
-            read<N>(mean + slice.column, m);
-            read<N>(scale + slice.column, s);
-            read<N>(beta + slice.column, b);
+    with_curve_and_width<T>(curve, vector, [&](auto f, auto width) {
+        const int N = decltype(width)::N;
+        Slice slice(N, rows, rows_per_slice);
+        if (slice.column >= c) return;
+        float m[N], s[N], b[N];
+        read<N>(mean + slice.column, m);
+        read<N>(scale + slice.column, s);
+        read<N>(beta + slice.column, b);
 #pragma unroll 2
-            for (int row = slice.first; row < slice.end; row += blockDim.y) {
-                size_t at = (size_t)row * c + slice.column;
-                float values[N], added[N] = {};
-                read<N>(x + at, values);
-                if (residual) read<N>(residual + at, added);
+        for (int row = slice.first; row < slice.end; row += blockDim.y) {
+            size_t at = (size_t)row * c + slice.column;
+            float values[N], added[N] = {};
+            read<N>(x + at, values);
+            if (residual) read<N>(residual + at, added);
 #pragma unroll
-                for (int i = 0; i < N; i++)
-                    values[i] = f.value(normalised(values[i], m[i], s[i], b[i]) + added[i]);
-                write<N>(y + at, values);
-            }
-        });
+            for (int i = 0; i < N; i++)
+                values[i] = f.value(normalised(values[i], m[i], s[i], b[i]) + added[i]);
+            write<N>(y + at, values);
+        }
     });
 }
 #define PARAMETERS(T)                                                                                            \
@@ -136,43 +134,41 @@ template <class T>
 __device__ void batch_norm_sums(const T* x, const T* dy, const T* residual, const float* mean, const float* rstd,
                                 const float* scale, const float* beta, float* plain, float* scaled, int rows, int c,
                                 int rows_per_slice, int vector, int curve) {
-    with_curve(curve, [&](auto f) {
-        with_width<T>(vector, [&](auto width) {
-            const int N = decltype(width)::N;
-            Slice slice(N, rows, rows_per_slice);
-            bool active = slice.column < c;
-            float sum[N] = {}, product[N] = {};
-            if (active) {
-                float m[N], r[N], s[N], b[N];
-                read<N>(mean + slice.column, m);
-                read<N>(rstd + slice.column, r);
-                read<N>(scale + slice.column, s);
-                read<N>(beta + slice.column, b);
+    with_curve_and_width<T>(curve, vector, [&](auto f, auto width) {
+        const int N = decltype(width)::N;
+        Slice slice(N, rows, rows_per_slice);
+        bool active = slice.column < c;
+        float sum[N] = {}, product[N] = {};
+        if (active) {
+            float m[N], r[N], s[N], b[N];
+            read<N>(mean + slice.column, m);
+            read<N>(rstd + slice.column, r);
+            read<N>(scale + slice.column, s);
+            read<N>(beta + slice.column, b);
 #pragma unroll 2
-                for (int row = slice.first; row < slice.end; row += blockDim.y) {
-                    size_t at = (size_t)row * c + slice.column;
-                    float values[N], grads[N], added[N] = {};
-                    read<N>(x + at, values);
-                    read<N>(dy + at, grads);
-                    if (residual) read<N>(residual + at, added);
+            for (int row = slice.first; row < slice.end; row += blockDim.y) {
+                size_t at = (size_t)row * c + slice.column;
+                float values[N], grads[N], added[N] = {};
+                read<N>(x + at, values);
+                read<N>(dy + at, grads);
+                if (residual) read<N>(residual + at, added);
 #pragma unroll
-                    for (int i = 0; i < N; i++) {
-                        float before = normalised(values[i], m[i], s[i], b[i]) + added[i];
-                        float dz = f.gradient(before, grads[i]);
-                        sum[i] += dz;
-                        product[i] += dz * ((values[i] - m[i]) * r[i]);
-                    }
+                for (int i = 0; i < N; i++) {
+                    float before = normalised(values[i], m[i], s[i], b[i]) + added[i];
+                    float dz = f.gradient(before, grads[i]);
+                    sum[i] += dz;
+                    product[i] += dz * ((values[i] - m[i]) * r[i]);
                 }
             }
+        }
 #pragma unroll
-            for (int i = 0; i < N; i++) {
-                float first = add_thread_rows(sum[i]), second = add_thread_rows(product[i]);
-                if (active && threadIdx.y == 0) {
-                    plain[(size_t)blockIdx.y * c + slice.column + i] = first;
-                    scaled[(size_t)blockIdx.y * c + slice.column + i] = second;
-                }
+        for (int i = 0; i < N; i++) {
+            float first = add_thread_rows(sum[i]), second = add_thread_rows(product[i]);
+            if (active && threadIdx.y == 0) {
+                plain[(size_t)blockIdx.y * c + slice.column + i] = first;
+                scaled[(size_t)blockIdx.y * c + slice.column + i] = second;
             }
-        });
+        }
     });
 }
 #define PARAMETERS(T)                                                                                             \
@@ -201,40 +197,38 @@ __device__ void batch_norm_dx(const T* x, const T* dy, const T* residual, const 
                               const float* scale, const float* beta, const float* dbeta, const float* dgamma,
                               float factor, T* dx, T* dresidual, int rows, int c, int rows_per_slice, int vector,
                               int curve) {
-    with_curve(curve, [&](auto f) {
-        with_width<T>(vector, [&](auto width) {
-            const int N = decltype(width)::N;
-            Slice slice(N, rows, rows_per_slice);
-            if (slice.column >= c) return;
-            float m[N], r[N], s[N], b[N], offset[N], slope[N];
-            read<N>(mean + slice.column, m);
-            read<N>(rstd + slice.column, r);
-            read<N>(scale + slice.column, s);
-            read<N>(beta + slice.column, b);
-            read<N>(dbeta + slice.column, offset);
-            read<N>(dgamma + slice.column, slope);
+    with_curve_and_width<T>(curve, vector, [&](auto f, auto width) {
+        const int N = decltype(width)::N;
+        Slice slice(N, rows, rows_per_slice);
+        if (slice.column >= c) return;
+        float m[N], r[N], s[N], b[N], offset[N], slope[N];
+        read<N>(mean + slice.column, m);
+        read<N>(rstd + slice.column, r);
+        read<N>(scale + slice.column, s);
+        read<N>(beta + slice.column, b);
+        read<N>(dbeta + slice.column, offset);
+        read<N>(dgamma + slice.column, slope);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            offset[i] *= factor;
+            slope[i] *= factor;
+        }
+#pragma unroll 2
+        for (int row = slice.first; row < slice.end; row += blockDim.y) {
+            size_t at = (size_t)row * c + slice.column;
+            float values[N], grads[N], added[N] = {};
+            read<N>(x + at, values);
+            read<N>(dy + at, grads);
+            if (residual) read<N>(residual + at, added);
 #pragma unroll
             for (int i = 0; i < N; i++) {
-                offset[i] *= factor;
-                slope[i] *= factor;
+                float before = normalised(values[i], m[i], s[i], b[i]) + added[i];
+                grads[i] = f.gradient(before, grads[i]);
+                values[i] = s[i] * (grads[i] - offset[i] - (values[i] - m[i]) * r[i] * slope[i]);
             }
-#pragma unroll 2
-            for (int row = slice.first; row < slice.end; row += blockDim.y) {
-                size_t at = (size_t)row * c + slice.column;
-                float values[N], grads[N], added[N] = {};
-                read<N>(x + at, values);
-                read<N>(dy + at, grads);
-                if (residual) read<N>(residual + at, added);
-#pragma unroll
-                for (int i = 0; i < N; i++) {
-                    float before = normalised(values[i], m[i], s[i], b[i]) + added[i];
-                    grads[i] = f.gradient(before, grads[i]);
-                    values[i] = s[i] * (grads[i] - offset[i] - (values[i] - m[i]) * r[i] * slope[i]);
-                }
-                if (dx) write<N>(dx + at, values);
-                if (dresidual) write<N>(dresidual + at, grads);
-            }
-        });
+            if (dx) write<N>(dx + at, values);
+            if (dresidual) write<N>(dresidual + at, grads);
+        }
     });
 }
 #define PARAMETERS(T)                                                                                             \

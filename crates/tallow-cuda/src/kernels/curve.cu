@@ -123,6 +123,8 @@ struct AnyCurve {
 
     __device__ inline float value(float x) const {
         switch (curve) {
+            case 0: return Identity::value(x);
+            case 1: return Relu::value(x);
             case 2: return Relu6::value(x);
             case 3: return Gelu::value(x);
             case 4: return GeluTanh::value(x);
@@ -134,6 +136,8 @@ struct AnyCurve {
     }
     __device__ inline float gradient(float x, float dy) const {
         switch (curve) {
+            case 0: return Identity::gradient(x, dy);
+            case 1: return Relu::gradient(x, dy);
             case 2: return Relu6::gradient(x, dy);
             case 3: return Gelu::gradient(x, dy);
             case 4: return GeluTanh::gradient(x, dy);
@@ -155,4 +159,13 @@ __device__ inline void with_curve(int curve, F body) {
         body(Relu());
     else
         body(AnyCurve{curve});
+}
+
+/// `with_curve` and `with_width` at once: `body(function, width)`. Values that lie one by one are rare, and have one body.
+template <class T, class F>
+__device__ inline void with_curve_and_width(int curve, int vector, F body) {
+    if (vector)
+        with_curve(curve, [&](auto f) { body(f, Width<Wide<T>::N>()); });
+    else
+        body(AnyCurve{curve}, Width<1>());
 }
