@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(256)
 extern "C" __global__ void __launch_bounds__(256)
     scale_gradients(const Tensor* tensors, const Chunk* chunks, const double* norm_and_factor) {
     float factor = (float)norm_and_factor[1];
-    // A NaN goes into every gradient, as on the CPU; a factor of 1 changes nothing.
+    // 1 where the norm is small, and where it is NaN: then nothing is scaled, as on the CPU.
     if (factor == 1.0f) return;
     each_value(tensors, chunks, [&](const Tensor& t, u64 i) { t.g[i] *= factor; });
 }
