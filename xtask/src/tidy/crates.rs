@@ -13,6 +13,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("tallow-kernels", &[]),
     ("tallow-metrics", &[]),
     ("tallow-augment", &["base"]),
+    ("tallow-cuda", &["base"]),
     ("tallow-hub", &["base"]),
     ("tallow-tune", &["base"]),
     ("tallow-data", &["base", "augment", "hub"]),
