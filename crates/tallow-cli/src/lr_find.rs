@@ -9,6 +9,7 @@ use tallow_train::lr_find::{LrPoint, LrRange, LrSuggestion, LrSweep};
 use tallow_train::{Setting, load, setup};
 
 use crate::options::set;
+use crate::output::make_parent;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
