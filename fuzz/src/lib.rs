@@ -131,7 +131,7 @@ fn server() -> SocketAddr {
 /// A classifier of two equal classes.
 struct Even;
 
-impl tallow_serve::Classifier for Even {
+impl tallow_serve::Classify for Even {
     fn name(&self) -> String {
         "even".to_owned()
     }

@@ -3,10 +3,10 @@
 mod crossval;
 mod data;
 mod ensemble;
-mod fuzz_seeds;
 mod evaluations;
 mod faults;
 mod flags;
+mod fuzz_seeds;
 mod kill_and_resume;
 mod multi_label;
 mod predict;
