@@ -9,43 +9,33 @@
 
 use std::path::{Path, PathBuf};
 
-/// The kind of a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Model,
-    Dataset,
-}
-
-impl Kind {
-    /// The word for it in addresses and folder names.
-    pub fn plural(self) -> &'static str {
-        match self {
-            Kind::Model => "models",
-            Kind::Dataset => "datasets",
-        }
-    }
-}
+use hf_hub::{Cache, CacheRepo, Repo};
 
 /// The folders of a repository in the cache.
 pub(crate) struct Cached {
-    root: PathBuf,
+    repo: CacheRepo,
+    references: PathBuf,
     locks: PathBuf,
 }
 
 impl Cached {
-    pub fn new(cache: &Path, kind: Kind, id: &str) -> Self {
-        let name = format!("{}--{id}", kind.plural()).replace('/', "--");
-        Self { root: cache.join(&name), locks: cache.join(".locks").join(name) }
+    pub fn new(cache: &Path, repo: &Repo) -> Self {
+        let name = repo.folder_name();
+        Self {
+            references: cache.join(&name).join("refs"),
+            locks: cache.join(".locks").join(name),
+            repo: Cache::new(cache.to_owned()).repo(repo.clone()),
+        }
     }
 
     /// The content with an ETag.
     pub fn blob(&self, etag: &str) -> PathBuf {
-        self.root.join("blobs").join(etag)
+        self.repo.blob_path(etag)
     }
 
     /// The downloaded part of the content with an ETag.
     pub fn part(&self, etag: &str) -> PathBuf {
-        self.root.join("blobs").join(format!("{etag}.incomplete"))
+        self.repo.blob_path(&format!("{etag}.incomplete"))
     }
 
     /// The file that is locked while the content with an ETag is downloaded.
@@ -55,12 +45,12 @@ impl Cached {
 
     /// The files of a commit.
     pub fn snapshot(&self, commit: &str) -> PathBuf {
-        self.root.join("snapshots").join(commit)
+        self.repo.pointer_path(commit)
     }
 
     /// The file with the commit that a revision stands for.
     pub fn reference(&self, revision: &str) -> PathBuf {
-        self.root.join("refs").join(revision)
+        self.references.join(revision)
     }
 
     /// The commit that a revision stands for, as far as the cache knows; a commit stands for itself.

@@ -1,6 +1,7 @@
 //! The public functions of the client.
 
-use crate::cache::Kind;
+use hf_hub::{Repo, RepoType};
+
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::names::is_name;
@@ -20,7 +21,8 @@ impl Hub {
             return Err(Error::hub(name, "expected OWNER/REPO or OWNER/REPO@REVISION".to_owned()));
         }
         self.check_endpoint(name)?;
-        let request = Request { hub: self, name, id, revision, kind: Kind::Model };
+        let repo = Repo::with_revision(id.to_owned(), RepoType::Model, revision.to_owned());
+        let request = Request { hub: self, name, id, repo };
         if self.offline {
             return request.cached_model().ok_or_else(|| Error::hub(name, self.not_cached()));
         }
@@ -41,7 +43,8 @@ impl Hub {
             return Err(Error::hub(name, "expected OWNER/NAME, OWNER/NAME:CONFIG or OWNER/NAME@REVISION".to_owned()));
         }
         self.check_endpoint(name)?;
-        let request = |revision| Request { hub: self, name, id, revision, kind: Kind::Dataset };
+        let repo = |revision: &str| Repo::with_revision(id.to_owned(), RepoType::Dataset, revision.to_owned());
+        let request = |revision| Request { hub: self, name, id, repo: repo(revision) };
         let revisions = revision.map_or_else(|| vec!["main", CONVERTED], |revision| vec![revision]);
         for revision in revisions {
             let files = match self.offline {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use hf_hub::Repo;
 use serde::Deserialize;
 use tallow_base::write_atomically;
 
-use crate::cache::{Cached, Kind};
+use crate::cache::Cached;
 use crate::client::{Announced, Client};
 use crate::configuration::files_of_configuration;
 use crate::download::Download;
@@ -46,8 +47,8 @@ pub(crate) struct Request<'a> {
     /// The name as given, for messages.
     pub name: &'a str,
     pub id: &'a str,
-    pub revision: &'a str,
-    pub kind: Kind,
+    /// The repository at the revision.
+    pub repo: Repo,
 }
 
 /// The files of a repository at a commit.
@@ -64,13 +65,13 @@ struct RepositoryFile {
 
 impl Request<'_> {
     fn cached(&self) -> Cached {
-        Cached::new(&self.hub.cache, self.kind, self.id)
+        Cached::new(&self.hub.cache, &self.repo)
     }
 
     /// The model files in the cache at the revision.
     pub fn cached_model(&self) -> Option<ModelFiles> {
         let cached = self.cached();
-        let commit = cached.commit(self.revision);
+        let commit = cached.commit(self.repo.revision());
         let folder = is_name(&commit).then(|| cached.snapshot(&commit))?;
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
         Some(ModelFiles { weights: WEIGHTS.iter().find_map(|name| file(name))?, config: file(CONFIG_FILE) })
@@ -82,18 +83,14 @@ impl Request<'_> {
 
     /// The address of a file at a revision.
     fn address(&self, revision: &str, file: &str) -> String {
-        let prefix = match self.kind {
-            Kind::Model => "",
-            Kind::Dataset => "datasets/",
-        };
         let revision = revision.replace('/', "%2F");
-        format!("{}/{prefix}{}/resolve/{revision}/{}", self.hub.endpoint, self.id, encoded(file))
+        format!("{}/{}/resolve/{revision}/{}", self.hub.endpoint, self.repo.url(), encoded(file))
     }
 
     /// The dataset files in the cache at the revision.
     pub fn cached_dataset(&self, config: Option<&str>) -> Result<Option<DatasetFiles>> {
         let cached = self.cached();
-        let commit = cached.commit(self.revision);
+        let commit = cached.commit(self.repo.revision());
         let folder = cached.snapshot(&commit);
         if !is_name(&commit) || !folder.is_dir() {
             return Ok(None);
@@ -108,12 +105,11 @@ impl Request<'_> {
     /// The dataset files at the revision, downloaded if necessary.
     pub fn online_dataset(&self, config: Option<&str>) -> Result<Option<DatasetFiles>> {
         let client = self.client()?;
-        let revision = self.revision.replace('/', "%2F");
-        let list = format!("{}/api/{}/{}/revision/{revision}", self.hub.endpoint, self.kind.plural(), self.id);
+        let list = format!("{}/api/{}", self.hub.endpoint, self.repo.api_url());
         let repository: Repository = match client.json(&list) {
             Ok(repository) => repository,
             // The Hub has not converted this dataset.
-            Err(failure) if failure.status() == Some(404) && self.revision == CONVERTED => return Ok(None),
+            Err(failure) if failure.status() == Some(404) && self.repo.revision() == CONVERTED => return Ok(None),
             Err(failure) => return Err(self.failed("dataset of this name, or no such revision of it", &failure)),
         };
         let commit = self.checked_commit(&repository.sha)?;
@@ -140,7 +136,7 @@ impl Request<'_> {
 
     /// Records the commit that the revision stands for.
     fn write_reference(&self, commit: &str) -> Result<()> {
-        let path = self.cached().reference(self.revision);
+        let path = self.cached().reference(self.repo.revision());
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         }
@@ -164,7 +160,7 @@ impl Request<'_> {
         let client = self.client()?;
         let mut found = None;
         for name in WEIGHTS {
-            match client.announced(&self.address(self.revision, name)) {
+            match client.announced(&self.address(self.repo.revision(), name)) {
                 Ok(announced) => {
                     found = Some((name, announced));
                     break;
@@ -177,7 +173,9 @@ impl Request<'_> {
             let [first, second] = WEIGHTS;
             let reason = format!(
                 "404: there is no {first} or {second} at revision {}: check the name and the revision at {}/{}",
-                self.revision, self.hub.endpoint, self.id
+                self.repo.revision(),
+                self.hub.endpoint,
+                self.id
             );
             return Err(Error::hub(self.name, reason));
         };
