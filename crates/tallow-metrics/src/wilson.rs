@@ -13,8 +13,10 @@ pub fn wilson_interval(share: f64, n: f64, z: f64) -> (f64, f64) {
     let square = z * z / n;
     let centre = (share + square / 2.0) / (1.0 + square);
     let half = (square * share * (1.0 - share) + square * square / 4.0).sqrt() / (1.0 + square);
-    // Rounding must not leave the range.
-    ((centre - half).clamp(0.0, 1.0), (centre + half).clamp(0.0, 1.0))
+    // Rounding must neither leave the range nor miss its ends.
+    let low = if share <= 0.0 { 0.0 } else { (centre - half).clamp(0.0, 1.0) };
+    let high = if share >= 1.0 { 1.0 } else { (centre + half).clamp(0.0, 1.0) };
+    (low, high)
 }
 
 #[cfg(test)]
