@@ -185,7 +185,7 @@ fn metric_is_defined(config: &RunConfig, classes: usize) -> Result<()> {
     // Every class once, all of them right. No metric is undefined for six classes but not for more.
     let shown = classes.min(6);
     let labels: Vec<usize> = (0..shown).collect();
-    let right = |i: usize| if i % (shown + 1) == 0 { 1.0 } else { 0.0 };
+    let right = |i: usize| f32::from(i.is_multiple_of(shown + 1));
     let targets: Vec<f32> = (0..shown * shown).map(right).collect();
     let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
     let evaluation = match config.data.multi_label {
