@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tallow_export::{InferenceOptions, Opened, Pretrained, PretrainedReport};
+use tallow_export::{InferenceOptions, Pretrained, PretrainedModel, PretrainedReport};
 use tallow_infer::{Classifier, Predictor, View, find_pretrained};
 use tallow_models::BuiltModel;
 
@@ -42,7 +42,7 @@ impl ClassifierArgs {
             return Ok(predictor);
         }
         let (model, pretrained) = self.find()?;
-        let Opened { built, preprocessing, .. } = self.load(&pretrained, model, None)?;
+        let PretrainedModel { built, preprocessing, .. } = self.load(&pretrained, model, None)?;
         let count = built.info.config.num_classes;
         let known = pretrained.info.as_ref().map(|info| info.label_names.clone()).filter(|names| !names.is_empty());
         let classes = match &self.labels {
@@ -68,7 +68,12 @@ impl ClassifierArgs {
         Ok((model, find_pretrained(weights)?))
     }
 
-    fn load(&self, pretrained: &Pretrained, model: &str, input_size: Option<(usize, usize)>) -> Result<Opened> {
+    fn load(
+        &self,
+        pretrained: &Pretrained,
+        model: &str,
+        input_size: Option<(usize, usize)>,
+    ) -> Result<PretrainedModel> {
         let options = InferenceOptions { num_classes: self.classes, by_order: self.weights_by_order, input_size };
         let opened = pretrained.open(model, options)?;
         note_of(&opened.report);

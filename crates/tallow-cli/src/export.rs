@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use tallow_augment::{Normalization, Preprocessing, Size};
 use tallow_data::Subset;
-use tallow_export::{CheckpointInfo, InferenceOptions, Int8, Opened};
+use tallow_export::{CheckpointInfo, InferenceOptions, Int8, PretrainedModel};
 use tallow_infer::{Ensemble, Predictor, TrainedRun, View, find_pretrained};
 
 use crate::classifier::{class_names, note_of};
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let options =
         InferenceOptions { num_classes: args.classes, by_order: args.weights_by_order, ..InferenceOptions::default() };
-    let Opened { built, report, preprocessing } = pretrained.open(model, options)?;
+    let PretrainedModel { built, report, preprocessing } = pretrained.open(model, options)?;
     note_of(&report);
     let names = match (&args.labels, known) {
         (Some(path), _) => class_names(path, built.info.config.num_classes)?,

@@ -37,7 +37,7 @@ pub use error::{Error, Result};
 pub use int8::Int8;
 pub use names::Matching;
 pub use onnx::{OPSET, save_graph, save_onnx};
-pub use pretrained::{InferenceOptions, Opened, Pretrained};
+pub use pretrained::{InferenceOptions, Pretrained, PretrainedModel};
 pub use prune::{Pruned, prune};
 pub use read::{Format, Hub, ModelFiles, StateDict};
 pub use timm::{

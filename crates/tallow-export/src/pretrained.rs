@@ -91,7 +91,7 @@ impl Pretrained {
     /// # Errors
     /// Those of [`StateDict::read`] and [`load_pretrained`]; weights for another number of classes than asked for, or without
     /// a part of the model; an unknown architecture.
-    pub fn open(&self, model: &str, options: InferenceOptions) -> Result<Opened> {
+    pub fn open(&self, model: &str, options: InferenceOptions) -> Result<PretrainedModel> {
         self.check(model)?;
         let preset = tallow_models::find(model).map_err(|source| self.model_error(source))?;
         let file = StateDict::read(&self.weights)?;
@@ -124,7 +124,7 @@ impl Pretrained {
             return Err(Error::OtherClasses { path: self.weights.clone(), expected, found });
         }
         let preprocessing = self.preprocessing_for(preset, config.in_chans, config.input_size);
-        Ok(Opened { built, report, preprocessing })
+        Ok(PretrainedModel { built, report, preprocessing })
     }
 
     /// Reads the weights and loads them into a model.
@@ -153,7 +153,7 @@ pub struct InferenceOptions {
 
 /// A model with its weights: the result of [`Pretrained::open`].
 #[derive(Debug)]
-pub struct Opened {
+pub struct PretrainedModel {
     /// The model.
     pub built: BuiltModel,
     /// How the weights were loaded.

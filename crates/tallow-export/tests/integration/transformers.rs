@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use tallow_augment::{CropMode, Interpolation};
-use tallow_export::{InferenceOptions, Matching, Opened, Pretrained, read_config};
+use tallow_export::{InferenceOptions, Matching, Pretrained, PretrainedModel, read_config};
 use tallow_nn::Mode;
 
 #[derive(Deserialize)]
@@ -70,12 +70,12 @@ fn folder(case: &str, shards: usize, rename: impl Fn(&str) -> String) -> (tempfi
     (folder, reference)
 }
 
-fn opened(folder: &Path, model: &str, options: InferenceOptions) -> Opened {
+fn opened(folder: &Path, model: &str, options: InferenceOptions) -> PretrainedModel {
     Pretrained::find(&folder.display().to_string()).unwrap().open(model, options).unwrap()
 }
 
 /// The largest difference of the logits from the reference, relative to the largest of these.
-fn difference(opened: &Opened, reference: &Reference) -> f32 {
+fn difference(opened: &PretrainedModel, reference: &Reference) -> f32 {
     let (side, channels) = (reference.side, opened.built.info.config.in_chans);
     let images: Vec<f32> =
         uniform(1_000_000, 2 * channels * side * side).into_iter().map(|value| value as f32).collect();
