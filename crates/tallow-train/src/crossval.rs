@@ -114,8 +114,8 @@ pub fn cross_validate<'a>(
         true => check_folder(out, config, &membership)?,
         false => RunDir::check_free(out)?,
     }
-    fs::create_dir_all(out).map_err(tallow_run::Error::io(out, "create this folder"))?;
-    let _lock = RunLock::take(out)?;
+    // A new folder is made and locked once the first setup has checked the config.
+    let mut lock = if resume { Some(RunLock::take(out)?) } else { None };
 
     let mut out_of_fold = OutOfFold::new(dataset.len(), dataset.class_names().len());
     let (mut evaluations, mut train_s, mut trained) = (Vec::new(), 0.0, 0);
@@ -135,8 +135,12 @@ pub fn cross_validate<'a>(
                 let mut config = opened.as_ref().map_or(Ok(config.clone()), |dir| RunConfig::of_run(dir, &[]))?;
                 config.data.fold = fold;
                 let setup = setup_on(config, splits, opened.as_ref())?;
+                if lock.is_none() {
+                    fs::create_dir_all(out).map_err(tallow_run::Error::io(out, "create this folder"))?;
+                    lock = Some(RunLock::take(out)?);
+                    RunDir::check_free(out)?; // another process may have come first
+                }
                 if index == 0 {
-                    // The setup has checked the config by now.
                     write_folder(out, job.config, &membership)?;
                 }
                 let dir = match opened {
