@@ -38,7 +38,9 @@ fn of_train(error: &tallow_train::Error) -> Option<String> {
         Error::Data(error) => return of_data(error),
         Error::CannotChange { path, .. } => {
             let (tallow, path) = (program::name(), path.display());
-            format!("leave these settings out, or start a new run from its weights: {tallow} train --pretrained {path}")
+            format!(
+                "leave these settings out, or start a new run from its weights: `{tallow} train --pretrained {path}`"
+            )
         }
         Error::Models(error) => return of_models(error),
         Error::NotInCrossValidation { .. } => "leave it out".into(),
@@ -110,12 +112,20 @@ fn of_data(error: &tallow_data::Error) -> Option<String> {
              |repair or remove it, or skip such images by --set data.on_corrupt=skip\
              |repair or remove it"
         }
-        Error::MissingImages { .. } => "bring them back, or leave them out by --on-corrupt skip",
+        Error::MissingImages { .. } => {
+            "bring them back, or leave them out by --on-corrupt skip\
+             |bring them back, or leave them out by --set data.on_corrupt=skip\
+             |bring them back"
+        }
         Error::MissingFiles { .. } => {
-            "to go on without them: --set data.allow_missing_files=true in training, --allow-missing-files of `data`"
+            "to go on without them: --allow-missing-files\
+             |to go on without them: --set data.allow_missing_files=true\
+             |bring them back"
         }
         Error::AmbiguousFolders { .. } => {
-            "rename a folder, or say how to read them: --set data.folder_layout=classes in training, --folder-layout of `data`"
+            "rename a folder, or say how to read them: --folder-layout classes\
+             |rename a folder, or say how to read them: --set data.folder_layout=classes\
+             |rename a folder"
         }
         _ => return None,
     };
