@@ -66,6 +66,6 @@ mod tests {
         assert_eq!(nearest_several("smalcnn", names, 1), ["small_cnn"]);
         assert_eq!(nearest_several("yolo", names, 3), [""; 0]);
         assert_eq!(did_you_mean(&["a", "b"]), "; did you mean `a` or `b`?");
-        assert_eq!(did_you_mean(&nearest("yolo", names).as_slice()), ".");
+        assert_eq!(did_you_mean(nearest("yolo", names).as_slice()), ".");
     }
 }
