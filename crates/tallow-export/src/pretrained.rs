@@ -95,7 +95,7 @@ impl Pretrained {
     /// Reads the weights and loads them into a model.
     ///
     /// # Errors
-    /// Those of [`StateDict::read`] and [`load_pretrained`].
+    /// The errors of [`StateDict::read`] and [`load_pretrained`].
     pub fn load(&self, built: &BuiltModel, options: LoadOptions) -> Result<PretrainedReport> {
         load_pretrained(&StateDict::read(&self.weights)?, built, options)
     }

@@ -80,7 +80,7 @@ impl Classifier {
     /// The logits of every sample of a loader.
     ///
     /// # Errors
-    /// Those of [`predict`].
+    /// The errors of [`predict`].
     pub fn predictions(&self, loader: &Loader) -> Result<Predictions> {
         predict(self.built.model.as_ref(), loader, &self.views)
     }
@@ -88,7 +88,7 @@ impl Classifier {
     /// The backbone's features of every sample of a loader.
     ///
     /// # Errors
-    /// Those of [`embed`](fn@embed).
+    /// The errors of [`embed`](fn@embed).
     pub fn features(&self, loader: &Loader) -> Result<Features> {
         embed(&self.built, loader)
     }

@@ -29,7 +29,7 @@ impl Predictor {
     /// [`forward`](Self::forward) as a graph, for any number of images.
     ///
     /// # Errors
-    /// Those of [`forward`](Self::forward); a model that cannot be traced.
+    /// The errors of [`forward`](Self::forward); a model that cannot be traced.
     pub fn graph(&self) -> Result<Graph> {
         self.check()?;
         let (height, width, channels) = self.first_classifier().pipeline.output_shape();

@@ -98,7 +98,7 @@ impl Predictor {
     /// Replaces the views of each image.
     ///
     /// # Errors
-    /// Those of [`TestTime::new`](crate::TestTime::new); [`Error::NoRun`].
+    /// The errors of [`TestTime::new`](crate::TestTime::new); [`Error::NoRun`].
     pub fn set_tta(&mut self, tta: &[View]) -> Result<()> {
         match self {
             Self::Run(run) => run.set_tta(tta),
@@ -110,7 +110,7 @@ impl Predictor {
     /// Opens the training dataset, or another one with the same classes.
     ///
     /// # Errors
-    /// Those of [`tallow_data::open`]; [`Error::NoRun`].
+    /// The errors of [`tallow_data::open`]; [`Error::NoRun`].
     pub fn splits(&self, spec: Option<&str>) -> Result<Splits> {
         match self {
             Self::Run(run) => run.splits(spec),
@@ -193,7 +193,7 @@ impl Predictor {
     /// Evaluates a split, and writes metrics and predictions: see [`Measurement::files`].
     ///
     /// # Errors
-    /// Those of [`predictions`](Self::predictions); a folder that cannot be written.
+    /// The errors of [`predictions`](Self::predictions); a folder that cannot be written.
     pub fn evaluate(&self, of: &Measurement<'_>, dataset: Arc<dyn Dataset>) -> Result<Measured> {
         #[derive(Serialize)]
         struct Metrics<'a> {

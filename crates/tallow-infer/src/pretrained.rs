@@ -9,7 +9,7 @@ use crate::Result;
 /// config: earlier versions wrote that of the architecture's default weights to `config.json`.
 ///
 /// # Errors
-/// Those of [`Pretrained::find`]; a run whose config cannot be read.
+/// The errors of [`Pretrained::find`]; a run whose config cannot be read.
 pub fn find_pretrained(spec: &str) -> Result<Pretrained> {
     let mut found = Pretrained::find(spec)?;
     if let (Some(info), Some(folder)) = (&mut found.info, found.weights.parent())

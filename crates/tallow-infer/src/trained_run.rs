@@ -74,7 +74,7 @@ impl TrainedRun {
     /// Replaces the views of each image, which are `augment.tta` of the run's config at first.
     ///
     /// # Errors
-    /// Those of [`TestTime::new`].
+    /// The errors of [`TestTime::new`].
     pub fn set_tta(&mut self, tta: &[View]) -> Result<()> {
         self.config.augment.tta = tta.to_vec();
         self.classifier.views = TestTime::new(&self.config)?;
@@ -84,7 +84,7 @@ impl TrainedRun {
     /// Opens the run's dataset, or another one with the same classes.
     ///
     /// # Errors
-    /// Those of [`tallow_data::open`].
+    /// The errors of [`tallow_data::open`].
     pub fn splits(&self, spec: Option<&str>) -> Result<Splits> {
         let mut options = self.config.open_options(Some(self.classes().to_vec()));
         if spec.is_some() {
@@ -107,7 +107,7 @@ impl TrainedRun {
     /// The logits of every sample.
     ///
     /// # Errors
-    /// Those of [`predict`](crate::predict); [`Error::MultiLabelData`].
+    /// The errors of [`predict`](crate::predict); [`Error::MultiLabelData`].
     pub fn predictions(&self, dataset: Arc<dyn Dataset>) -> Result<Predictions> {
         if dataset.is_multi_label() && !self.config.data.multi_label {
             return Err(Error::MultiLabelData { path: self.dir.path().to_owned() });
@@ -118,7 +118,7 @@ impl TrainedRun {
     /// The backbone's features of every sample that can be read.
     ///
     /// # Errors
-    /// Those of [`embed`](fn@crate::embed).
+    /// The errors of [`embed`](fn@crate::embed).
     pub fn features(&self, dataset: Arc<dyn Dataset>) -> Result<Features> {
         self.classifier.features(&self.loader(dataset)?)
     }

@@ -95,7 +95,7 @@ pub fn calibration(labels: &[usize], probabilities: &[f32], classes: usize, bins
 /// The Brier score: the mean over samples of `Σ (p − y)²` over classes, 0 to 2.
 ///
 /// # Errors
-/// Those of [`calibration`].
+/// The errors of [`calibration`].
 ///
 /// # Source
 /// `sklearn.metrics.brier_score_loss` with `scale_by_half=False`, its default for more than two classes.
@@ -155,7 +155,7 @@ pub fn fit_temperature(labels: &[usize], logits: &[f32], classes: usize) -> Resu
 /// The mean of `-ln softmax(logits / temperature)[label]` over the samples.
 ///
 /// # Errors
-/// Those of [`fit_temperature`].
+/// The errors of [`fit_temperature`].
 pub fn log_loss_at_temperature(labels: &[usize], logits: &[f32], classes: usize, temperature: f64) -> Result<f64> {
     log_loss_from_logits(labels, logits, classes)?;
     let scaled: Vec<f32> = logits.iter().map(|logit| (f64::from(*logit) / temperature) as f32).collect();

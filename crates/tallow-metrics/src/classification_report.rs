@@ -63,7 +63,7 @@ pub fn classification_report(
 ///
 /// # Errors
 ///
-/// Those of [`classification_report`]; a chosen class that is out of range or repeated; no chosen class.
+/// The errors of [`classification_report`]; a chosen class that is out of range or repeated; no chosen class.
 ///
 /// # Source
 ///

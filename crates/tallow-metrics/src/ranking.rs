@@ -85,7 +85,7 @@ pub fn roc_curve(positive: &[bool], scores: &[f32]) -> Result<RocCurve> {
 /// half.
 ///
 /// # Errors
-/// Those of [`roc_curve`].
+/// The errors of [`roc_curve`].
 ///
 /// # Source
 /// `sklearn.metrics.roc_auc_score` with two classes.
@@ -103,7 +103,7 @@ pub fn roc_auc_score(positive: &[bool], scores: &[f32]) -> Result<f64> {
 /// The precision-recall curve of one class against the rest.
 ///
 /// # Errors
-/// Those of [`roc_curve`], except that all samples may be positive.
+/// The errors of [`roc_curve`], except that all samples may be positive.
 ///
 /// # Source
 /// `sklearn.metrics.precision_recall_curve`.
@@ -123,7 +123,7 @@ pub fn precision_recall_curve(positive: &[bool], scores: &[f32]) -> Result<Preci
 /// Average precision: `Σ (Rᵢ − Rᵢ₋₁) Pᵢ` over thresholds, the area under the precision-recall curve as a step function.
 ///
 /// # Errors
-/// Those of [`precision_recall_curve`].
+/// The errors of [`precision_recall_curve`].
 ///
 /// # Source
 /// `sklearn.metrics.average_precision_score`.

@@ -85,7 +85,8 @@ impl BuiltModel {
     /// The forward pass fails.
     pub fn macs(&self) -> Result<u64> {
         let ModelConfig { in_chans, input_size: (h, w), .. } = self.info.config;
-        let image = Tensor::zeros((1, in_chans, h, w), DType::F32, &Device::Cpu)?;
+        let device = self.store.parameters().next().map_or(&Device::Cpu, |(_, parameter)| parameter.device());
+        let image = Tensor::zeros((1, in_chans, h, w), DType::F32, device)?;
         let (logits, macs) = tallow_nn::macs::count(|| self.model.forward(&image, &Mode::eval()));
         logits.map(|_| macs)
     }

@@ -62,6 +62,20 @@ pub enum Error {
         /// Its shape for one image.
         shape: Vec<usize>,
     },
+    /// A GPU was asked for, and this build has no CUDA.
+    #[error("device {device}: this build computes on the CPU alone")]
+    NoCuda {
+        /// The device that was asked for.
+        device: String,
+    },
+    /// A device cannot be opened.
+    #[error("device {device}: {reason}")]
+    NoDevice {
+        /// The device that was asked for.
+        device: String,
+        /// The driver's reason.
+        reason: String,
+    },
     /// Candle refused an operation.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -5,15 +5,18 @@
 //! - [`ParamStore`] and [`Builder`]: parameters and buffers by name, with seeded initial values.
 //! - [`layers`]: parameters with a forward pass. [`op`]: the operations that layers are made of.
 //! - [`graph`]: the computation of a model, for exporters.
+//! - [`DeviceName`]: the device that tensors live on, by name.
 //! - [`Mode`]: whether a pass trains, and its random numbers. [`autocast`]: whether it computes in bf16.
 
 mod context;
+mod device;
 mod error;
 mod init;
 mod mode;
 mod packed_weights;
 mod precision;
 mod store;
+mod suspended;
 
 pub mod graph;
 pub mod layers;
@@ -23,6 +26,7 @@ pub mod op;
 pub mod tape;
 
 pub use context::suspended;
+pub use device::DeviceName;
 pub use error::{Error, Result};
 pub use init::{Fan, Init};
 pub use mode::Mode;

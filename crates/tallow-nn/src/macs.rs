@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use candle_core::Tensor;
 
-use crate::context::Suspended;
+use crate::suspended::Suspended;
 
 thread_local! {
     static COUNT: Cell<Option<u64>> = const { Cell::new(None) };

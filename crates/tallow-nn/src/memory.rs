@@ -7,44 +7,52 @@ use candle_core::{CpuStorage, DType, Storage, Tensor};
 use crate::error::{Error, Result};
 use crate::tape::Output;
 
-/// Read access to the values of a tensor, while the guard of its storage lives.
-struct Values<G> {
-    storage: G,
-    start: usize,
-    len: usize,
+/// Read access to the values of a tensor in host memory.
+enum Values<G> {
+    /// The tensor's own memory, while the guard of its storage lives.
+    Own { storage: G, start: usize, len: usize },
+    /// A copy of the memory of another device.
+    Copied(Vec<f32>),
 }
 
 impl<G: Deref<Target = Storage>> Deref for Values<G> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        let Storage::Cpu(CpuStorage::F32(values)) = &*self.storage else {
-            return &[];
-        };
-        &values[self.start..self.start + self.len]
+        match self {
+            Values::Own { storage, start, len } => match &**storage {
+                Storage::Cpu(CpuStorage::F32(values)) => &values[*start..start + len],
+                _ => &[],
+            },
+            Values::Copied(values) => values,
+        }
     }
 }
 
-/// The values of `tensor`, for the operation `op`, which an error names.
+/// The values of `tensor` in host memory, for the operation `op`, which an error names. The values of a tensor on
+/// another device are copied.
 ///
 /// # Errors
-/// A tensor on another device than the CPU, of another type than f32, or not contiguous.
+/// A tensor of another type than f32, or one that is not contiguous; a copy that fails.
 pub fn values<'a>(op: &'static str, tensor: &'a Tensor) -> Result<impl Deref<Target = [f32]> + 'a> {
+    if tensor.dtype() != DType::F32 {
+        return Err(Error::input(op, "an f32 tensor", format!("{:?}", tensor.dtype())));
+    }
     let (storage, layout) = tensor.storage_and_layout();
-    if !matches!(&*storage, Storage::Cpu(CpuStorage::F32(_))) {
-        let found = format!("{:?} on {:?}", tensor.dtype(), tensor.device().location());
-        return Err(Error::input(op, "an f32 tensor on the CPU", found));
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        return Err(Error::input(op, "a contiguous tensor", format!("strides {:?}", layout.stride())));
+    };
+    if matches!(&*storage, Storage::Cpu(_)) {
+        return Ok(Values::Own { start, len: end - start, storage });
     }
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(Values { start, len: end - start, storage }),
-        None => Err(Error::input(op, "a contiguous tensor", format!("strides {:?}", layout.stride()))),
-    }
+    drop(storage);
+    Ok(Values::Copied(tensor.flatten_all()?.to_vec1()?))
 }
 
 /// The values of the vector `tensor`, whose length must be `len`; an error calls it `name`.
 ///
 /// # Errors
-/// Another shape; a tensor that is not f32 on the CPU.
+/// Another shape; a tensor that is not f32.
 pub(crate) fn vector(op: &'static str, name: &str, tensor: &Tensor, len: usize) -> Result<Vec<f32>> {
     if tensor.dims() != [len] {
         return Err(Error::input(op, format!("{name} of shape [{len}]"), format!("{:?}", tensor.dims())));

@@ -9,10 +9,7 @@ use std::rc::Rc;
 use candle_core::{Tensor, TensorId};
 use tallow_kernels::cpu::conv2d::{Convolution, PackedWeights};
 
-use crate::context::Suspended;
-use crate::error::Result;
-use crate::op::on_cpu;
-use crate::tape;
+use crate::suspended::Suspended;
 
 /// The packed weights of some parameters.
 pub(crate) type Cache = HashMap<TensorId, Entry>;
@@ -40,36 +37,24 @@ pub fn keep_packed_weights() -> KeepPackedWeights {
     KeepPackedWeights { outermost, not_send: PhantomData }
 }
 
-/// The packed form of the parameter `weight`, whose contiguous values are `filters`, for `convolution`: found, or
-/// packed now. `None` if this thread keeps none, if `weight` is no parameter, or if a tape records, since the parameter
-/// is about to change.
-pub(crate) fn find_or_pack(
-    op: &'static str,
-    weight: &Tensor,
-    filters: &Tensor,
-    convolution: &Convolution,
-    scale: Option<&[f32]>,
-) -> Result<Option<Rc<PackedWeights>>> {
-    if !weight.is_variable() || tape::is_recording() || CACHE.with_borrow(Option::is_none) {
-        return Ok(None);
-    }
-    let found = CACHE.with_borrow(|cache| {
+/// Whether this thread keeps packed weights.
+pub(crate) fn are_kept() -> bool {
+    CACHE.with_borrow(Option::is_some)
+}
+
+/// The packed form of the parameter `weight` for `convolution`, if it is kept.
+pub(crate) fn find(weight: &Tensor, convolution: &Convolution, scale: Option<&[f32]>) -> Option<Rc<PackedWeights>> {
+    CACHE.with_borrow(|cache| {
         let entry = cache.as_ref()?.get(&weight.id())?;
         let same = entry.scale.as_deref() == scale && entry.packed.fits(convolution);
         same.then(|| entry.packed.clone())
-    });
-    if found.is_some() {
-        return Ok(found);
-    }
-    // The cache is not borrowed meanwhile: packing is parallel, and another pass may run on this thread until it is
-    // done.
-    let Some(packed) = on_cpu(op, [filters], |[filters]| convolution.pack(filters, scale))? else {
-        return Ok(None);
-    };
-    let packed = Rc::new(packed);
-    let entry = Entry { packed: packed.clone(), scale: scale.map(<[f32]>::to_vec) };
+    })
+}
+
+/// Keeps the packed form of the parameter `weight`.
+pub(crate) fn insert(weight: &Tensor, packed: Rc<PackedWeights>, scale: Option<&[f32]>) {
+    let entry = Entry { packed, scale: scale.map(<[f32]>::to_vec) };
     CACHE.with_borrow_mut(|cache| cache.as_mut().map(|cache| cache.insert(weight.id(), entry)));
-    Ok(Some(packed))
 }
 
 /// Drops what is kept: parameters are about to change.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 pub use tallow_kernels::cpu::{Precision, bf16_unit};
 
-use crate::context::Suspended;
+use crate::suspended::Suspended;
 
 thread_local! {
     static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };

@@ -69,7 +69,7 @@ impl WeightAverage {
     /// averaged weights, which the model holds while it runs.
     ///
     /// # Errors
-    /// Those of `reestimate`.
+    /// The errors of `reestimate`.
     pub fn after_epoch<E: From<Error>>(
         &mut self,
         epoch: u64,

@@ -64,7 +64,7 @@ impl Ema {
     /// the model's own weights.
     ///
     /// # Errors
-    /// Those of `f`.
+    /// The errors of `f`.
     pub fn refresh_buffers<E: From<Error>>(
         &mut self,
         store: &ParamStore,
@@ -102,7 +102,7 @@ impl Ema {
     /// Runs `f` while the model holds the averaged weights, and restores its own weights afterwards, also if `f` fails.
     ///
     /// # Errors
-    /// Those of `f`.
+    /// The errors of `f`.
     pub fn with_average<T, E: From<Error>>(
         &self,
         store: &ParamStore,

@@ -195,7 +195,7 @@ pub fn folds_of(out: &Path) -> Result<(usize, usize)> {
 /// The config of the folds in a folder.
 ///
 /// # Errors
-/// Those of [`config::read`].
+/// The errors of [`config::read`].
 pub fn config_of(out: &Path) -> Result<RunConfig> {
     config::read(&out.join(CONFIG), &[])
 }

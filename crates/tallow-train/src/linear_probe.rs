@@ -13,9 +13,9 @@ use crate::{Network, Result, RunConfig, Split};
 
 /// The features of a run's images, while its backbone is frozen.
 pub(crate) struct LinearProbe {
-    /// Those of the training samples.
+    /// Features of the training samples.
     pub train: CachedFeatures,
-    /// Those of the evaluated samples, if there are some.
+    /// Features of the evaluated samples, if there are some.
     eval: Option<CachedFeatures>,
 }
 

@@ -142,7 +142,7 @@ impl Setup {
     /// best epoch; without one the test split, which is only reported.
     ///
     /// # Errors
-    /// Those of [`fit`](fn@fit).
+    /// The errors of [`fit`](fn@fit).
     pub fn fit(&self, dir: &RunDir, options: FitOptions<'_>) -> Result<FitReport> {
         let train = train_loader(&self.resolved, &self.splits)?;
         let picture = options.picture.then(|| augmented_grid(&train, &self.resolved.train)).transpose()?;
@@ -170,7 +170,7 @@ impl Setup {
     /// Trains with climbing learning rates: see [`lr_find`](fn@lr_find). The model is of no use afterwards.
     ///
     /// # Errors
-    /// Those of [`lr_find`](fn@lr_find).
+    /// The errors of [`lr_find`](fn@lr_find).
     pub fn find_lr(&self, range: &LrRange) -> Result<LrSweep> {
         let loader = train_loader(&self.resolved, &self.splits)?;
         let (loss, mut optimizer) = (self.loss()?, self.optimizer());
@@ -180,7 +180,7 @@ impl Setup {
     /// Measures batch sizes on a model of its own: see [`measure_batch_sizes`].
     ///
     /// # Errors
-    /// Those of [`measure_batch_sizes`].
+    /// The errors of [`measure_batch_sizes`].
     pub fn measure_batch_sizes(&self, most_bytes: u64) -> Result<Vec<BatchCost>> {
         let built = build(self.config())?;
         let network = Network::from(&built);
@@ -192,7 +192,7 @@ impl Setup {
     /// The run in `dir` with this model, without reading it back; and the data.
     ///
     /// # Errors
-    /// Those of [`TrainedRun::new`].
+    /// The errors of [`TrainedRun::new`].
     pub fn into_trained_run(self, dir: RunDir) -> Result<(TrainedRun, Splits)> {
         let classes = self.splits.train.class_names().to_vec();
         Ok((TrainedRun::new(dir, self.resolved.config.sections(), classes, self.built)?, self.splits))

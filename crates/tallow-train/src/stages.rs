@@ -1,4 +1,4 @@
-//! What changes between epochs: the batch size and the image size.
+//! Batch and image sizes that change between epochs.
 //!
 //! Both are functions of the epoch alone, so that they have no state in a checkpoint.
 

@@ -26,7 +26,7 @@ pub struct TrainedOutcome {
 /// layout, and `report.json` last.
 ///
 /// # Errors
-/// Those of [`fit`](fn@crate::fit); other samples than the run began with; a folder that cannot be written.
+/// The errors of [`fit`](fn@crate::fit); other samples than the run began with; a folder that cannot be written.
 pub fn train_run(setup: Setup, dir: RunDir, options: FitOptions<'_>) -> Result<TrainedOutcome> {
     dir.keep_split(&setup.splits)?;
     let mut report = setup.fit(&dir, options)?;

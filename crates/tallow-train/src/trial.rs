@@ -14,7 +14,7 @@ const HELD_OUT: f64 = 0.1;
 /// before its first trial.
 ///
 /// # Errors
-/// Those of [`find_pretrained`] and [`Pretrained::check`](tallow_export::Pretrained::check).
+/// The errors of [`find_pretrained`] and [`Pretrained::check`](tallow_export::Pretrained::check).
 pub fn check_pretrained(config: &RunConfig) -> Result<()> {
     match &config.transfer.pretrained {
         Some(spec) => Ok(find_pretrained(spec)?.check(&config.model.name)?),
@@ -26,7 +26,7 @@ pub fn check_pretrained(config: &RunConfig) -> Result<()> {
 /// of a trial that continues.
 ///
 /// # Errors
-/// Those of [`setup`](fn@crate::setup).
+/// The errors of [`setup`](fn@crate::setup).
 pub fn setup_trial(mut config: RunConfig, resume: Option<&RunDir>) -> Result<Setup> {
     let open = |config: &RunConfig| tallow_data::open(&config.data.spec, &config.open_options(None));
     let mut splits = open(&config)?;
@@ -44,7 +44,7 @@ pub fn setup_trial(mut config: RunConfig, resume: Option<&RunDir>) -> Result<Set
 /// checkpoint is removed.
 ///
 /// # Errors
-/// Those of [`setup_trial`] and [`fit`](fn@crate::fit).
+/// The errors of [`setup_trial`] and [`fit`](fn@crate::fit).
 pub fn train_trial(config: RunConfig, path: &Path, options: FitOptions<'_>) -> Result<FitReport> {
     let (setup, dir) = if RunDir::at(path).has_checkpoint() {
         let dir = RunDir::open_to_write(path)?;

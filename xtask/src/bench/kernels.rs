@@ -16,7 +16,7 @@ use super::{median, seconds};
 pub struct Args {
     /// Only kernels whose name contains this
     filter: Option<String>,
-    /// What products are computed in
+    /// The number format of products
     #[arg(long, default_value = "f32")]
     precision: super::Format,
     /// Measured repetitions, after two that are not

@@ -8,7 +8,7 @@ use tallow_train::{Setting, load, resolve, train_loader};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// What is loaded: a dataset's name, a folder, a manifest
+    /// The dataset to load: a name, a folder, a manifest
     data: String,
     /// The configuration whose preprocessing and augmentation are applied
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]

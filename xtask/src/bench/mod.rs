@@ -44,7 +44,7 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// What products are computed in.
+/// The number format of products.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Format {
     F32,

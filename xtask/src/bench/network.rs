@@ -25,7 +25,7 @@ pub struct Args {
     /// The first layers: "cifar" for small images, where the architecture has the choice
     #[arg(long, value_name = "imagenet|cifar")]
     stem: Option<String>,
-    /// What products are computed in
+    /// The number format of products
     #[arg(long, default_value = "f32")]
     precision: super::Format,
     /// Measured repetitions, after two that are not

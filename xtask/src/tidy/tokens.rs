@@ -106,7 +106,7 @@ impl Walk {
         }
     }
 
-    /// What stands in the brackets of an attribute whose `#` has been read.
+    /// The contents of the brackets of an attribute whose `#` has been read.
     pub fn attribute(&mut self) -> Option<TokenStream> {
         self.accept("!");
         self.group(Delimiter::Bracket).map(|group| group.stream())

@@ -85,7 +85,9 @@ pub(super) fn checked(op: &'static str, image: Size, wanted: Size) -> Result<Siz
     if wanted.is_valid() { Ok(wanted) } else { Err(Error::ImageSize { op, wanted, image }) }
 }
 
-/// Resizes the image to `size`. Within 1 level of Pillow's `resize`; equal for `Nearest`.
+/// Resizes the image to `size`. Equal to Pillow's `resize` for `Nearest`. Otherwise each of the two passes may differ by 1 level,
+/// because the coefficients are 16-bit integers here and have 22 fractional bits in Pillow: that is 1 level in all for most
+/// images, and 2 for some enlarged ones.
 ///
 /// # Errors
 /// The resizer fails; it does not for valid sizes.

@@ -9,7 +9,7 @@ fn tallow(folder: &Path, args: &[&str]) -> Result<Output> {
     Command::new(env!("CARGO_BIN_EXE_tallow")).current_dir(folder).args(args).output().context("tallow")
 }
 
-/// What a command that must succeed prints.
+/// The output of a command that must succeed.
 fn printed(folder: &Path, args: &[&str]) -> Result<String> {
     let output = tallow(folder, args)?;
     ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -46,7 +46,7 @@ pub fn cross_validation_folds(
 /// One of [`cross_validation_folds`], with its training samples.
 ///
 /// # Errors
-/// Those of [`cross_validation_folds`].
+/// The errors of [`cross_validation_folds`].
 pub fn cross_validation_fold(dataset: &dyn Dataset, fold: FoldOptions, options: &OpenOptions) -> Result<Fold> {
     let FoldOptions { count, index } = fold;
     let seed = options.seed.wrapping_add((index / count.max(1)) as u64);

@@ -1,10 +1,10 @@
-//! What quantisation does with each op. A new op does not compile until it has its rule here.
+//! The quantisation rule of each op. A new op does not compile until it has its rule here.
 
 use tallow_nn::graph::{Op, Value};
 use tallow_nn::layers::Activation;
 use tallow_nn::op::ConvConfig;
 
-/// What quantisation does with an op.
+/// The quantisation rule of an op.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rule {
     /// It multiplies by weights, which become signed bytes; its first input is kept in 8 bits.

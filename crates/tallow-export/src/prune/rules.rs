@@ -1,10 +1,10 @@
-//! What each op does to channels. A new op does not compile until it has its rule here.
+//! The effect of each op on channels. A new op does not compile until it has its rule here.
 
 use tallow_nn::graph::Op;
 use tallow_nn::layers::Activation;
 use tallow_nn::op::ConvConfig;
 
-/// What an op does to the channels of its first input.
+/// The effect of an op on the channels of its first input.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Rule {
     /// It computes each channel by itself and makes zeros of zeros.

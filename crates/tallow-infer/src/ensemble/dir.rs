@@ -234,7 +234,7 @@ impl Ensemble {
     /// Replaces the views of each image in all members.
     ///
     /// # Errors
-    /// Those of [`TestTime::new`](crate::TestTime::new).
+    /// The errors of [`TestTime::new`](crate::TestTime::new).
     pub fn set_tta(&mut self, tta: &[View]) -> Result<()> {
         self.members.iter_mut().flat_map(|member| &mut member.runs).try_for_each(|run| run.set_tta(tta))
     }
@@ -243,7 +243,7 @@ impl Ensemble {
     /// held out from every member.
     ///
     /// # Errors
-    /// Those of [`TrainedRun::splits`].
+    /// The errors of [`TrainedRun::splits`].
     pub fn splits(&self, spec: Option<&str>) -> Result<Splits> {
         let first = &self.members[0].runs[0];
         let splits = first.splits(spec)?;
@@ -276,7 +276,7 @@ impl Ensemble {
     /// The predictions of the ensemble on a dataset with its classes, and those of each member.
     ///
     /// # Errors
-    /// Those of the members.
+    /// The errors of the members.
     pub fn predictions(&self, dataset: &Arc<dyn Dataset>) -> Result<(Predictions, Vec<Predictions>)> {
         let mut each: Vec<Predictions> = Vec::new();
         for member in &self.members {

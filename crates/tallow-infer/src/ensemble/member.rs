@@ -52,7 +52,7 @@ impl Member {
     /// logits.
     ///
     /// # Errors
-    /// Those of its runs.
+    /// The errors of its runs.
     pub fn predictions(&self, dataset: &Arc<dyn Dataset>) -> Result<Predictions> {
         let mut first: Option<Predictions> = None;
         let mut tables = Vec::new();

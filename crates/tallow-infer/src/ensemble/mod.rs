@@ -48,7 +48,7 @@ pub use stack::Stack;
 pub use table::MemberTable;
 pub use weights::fit_weights;
 
-/// How several runs become one prediction.
+/// The rule that combines the predictions of several runs into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {

@@ -52,7 +52,7 @@ pub fn mean(ingredients: &[&Weights]) -> Result<Weights> {
 /// lower than before. `score` evaluates the soup of some ingredients.
 ///
 /// # Errors
-/// Those of `score`.
+/// The errors of `score`.
 pub fn choose_greedily(scores: &[f64], mut score: impl FnMut(&[usize]) -> Result<f64>) -> Result<(Vec<usize>, f64)> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));

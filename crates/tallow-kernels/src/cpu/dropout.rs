@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::CHUNK;
+use super::isa::vectorised;
 use super::memory::{Slot, Uninit};
-use super::vectorised::vectorised;
 
 /// `x · scale` where a bit is set, 0 elsewhere; and the bits, one for each value, 32 in a word.
 ///

@@ -20,6 +20,8 @@ mod bf16;
 pub mod conv2d;
 pub mod dropout;
 pub mod elementwise;
+mod isa;
+mod loops;
 mod memory;
 pub mod norm;
 pub mod pool;
@@ -32,7 +34,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
-mod vectorised;
 mod x86;
 
 /// The instruction sets of this architecture.

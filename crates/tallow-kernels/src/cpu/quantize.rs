@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::CHUNK;
+use super::isa::vectorised;
 use super::memory::{Slot, Uninit};
-use super::vectorised::vectorised;
 
 /// `(clamp(round(x / scale) + zero_point, 0, 255) − zero_point) · scale`, halves rounded to even: the values that
 /// remain when `x` is stored as unsigned bytes.

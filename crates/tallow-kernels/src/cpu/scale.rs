@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::CHUNK;
+use super::isa::vectorised;
 use super::memory::{Slot, Uninit};
-use super::vectorised::vectorised;
 
 /// An array `[groups, rows, c]`, each group with channel factors of its own, `[groups, c]`.
 #[derive(Debug, Clone, Copy)]

@@ -1,96 +1,18 @@
 //! Vectors of f32 of the widest kind this machine has, chosen at run time.
 //!
-//! A kernel is written once, as a [`Kernel`] whose `run` is generic over [`Simd`]. [`run_on`] compiles it for each
+//! A kernel is written once, as a [`Kernel`] whose `run` is generic over [`Simd`]. [`run_on`](super::isa::run_on) compiles it for each
 //! instruction set of the architecture, and in plain Rust. Everything it calls must be `#[inline(always)]`, or it is
 //! compiled without the set's instructions.
 
-use std::sync::OnceLock;
-
-use super::arch;
-use super::vectorised::{MulAdd, TwoSteps};
+use super::loops::{MulAdd, TwoSteps};
 
 /// Lanes of the widest vector.
 pub const MAX_LANES: usize = 16;
 
-/// An instruction set that this machine has. A value exists only for a set that was detected: to hold one is the proof
-/// that code compiled for it may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Isa(Set);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Set {
-    /// Sixteen lanes in plain Rust: the widest vectors on any machine, for tests.
-    #[cfg(test)]
-    Wide,
-    /// Eight lanes in plain Rust: what the compiler's target guarantees.
-    Portable,
-    /// A set of the architecture that was detected.
-    Native(arch::Level),
-}
-
-impl Isa {
-    /// Every width that a kernel can take here: what tests run through.
-    #[cfg(test)]
-    pub fn testable() -> Vec<Isa> {
-        let native = arch::Level::available().into_iter().map(Set::Native);
-        [Set::Wide, Set::Portable].into_iter().chain(native).map(Isa).collect()
-    }
-
-    /// The best one, or what `TALLOW_SIMD` asks for if that is less.
-    #[inline]
-    pub fn best() -> Isa {
-        static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            Isa(match limit() {
-                Some("portable") => Set::Portable,
-                limit => arch::Level::best(limit).map_or(Set::Portable, Set::Native),
-            })
-        })
-    }
-
-    /// The detected set of the architecture, if this is one.
-    #[inline]
-    pub fn native(self) -> Option<arch::Level> {
-        match self.0 {
-            Set::Native(level) => Some(level),
-            _ => None,
-        }
-    }
-
-    /// Values in a vector ([`Simd::LANES`]).
-    pub fn lanes(self) -> usize {
-        match self.0 {
-            #[cfg(test)]
-            Set::Wide => 16,
-            Set::Portable => 8,
-            Set::Native(level) => level.lanes(),
-        }
-    }
-
-    /// Columns of a register tile for a product of so many columns: two vectors, or four where the registers hold them
-    /// and no more lanes stay empty. Of the same 24 sums, 6 rows × 4 vectors need 10 loads and 12 × 2 need 14.
-    pub fn panel_width(self, columns: usize) -> usize {
-        let (two, four) = (2 * self.lanes(), 4 * self.lanes());
-        let holds_four = match self.0 {
-            #[cfg(test)]
-            Set::Wide => true,
-            Set::Portable => false,
-            Set::Native(level) => level.holds_tiles_of_four_vectors(),
-        };
-        if holds_four && columns.next_multiple_of(four) == columns.next_multiple_of(two) { four } else { two }
-    }
-}
-
-/// The instruction set that `TALLOW_SIMD` names.
-pub fn limit() -> Option<&'static str> {
-    static LIMIT: OnceLock<Option<String>> = OnceLock::new();
-    LIMIT.get_or_init(|| std::env::var("TALLOW_SIMD").ok()).as_deref()
-}
-
 /// Operations on one vector of f32.
 ///
 /// # Safety
-/// All methods require the instruction set to be available, which an [`Isa`] proves; pointers must
+/// All methods require the instruction set to be available, which an [`Isa`](super::isa::Isa) proves; pointers must
 /// be valid for `LANES` values (`partial` ones for `len < LANES`).
 pub trait Simd: Copy {
     /// Values in a vector.
@@ -242,18 +164,4 @@ pub trait Kernel {
     /// # Safety
     /// The instruction set of `S` is available.
     unsafe fn run<S: Simd>(self) -> Self::Output;
-}
-
-/// Runs a kernel on an instruction set.
-#[inline]
-pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
-    match isa.0 {
-        // SAFETY: an `Isa` holds only detected levels.
-        Set::Native(level) => unsafe { arch::run(level, kernel) },
-        #[cfg(test)]
-        // SAFETY: plain Rust needs no instruction set.
-        Set::Wide => unsafe { kernel.run::<Portable<16>>() },
-        // SAFETY: as above.
-        Set::Portable => unsafe { kernel.run::<Portable<8>>() },
-    }
 }

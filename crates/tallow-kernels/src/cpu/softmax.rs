@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use super::CHUNK;
 use super::activation::functions::exp;
+use super::isa::vectorised;
+use super::loops::{TwoSteps, reduce, sum};
 use super::memory::{Slot, Uninit, assume_written};
-use super::vectorised::{TwoSteps, reduce, sum, vectorised};
 
 /// `e^(x − max) / Σ e^(x − max)` over each row of `k` values.
 ///

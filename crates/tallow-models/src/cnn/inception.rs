@@ -1,4 +1,4 @@
-//! What GoogLeNet and the Inception networks share: convolutions with BatchNorm and ReLU, one after the other.
+//! The parts that GoogLeNet and the Inception networks share: convolutions with BatchNorm and ReLU, one after the other.
 
 use candle_core::Tensor;
 use tallow_nn::layers::BatchNormOptions;

@@ -1,4 +1,4 @@
-//! What CoAtNet and MaxViT share: a convolutional stem, four stages of blocks that each halve the map, a norm and a
+//! The parts that CoAtNet and MaxViT share: a convolutional stem, four stages of blocks that each halve the map, a norm and a
 //! classifier; and attention with a relative position bias.
 //!
 //! Reference: timm's `maxxvit`. Names: `stem.conv1`, `stem.norm1`, `stem.conv2`, `stages.0.blocks.0`, …, `norm`,

@@ -1,6 +1,6 @@
 //! Distance bias: a learned term of attention scores for the absolute offset of two tokens.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use tallow_nn::{Builder, Init, Result};
 
 /// One learned value for each head and each vertical and horizontal distance.
@@ -27,7 +27,7 @@ impl DistanceBias {
         Ok(DistanceBias {
             biases: b.param("attention_biases", &[heads, h * w], Init::ZEROS)?,
             shape: (index.len() / (h * w), h * w),
-            index: Tensor::from_iter(index, &Device::Cpu)?,
+            index: Tensor::from_iter(index, b.device())?,
         })
     }
 

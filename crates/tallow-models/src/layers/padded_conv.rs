@@ -143,6 +143,6 @@ impl Backward for Pad {
             data[inner..inner + self.inner.1].copy_from_slice(&values[outer..outer + self.inner.1]);
         }
         let shape = (self.n, self.inner.0, self.inner.1 / self.channels.max(1), self.channels);
-        Ok(vec![Some(Output::channels_last(data, shape).into_tensor()?)])
+        Ok(vec![Some(Output::channels_last(data, shape).into_tensor(grad.device())?)])
     }
 }

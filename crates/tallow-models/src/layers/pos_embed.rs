@@ -1,6 +1,6 @@
 //! Resampling of position embeddings to another grid of patches.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use tallow_nn::{Error, Result};
 
 /// Resamples position embeddings from one grid of patches to another, bicubic and antialiased, so
@@ -32,7 +32,7 @@ pub fn resample_pos_embed(
     if old == new {
         return Ok(pos_embed.clone());
     }
-    let values = pos_embed.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+    let values = pos_embed.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let (kept, grid) = values.split_at(prefix * c);
     // First along the rows of the grid, then along the columns.
     let grid = resample(grid, old.0, old.1, c, new.1);
@@ -86,6 +86,8 @@ fn cubic(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     /// A sine wave over a 3×2 grid behind one class token, by timm:

@@ -1,6 +1,6 @@
 //! Relative position bias: a learned term of attention scores for the offset of two tokens.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use tallow_nn::{Builder, Result};
 
 use super::TRUNCATED;
@@ -30,7 +30,7 @@ impl RelPosBias {
         });
         Ok(RelPosBias {
             table: b.param("relative_position_bias_table", &shape, TRUNCATED)?,
-            index: Tensor::from_iter(index, &Device::Cpu)?,
+            index: Tensor::from_iter(index, b.device())?,
             tokens: h * w,
             heads,
         })

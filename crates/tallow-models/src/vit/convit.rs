@@ -84,7 +84,7 @@ impl ConVit {
         let grid = (config.input_size.0 / PATCH, config.input_size.1 / PATCH);
         let cls_token = b.param("cls_token", &[1, 1, width], TRUNCATED)?;
         let pos_embed = b.param("pos_embed", &[1, grid.0 * grid.1, width], TRUNCATED)?;
-        let offsets = offsets(grid)?;
+        let offsets = offsets(grid, b.device())?;
         let blocks = (0..DEPTH).map(|i| {
             let b = b.pp("blocks").pp(i);
             let norm1 = LayerNorm::new(width, EPS, &b.pp("norm1"))?;
@@ -202,7 +202,7 @@ impl GatedAttention {
 }
 
 /// For each pair of patches the offset to the right, the offset down, and the squared distance.
-fn offsets((h, w): (usize, usize)) -> Result<Tensor> {
+fn offsets((h, w): (usize, usize), device: &Device) -> Result<Tensor> {
     let place = |i: usize| ((i / w) as f32, (i % w) as f32);
     let values: Vec<f32> = (0..h * w)
         .flat_map(|i| (0..h * w).map(move |j| (i, j)))
@@ -211,5 +211,5 @@ fn offsets((h, w): (usize, usize)) -> Result<Tensor> {
             [dx, dy, dx * dx + dy * dy]
         })
         .collect();
-    Ok(Tensor::from_vec(values, (h * w, h * w, 3), &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, (h * w, h * w, 3), device)?)
 }

@@ -242,7 +242,7 @@ impl WindowAttention {
             size,
             window,
             shift,
-            mask: (shift != (0, 0)).then(|| mask(size, window, shift)).transpose()?,
+            mask: (shift != (0, 0)).then(|| mask(size, window, shift, b.device())).transpose()?,
         })
     }
 
@@ -264,7 +264,7 @@ impl WindowAttention {
 }
 
 /// The mask of a shifted, padded map: −100 between tokens of a window that come from different regions.
-fn mask(size: (usize, usize), window: (usize, usize), shift: (usize, usize)) -> Result<Tensor> {
+fn mask(size: (usize, usize), window: (usize, usize), shift: (usize, usize), device: &Device) -> Result<Tensor> {
     let (h, w) = (size.0.next_multiple_of(window.0), size.1.next_multiple_of(window.1));
     let region = |at: usize, len: usize, window: usize, shift: usize| match shift {
         0 => 0,
@@ -283,5 +283,5 @@ fn mask(size: (usize, usize), window: (usize, usize), shift: (usize, usize)) -> 
         let (window, pair) = (i / (tokens * tokens), i % (tokens * tokens));
         if of(window, pair / tokens) == of(window, pair % tokens) { 0f32 } else { -100.0 }
     });
-    Ok(Tensor::from_iter(values, &Device::Cpu)?.reshape((windows, 1, tokens, tokens))?)
+    Ok(Tensor::from_iter(values, device)?.reshape((windows, 1, tokens, tokens))?)
 }

@@ -69,7 +69,7 @@ pub fn images(shape: (usize, usize, usize, usize)) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-/// What the formula's loss, `Σ logits · targets`, weighs the logits with.
+/// The targets of the formula's loss, `Σ logits · targets`.
 pub fn targets(shape: (usize, usize)) -> Tensor {
     let values: Vec<f32> = uniform(1_000_001, shape.0 * shape.1).map(|u| u as f32).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()

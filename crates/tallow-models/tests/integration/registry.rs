@@ -1,4 +1,4 @@
-//! What holds for every family: a new one is tested as soon as it stands in the registry.
+//! Tests of every family in the registry: a new family is tested without further code.
 
 use crate::common::{fill, images};
 use candle_core::{Device, Tensor};
@@ -170,7 +170,7 @@ fn every_family_classifies_pooled_features_alike() {
     }
 }
 
-/// What an exporter needs: no step of Candle's own on the way, no size but the batch's that changes with it.
+/// The graph is what an exporter needs: no step of Candle's own on the way, no size but the batch's that changes with it.
 #[test]
 fn every_family_can_be_traced() {
     for preset in representatives() {

@@ -27,8 +27,8 @@ use tallow_kernels::cpu::activation::Activation;
 use tallow_kernels::cpu::conv2d::ConvConfig;
 use tallow_kernels::cpu::pool::PoolConfig;
 
-use crate::context::Suspended;
 use crate::error::{Error, Result};
+use crate::suspended::Suspended;
 
 /// One step of a computation. Inputs are in the order in which the function of that name in [`op`](crate::op) takes
 /// them; those with a question mark are optional.

@@ -42,7 +42,7 @@ impl Dropout {
     /// Drops values of a tensor of any shape. In evaluation, or with `p = 0`, returns `x` itself.
     ///
     /// # Errors
-    /// A tensor that is not f32 on the CPU.
+    /// A tensor that is not f32.
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         match mode.next_rng(self.p) {
             Some(rng) => dropout(x, self.p, rng),
@@ -73,7 +73,7 @@ impl DropPath {
     /// Drops samples of a batch `[n, ..]`. In evaluation, or with `p = 0`, returns `x` itself.
     ///
     /// # Errors
-    /// A scalar; a tensor that is not f32 on the CPU.
+    /// A scalar; a tensor that is not f32.
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         match mode.next_rng(self.p) {
             Some(rng) => drop_path(x, self.p, rng),

@@ -17,7 +17,7 @@ const OP: &str = "activation";
 /// Any.
 ///
 /// # Errors
-/// A tensor that is not f32 on the CPU.
+/// A tensor that is not f32.
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     if activation == Activation::Identity {
         return Ok(x.clone());
@@ -37,6 +37,6 @@ impl Backward for Activate {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let grad = self.x.in_same_order(grad)?;
         let dx = on_cpu(OP, [&self.x.memory, &grad], |[x, dy]| activation::backward(x, dy, self.activation))?;
-        Ok(vec![Some(self.x.output(dx)?.into_tensor()?)])
+        Ok(vec![Some(self.x.output(dx)?.into_tensor(grad.device())?)])
     }
 }

@@ -18,7 +18,7 @@ const OP: &str = "add";
 /// Both of one shape, which the result has; images `[n, c, h, w]` come out channels-last.
 ///
 /// # Errors
-/// Two shapes; a tensor that is not f32 on the CPU.
+/// Two shapes; a tensor that is not f32.
 pub fn add_activate(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Tensor> {
     if a.dims() != b.dims() {
         return Err(Error::input(OP, format!("two tensors of shape {:?}", a.dims()), format!("{:?}", b.dims())));
@@ -63,7 +63,7 @@ impl Backward for AddActivate {
             Some(active) => {
                 let memory = in_memory(grad)?;
                 let data = on_cpu(OP, [&memory], |[dy]| elementwise::mask(dy, active))?;
-                output(data, memory.dims()).into_tensor()?
+                output(data, memory.dims()).into_tensor(grad.device())?
             }
         };
         Ok(needs.iter().map(|needed| needed.then(|| masked.clone())).collect())
@@ -78,13 +78,13 @@ pub fn add_gradients(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.device().is_cpu() && a.dtype() == candle_core::DType::F32 && a.dims() == b.dims() {
         if a.is_contiguous() && b.is_contiguous() {
             let sum = on_cpu(OP, [a, b], |[a, b]| elementwise::add(a, b))?;
-            return Output::contiguous(sum, a.dims()).into_tensor();
+            return Output::contiguous(sum, a.dims()).into_tensor(a.device());
         }
         if a.rank() == 4 {
             let (a, b) = (a.permute((0, 2, 3, 1))?, b.permute((0, 2, 3, 1))?);
             if a.is_contiguous() && b.is_contiguous() {
                 let sum = on_cpu(OP, [&a, &b], |[a, b]| elementwise::add(a, b))?;
-                return Output::channels_last(sum, a.dims4()?).into_tensor();
+                return Output::channels_last(sum, a.dims4()?).into_tensor(a.device());
             }
         }
     }

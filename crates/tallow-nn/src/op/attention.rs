@@ -20,7 +20,7 @@ const OP: &str = "attention";
 /// The result is `[b, nq, heads·dv]`.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 pub fn attention(
     q: &Tensor,
     k: &Tensor,
@@ -50,7 +50,7 @@ pub fn attention(
 /// `[b, n, heads·d]`.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 pub fn attention_qkv(qkv: &Tensor, heads: usize, scale: f32, bias: Option<&Tensor>) -> Result<Tensor> {
     let found = || format!("qkv {:?}, {heads} heads", qkv.dims());
     let expected = "qkv [b, n, 3·heads·d], nothing empty";
@@ -104,7 +104,7 @@ fn run<'a>(
     let y = if tape::records(&inputs) {
         emit(output, &inputs, Attention { softmaxes, ..op })?
     } else {
-        output.into_tensor()?
+        output.into_tensor(inputs[0].device())?
     };
     Ok(record(y, &inputs, || Op::Attention { heads, scale, packed, bias: bias.is_some() }))
 }
@@ -149,7 +149,7 @@ impl Backward for Attention {
             Sources::Apart(sources) => &sources[..],
             Sources::Packed(source) => std::slice::from_ref(source),
         };
-        let tensor = |data: Vec<f32>, like: &Tensor| Output::contiguous(data, like.dims()).into_tensor();
+        let tensor = |data: Vec<f32>, like: &Tensor| Output::contiguous(data, like.dims()).into_tensor(grad.device());
         let mut grads = Vec::with_capacity(needs.len());
         for (data, source) in gradients.factors.into_iter().zip(sources) {
             grads.push(Some(tensor(data, source)?));

@@ -29,7 +29,7 @@ pub struct BatchStats {
 /// `x` `[n, c, h, w]`; `gamma`, `beta` `[c]`; the result as `x`, channels-last.
 ///
 /// # Errors
-/// Other shapes; a batch without values; a tensor that is not f32 on the CPU.
+/// Other shapes; a batch without values; a tensor that is not f32.
 ///
 /// # Source
 /// Ioffe & Szegedy 2015; numbers as PyTorch's `batch_norm(training=True)`.
@@ -62,7 +62,7 @@ pub fn batch_norm_train(
 /// `x` `[n, c, h, w]`; `gamma`, `beta`, `mean`, `var` `[c]`; the result as `x`, channels-last.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 pub fn batch_norm_eval(
     x: &Tensor,
     gamma: &Tensor,
@@ -121,9 +121,9 @@ impl Backward for Normalise {
         let grad = channels_last(OP, grad)?;
         let shape = self.x.dims4()?;
         let gradients = on_cpu(OP, [&self.x, &grad], |[x, dy]| self.norm.backward(x, dy, needs[0]))?;
-        let dx = gradients.x.map(|dx| Output::channels_last(dx, shape).into_tensor()).transpose()?;
+        let dx = gradients.x.map(|dx| Output::channels_last(dx, shape).into_tensor(grad.device())).transpose()?;
         let vector = |need: bool, values: Vec<f32>| {
-            need.then(|| Output::contiguous(values, &[shape.3]).into_tensor()).transpose()
+            need.then(|| Output::contiguous(values, &[shape.3]).into_tensor(grad.device())).transpose()
         };
         Ok(vec![dx, vector(needs[1], gradients.gamma)?, vector(needs[2], gradients.beta)?])
     }

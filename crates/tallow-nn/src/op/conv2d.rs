@@ -1,8 +1,10 @@
 //! 2-D convolution: any kernel, stride, padding, dilation and groups.
 
+use std::rc::Rc;
+
 use candle_core::Tensor;
 use tallow_kernels::cpu::activation::Activation;
-use tallow_kernels::cpu::conv2d::{ConvConfig, Convolution, Epilogue, Weights, bias_grad};
+use tallow_kernels::cpu::conv2d::{ConvConfig, Convolution, Epilogue, PackedWeights, Weights, bias_grad};
 
 use super::{activate, on_cpu};
 use crate::error::{Error, Result};
@@ -20,7 +22,7 @@ const OP: &str = "conv2d";
 /// `h' = (h + 2·padding − dilation·(kh − 1) − 1) / stride + 1`.
 ///
 /// # Errors
-/// Shapes that do not fit each other; a tensor that is not f32 on the CPU.
+/// Shapes that do not fit each other; a tensor that is not f32.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvConfig) -> Result<Tensor> {
     let convolution = convolution(x, weight, config)?;
     let shift = bias.map(|bias| vector(OP, "a bias", bias, convolution.output_shape().3)).transpose()?;
@@ -34,7 +36,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: ConvCo
     let y = if tape::records(&inputs) {
         tape::emit(output, &inputs, Conv2d { convolution, input, filters })?
     } else {
-        output.into_tensor()?
+        output.into_tensor(x.device())?
     };
     Ok(record(y, &inputs, || Op::Conv2d(config)))
 }
@@ -67,7 +69,7 @@ pub fn conv2d_folded(
     let (input, filters) = (channels_last(OP, x)?, contiguous(weight)?);
     let epilogue = Epilogue { shift: Some(shift), activation };
     let y = product(OP, &convolution, &input, weight, &filters, Some(scale), epilogue)?;
-    let y = Output::channels_last(y, convolution.output_shape()).into_tensor()?;
+    let y = Output::channels_last(y, convolution.output_shape()).into_tensor(x.device())?;
     if !graph::watched() {
         return Ok(y);
     }
@@ -99,7 +101,7 @@ pub(super) fn product(
         let (n, h, w, o) = convolution.output_shape();
         return on_cpu(op, [input, filters], |_| vec![0.0; n * h * w * o]);
     }
-    let packed = packed_weights::find_or_pack(op, weight, filters, convolution, scale)?;
+    let packed = packed(op, convolution, weight, filters, scale)?;
     on_cpu(op, [input, filters], |[x, values]| {
         let weights = match &packed {
             Some(packed) => Weights::Packed(packed),
@@ -107,6 +109,28 @@ pub(super) fn product(
         };
         convolution.forward(x, weights, epilogue)
     })
+}
+
+/// The packed form of `weight`, whose values are `filters`: found, or packed now. `None` if this thread keeps none, if `weight`
+/// is no parameter, or if a tape records, since the parameter is about to change.
+fn packed(
+    op: &'static str,
+    convolution: &Convolution,
+    weight: &Tensor,
+    filters: &Tensor,
+    scale: Option<&[f32]>,
+) -> Result<Option<Rc<PackedWeights>>> {
+    if !weight.is_variable() || tape::is_recording() || !packed_weights::are_kept() {
+        return Ok(None);
+    }
+    if let Some(found) = packed_weights::find(weight, convolution, scale) {
+        return Ok(Some(found));
+    }
+    let packed = on_cpu(op, [filters], |[filters]| convolution.pack(filters, scale))?.map(Rc::new);
+    if let Some(packed) = &packed {
+        packed_weights::insert(weight, packed.clone(), scale);
+    }
+    Ok(packed)
 }
 
 /// The gradients need the images, channels-last, and the filters.
@@ -125,15 +149,15 @@ impl Backward for Conv2d {
         let mut grads = vec![None; needs.len()];
         if needs[0] {
             let dx = on_cpu(OP, [&dy, &self.filters], |[dy, filters]| convolution.input_grad(dy, filters))?;
-            grads[0] = Some(Output::channels_last(dx, convolution.input_shape()).into_tensor()?);
+            grads[0] = Some(Output::channels_last(dx, convolution.input_shape()).into_tensor(grad.device())?);
         }
         if needs[1] {
             let dw = on_cpu(OP, [&self.input, &dy], |[x, dy]| convolution.weight_grad(x, dy))?;
-            grads[1] = Some(Output::contiguous(dw, &convolution.weight_shape()).into_tensor()?);
+            grads[1] = Some(Output::contiguous(dw, &convolution.weight_shape()).into_tensor(grad.device())?);
         }
         if needs.get(2) == Some(&true) {
             let db = on_cpu(OP, [&dy], |[dy]| bias_grad(dy, outputs))?;
-            grads[2] = Some(Output::contiguous(db, &[outputs]).into_tensor()?);
+            grads[2] = Some(Output::contiguous(db, &[outputs]).into_tensor(grad.device())?);
         }
         Ok(grads)
     }

@@ -17,7 +17,7 @@ const OP: &str = "cross_entropy";
 /// the result is a scalar.
 ///
 /// # Errors
-/// Shapes that differ or an empty batch; a tensor that is not f32 on the CPU.
+/// Shapes that differ or an empty batch; a tensor that is not f32.
 ///
 /// # Source
 /// PyTorch's `cross_entropy` with probabilities as targets.
@@ -48,11 +48,11 @@ impl Backward for CrossEntropy {
         if needs[0] {
             let p = &self.probabilities;
             let dz = on_cpu(OP, [&self.targets], |[t]| softmax::logit_grad(p, t, k, scale))?;
-            grads[0] = Some(Output::contiguous(dz, &[n, k]).into_tensor()?);
+            grads[0] = Some(Output::contiguous(dz, &[n, k]).into_tensor(grad.device())?);
         }
         if needs[1] {
             let dt = on_cpu(OP, [&self.logits], |[z]| softmax::target_grad(z, k, scale))?;
-            grads[1] = Some(Output::contiguous(dt, &[n, k]).into_tensor()?);
+            grads[1] = Some(Output::contiguous(dt, &[n, k]).into_tensor(grad.device())?);
         }
         Ok(grads)
     }

@@ -1,4 +1,4 @@
-//! Where an operation reaches its device: the tensors' values go to a kernel. The CPU is the only device today.
+//! Dispatch to the device: passes the tensors' values to a kernel.
 
 use candle_core::Tensor;
 
@@ -7,13 +7,14 @@ use crate::error::Result;
 use crate::memory::values;
 
 /// Runs a CPU kernel on the values of `tensors`, for the operation `op`, which an error names. The tensors are
-/// contiguous ([`memory`](crate::memory) makes them so).
+/// contiguous ([`memory`](crate::memory) makes them so). The values of tensors on another device are copied to host
+/// memory: an operation without a kernel for a device is correct there, but slow.
 ///
 /// The kernel may wait in rayon's pool: this thread's tape is hidden meanwhile ([`suspended`]). So the kernel cannot
 /// record.
 ///
 /// # Errors
-/// A tensor on another device, which the error names; a tensor of another type than f32.
+/// A tensor of another type than f32; a copy from the device that fails.
 pub fn on_cpu<const N: usize, T>(
     op: &'static str,
     tensors: [&Tensor; N],

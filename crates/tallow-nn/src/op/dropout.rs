@@ -19,7 +19,7 @@ use crate::tape::{Backward, emit};
 /// Any.
 ///
 /// # Errors
-/// `p` outside [0, 1]; a tensor that is not f32 on the CPU.
+/// `p` outside [0, 1]; a tensor that is not f32.
 ///
 /// # Source
 /// Srivastava et al. 2014.
@@ -43,7 +43,7 @@ pub fn dropout(x: &Tensor, p: f32, rng: Rng) -> Result<Tensor> {
 /// `[n, ..]`.
 ///
 /// # Errors
-/// `p` outside [0, 1]; a scalar; a tensor that is not f32 on the CPU.
+/// `p` outside [0, 1]; a scalar; a tensor that is not f32.
 ///
 /// # Source
 /// Stochastic depth, Huang et al. 2016; timm's `drop_path`.
@@ -108,7 +108,7 @@ impl Backward for Dropout {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let grad = self.order.in_same_order(grad)?;
         let dx = on_cpu("dropout", [&grad], |[dy]| dropout::backward(dy, &self.kept, self.scale))?;
-        Ok(vec![Some(self.order.output(dx)?.into_tensor()?)])
+        Ok(vec![Some(self.order.output(dx)?.into_tensor(grad.device())?)])
     }
 }
 
@@ -122,6 +122,6 @@ impl Backward for DropPath {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let grad = self.order.in_same_order(grad)?;
         let dx = on_cpu("drop_path", [&grad], |[dy]| dropout::scale_samples(dy, &self.factors))?;
-        Ok(vec![Some(self.order.output(dx)?.into_tensor()?)])
+        Ok(vec![Some(self.order.output(dx)?.into_tensor(grad.device())?)])
     }
 }

@@ -15,7 +15,7 @@ use crate::tape::{Backward, Output, emit, records};
 /// `x` `[n, c, h, w]` → `[n, c]`.
 ///
 /// # Errors
-/// Images without pixels; a tensor that is not f32 on the CPU.
+/// Images without pixels; a tensor that is not f32.
 pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     const OP: &str = "global_avg_pool";
     let (images, shape @ (n, h, w, c)) = non_empty(OP, x)?;
@@ -30,7 +30,7 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
 /// `x` `[n, c, h, w]` → `[n, c]`.
 ///
 /// # Errors
-/// Images without pixels; a tensor that is not f32 on the CPU.
+/// Images without pixels; a tensor that is not f32.
 pub fn global_max_pool(x: &Tensor) -> Result<Tensor> {
     const OP: &str = "global_max_pool";
     let (images, shape @ (n, h, w, c)) = non_empty(OP, x)?;
@@ -60,7 +60,7 @@ impl Backward for GlobalAvg {
         let (_, h, w, c) = self.shape;
         let kernel = |[dy]: [&[f32]; 1]| if c == 0 { Vec::new() } else { global_avg_backward(dy, h * w, c) };
         let dx = on_cpu("global_avg_pool", [&contiguous(grad)?], kernel)?;
-        Ok(vec![Some(Output::channels_last(dx, self.shape).into_tensor()?)])
+        Ok(vec![Some(Output::channels_last(dx, self.shape).into_tensor(grad.device())?)])
     }
 }
 
@@ -73,6 +73,6 @@ struct GlobalMax {
 impl Backward for GlobalMax {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let dx = on_cpu("global_max_pool", [&contiguous(grad)?], |[dy]| self.pooling.max_backward(&self.taps, dy))?;
-        Ok(vec![Some(Output::channels_last(dx, self.shape).into_tensor()?)])
+        Ok(vec![Some(Output::channels_last(dx, self.shape).into_tensor(grad.device())?)])
     }
 }

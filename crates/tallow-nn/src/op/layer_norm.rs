@@ -17,7 +17,7 @@ const OP: &str = "layer_norm";
 /// `x` `[.., d]`; `gamma`, `beta` `[d]`; the result as `x`, contiguous.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 ///
 /// # Source
 /// Ba, Kiros & Hinton 2016; numbers as PyTorch's `layer_norm`.
@@ -35,7 +35,7 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Result
     let y = if records(&inputs) {
         emit(output, &inputs, LayerNorm { x: rows, gamma: gamma_values, stats })?
     } else {
-        output.into_tensor()?
+        output.into_tensor(x.device())?
     };
     Ok(record(y, &inputs, || Op::LayerNorm { eps }))
 }
@@ -54,7 +54,7 @@ impl Backward for LayerNorm {
             on_cpu(OP, [&self.x, &grad], |[x, dy]| norm::layer_norm_backward(x, &self.gamma, &self.stats, dy))?;
         let d = self.gamma.len();
         let tensor = |need: bool, values: Vec<f32>, shape: &[usize]| {
-            need.then(|| Output::contiguous(values, shape).into_tensor()).transpose()
+            need.then(|| Output::contiguous(values, shape).into_tensor(grad.device())).transpose()
         };
         Ok(vec![
             tensor(needs[0], gradients.x, self.x.dims())?,

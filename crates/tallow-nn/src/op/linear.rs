@@ -20,7 +20,7 @@ const OP: &str = "linear";
 /// `x` `[.., in]`, `weight` `[out, in]`, `bias` `[out]` → `[.., out]`, contiguous.
 ///
 /// # Errors
-/// Other shapes, no inputs or no outputs; a tensor that is not f32 on the CPU.
+/// Other shapes, no inputs or no outputs; a tensor that is not f32.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let refuse = || {
         let found = format!("x {:?}, weight {:?}, bias {:?}", x.dims(), weight.dims(), bias.map(Tensor::dims));
@@ -50,7 +50,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 /// `a` `[n, k]`, `b` `[k, m]` → `[n, m]`, contiguous.
 ///
 /// # Errors
-/// Other shapes, or `k` or `m` of 0; a tensor that is not f32 on the CPU.
+/// Other shapes, or `k` or `m` of 0; a tensor that is not f32.
 pub fn matmul_no_grad(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     const OP: &str = "matmul_no_grad";
     let refuse = || {
@@ -65,7 +65,7 @@ pub fn matmul_no_grad(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
     let convolution = Convolution::linear(rows, inputs, outputs, precision::current()).map_err(|_| refuse())?;
     let data = on_cpu(OP, [&contiguous(a)?, &contiguous(b)?], |[a, b]| convolution.input_grad(a, b))?;
-    Output::contiguous(data, &[rows, inputs]).into_tensor()
+    Output::contiguous(data, &[rows, inputs]).into_tensor(a.device())
 }
 
 struct Linear {
@@ -82,15 +82,15 @@ impl Backward for Linear {
         let mut grads = vec![None, None];
         if needs[0] {
             let dx = on_cpu(OP, [&dy, &self.weight], |[dy, w]| convolution.input_grad(dy, w))?;
-            grads[0] = Some(Output::contiguous(dx, self.x.dims()).into_tensor()?);
+            grads[0] = Some(Output::contiguous(dx, self.x.dims()).into_tensor(grad.device())?);
         }
         if needs[1] {
             let dw = on_cpu(OP, [&self.x, &dy], |[x, dy]| convolution.weight_grad(x, dy))?;
-            grads[1] = Some(Output::contiguous(dw, self.weight.dims()).into_tensor()?);
+            grads[1] = Some(Output::contiguous(dw, self.weight.dims()).into_tensor(grad.device())?);
         }
         if self.bias {
             let db = needs[2].then(|| on_cpu(OP, [&dy], |[dy]| sums(dy, outputs))).transpose()?;
-            grads.push(db.map(|db| Output::contiguous(db, &[outputs]).into_tensor()).transpose()?);
+            grads.push(db.map(|db| Output::contiguous(db, &[outputs]).into_tensor(grad.device())).transpose()?);
         }
         Ok(grads)
     }

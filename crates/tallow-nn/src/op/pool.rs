@@ -1,6 +1,6 @@
 //! Max and average pooling over windows.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use tallow_kernels::cpu::pool::{MaxTaps, PoolConfig, Pooling};
 
 use super::on_cpu;
@@ -16,7 +16,7 @@ use crate::tape::{Backward, Output, emit, records};
 /// `h' = ⌊(h + 2·padding − kernel) / stride⌋ + 1`, rounded up in `ceil_mode`.
 ///
 /// # Errors
-/// A window that does not fit; a tensor that is not f32 on the CPU.
+/// A window that does not fit; a tensor that is not f32.
 ///
 /// # Source
 /// PyTorch's `max_pool2d`: the first of equal values gets the gradient.
@@ -26,7 +26,7 @@ pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let keep_taps = records(&[x]);
     let (data, taps) = on_cpu(OP, [&images], |[x]| windows.pooling.max(x, keep_taps))?;
     let output = windows.output(data);
-    let y = if keep_taps { emit(output, &[x], MaxPool { windows, taps })? } else { output.into_tensor()? };
+    let y = if keep_taps { emit(output, &[x], MaxPool { windows, taps })? } else { output.into_tensor(x.device())? };
     Ok(record(y, &[x], || Op::MaxPool(config)))
 }
 
@@ -37,7 +37,7 @@ pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
 /// As in [`max_pool2d`].
 ///
 /// # Errors
-/// A window that does not fit; a tensor that is not f32 on the CPU.
+/// A window that does not fit; a tensor that is not f32.
 pub fn avg_pool2d(x: &Tensor, config: PoolConfig, count_include_pad: bool) -> Result<Tensor> {
     const OP: &str = "avg_pool2d";
     let (images, windows) = windows(OP, x, config)?;
@@ -60,8 +60,8 @@ impl Windows {
         Output::channels_last(data, (n, h, w, c))
     }
 
-    fn input_grad(&self, data: Vec<f32>) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(Output::channels_last(data, self.input).into_tensor()?)])
+    fn input_grad(&self, data: Vec<f32>, device: &Device) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(Output::channels_last(data, self.input).into_tensor(device)?)])
     }
 }
 
@@ -99,7 +99,7 @@ impl Backward for MaxPool {
         const OP: &str = "max_pool2d";
         let grad = channels_last(OP, grad)?;
         let dx = on_cpu(OP, [&grad], |[dy]| self.windows.pooling.max_backward(&self.taps, dy))?;
-        self.windows.input_grad(dx)
+        self.windows.input_grad(dx, grad.device())
     }
 }
 
@@ -113,6 +113,6 @@ impl Backward for AvgPool {
         const OP: &str = "avg_pool2d";
         let grad = channels_last(OP, grad)?;
         let dx = on_cpu(OP, [&grad], |[dy]| self.windows.pooling.avg_backward(dy, self.count_include_pad))?;
-        self.windows.input_grad(dx)
+        self.windows.input_grad(dx, grad.device())
     }
 }

@@ -14,20 +14,20 @@ use crate::memory::Dense;
 /// Any.
 ///
 /// # Errors
-/// A tensor that is not f32 on the CPU.
+/// A tensor that is not f32.
 ///
 /// # Source
 /// PyTorch's `fake_quantize_per_tensor_affine`; the operators QuantizeLinear and DequantizeLinear of ONNX.
 pub fn fake_quantize(x: &Tensor, scale: f32, zero_point: u8) -> Result<Tensor> {
     let dense = Dense::new(x)?;
     let data = on_cpu("fake_quantize", [&dense.memory], |[x]| quantize::fake_quantize(x, scale, zero_point))?;
-    dense.output(data)?.into_tensor()
+    dense.output(data)?.into_tensor(x.device())
 }
 
 /// Finds the least and the greatest value; (∞, −∞) of an empty tensor.
 ///
 /// # Errors
-/// A tensor that is not f32 on the CPU.
+/// A tensor that is not f32.
 pub fn range(x: &Tensor) -> Result<(f32, f32)> {
     let dense = Dense::new(x)?;
     on_cpu("range", [&dense.memory], |[x]| quantize::range(x))

@@ -17,7 +17,7 @@ const OP: &str = "scale";
 /// `x` `[n, c, h, w]`, `gates` `[n, c]` → `[n, c, h, w]`, channels-last.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 ///
 /// # Source
 /// Hu et al. 2017, "Squeeze-and-Excitation Networks".
@@ -38,7 +38,7 @@ pub fn scale_channels(x: &Tensor, gates: &Tensor) -> Result<Tensor> {
 /// `x` `[.., c]`, `gamma` `[c]` → as `x`, contiguous.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 ///
 /// # Source
 /// Touvron et al. 2021, "Going deeper with Image Transformers".
@@ -80,11 +80,11 @@ impl Backward for Scale {
         let mut grads = vec![None, None];
         if needs[0] {
             let dx = on_cpu(OP, [&grad, &self.factors], |[dy, factors]| scale::forward(self.groups, dy, factors))?;
-            grads[0] = Some(self.output(dx)?.into_tensor()?);
+            grads[0] = Some(self.output(dx)?.into_tensor(grad.device())?);
         }
         if needs[1] {
             let ds = on_cpu(OP, [&grad, &self.x], |[dy, x]| scale::factor_grad(self.groups, dy, x))?;
-            grads[1] = Some(Output::contiguous(ds, self.factors.dims()).into_tensor()?);
+            grads[1] = Some(Output::contiguous(ds, self.factors.dims()).into_tensor(grad.device())?);
         }
         Ok(grads)
     }

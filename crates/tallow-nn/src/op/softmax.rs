@@ -19,7 +19,7 @@ const OP: &str = "softmax";
 /// `x` `[.., k]`; the result as `x`, contiguous.
 ///
 /// # Errors
-/// A scalar, or `k = 0`; a tensor that is not f32 on the CPU.
+/// A scalar, or `k = 0`; a tensor that is not f32.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let k = match x.dims().last() {
         Some(&k) if k > 0 => k,
@@ -43,6 +43,6 @@ impl Backward for Softmax {
         let grad = contiguous(grad)?;
         let y = self.y.get().ok_or(Error::NotRecorded)?;
         let dx = on_cpu(OP, [y, &grad], |[y, dy]| softmax::backward(y, dy, self.k))?;
-        Ok(vec![Some(Output::contiguous(dx, grad.dims()).into_tensor()?)])
+        Ok(vec![Some(Output::contiguous(dx, grad.dims()).into_tensor(grad.device())?)])
     }
 }

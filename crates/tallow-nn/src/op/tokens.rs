@@ -65,7 +65,7 @@ impl Backward for ToImages {
 /// `x` `[n, l, c]`, `positions` `[1, l, c]` → `[n, l, c]`.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 ///
 /// # Source
 /// Dosovitskiy et al. 2020, "An Image is Worth 16x16 Words".
@@ -94,7 +94,7 @@ impl Backward for AddPositions {
 fn sum_over_images(grad: &Tensor) -> Result<Tensor> {
     let (_, l, c) = grad.dims3()?;
     let sum = on_cpu("tokens", [grad], |[dy]| sums(dy, (l * c).max(1)))?;
-    Output::contiguous(sum, &[1, l, c]).into_tensor()
+    Output::contiguous(sum, &[1, l, c]).into_tensor(grad.device())
 }
 
 /// Concatenates the tokens of several sequences for each image. A sequence of one image goes to every image: class and
@@ -104,7 +104,7 @@ fn sum_over_images(grad: &Tensor) -> Result<Tensor> {
 /// `[n or 1, l, c]` each → `[n, Σ l, c]`.
 ///
 /// # Errors
-/// No sequences; other widths or numbers of images; a tensor that is not f32 on the CPU.
+/// No sequences; other widths or numbers of images; a tensor that is not f32.
 pub fn concat_tokens(parts: &[&Tensor]) -> Result<Tensor> {
     const OP: &str = "concat_tokens";
     let shapes = parts.iter().map(|part| sequences(OP, part)).collect::<Result<Vec<_>>>()?;
@@ -158,7 +158,7 @@ impl Backward for ConcatTokens {
 fn token_range(x: &Tensor, from: usize, l: usize) -> Result<Tensor> {
     let (n, all, c) = x.dims3()?;
     let data = on_cpu("tokens", [&contiguous(x)?], |[x]| tokens::narrow(x, all * c, from * c, l * c))?;
-    Output::contiguous(data, &[n, l, c]).into_tensor()
+    Output::contiguous(data, &[n, l, c]).into_tensor(x.device())
 }
 
 /// Selects one token of each image: the class token.
@@ -167,7 +167,7 @@ fn token_range(x: &Tensor, from: usize, l: usize) -> Result<Tensor> {
 /// `x` `[n, l, c]`, `index` below `l` → `[n, c]`.
 ///
 /// # Errors
-/// Other shapes; a tensor that is not f32 on the CPU.
+/// Other shapes; a tensor that is not f32.
 pub fn select_token(x: &Tensor, index: usize) -> Result<Tensor> {
     const OP: &str = "select_token";
     let (n, l, c) = sequences(OP, x)?;
@@ -189,7 +189,7 @@ impl Backward for SelectToken {
         let (n, c) = grad.dims2()?;
         let (index, l) = (self.index, self.l);
         let dx = on_cpu("select_token", [&contiguous(grad)?], |[dy]| tokens::narrow_backward(dy, l * c, index * c, c))?;
-        Ok(vec![Some(Output::contiguous(dx, &[n, l, c]).into_tensor()?)])
+        Ok(vec![Some(Output::contiguous(dx, &[n, l, c]).into_tensor(grad.device())?)])
     }
 }
 

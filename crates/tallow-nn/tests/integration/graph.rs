@@ -1,4 +1,4 @@
-//! What a traced forward pass leaves.
+//! The graph that a traced forward pass records.
 
 use candle_core::{Device, Tensor};
 use tallow_nn::graph::{Dim, Op, Value, trace};

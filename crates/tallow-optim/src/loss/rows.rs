@@ -46,7 +46,7 @@ impl Backward for Gradient {
     fn backward(&self, grad: &Tensor, _needs: &[bool]) -> tallow_nn::Result<Vec<Option<Tensor>>> {
         let scale = grad.to_scalar::<f32>()?;
         let values = self.values.iter().map(|value| scale * value).collect();
-        Ok(vec![Some(Output::contiguous(values, &self.dims).into_tensor()?)])
+        Ok(vec![Some(Output::contiguous(values, &self.dims).into_tensor(grad.device())?)])
     }
 }
 

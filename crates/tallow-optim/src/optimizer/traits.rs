@@ -14,7 +14,7 @@ pub trait Optimizer {
     /// Takes one step. A parameter without a gradient does not change.
     ///
     /// # Errors
-    /// A parameter or gradient that is not f32 on the CPU, or whose shapes differ.
+    /// A parameter or gradient that is not f32, or whose shapes differ.
     fn step(&mut self, grads: &Gradients, rates: Rates) -> Result<()>;
 
     /// The state to save, by name: copies, not views.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, bail};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::Result;
@@ -11,19 +11,25 @@ use crate::Result;
 const CHUNK: usize = 16 * 1024;
 
 /// Calls `f` on aligned chunks of `target` (changed in place), `source`, and the `state` vectors. A state vector that
-/// is empty stays so: `f` gets empty slices of it.
+/// is empty stays so: `f` gets empty slices of it. Tensors on another device are copied to host memory and back.
 ///
 /// # Shapes
 /// `target` and `source` of one shape, `target` contiguous; state vectors with as many values, or none.
 ///
 /// # Errors
-/// Tensors of unlike shapes, or other than f32 on the CPU.
+/// Tensors of unlike shapes, or other than f32.
 pub(crate) fn update<const N: usize>(
     target: &Tensor,
     source: &Tensor,
     state: &mut [Vec<f32>; N],
     f: impl Fn(&mut [f32], &[f32], [&mut [f32]; N]) + Sync,
 ) -> Result<()> {
+    if !target.device().is_cpu() {
+        let updated = target.to_device(&Device::Cpu)?;
+        update(&updated, &source.to_device(&Device::Cpu)?, state, f)?;
+        let updated = updated.flatten_all()?.to_device(target.device())?;
+        return Ok(target.flatten_all()?.slice_set(&updated, 0, 0)?);
+    }
     let state = RefCell::new(state.each_mut().map(Vec::as_mut_slice));
     let source = source.detach().contiguous()?;
     Ok(target.inplace_op2(&source, &Update { state, f })?)

@@ -47,7 +47,7 @@ impl SummaryCsv {
     ///
     /// # Errors
     ///
-    /// Those of [`create`](Self::create); the file has other columns, or a row that is broken.
+    /// The errors of [`create`](Self::create); the file has other columns, or a row that is broken.
     pub fn resume(path: &Path, columns: &[&str], epoch: u64) -> Result<Self> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,

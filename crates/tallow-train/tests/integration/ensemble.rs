@@ -149,7 +149,7 @@ fn what_is_fitted_is_fitted_on_what_all_members_hold_out() -> Result<()> {
     Ok(())
 }
 
-/// As one function of a batch, what it is as a graph too: views, an average, its weights, a regression; a member with another mean,
+/// The graph of an ensemble computes what the ensemble does: views, an average, its weights, a regression; a member with another mean,
 /// deviation and order of classes.
 #[test]
 fn an_ensemble_is_a_function_of_images() -> Result<()> {

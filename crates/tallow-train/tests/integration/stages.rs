@@ -1,4 +1,4 @@
-//! What changes between epochs: batches and images that grow, and the measuring of batch sizes.
+//! Batch and image sizes that grow between epochs, and the measuring of batch sizes.
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -160,7 +160,7 @@ fn a_distillation_token_learns_from_the_teacher_alone() -> Result<()> {
     Ok(())
 }
 
-/// What a linear probe ends with, whether it kept features, and its evaluation.
+/// The state dict after a linear probe, whether it kept features, and its evaluation.
 fn probe(settings: &[&str], folder: &std::path::Path) -> Result<(bool, Option<tallow_metrics::Evaluation>)> {
     let common = ["transfer.freeze=[\"backbone\"]", "augment.train_as_eval=true", "train.epochs=3"];
     let mut run = run(config(&[&common[..], settings].concat()), images(48), folder, &GO);
@@ -237,7 +237,7 @@ fn teachers_that_do_not_fit_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// What a student has learned after one epoch, from a teacher alone.
+/// The state dict of a student after one epoch, taught by a teacher alone.
 fn taught_by(teacher: &Path, settings: &[&str]) -> Result<Vec<f32>> {
     let (student, teacher) = (folder(), format!("distill.teacher={teacher:?}"));
     let settings = [&["train.epochs=1", "distill.alpha=1.0", &teacher], settings].concat();

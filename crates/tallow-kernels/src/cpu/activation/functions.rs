@@ -1,6 +1,6 @@
 //! The activation functions as scalar formulas that the compiler vectorises: no branches, no calls.
 
-use crate::cpu::vectorised::{MulAdd, select};
+use crate::cpu::loops::{MulAdd, select};
 
 /// A function of one variable and its derivative.
 pub(crate) trait Function {
@@ -136,7 +136,7 @@ function!(GeluTanh, |x| x * logistic::<M>(TANH_SCALE * (x + TANH_CUBE * x * x * 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::vectorised::TwoSteps;
+    use crate::cpu::loops::TwoSteps;
 
     #[test]
     fn exp_is_within_two_ulp() {

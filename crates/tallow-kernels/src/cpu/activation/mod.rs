@@ -6,8 +6,8 @@ use functions::Function;
 use rayon::prelude::*;
 
 use super::CHUNK;
+use super::isa::vectorised;
 use super::memory::{Slot, Uninit};
-use super::vectorised::vectorised;
 
 /// An elementwise activation function. Formulas and names are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use gemm::Parallelism;
 
 use crate::cpu::activation::functions::exp;
+use crate::cpu::isa::vectorised;
+use crate::cpu::loops::{reduce, sum};
 use crate::cpu::memory::SharedMut;
-use crate::cpu::vectorised::{reduce, sum, vectorised};
 
 /// Scores that a block of queries works on: they and their gradients should stay in the L2 cache.
 const BLOCK_SCORES: usize = 16 * 1024;

@@ -1,7 +1,7 @@
 //! Products of bf16 matrices summed in f32: the arithmetic under [`Precision::Bf16`].
 //!
 //! Operands lie in *tiles*, the shape in which a matrix unit multiplies: 16 rows of 32 contracted values
-//! ([`pack::rows`]) times 16 pairs of contracted values by 16 columns ([`pack::pairs`]), a KiB each. One [`Product`] is
+//! ([`pack::rows`]) times 16 pairs of contracted values by 16 columns ([`pack::pairs`]), a KiB each. One [`Product`](product::Product) is
 //! a block of 2 × 2 tiles of f32 sums, over any list of such pairs of tiles. It runs on the fastest [`Unit`] of the
 //! machine; in tests also in plain Rust, so that the packing around it is tested on any machine.
 //!
@@ -11,13 +11,16 @@
 pub mod pack;
 #[cfg(test)]
 mod portable;
+pub mod product;
 #[cfg(test)]
 mod tests;
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use super::{arch, simd};
+use product::{Product, Term};
+
+use super::{arch, isa};
 
 /// The number format of the factors of a product. Sums are f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,13 +37,6 @@ pub enum Precision {
 pub fn bf16_unit() -> Option<&'static str> {
     Unit::best().map(Unit::name)
 }
-
-/// Rows of a tile of sums, and its columns.
-pub const TILE: usize = 16;
-/// Contracted values of a tile.
-pub const DEPTH: usize = 32;
-/// bf16 values of a tile of either operand.
-pub const TILE_VALUES: usize = TILE * DEPTH;
 
 /// A unit of this machine that multiplies bf16. A value exists only for a unit that was detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +65,7 @@ impl Unit {
     pub fn best() -> Option<Unit> {
         static BEST: OnceLock<Option<Unit>> = OnceLock::new();
         *BEST.get_or_init(|| {
-            let limit = simd::limit();
+            let limit = isa::limit();
             let allowed =
                 |unit: &Unit| limit != Some("portable") && unit.native().is_some_and(|unit| unit.allowed(limit));
             Unit::available().into_iter().find(allowed)
@@ -118,37 +114,6 @@ impl Drop for Ready {
             unsafe { unit.end() };
         }
     }
-}
-
-/// One term of a product: addresses of two tiles of rows and of two tiles of columns that follow each other.
-/// A term covers `depths` of them: further tiles follow these without a gap.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct Term {
-    /// The first tile of each of the two rows of tiles, relative to [`Product::rows`].
-    pub rows: [usize; 2],
-    /// The first two tiles of columns, relative to [`Product::columns`], in bytes.
-    pub columns: usize,
-}
-
-/// Sums of 32 × 32: two rows of two tiles.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct Product {
-    /// The address to which every term's `rows` are relative.
-    pub rows: usize,
-    /// The address to which every term's `columns` are relative.
-    pub columns: usize,
-    /// Pairs of tiles in each term, 1 or more.
-    pub depths: usize,
-    /// The start of the sums for each row of tiles. One row of it serves all rows if `init_stride` is 0.
-    pub init: [*const f32; 2],
-    /// Bytes from one row of `init` to the next.
-    pub init_stride: usize,
-    /// The place of the sums, for each row of tiles.
-    pub out: [*mut f32; 2],
-    /// Bytes from one row of `out` to the next.
-    pub out_stride: usize,
 }
 
 impl Ready {

@@ -3,20 +3,8 @@
 //! All take up to 16 or 32 rows of `len` values, `stride` values apart, of which the first `valid` exist: what lies
 //! beyond them, or beyond `len` in the last tile, is zero.
 
-use super::{DEPTH, TILE, TILE_VALUES, Unit};
-
-/// Rows of f32 in memory.
-#[derive(Debug, Clone, Copy)]
-pub struct Rows {
-    /// The first value of the first row.
-    pub start: *const f32,
-    /// Values from one row to the next.
-    pub stride: usize,
-    /// Rows that exist.
-    pub valid: usize,
-    /// Values of a row.
-    pub len: usize,
-}
+use super::Unit;
+use super::product::{DEPTH, Rows, TILE, TILE_VALUES};
 
 /// bf16, rounded to nearest even.
 pub fn round(value: f32) -> u16 {

@@ -1,6 +1,6 @@
 //! Products of bf16 tiles in plain Rust, for tests.
 
-use super::{Product, TILE, TILE_VALUES, Term};
+use super::product::{Product, TILE, TILE_VALUES, Term};
 
 /// See [`super::Ready::multiply`].
 ///

@@ -1,6 +1,7 @@
 //! Products on each unit against plain Rust, and each packing against its definition.
 
-use super::pack::{Rows, round};
+use super::pack::round;
+use super::product::{Rows, TILE_VALUES};
 use super::*;
 
 fn random(len: usize) -> Vec<f32> {

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use super::activation::Activation;
 use super::bf16::{Precision, Unit};
-use super::simd::Isa;
+use super::isa::Isa;
 use geometry::Geometry;
 use pack::Columns;
 use walk::{Image, Target, Walk};

@@ -1,4 +1,4 @@
-//! Which pixels a product reads for each pixel that it writes.
+//! The pixels that a product reads for each pixel that it writes.
 
 use super::{Geometry, unfold};
 use crate::cpu::memory::SharedMut;

@@ -9,8 +9,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Geometry, unfold};
+use crate::cpu::isa::{self, Isa};
 use crate::cpu::memory::{SharedMut, Uninit};
-use crate::cpu::simd::{self, Isa, Kernel, Simd, with_tile};
+use crate::cpu::simd::{self, Kernel, Simd, with_tile};
 
 /// Pixels of a block: its panel of gradients stays in the L1 cache.
 const BLOCK_PIXELS: usize = 128;
@@ -33,7 +34,7 @@ pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         let rows = slice * rows / slices..(slice + 1) * rows / slices;
         let panels = part * panels / parts..(part + 1) * panels / parts;
         let sums = SliceSums { start: shared, offset: slice * plan.len() };
-        simd::run_on(isa, WeightGradTask { g, plan: &plan, x, dy, rows, panels, sums });
+        isa::run_on(isa, WeightGradTask { g, plan: &plan, x, dy, rows, panels, sums });
     });
     // SAFETY: each slice has rows, and its tasks write all sums at its first block.
     let sums = unsafe { sums.finish() };

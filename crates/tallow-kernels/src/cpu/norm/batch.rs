@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::columns::{Columns, block_moments, combine};
 use crate::cpu::activation::functions::Function;
 use crate::cpu::activation::{Activation, with_function};
+use crate::cpu::isa::vectorised;
 use crate::cpu::memory::{Slot, Uninit};
-use crate::cpu::vectorised::vectorised;
 
 /// The mean and the biased variance of each of the `c` columns of `x`.
 ///

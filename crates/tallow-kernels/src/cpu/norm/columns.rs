@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::CHUNK;
-use crate::cpu::vectorised::vectorised;
+use crate::cpu::isa::vectorised;
 
 /// The division of a matrix with `c` columns into blocks of rows.
 #[derive(Debug, Clone, Copy)]

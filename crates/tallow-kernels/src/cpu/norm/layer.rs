@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use super::columns::combine;
 use crate::cpu::CHUNK;
+use crate::cpu::isa::vectorised;
+use crate::cpu::loops::sum;
 use crate::cpu::memory::{Slot, Uninit};
-use crate::cpu::vectorised::{sum, vectorised};
 
 /// `(x − mean) / √(var + eps) · gamma + beta` with the mean and variance of each row of `gamma.len()` values; and each
 /// row's mean and 1/σ.

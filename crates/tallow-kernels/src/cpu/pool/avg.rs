@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::Pooling;
 use super::window::{Axis, Span};
+use crate::cpu::isa::vectorised;
 use crate::cpu::memory::{Slot, Uninit, copy, fill};
 use crate::cpu::norm::add_rows;
-use crate::cpu::vectorised::vectorised;
 
 /// Pixels summed in f32 before their sum is added to the total: bounds the rounding error of large images.
 const RUN: usize = 64;

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use super::Pooling;
 use super::window::{Axis, Span};
+use crate::cpu::isa::vectorised;
+use crate::cpu::loops::select;
 use crate::cpu::memory::{Slot, Uninit, assume_written, copy, fill};
-use crate::cpu::vectorised::{select, vectorised};
 
 /// The tap of each maximum within its window.
 pub struct MaxTaps(Taps);

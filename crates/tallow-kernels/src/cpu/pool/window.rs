@@ -1,4 +1,4 @@
-//! Which input pixels a window covers, and which windows cover an input pixel.
+//! The input pixels that a window covers, and the windows that cover an input pixel.
 
 /// One axis of a pooling.
 #[derive(Debug, Clone, Copy)]

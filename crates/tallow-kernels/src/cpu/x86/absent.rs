@@ -1,7 +1,6 @@
 //! The interface of this folder on other architectures: no instruction set and no unit, as types without values.
 
-use crate::cpu::bf16::pack::Rows;
-use crate::cpu::bf16::{Product, Term};
+use crate::cpu::bf16::product::{Product, Rows, Term};
 use crate::cpu::simd::Kernel;
 
 /// No instruction set.
@@ -39,10 +38,10 @@ pub unsafe fn run<K: Kernel>(level: Level, _kernel: K) -> K::Output {
     match level {}
 }
 
-/// Part of [`vectorised`](crate::cpu::vectorised): leaves the portable body.
+/// Part of [`vectorised`](crate::cpu::isa::vectorised): leaves the portable body.
 macro_rules! call_best {
-    ($($anything:tt)*) => {
-        if let Some(level) = $crate::cpu::simd::Isa::best().native() {
+    ($level:expr, $($anything:tt)*) => {
+        if let Some(level) = $level {
             match level {}
         }
     };

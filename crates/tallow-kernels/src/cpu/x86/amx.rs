@@ -7,7 +7,7 @@
 
 use std::mem::offset_of;
 
-use crate::cpu::bf16::{Product, Term};
+use crate::cpu::bf16::product::{Product, Term};
 
 /// Whether the processor has AMX-BF16 and the operating system grants it to this process.
 pub fn is_available() -> bool {

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::cpu::bf16::{Product, TILE, TILE_VALUES, Term};
+use crate::cpu::bf16::product::{Product, TILE, TILE_VALUES, Term};
 
 /// Whether the processor has AVX512-BF16, and the AVX-512 that packing needs.
 pub fn is_available() -> bool {

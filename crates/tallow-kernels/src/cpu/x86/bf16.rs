@@ -1,8 +1,7 @@
 //! The units that multiply bf16.
 
 use super::{amx, avx512_bf16, pack};
-use crate::cpu::bf16::pack::Rows;
-use crate::cpu::bf16::{Product, Term};
+use crate::cpu::bf16::product::{Product, Rows, Term};
 
 /// A unit that multiplies bf16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::cpu::bf16::pack::Rows;
-use crate::cpu::bf16::{DEPTH, TILE, TILE_VALUES};
+use crate::cpu::bf16::product::{DEPTH, Rows, TILE, TILE_VALUES};
 
 /// The first `len` of sixteen values, zeros after them.
 ///

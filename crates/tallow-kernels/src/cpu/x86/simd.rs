@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use crate::cpu::loops::MulAdd;
 use crate::cpu::simd::{Kernel, Simd};
-use crate::cpu::vectorised::MulAdd;
 
 /// Instruction sets, from the least to the most capable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,10 +86,10 @@ pub unsafe fn run<K: Kernel>(level: Level, kernel: K) -> K::Output {
     }
 }
 
-/// Part of [`vectorised`](crate::cpu::vectorised): compiles the function `body` of the place for each level, and
-/// returns from the place with the best one's result.
+/// Part of [`vectorised`](crate::cpu::isa::vectorised): compiles the function `body` of the place for each level, and
+/// returns from the place with the result of `$level`, which must come from an `Isa`.
 macro_rules! call_best {
-    ([$($generic:ident: $bound:path),*] ($($arg:ident: $type:ty),*)) => {
+    ($level:expr, [$($generic:ident: $bound:path),*] ($($arg:ident: $type:ty),*)) => {
         #[target_feature(enable = "avx2,fma")]
         fn avx2<$($generic: $bound),*>($($arg: $type),*) {
             body::<$crate::cpu::x86::Fused, $($generic),*>($($arg),*)
@@ -98,7 +98,7 @@ macro_rules! call_best {
         fn avx512<$($generic: $bound),*>($($arg: $type),*) {
             body::<$crate::cpu::x86::Fused, $($generic),*>($($arg),*)
         }
-        match $crate::cpu::simd::Isa::best().native() {
+        match $level {
             // SAFETY: an `Isa` holds only detected levels.
             Some($crate::cpu::x86::Level::Avx512) => return unsafe { avx512::<$($generic),*>($($arg),*) },
             // SAFETY: as above.

@@ -14,6 +14,9 @@ pub use weight_grad::weight_grad;
 
 use super::Geometry;
 
+/// Columns of a panel: two tiles.
+const PANEL: usize = 2 * crate::cpu::bf16::product::TILE;
+
 /// Below this many images or channels most of a tile is empty, and f32 is faster.
 const FEWEST: usize = 8;
 
@@ -33,7 +36,7 @@ struct Line([u16; 32]);
 impl Tiles {
     /// Room for `tiles` tiles of any content.
     fn reserve(&mut self, tiles: usize) -> *mut u16 {
-        let lines = tiles * crate::cpu::bf16::TILE;
+        let lines = tiles * crate::cpu::bf16::product::TILE;
         if self.0.len() < lines {
             self.0.resize(lines, Line([0; 32]));
         }

@@ -5,20 +5,17 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Tiles;
 use super::weights::WeightTiles;
+use super::{PANEL, Tiles};
 use crate::cpu::activation::{Activation, activate_in_place};
-use crate::cpu::bf16::pack::{self, Rows};
-use crate::cpu::bf16::{Product, TILE, TILE_VALUES, Term, Unit};
+use crate::cpu::bf16::product::{Product, Rows, TILE, TILE_VALUES, Term};
+use crate::cpu::bf16::{Unit, pack};
 use crate::cpu::conv2d::pack::Columns;
 use crate::cpu::conv2d::{Epilogue, Geometry, Image, Target, Walk};
 use crate::cpu::memory::Uninit;
 
 /// Tiles of source that a task packs at most, in KiB: with a panel of weights they should stay in the L2 cache.
 const TASK_TILES: usize = 640;
-/// Columns of a panel: two tiles.
-pub const PANEL: usize = 2 * TILE;
-
 pub fn forward(unit: Unit, g: &Geometry, x: &[f32], w: &[f32], scale: Option<&[f32]>, after: Epilogue) -> Vec<f32> {
     let scaled: Option<Vec<f32>> = scale.map(|scale| {
         let mut scaled = w.to_vec();

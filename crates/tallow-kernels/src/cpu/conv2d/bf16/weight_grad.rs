@@ -10,8 +10,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Tiles;
-use crate::cpu::bf16::pack::{self, Rows};
-use crate::cpu::bf16::{DEPTH, Product, TILE, TILE_VALUES, Term, Unit};
+use crate::cpu::bf16::product::{DEPTH, Product, Rows, TILE, TILE_VALUES, Term};
+use crate::cpu::bf16::{Unit, pack};
 use crate::cpu::conv2d::Geometry;
 use crate::cpu::memory::{SharedMut, Uninit};
 

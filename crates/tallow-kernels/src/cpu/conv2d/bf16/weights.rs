@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::product::PANEL;
-use super::{Line, Tiles};
-use crate::cpu::bf16::pack::{self, Rows, round};
-use crate::cpu::bf16::{DEPTH, TILE, TILE_VALUES, Unit};
+use super::{Line, PANEL, Tiles};
+use crate::cpu::bf16::Unit;
+use crate::cpu::bf16::pack::{self, round};
+use crate::cpu::bf16::product::{DEPTH, Rows, TILE, TILE_VALUES};
 use crate::cpu::conv2d::Geometry;
 use crate::cpu::conv2d::pack::{Columns, places};
 

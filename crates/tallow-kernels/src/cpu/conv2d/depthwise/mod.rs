@@ -13,8 +13,9 @@ use rayon::prelude::*;
 use super::{Epilogue, Geometry, Image, Target, Walk};
 use crate::cpu::activation::functions::Function as _;
 use crate::cpu::activation::{Activation, with_function};
+use crate::cpu::isa::{self, Isa};
 use crate::cpu::memory::Uninit;
-use crate::cpu::simd::{self, Isa, Kernel, Simd};
+use crate::cpu::simd::{self, Kernel, Simd};
 use window::{Strips, Window};
 
 mod weight_grad;
@@ -77,7 +78,7 @@ impl Filter {
         let strips = Strips::new(isa, walk);
         (0..n * strips.count).into_par_iter().for_each(|task| {
             let (image, rows) = (task / strips.count, strips.rows(task % strips.count));
-            simd::run_on(isa, FilterStrip { filter: self, source, walk, target, image, rows });
+            isa::run_on(isa, FilterStrip { filter: self, source, walk, target, image, rows });
         });
     }
 }

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::window::{Strips, Window};
 use super::{BLOCK_VECTORS, BUFFER};
 use crate::cpu::conv2d::{Geometry, Image, Walk};
-use crate::cpu::simd::{self, Isa, Kernel, Simd};
+use crate::cpu::isa::{self, Isa};
+use crate::cpu::simd::{self, Kernel, Simd};
 
 /// Slices of the batch whose filter gradients are summed apart.
 const SLICES: usize = 16;
@@ -21,7 +22,7 @@ pub fn weight_grad(isa: Isa, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         .into_par_iter()
         .map(|s| {
             let tasks = s * tasks / slices..(s + 1) * tasks / slices;
-            simd::run_on(isa, GradSlice { g, walk: &walk, strips: &strips, x, dy, tasks })
+            isa::run_on(isa, GradSlice { g, walk: &walk, strips: &strips, x, dy, tasks })
         })
         .collect();
     let (taps, width) = (g.taps(), g.c.next_multiple_of(simd::MAX_LANES));

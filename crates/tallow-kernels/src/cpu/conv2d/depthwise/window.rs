@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::BLOCK_VECTORS;
 use crate::cpu::conv2d::{Image, Walk};
-use crate::cpu::simd::Isa;
+use crate::cpu::isa::Isa;
 
 /// Values that the buffer of a strip should not exceed, so that it stays in the cache.
 const STRIP_VALUES: usize = 12 * 1024;

@@ -9,8 +9,9 @@ use super::pack::{Columns, PackedWeights};
 use super::{Epilogue, Geometry, Image, Target, Walk, unfold};
 use crate::cpu::activation::functions::Function as _;
 use crate::cpu::activation::{Activation, with_function};
+use crate::cpu::isa::{self, Isa};
 use crate::cpu::memory::Uninit;
-use crate::cpu::simd::{self, Isa, Kernel, Simd, with_tile};
+use crate::cpu::simd::{self, Kernel, Simd, with_tile};
 
 mod tile;
 
@@ -62,7 +63,7 @@ fn product(
     let parts = (2 * threads).div_ceil(chunks).min(panels);
     (0..chunks * parts).into_par_iter().for_each(|task| {
         let (index, part) = (task / parts, task % parts);
-        simd::run_on(
+        isa::run_on(
             isa,
             GatherTask {
                 g,

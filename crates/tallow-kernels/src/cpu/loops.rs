@@ -1,27 +1,4 @@
-//! Plain loops compiled for each instruction set: for kernels that the compiler vectorises well by itself.
-
-/// Defines a function whose body is compiled for each instruction set of the architecture and for the target's
-/// baseline; a call takes [`Isa::best`](super::simd::Isa::best). Everything that the body calls must be
-/// `#[inline(always)]`.
-///
-/// A body may name `M`, the [`MulAdd`] of its instruction set. One that does not gives the same bits on all of them.
-macro_rules! vectorised {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$($generic:ident: $bound:path),+>)?
-     ($($arg:ident: $type:ty),* $(,)?) $body:block) => {
-        $(#[$meta])*
-        #[allow(clippy::too_many_arguments)]
-        $vis fn $name $(<$($generic: $bound),+>)? ($($arg: $type),*) {
-            #[inline(always)]
-            #[allow(clippy::extra_unused_type_parameters)]
-            fn body<M: $crate::cpu::vectorised::MulAdd $(, $($generic: $bound),+)?> ($($arg: $type),*) $body
-
-            $crate::cpu::arch::call_best!([$($($generic: $bound),+)?] ($($arg: $type),*));
-            body::<$crate::cpu::vectorised::TwoSteps $(, $($generic),+)?> ($($arg),*)
-        }
-    };
-}
-
-pub(crate) use vectorised;
+//! Building blocks of loops that the compiler vectorises by itself: see [`vectorised`](super::isa::vectorised).
 
 /// The computation of `a · b + c`: a type, because code for each instruction set is compiled apart.
 pub trait MulAdd {

@@ -22,6 +22,8 @@
 //! # Ok(()) }
 //! ```
 
+mod backward;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
@@ -29,11 +31,12 @@ use std::rc::Rc;
 
 use candle_core::{Device, Tensor, TensorId, Var};
 
-use crate::context::{Suspended, suspended};
+pub use backward::Gradients;
+
 use crate::error::{Error, Result};
-use crate::op::add_gradients;
 use crate::packed_weights;
-use crate::precision::{self, Precision, autocast};
+use crate::precision::{self, Precision};
+use crate::suspended::Suspended;
 
 /// The backward of one recorded operation. It owns what it saved from the forward pass.
 pub trait Backward {
@@ -69,13 +72,13 @@ impl Output {
         Ok(if self.channels_last { memory.permute((0, 3, 1, 2))? } else { memory })
     }
 
-    /// Makes the tensor, not recorded.
+    /// Makes the tensor on `device`, not recorded.
     ///
     /// # Errors
-    /// When the number of values does not fit the shape.
-    pub fn into_tensor(mut self) -> Result<Tensor> {
+    /// When the number of values does not fit the shape, or the tensor not the device.
+    pub fn into_tensor(mut self, device: &Device) -> Result<Tensor> {
         let data = std::mem::take(&mut self.data);
-        let memory = Tensor::from_vec(data, self.memory_shape.as_slice(), &Device::Cpu)?;
+        let memory = Tensor::from_vec(data, self.memory_shape.as_slice(), device)?;
         self.view(memory)
     }
 }
@@ -139,22 +142,6 @@ impl Tape {
         Tape { number, not_send: PhantomData }
     }
 
-    /// The gradients of the scalar `loss` with respect to every variable that it depends on.
-    ///
-    /// # Errors
-    /// [`Error::NotRecorded`] if it depends on none; errors of the operations' backward.
-    pub fn backward(self, loss: &Tensor) -> Result<Gradients> {
-        let mut recording = self.take().ok_or(Error::NotRecorded)?;
-        if recording.track(loss).is_none() {
-            return Err(Error::NotRecorded);
-        }
-        // No other tape of this thread records the backward pass.
-        let _hidden = suspend();
-        let mut grads = HashMap::from([(loss.id(), loss.ones_like()?)]);
-        recording.walk(&mut grads, Some(loss.id()))?;
-        Ok(Gradients(grads))
-    }
-
     /// Ends recording and takes what was recorded.
     fn take(&self) -> Option<Recording> {
         RECORDINGS.with_borrow_mut(|all| {
@@ -176,64 +163,6 @@ pub(crate) fn suspend() -> Suspended<RefCell<Vec<Recording>>> {
 }
 
 impl Recording {
-    /// Walks the nodes in reverse, from the gradients of the last outputs to those of their inputs. The gradient of
-    /// `loss` is 1.
-    fn walk(&mut self, grads: &mut HashMap<TensorId, Tensor>, loss: Option<TensorId>) -> Result<()> {
-        while let Some(node) = self.nodes.pop() {
-            match node {
-                Node::Op { output, inputs, op } => {
-                    let Some(grad) = grads.remove(&output) else {
-                        continue;
-                    };
-                    let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
-                    for (id, grad) in inputs.iter().zip(op.backward(&grad, &needs)?) {
-                        if let (Some(id), Some(grad)) = (id, grad) {
-                            accumulate(grads, *id, grad)?;
-                        }
-                    }
-                }
-                Node::Replay { output, input, tracked, part, precision } => {
-                    let Some(grad) = grads.remove(&output) else {
-                        continue;
-                    };
-                    let mut again = Recording { frozen: self.frozen.clone(), ..Recording::default() };
-                    let input = if tracked.is_some() { again.leaf(&input)? } else { input };
-                    let (result, mut again) = {
-                        let _format = autocast(precision);
-                        recorded(again, || part(&input))?
-                    };
-                    if again.track(&result).is_some() {
-                        grads.insert(result.id(), grad);
-                        again.walk(grads, None)?;
-                    }
-                    if let (Some(id), Some(grad)) = (tracked, grads.remove(&input.id())) {
-                        accumulate(grads, id, grad)?;
-                    }
-                }
-                Node::Candle(tensor) => {
-                    let Some(grad) = grads.remove(&tensor.id()) else {
-                        continue;
-                    };
-                    // d/dt Σ t·g = g: Candle's engine has no other way in for a given gradient.
-                    let seeded =
-                        if Some(tensor.id()) == loss { tensor.clone() } else { (&tensor * &grad)?.sum_all()? };
-                    // Its matrix products wait in rayon.
-                    let store = suspended(|| seeded.backward())?;
-                    for id in store.get_ids() {
-                        let Some(grad) = store.get_id(*id) else {
-                            continue;
-                        };
-                        match self.leaves.get(id) {
-                            Some(view) => accumulate(grads, *view, grad.permute((0, 3, 1, 2))?)?,
-                            None => accumulate(grads, *id, grad.clone())?,
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Makes a tensor the output of a node: a variable, so that Candle's operations on it are tracked down to it and no
     /// further. Its order in memory stays.
     fn leaf(&mut self, tensor: &Tensor) -> Result<Tensor> {
@@ -280,23 +209,24 @@ pub fn records(inputs: &[&Tensor]) -> bool {
     })
 }
 
-/// Turns a kernel's output into a tensor, and records `op` as its backward if a tape is recording
-/// and any input depends on a variable.
+/// Turns a kernel's output into a tensor on the device of its inputs, and records `op` as its backward if a tape is
+/// recording and any input depends on a variable.
 ///
 /// # Errors
-/// When the number of values does not fit the shape.
+/// When the number of values does not fit the shape, or the tensor not the device.
 pub fn emit(mut output: Output, inputs: &[&Tensor], op: impl Backward + 'static) -> Result<Tensor> {
+    let device = inputs.first().map_or(&Device::Cpu, |input| input.device());
     RECORDINGS.with_borrow_mut(|all| {
         let Some(recording) = all.last_mut() else {
-            return output.into_tensor();
+            return output.into_tensor(device);
         };
         let inputs: Vec<_> = inputs.iter().map(|t| recording.track(t)).collect();
         if inputs.iter().all(Option::is_none) {
-            return output.into_tensor();
+            return output.into_tensor(device);
         }
         let data = std::mem::take(&mut output.data);
         // A variable, so that Candle's operations on it are tracked down to it and no further.
-        let leaf = Var::from_vec(data, output.memory_shape.as_slice(), &Device::Cpu)?.into_inner();
+        let leaf = Var::from_vec(data, output.memory_shape.as_slice(), device)?.into_inner();
         let tensor = output.view(leaf.clone())?;
         if output.channels_last {
             recording.leaves.insert(leaf.id(), tensor.id());
@@ -382,34 +312,4 @@ fn recorded<T>(recording: Recording, f: impl FnOnce() -> Result<T>) -> Result<(T
     let result = f();
     let recording = depth.pop();
     Ok((result?, recording.ok_or(Error::NotRecorded)?))
-}
-
-fn accumulate(grads: &mut HashMap<TensorId, Tensor>, id: TensorId, grad: Tensor) -> Result<()> {
-    let sum = match grads.remove(&id) {
-        Some(before) => add_gradients(&before, &grad)?,
-        None => grad.detach(),
-    };
-    grads.insert(id, sum);
-    Ok(())
-}
-
-/// The gradients that [`Tape::backward`] found, by variable.
-#[derive(Debug, Default)]
-pub struct Gradients(HashMap<TensorId, Tensor>);
-
-impl Gradients {
-    /// The gradient of a variable, if the loss depends on it.
-    pub fn get(&self, variable: &Tensor) -> Option<&Tensor> {
-        self.0.get(&variable.id())
-    }
-
-    /// Removes and returns the gradient of a variable.
-    pub fn remove(&mut self, variable: &Tensor) -> Option<Tensor> {
-        self.0.remove(&variable.id())
-    }
-
-    /// Puts a gradient in a variable's place, as gradient clipping and accumulation do.
-    pub fn insert(&mut self, variable: &Tensor, grad: Tensor) {
-        self.0.insert(variable.id(), grad);
-    }
 }
