@@ -71,7 +71,10 @@ fn a_refused_resume_writes_nothing_and_names_the_key() -> Result<()> {
     }
     // A config that no longer fits the checkpoint, by hand.
     let config = std::fs::read_to_string(run.join("config.toml"))?;
-    std::fs::write(run.join("config.toml"), config.replace("momentum = 0.9", "lookahead = { k = 5 }\nmomentum = 0.9"))?;
+    std::fs::write(
+        run.join("config.toml"),
+        config.replace("nesterov = true", "nesterov = true\nlookahead = { k = 5 }"),
+    )?;
     let edited = files(&run)?;
     let (result, told) = output(resume(&run, &["--set", "train.epochs=3"]))?;
     ensure!(!result.status.success() && told.contains("does not fit"), "{told}");
