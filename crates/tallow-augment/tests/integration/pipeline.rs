@@ -144,9 +144,9 @@ fn preview_shows_what_apply_writes() {
 #[test]
 fn typos_name_the_nearest() {
     for (ops, expected) in [
-        (r#"[{ op = "RandomCorp", size = 28 }]"#, "unknown op `RandomCorp`: did you mean `RandomCrop`?"),
+        (r#"[{ op = "RandomCorp", size = 28 }]"#, "unknown op `RandomCorp`; did you mean `RandomCrop`?"),
         (r#"[{ op = "randomhorizontalflip" }]"#, "did you mean `RandomHorizontalFlip`?"),
-        (r#"[{ op = "RandomCrop", size = 28, paddin = 2 }]"#, "unknown key `paddin`: did you mean `padding`?"),
+        (r#"[{ op = "RandomCrop", size = 28, paddin = 2 }]"#, "unknown key `paddin`; did you mean `padding`?"),
         (r#"[{ op = "RandomErasing", valu = 2 }]"#, "did you mean `value`?"),
         (r#"[{ op = "RandomCrop", size = 2.5 }]"#, "RandomCrop: a whole number or [height, width]"),
         (r#"[{ op = "RandomCrop", size = -1 }]"#, "a whole number or [height, width]"),
