@@ -48,7 +48,11 @@ pub fn run(args: Args) -> Result<()> {
         }
         Some("held_out") => ("held_out", true, predictor.held_out()?),
         split => {
-            let splits = predictor.splits(data.as_deref())?;
+            let mut splits = predictor.splits(data.as_deref())?;
+            if splits.stream.is_some() && args.data.is_some() {
+                // Named by --data, the shards that the run streams are opened with an index.
+                splits = predictor.splits(args.data.as_deref())?;
+            }
             splits.notes.iter().for_each(|note| eprintln!("note: {note}"));
             let (name, dataset) = choose(&splits, split)?;
             (name, name == predictor.main_split(&splits), dataset)

@@ -109,10 +109,13 @@ impl Metric {
         self.of(evaluation, None).unwrap_or(evaluation.top1)
     }
 
-    /// [`selection_value`](Self::selection_value), negated where lower is better: the higher score always wins.
+    /// The metric's value, negated where lower is better, or the accuracy where it is undefined: the higher score always wins.
     pub fn score(&self, evaluation: &Evaluation) -> f64 {
-        let value = self.selection_value(evaluation);
-        if self.higher_is_better() { value } else { -value }
+        match self.of(evaluation, None) {
+            Some(value) if self.higher_is_better() => value,
+            Some(value) => -value,
+            None => evaluation.top1,
+        }
     }
 
     /// The name of the score: the metric's name, with a minus sign where lower is better.

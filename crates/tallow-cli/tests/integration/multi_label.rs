@@ -42,7 +42,11 @@ fn fails(arguments: &[&str], part: &str) -> Result<()> {
 }
 
 fn metrics(run: &str) -> Result<serde_json::Value> {
-    Ok(serde_json::from_slice(&std::fs::read(Path::new(run).join("metrics.json"))?)?)
+    metrics_of(run, "metrics.json")
+}
+
+fn metrics_of(run: &str, file: &str) -> Result<serde_json::Value> {
+    Ok(serde_json::from_slice(&std::fs::read(Path::new(run).join(file))?)?)
 }
 
 #[test]
@@ -70,7 +74,7 @@ fn several_labels_are_trained_measured_and_told() -> Result<()> {
     // Pictures of stripes and their mirror images: other logits, the mean of which is no probability's logarithm.
     let text = succeeds(&["evaluate", run, "--tta", "hflip"])?;
     ensure!(!text.contains("ROC AUC"), "{text}");
-    let mirrored = metrics(run)?;
+    let mirrored = metrics_of(run, "metrics-test-hflip.json")?;
     ensure!(mirrored["loss"] != plain["loss"], "{mirrored}");
     ensure!(mirrored["multi_label"]["mean_average_precision"].as_f64() > Some(0.9), "{mirrored}");
     let csv = std::fs::read_to_string(out.join("predictions.csv"))?;
@@ -172,7 +176,7 @@ fn several_labels_are_cross_validated_and_combined() -> Result<()> {
     ] {
         let run = format!("{}/{run}", at("average"));
         succeeds(&["evaluate", &run, "--split", "test"])?;
-        members.push(table(Path::new(&(run + "/predictions.csv")))?);
+        members.push(table(Path::new(&(run + "/predictions-test.csv")))?);
     }
     for (id, (label, found)) in table(Path::new(&(at("average") + "/predictions.csv")))? {
         for (class, p) in found.iter().enumerate() {

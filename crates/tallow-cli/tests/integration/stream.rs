@@ -75,7 +75,7 @@ fn a_streamed_run_ends_with_the_weights_of_an_indexed_one() -> Result<()> {
         Ok(())
     };
     tallow(folder, &["evaluate", "streamed", "--data", data, "--split", "train"], "1")?;
-    fails(&["evaluate", "streamed", "--split", "train"], "this run streams it")?;
+    fails(&["evaluate", "streamed", "--split", "train"], "this run streams its training split")?;
     for (setting, part) in [
         ("data.sampler=class_balanced", "data.sampler"),
         ("data.validation_fraction=0.1", "data.validation_fraction"),

@@ -96,7 +96,7 @@ fn chosen(candidates: Vec<Candidate>) -> std::result::Result<Option<Candidate>, 
     };
     let weights = |candidate: &Candidate| {
         let named = |key: &&str| NO_WEIGHTS.iter().any(|part| key.to_lowercase().contains(part));
-        !candidate.keys.iter().any(|key| named(key))
+        !candidate.keys.iter().any(named)
     };
     let mut candidates: Vec<Candidate> = candidates.into_iter().filter(weights).collect();
     candidates.sort_by_key(rank);

@@ -268,7 +268,7 @@ fn a_config_that_cannot_be_honoured_is_refused() {
         ("", "EOF"),
         ("[]", "config.json"),
         (r#"{ "num_classes": 3 }"#, "architecture"),
-        (r#"{ "architecture": "resnet19" }"#, "did you mean resnet18"),
+        (r#"{ "architecture": "resnet19" }"#, "did you mean `resnet18`"),
         (&format!(r#"{{ "architecture": "resnet18", "model_args": {{ "stem_type": "deep" }}, {cfg} }}"#), "stem_type"),
         (&format!(r#"{{ "architecture": "resnet18", "model_args": {{ "in_chans": "x" }}, {cfg} }}"#), "in_chans"),
         (&format!(r#"{{ "architecture": "resnet18", "global_pool": "avg", "num_classes": 0, {cfg} }}"#), "num_classes"),
