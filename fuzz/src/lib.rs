@@ -9,8 +9,11 @@ use std::sync::OnceLock;
 use image::DynamicImage;
 use tallow_data::{Dataset, OpenOptions, Splits, StreamConfig};
 
+/// A reader under test.
+pub type Target = fn(&[u8]);
+
 /// The targets by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("images", images),
     ("idx", idx),
     ("cifar", cifar),
