@@ -76,7 +76,7 @@ pub enum Error {
         op_index: usize,
     },
     /// An op of the list is invalid.
-    #[error("op {op_index} (from 0): {source}")]
+    #[error("op {op_index} (counted from 0): {source}")]
     AtOp {
         /// Position in the list of ops, from 0.
         op_index: usize,

@@ -237,7 +237,7 @@ pub enum Error {
         source: tallow_augment::Error,
     },
     /// No sample of a batch can be read.
-    #[error("no sample of batch {batch} (from 0) of epoch {epoch} can be read, the first being: {first}")]
+    #[error("no sample of batch {batch} (counted from 0) of epoch {epoch} can be read, the first being: {first}")]
     NoGoodSample {
         /// The epoch.
         epoch: u64,

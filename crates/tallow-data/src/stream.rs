@@ -46,7 +46,7 @@ pub struct StreamConfig {
     pub shuffle_shards: bool,
     /// The seed of both shuffles.
     pub seed: u64,
-    /// `(i, n)`: this is reader `i` (from 0) of `n` readers; it reads every `n`-th shard of the epoch's order.
+    /// `(i, n)`: this is reader `i` (counted from 0) of `n` readers; it reads every `n`-th shard of the epoch's order.
     pub part: (usize, usize),
 }
 

@@ -159,5 +159,5 @@ fn an_error_of_a_pipeline_names_its_key() {
     let Err(error @ Error::Run(tallow_run::Error::Pipeline { key: "augment.train", .. })) = &error else {
         panic!("{error:?}")
     };
-    assert!(error.to_string().starts_with("augment.train: RandomCrop"), "{error}");
+    assert!(error.to_string().starts_with("augment.train: op 0 (counted from 0): RandomCrop"), "{error}");
 }
