@@ -25,6 +25,7 @@
 
 mod error;
 mod excerpt;
+mod graph;
 mod int8;
 mod names;
 mod onnx;

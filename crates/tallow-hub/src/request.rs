@@ -1,6 +1,7 @@
 //! Finds the files of a repository in the cache, or downloads them. All files are of one commit.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use hf_hub::Repo;
 use serde::Deserialize;
@@ -19,14 +20,17 @@ use crate::names::{encoded, files_below, is_name, is_relative};
 const CONFIG_FILE: &str = "config.json";
 /// The revision with the Parquet files that the Hub has converted a dataset to.
 pub(crate) const CONVERTED: &str = "refs/convert/parquet";
-/// The files of weights, in order of preference.
-const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// How the images of a model of Transformers are prepared.
+const PREPROCESSOR_FILE: &str = "preprocessor_config.json";
+/// The files of weights, in order of preference: one file, or the index of several.
+const WEIGHTS: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 const ONLY_CACHE: &str = "or set HF_HUB_OFFLINE=1 to use only the cache";
 
 /// The files of a model, in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFiles {
-    /// `model.safetensors` or `pytorch_model.bin`.
+    /// `model.safetensors` or `pytorch_model.bin`, or the index of its shards, which lie beside it.
     pub weights: PathBuf,
     /// `config.json`, if the repository has one.
     pub config: Option<PathBuf>,
@@ -74,7 +78,9 @@ impl Request<'_> {
         let commit = cached.commit(self.repo.revision());
         let folder = is_name(&commit).then(|| cached.snapshot(&commit))?;
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
-        Some(ModelFiles { weights: WEIGHTS.iter().find_map(|name| file(name))?, config: file(CONFIG_FILE) })
+        let weights = WEIGHTS.iter().find_map(|name| file(name))?;
+        let complete = self.shards(&weights).ok()?.iter().all(|shard| file(shard).is_some());
+        complete.then(|| ModelFiles { weights, config: file(CONFIG_FILE) })
     }
 
     fn client(&self) -> Result<Client> {
@@ -170,7 +176,7 @@ impl Request<'_> {
             }
         }
         let Some((weights, announced)) = found else {
-            let [first, second] = WEIGHTS;
+            let [first, _, second, _] = WEIGHTS;
             let reason = format!(
                 "404: there is no {first} or {second} at revision {}: check the name and the revision at {}/{}",
                 self.repo.revision(),
@@ -182,13 +188,48 @@ impl Request<'_> {
         // Both files at the same commit, even if the branch moves meanwhile.
         let commit = self.checked_commit(&announced.commit)?.to_owned();
         let weights = self.file(&client, weights, &announced)?;
-        let config = match client.announced(&self.address(&commit, CONFIG_FILE)) {
-            Ok(config) => Some(self.file(&client, CONFIG_FILE, &Announced { commit: commit.clone(), ..config })?),
-            Err(failure) if failure.status() == Some(404) => None,
-            Err(failure) => return Err(self.failed(CONFIG_FILE, &failure)),
-        };
+        for shard in self.shards(&weights)? {
+            if self.file_at(&client, &commit, &shard)?.is_none() {
+                return Err(Error::hub(self.name, format!("404: there is no {shard}, which the index names")));
+            }
+        }
+        let config = self.file_at(&client, &commit, CONFIG_FILE)?;
+        if config.is_some() {
+            self.file_at(&client, &commit, PREPROCESSOR_FILE)?;
+        }
         self.write_reference(&commit)?;
         Ok(ModelFiles { weights, config })
+    }
+
+    /// The files that an index of weights names; none for a file of weights.
+    fn shards(&self, weights: &Path) -> Result<BTreeSet<String>> {
+        #[derive(Deserialize)]
+        struct Index {
+            weight_map: BTreeMap<String, String>,
+        }
+        if !weights.to_string_lossy().ends_with(".index.json") {
+            return Ok(BTreeSet::new());
+        }
+        let text = std::fs::read(weights).map_err(Error::io("read", weights))?;
+        let wrong = |found: &str| {
+            let expected = "expected a weight_map of tensors' names to names of files beside it";
+            Error::hub(self.name, format!("{}: {expected}, found {found}", weights.display()))
+        };
+        let index: Index = serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?;
+        let shards: BTreeSet<String> = index.weight_map.into_values().collect();
+        match shards.iter().find(|shard| !is_name(shard) || shard.contains('/')) {
+            Some(shard) => Err(wrong(&format!("{shard:?}"))),
+            None => Ok(shards),
+        }
+    }
+
+    /// A file of a commit, from the cache or downloaded; `None` if the repository does not have it.
+    fn file_at(&self, client: &Client, commit: &str, name: &str) -> Result<Option<PathBuf>> {
+        match client.announced(&self.address(commit, name)) {
+            Ok(announced) => self.file(client, name, &Announced { commit: commit.into(), ..announced }).map(Some),
+            Err(failure) if failure.status() == Some(404) => Ok(None),
+            Err(failure) => Err(self.failed(name, &failure)),
+        }
     }
 
     /// The file of the announced commit, from the cache or downloaded and checked.

@@ -16,7 +16,7 @@ use tallow_nn::layers::Activation;
 use tallow_nn::op::range;
 
 use crate::error::Error;
-use crate::onnx::graph_of;
+use crate::graph::graph_of;
 pub(crate) use levels::{Levels, to_int8};
 pub(crate) use rules::{Product, product};
 use rules::{Rule, rule};

@@ -2,7 +2,7 @@
 
 use tallow_nn::layers::Activation;
 
-use super::lower::Lowering;
+use super::lowering::Lowering;
 use super::writer::Attr;
 
 impl Lowering<'_> {

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use tallow_nn::graph::{Node, Value};
 use tallow_nn::op::ConvConfig;
 
-use super::lower::{Form, Lowering};
+use super::lowering::{Form, Lowering};
 use super::shape::sizes;
 use super::writer::{Attr, Attributes};
 use crate::error::Result;

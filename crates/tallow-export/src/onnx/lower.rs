@@ -3,32 +3,23 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Tensor, TensorId};
+use candle_core::TensorId;
 use tallow_nn::graph::{Graph, Node, Op, Value};
 
 use super::layers::convolution;
+use super::lowering::{IMAGES, Lowering};
 use super::proto;
 use super::shape::sizes;
-use super::writer::{Attr, Attributes, Writer};
+use super::writer::Attr;
 use crate::error::Result;
-use crate::int8::{Int8, Levels, product};
+use crate::int8::{Int8, product};
 
-/// The input's name.
-pub(super) const IMAGES: &str = "images";
 /// The output's name.
 pub(super) const LOGITS: &str = "logits";
 
 /// Nodes and initialisers. Constants that are parameters keep the names they have in `names`.
 pub(super) fn lower(graph: &Graph, names: &HashMap<TensorId, &str>, int8: Option<&Int8>) -> Result<proto::Graph> {
-    let mut lowering = Lowering {
-        graph,
-        names,
-        levels: int8.map(|int8| &int8.levels),
-        writer: Writer::default(),
-        images: IMAGES.to_owned(),
-        results: Vec::new(),
-        constants: HashMap::new(),
-    };
+    let mut lowering = Lowering::new(graph, names, int8);
     lowering.images = lowering.rounded(Value::Images, IMAGES.to_owned());
     for (i, node) in graph.nodes.iter().enumerate() {
         let result = lowering.node(node)?;
@@ -37,30 +28,6 @@ pub(super) fn lower(graph: &Graph, names: &HashMap<TensorId, &str>, int8: Option
     }
     let result = lowering.value(graph.output)?;
     Ok(lowering.writer.finish(&result, LOGITS))
-}
-
-/// The form in which a constant is an initialiser.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Form {
-    AsIs,
-    Transposed,
-    /// Each row times its value in this constant.
-    Scaled(usize),
-}
-
-/// A graph in translation.
-pub(super) struct Lowering<'a> {
-    pub(super) graph: &'a Graph,
-    names: &'a HashMap<TensorId, &'a str>,
-    /// The levels of values that are kept in 8 bits, if any are.
-    pub(super) levels: Option<&'a HashMap<Value, Levels>>,
-    pub(super) writer: Writer,
-    /// The name of the input, or of the input in 8 bits.
-    images: String,
-    /// The names of the results of the nodes so far.
-    results: Vec<String>,
-    /// Initialisers by constant and form.
-    constants: HashMap<(usize, Form), String>,
 }
 
 impl Lowering<'_> {
@@ -113,65 +80,6 @@ impl Lowering<'_> {
                 let sides = zeros.iter().map(|zeros| zeros.0).chain(zeros.iter().map(|zeros| zeros.1));
                 this.pad(x, &sides.map(|zeros| zeros as i64).collect::<Vec<_>>())
             }),
-        }
-    }
-
-    /// One operator of all inputs of a node.
-    fn operator(&mut self, op: &'static str, node: &Node, attributes: Attributes) -> Result<String> {
-        let inputs = self.inputs(node)?;
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        Ok(self.writer.node(op, &inputs, attributes))
-    }
-
-    /// Operators of the first input of a node.
-    fn of_first(&mut self, node: &Node, write: impl FnOnce(&mut Self, &str) -> String) -> Result<String> {
-        let x = self.value(node.inputs[0])?;
-        Ok(write(self, &x))
-    }
-
-    /// The names of all inputs of a node.
-    pub(super) fn inputs(&mut self, node: &Node) -> Result<Vec<String>> {
-        node.inputs.iter().map(|&input| self.value(input)).collect()
-    }
-
-    /// The name of a value; a constant becomes an initialiser where it is first used.
-    pub(super) fn value(&mut self, value: Value) -> Result<String> {
-        match value {
-            Value::Images => Ok(self.images.clone()),
-            Value::Node(node) => Ok(self.results[node].clone()),
-            Value::Constant(constant) => self.constant(constant, Form::AsIs, Ok),
-        }
-    }
-
-    /// The initialiser of a constant in one form, which `change` computes.
-    pub(super) fn constant(
-        &mut self,
-        constant: usize,
-        form: Form,
-        change: impl FnOnce(Tensor) -> candle_core::Result<Tensor>,
-    ) -> Result<String> {
-        if let Some(name) = self.constants.get(&(constant, form)) {
-            return Ok(name.clone());
-        }
-        let tensor = &self.graph.constants[constant];
-        let name = self.name(constant);
-        let name = match form {
-            Form::AsIs => name,
-            Form::Transposed => format!("{name}.T"),
-            Form::Scaled(_) => format!("{name}.folded"),
-        };
-        let tensor = change(tensor.clone()).map_err(tallow_nn::Error::from)?;
-        let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).map_err(tallow_nn::Error::from)?;
-        let name = self.writer.floats(name, tensor.dims(), &values);
-        self.constants.insert((constant, form), name.clone());
-        Ok(name)
-    }
-
-    /// A constant's name as a parameter, else one of its own.
-    pub(super) fn name(&self, constant: usize) -> String {
-        match self.names.get(&self.graph.constants[constant].id()) {
-            Some(&name) => name.to_owned(),
-            None => format!("constant_{constant}"),
         }
     }
 }

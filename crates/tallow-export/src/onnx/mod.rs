@@ -3,6 +3,7 @@
 mod activation;
 mod layers;
 mod lower;
+mod lowering;
 mod pool;
 mod proto;
 mod quantized;
@@ -17,10 +18,10 @@ use prost::Message;
 use tallow_augment::Size;
 use tallow_base::write_atomically;
 use tallow_models::BuiltModel;
-use tallow_nn::Mode;
-use tallow_nn::graph::{Dim, Graph, trace};
+use tallow_nn::graph::{Dim, Graph};
 
 use crate::error::{Error, Result};
+use crate::graph::graph_of;
 use crate::int8::Int8;
 use crate::prune::shrink;
 use crate::timm::CheckpointInfo;
@@ -61,7 +62,7 @@ pub fn save_onnx(path: &Path, built: &BuiltModel, info: &CheckpointInfo, int8: O
     write(path, graph, parameters.chain(buffers).collect(), info, int8)
 }
 
-/// Writes a graph of images, [traced](trace) from any function such as the mean of several models, to `path` as [`save_onnx`]
+/// Writes a graph of images, [traced](tallow_nn::graph::trace) from any function such as the mean of several models, to `path` as [`save_onnx`]
 /// does. `names` are those of its parameters.
 ///
 /// # Errors
@@ -88,7 +89,7 @@ fn write(
         metadata_props: vec![proto::Entry { key: "config".to_owned(), value: info.to_json().to_string() }],
         graph: Some(proto::Graph {
             name: info.architecture.clone(),
-            input: vec![described(lower::IMAGES, &[Dim::PerImage(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)])],
+            input: vec![described(lowering::IMAGES, &[Dim::PerImage(1), Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)])],
             output: vec![described(lower::LOGITS, &[Dim::PerImage(1), Dim::Fixed(classes)])],
             ..lower::lower(&graph, &names, int8)?
         }),
@@ -97,12 +98,6 @@ fn write(
         return Err(Error::TooLarge { path: path.to_owned(), bytes: message.encoded_len() });
     }
     write_atomically(path, message.encode_to_vec()).map_err(Error::io("write", path))
-}
-
-/// The graph of the model in evaluation mode, for images of the size `(h, w)`.
-pub(crate) fn graph_of(built: &BuiltModel, (h, w): (usize, usize)) -> Result<Graph> {
-    let image = (built.info.config.in_chans, h, w);
-    Ok(trace(image, |images| built.model.forward(images, &Mode::eval()))?)
 }
 
 /// An input or output of the graph.

@@ -3,7 +3,7 @@
 use tallow_nn::graph::Node;
 use tallow_nn::op::PoolConfig;
 
-use super::lower::Lowering;
+use super::lowering::Lowering;
 use super::shape::sizes;
 use super::writer::{Attr, Attributes};
 use crate::error::Result;

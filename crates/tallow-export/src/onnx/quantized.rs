@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use tallow_nn::graph::{Node, Value};
 
 use super::layers::convolution;
-use super::lower::Lowering;
+use super::lowering::Lowering;
 use super::writer::Attr;
 use crate::error::{Error, Result};
 use crate::int8::{Levels, Product, to_int8};

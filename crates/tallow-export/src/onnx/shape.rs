@@ -2,7 +2,7 @@
 
 use tallow_nn::graph::{Dim, Node, Value};
 
-use super::lower::{IMAGES, Lowering};
+use super::lowering::{IMAGES, Lowering};
 use super::writer::Attr;
 use crate::error::Result;
 

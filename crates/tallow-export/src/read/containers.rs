@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::excerpt::excerpt;
-
 use super::pickle::{Id, Node, Pickled};
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 
 /// The keys of state dicts in training checkpoints, averaged weights first, in timm's order.
 const STATE_DICTS: [&str; 5] = ["state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict"];

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use super::torch_file::LEGACY;
 use crate::error::{Error, Result};
+
+/// The first pickle of the legacy format: the number 0x1950a86a20f9469cfc6c.
+pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 /// The format of a weights file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

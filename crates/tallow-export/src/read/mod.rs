@@ -1,6 +1,8 @@
 //! Weights from files: safetensors, alone or in shards, PyTorch's archives and its legacy format, the Hugging Face Hub.
 
 mod containers;
+mod entry;
+mod file;
 mod format;
 mod pickle;
 mod shards;
@@ -10,8 +12,9 @@ mod torch_file;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use entry::{Entry, Stored};
 pub use format::Format;
 pub(crate) use shards::{INDEX_SUFFIX, index_beside};
+pub(crate) use state_dict::COUNTER;
 pub use state_dict::StateDict;
-pub(crate) use state_dict::{COUNTER, Entry, Stored};
 pub use tallow_hub::{Hub, ModelFiles};

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use crate::excerpt::excerpt;
 use serde::Deserialize;
 
+use super::entry::Entry;
+use super::file::read_file;
 use super::format::Format;
-use super::state_dict::{Entry, read_file};
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 
 /// The end of an index file's name.
 pub(crate) const INDEX_SUFFIX: &str = ".index.json";

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::excerpt::excerpt;
-use candle_core::safetensors::Load;
-use candle_core::{DType, Device, Tensor};
-use safetensors::SafeTensors;
+use candle_core::Tensor;
 
-use super::format::{Format, detect};
-use super::{shards, torch_file};
+use super::entry::{Entry, Stored};
+use super::file::read_file;
+use super::format::Format;
+use super::shards;
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 
 /// PyTorch's counter of training batches in each BatchNorm. It has no effect at momentum 0.1, but PyTorch's strict loading
 /// requires it.
@@ -25,35 +25,6 @@ const PARALLEL: &str = "module.";
 
 /// The counter beside the averaged weights of `torch.optim.swa_utils.AveragedModel`.
 const AVERAGED: &str = "n_averaged";
-
-/// A named tensor of a file.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub name: String,
-    pub stored: Stored,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Stored {
-    /// Floating point, widened to f32.
-    Tensor(Tensor),
-    /// Of another type.
-    Other { kind: String, shape: Vec<usize> },
-}
-
-impl Entry {
-    pub fn shape(&self) -> &[usize] {
-        match &self.stored {
-            Stored::Tensor(tensor) => tensor.dims(),
-            Stored::Other { shape, .. } => shape,
-        }
-    }
-
-    /// The number of elements.
-    pub fn count(&self) -> usize {
-        self.shape().iter().fold(1, |count, &n| count.saturating_mul(n))
-    }
-}
 
 /// The weights of a file: names and tensors, without `num_batches_tracked`.
 #[derive(Debug, Clone)]
@@ -135,18 +106,6 @@ impl StateDict {
     }
 }
 
-/// The format and the tensors of one file, under the names in it; the key of its state dict.
-pub(super) fn read_file(path: &Path) -> Result<(Format, Option<String>, Vec<Entry>)> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let format = detect(path, &bytes)?;
-    let (key, entries) = match format {
-        Format::Safetensors => (None, read_safetensors(path, &bytes)?),
-        Format::Torch => torch_file::read_zip(path, &bytes)?,
-        Format::TorchLegacy => torch_file::read_legacy(path, &bytes)?,
-    };
-    Ok((format, key, entries))
-}
-
 /// A name without the names of wrappers.
 fn unwrapped(name: &str) -> String {
     let mut name = name;
@@ -157,27 +116,4 @@ fn unwrapped(name: &str) -> String {
     }
     let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
     parts.join(".")
-}
-
-fn read_safetensors(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>> {
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|e| Error::Corrupt { path: path.to_path_buf(), reason: excerpt(&e.to_string()) })?;
-    let mut entries = Vec::with_capacity(file.len());
-    for (name, view) in file.iter() {
-        let loaded = view.load(&Device::Cpu).ok().and_then(widened);
-        let other = || Stored::Other { kind: format!("{:?}", view.dtype()), shape: view.shape().to_vec() };
-        entries.push(Entry { name: name.to_string(), stored: loaded.map_or_else(other, Stored::Tensor) });
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
-}
-
-/// Whether a file's tensors of this type are read in f32: those of floating-point numbers and of indices (exact below 2²⁴).
-pub(super) fn is_widened(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::F16 | DType::BF16 | DType::F64 | DType::I64)
-}
-
-/// A tensor in f32.
-pub(super) fn widened(tensor: Tensor) -> Option<Tensor> {
-    is_widened(tensor.dtype()).then(|| tensor.to_dtype(DType::F32).ok()).flatten()
 }

@@ -4,16 +4,13 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use crate::excerpt::excerpt;
 use candle_core::{DType, Device, Layout, Shape, Tensor};
 
 use super::containers::state_dict;
+use super::entry::{Entry, Stored, is_widened, widened};
 use super::pickle::{self, Id, Node, Pickled, View};
-use super::state_dict::{Entry, Stored, is_widened, widened};
 use crate::error::{Error, Result};
-
-/// The first pickle of the legacy format: the number 0x1950a86a20f9469cfc6c.
-pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+use crate::excerpt::excerpt;
 
 /// The memory of all tensors in f32, in multiples of the file's size. Half precision takes 2; views that overlap take more.
 const MAX_EXPANSION: usize = 8;

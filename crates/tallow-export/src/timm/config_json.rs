@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use crate::excerpt::excerpt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tallow_augment::{CropMode, Interpolation, Normalization, PipelineConfig, Preprocessing, Size};
 use tallow_models::{ModelConfig, Preset};
 
-use super::folder::CONFIG_FILE;
 use super::info::{CheckpointInfo, decimal};
 use super::transformers::{self, Described, is_transformers};
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
+
+/// The name of the description in a checkpoint's folder.
+pub const CONFIG_FILE: &str = "config.json";
 
 impl CheckpointInfo {
     /// The layout of timm's `save_for_hf`. Options that timm has no argument for stand under `tallow`, which timm ignores.

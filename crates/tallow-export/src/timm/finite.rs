@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::excerpt::excerpt;
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 
 /// Checks that all values are finite, and that variances are not negative.
 pub(super) fn check_finite(path: &Path, name: &str, tensor: &Tensor) -> Result<()> {

@@ -7,7 +7,7 @@ use tallow_base::write_atomically;
 use tallow_models::BuiltModel;
 use tallow_nn::ParamStore;
 
-use super::config_json::read_config;
+use super::config_json::{CONFIG_FILE, read_config};
 use super::info::CheckpointInfo;
 use super::lora::merged;
 use super::weights::{load_weights, to_bytes, with_num_batches_tracked};
@@ -15,8 +15,6 @@ use crate::error::{Error, Result};
 
 /// The name of the weights file in a checkpoint's folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
-/// The name of the description in a checkpoint's folder.
-pub const CONFIG_FILE: &str = "config.json";
 
 /// Writes `model.safetensors` and `config.json` into `dir`, which is created if it does not exist. Existing files of these
 /// names are replaced, each atomically; between them `dir` has no `config.json`, so that weights are never beside the

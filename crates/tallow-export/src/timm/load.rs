@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::excerpt::excerpt;
 use candle_core::Tensor;
 use tallow_models::BuiltModel;
 
@@ -11,6 +10,7 @@ use super::finite::check_finite;
 use super::lora::is_lora;
 use super::report::{LoadOptions, PretrainedReport};
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 use crate::names::{self, Fitted, Matching, shared, variance_offset};
 use crate::read::{Entry, Format, StateDict};
 

@@ -11,8 +11,8 @@ mod report;
 mod transformers;
 mod weights;
 
-pub use config_json::read_config;
-pub use folder::{CONFIG_FILE, WEIGHTS_FILE, open, save, save_state};
+pub use config_json::{CONFIG_FILE, read_config};
+pub use folder::{WEIGHTS_FILE, open, save, save_state};
 pub use info::{CheckpointInfo, preset_preprocessing};
 pub use load::load_pretrained;
 pub(crate) use load::{Matched, matched};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::excerpt::excerpt;
 use serde::Deserialize;
 use tallow_augment::{CropMode, Interpolation, Normalization, Preprocessing, Size};
 use tallow_models::ModelConfig;
 
 use super::info::preset_preprocessing;
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 
 /// The name of the file with the preprocessing.
 pub(crate) const PREPROCESSOR_FILE: &str = "preprocessor_config.json";

@@ -78,10 +78,8 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, endpoint: &str) -> std::i
         return reply("404 Not Found", "X-Error-Code: EntryNotFound\r\n", b"Entry not found");
     };
     let large = ["safetensors", "bin", "parquet", "tar"].iter().any(|extension| key.ends_with(extension));
-    let etag: String = match large {
-        true => Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect(),
-        false => "89abcdef0123456789abcdef0123456789abcdef".to_owned(),
-    };
+    let hash: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let etag = if large { &hash[..] } else { &hash[..40] };
     let size = body.len();
     let named = format!("X-Repo-Commit: {COMMIT}\r\n");
     if large && !content {
@@ -160,6 +158,35 @@ fn pytorchs_file_is_taken_where_there_is_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let fetched = hub(&endpoint, folder.path()).model("timm/tiny").unwrap();
     assert!(fetched.weights.ends_with("pytorch_model.bin") && fetched.config.is_none(), "{fetched:?}");
+}
+
+#[test]
+fn an_index_brings_its_shards_and_the_preprocessor_comes_with_the_config() {
+    let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let mut files = files(&[shards[0], shards[1], "config.json", "preprocessor_config.json"]);
+    let index =
+        |second: &str| format!(r#"{{ "weight_map": {{ "a": "{}", "b": "{second}", "c": "{second}" }} }}"#, shards[0]);
+    let key = "timm/tiny/resolve/main/model.safetensors.index.json".to_owned();
+    files.insert(key.clone(), index(shards[1]).into());
+    let (endpoint, state) = stand_in(State { files, ..State::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let online = hub(&endpoint, folder.path());
+    let fetched = online.model("timm/tiny").unwrap();
+    assert!(fetched.weights.ends_with("model.safetensors.index.json"), "{fetched:?}");
+    for beside in [shards[0], shards[1], "preprocessor_config.json"] {
+        assert!(fetched.weights.with_file_name(beside).is_file(), "{beside}");
+    }
+    let offline = Hub { offline: true, ..online };
+    assert_eq!(offline.model("timm/tiny").unwrap(), fetched);
+    std::fs::remove_file(fetched.weights.with_file_name(shards[1])).unwrap();
+    assert!(message(offline.model("timm/tiny")).contains("not in the cache"));
+
+    for (second, part) in [("../../secret", "names of files beside it"), ("absent.safetensors", "there is no absent")] {
+        state.lock().unwrap().files.insert(key.clone(), index(second).into());
+        let folder = tempfile::tempdir().unwrap();
+        let text = message(hub(&endpoint, folder.path()).model("timm/tiny"));
+        assert!(text.contains(part), "{second}: {text}");
+    }
 }
 
 #[test]
