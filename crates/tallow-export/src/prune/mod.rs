@@ -12,7 +12,7 @@ use tallow_nn::Tape;
 use tallow_nn::graph::{Graph, Value};
 
 use crate::error::{Error, Result};
-use crate::onnx::graph_of;
+use crate::graph::graph_of;
 use chains::{Chain, chains};
 pub(crate) use shrink::shrink;
 
