@@ -80,7 +80,9 @@ impl RunDir {
         run.lock = Some(RunLock::take(&run.path)?);
         Self::check_free(&run.path)?; // another process may have come first
         run.clear()?;
-        run.write(INCOMPLETE, b"")?;
+        // Not written aside and renamed: an empty file is whole at once, and a process killed in between would leave the other.
+        let marker = run.path.join(INCOMPLETE);
+        fs::write(&marker, b"").map_err(Error::io(&marker, "write this file"))?;
         run.make_folder("checkpoints")?;
         run.write_json(CLASSES, &classes)?;
         run.write_json(ENVIRONMENT, &Environment::here())?;
