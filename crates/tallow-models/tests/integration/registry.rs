@@ -108,7 +108,10 @@ fn every_family_has_a_gradient_on_every_parameter() {
             assert_eq!(grad.dims(), parameter.dims(), "{}: {name}", preset.name);
             // Not the norm: squares of what is left of a deep network's gradient would overflow or vanish.
             let largest = grad.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-            assert!(largest.is_finite() && largest > 0.0, "{}: the gradient of {name} is {largest}", preset.name);
+            // It moves all channels of a token alike, which the norms take out again: only rounding is left of its gradient.
+            let is_taken_out = name.ends_with("mlp_tokens.fc2.bias");
+            let expected = largest.is_finite() && (largest > 0.0 || is_taken_out);
+            assert!(expected, "{}: the gradient of {name} is {largest}", preset.name);
         }
     }
 }
